@@ -1,0 +1,1 @@
+"""Songs with known causes, a small model trained on them, and one such song to explain offline."""

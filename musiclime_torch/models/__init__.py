@@ -1,0 +1,1 @@
+"""What a model may offer beside being callable, and how the pipeline finds out."""

@@ -1,0 +1,63 @@
+"""What the pipeline asks of a model, and what a model may offer to be explained better.
+
+The least: ``model(audio, text) -> outputs`` with ``audio: Float[Tensor, "batch channel frame"]`` at a declared
+sample rate, ``text: list[str]`` and ``outputs: Float[Tensor, "batch class"]``.
+
+More, all optional, read as plain attributes:
+
+``sample_rate``   Hz the model hears at.
+``channels``      1 or 2; without it the track's own number is kept.
+``max_seconds``   length heard in one call; longer songs are run on successive windows and averaged.
+``classes``       names of the output columns.
+``output_kind``   one of ``OUTPUT_KINDS``.
+``modalities``    ``("audio", "lyrics")``, ``("audio",)`` or ``("lyrics",)``: the positional arguments it takes.
+``tokenize``      ``tokenize(text) -> Tokens``: masks then act on tokens, and ``text`` becomes token ids.
+``embed_text``    ``embed_text(ids) -> embeddings``: masks then act on embeddings, and ``text`` becomes a ``TokenBatch``.
+``encode_audio``, ``encode_text``, ``fuse``   a late-fusion model: ``fuse(encode_audio(audio), encode_text(text))``.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+#: ``logits`` compete in a softmax, ``multilabel`` are logits of independent sigmoids, ``embedding`` is compared
+#: with the song's own by cosine.
+OUTPUT_KINDS = ("logits", "multilabel", "probabilities", "regression", "embedding")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Lyrics as the model's tokenizer cut them, once per song.
+
+    ``spans`` gives the characters each token stands for, ``(0, 0)`` for special tokens, which are never masked.
+    ``unread_from`` is the first character that the token limit cut off, None when all is read.
+    """
+
+    ids: Int[Tensor, "token"]  # noqa: F821
+    spans: tuple[tuple[int, int], ...]
+    mask_id: int | None = None
+    pad_id: int | None = None
+    unread_from: int | None = None
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Altered lyrics on the device: token embeddings, and which tokens may be attended to."""
+
+    embeddings: Float[Tensor, "batch token dim"]
+    attended: Bool[Tensor, "batch token"]
+
+
+@runtime_checkable
+class EmbedsText(Protocol):
+    """A model whose lyrics can be masked at its token embeddings."""
+
+    def tokenize(self, text: str) -> Tokens:
+        """Cut the lyrics into the model's tokens."""
+        ...
+
+    def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
+        """Look the embeddings of token ids up, before positions are added."""
+        ...
