@@ -1,0 +1,270 @@
+"""explain(): the one composition of the pipeline, and the sole home of its defaults."""
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from tqdm import tqdm
+
+from musiclime_torch.baselines import AudioBaseline, LyricsBaseline
+from musiclime_torch.components import Components, Segments, Units, list_components
+from musiclime_torch.design import Design, draw_bernoulli, draw_bernoulli_with_song, draw_foldover, weigh
+from musiclime_torch.evaluation import evaluate
+from musiclime_torch.explanation import Explanation, find_class
+from musiclime_torch.failures import InputError
+from musiclime_torch.kernels import PAPER_WIDTH, refuse_shapley, weigh_by_proximity, weigh_uniformly
+from musiclime_torch.models.care import evaluating, keeping_random_states
+from musiclime_torch.models.subject import Subject, describe_model
+from musiclime_torch.solver import Fit, solve
+from musiclime_torch.sources import prepare_sources
+from musiclime_torch.spaces import Space, pick_space, to_space
+from musiclime_torch.track import Track
+
+DesignName = Literal["foldover", "bernoulli", "bernoulli+song"]
+WeightsName = Literal["uniform", "lime", "paper", "shapley"]
+
+_DRAWS = {"foldover": draw_foldover, "bernoulli": draw_bernoulli, "bernoulli+song": draw_bernoulli_with_song}
+_VALUES = {"uniform": "Banzhaf value", "lime": "LIME coefficient", "paper": "LIME coefficient (MusicLIME's kernel)"}
+
+#: MusicLIME's own settings (Sotirou et al. 2025 and its code): `explain(model, track, **PAPER)`. Its explanations show the
+#: predicted class and positive attributions only; preparing the lyrics (lower case, no punctuation) is the model's part.
+PAPER: Mapping[str, Any] = MappingProxyType(
+    {
+        "segments": 10,
+        "units": "type",
+        "design": "bernoulli+song",
+        "n_samples": 5000,
+        "weights": "paper",
+        "ridge": 1.0,
+        "space": "probability",
+        "baseline": "silence",
+        "lyrics_baseline": "gone",
+    }
+)
+
+
+def explain(
+    model: Callable[..., Any],
+    track: Track,
+    *,
+    target: int | str | None = None,
+    segments: Segments = 10,
+    units: Units = "word",
+    baseline: AudioBaseline = "silence",
+    lyrics_baseline: LyricsBaseline | None = None,
+    design: DesignName = "foldover",
+    n_samples: int = 2048,
+    weights: WeightsName = "uniform",
+    kernel_width: float = 0.25,
+    ridge: float = 0.0,
+    space: Space | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+    sample_rate: int | None = None,
+    classes: Sequence[str] | None = None,
+    output_kind: str | None = None,
+    modalities: Sequence[str] | None = None,
+    progress: bool = False,
+) -> Explanation:
+    """Explain what a model makes of a track: every component's attribution to every class, with its standard error.
+
+    Args:
+        model: any callable `model(audio, text) -> (batch, class)`; see `musiclime_torch.models.contract` for what it may
+            declare. `sample_rate`, `classes`, `output_kind` and `modalities` go before its own declarations.
+        track: the song, from `load_track` or made by hand.
+        target: class the views show, by name or number; the predicted one for None. All classes are solved anyway.
+        segments: number of equal time segments, "3s" for a length, or cut points in seconds.
+        units: what of the lyrics is switched: "word", "type", "line" or "section".
+        baseline: what a removed stem becomes: "silence", "noise" or another track's stem.
+        lyrics_baseline: what a removed word's tokens become: "mask", "zero", "pad" or "gone"; None takes the mask token
+            where the model has one.
+        design: "foldover" (Hadamard blocks; `n_samples` is rounded up to whole ones), "bernoulli", "bernoulli+song".
+        n_samples: number of masks.
+        weights: "uniform" (Banzhaf values), "lime" (with `kernel_width`) or "paper" (MusicLIME's).
+        ridge: penalty on squared slopes.
+        space: "logit", "log-odds", "probability" or "raw"; None takes the outputs' own scale.
+        confidence: of the intervals.
+        seed: of the masks and of noise; no global random state is read or moved.
+        batch_size: variants a forward pass.
+        device: where masks, mixing and solving happen: the model's own device for None.
+        progress: show a bar on standard error.
+
+    Raises:
+        InputError: with one sentence, for anything that can't be explained.
+    """
+    started = time.perf_counter()
+    subject = describe_model(
+        model, sample_rate=sample_rate, classes=classes, output_kind=output_kind, modalities=modalities
+    )
+    if target is not None and subject.classes is not None:
+        find_class(target, subject.classes)
+    space = pick_space(space, subject.output_kind)
+    if not 0 < confidence < 1:
+        raise InputError(f"a confidence of {confidence} is not between 0 and 1.")
+    if batch_size < 1:
+        raise InputError(f"a batch of {batch_size} variants holds none: give 1 or more.")
+    where = _pick_device(subject, device)
+    components = list_components(track, segments, units, subject.modalities)
+    with keeping_random_states(), evaluating(subject.module):
+        sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, where)
+        seen = [column for column in range(len(components)) if column not in sources.unseen]
+        drawn = _draw(design, len(seen), n_samples, seed, weights, kernel_width)
+        with tqdm(total=drawn.n_samples + 2, unit="variant", disable=not progress, file=sys.stderr) as bar:
+            masks = _spread_masks(drawn.masks, seen, len(components))
+            outputs = evaluate(subject, sources, masks, where, batch_size, bar.update)
+        values = to_space(outputs, subject.output_kind, space, outputs[0])
+        fit = solve(drawn.to(where), values[2:], ridge)
+    names = _name_classes(subject, values.shape[1])
+    _check_outputs(values, names, subject.name)
+    _check_rank(fit, components, seen, ridge)
+
+    attributions = torch.zeros(len(names), len(components), dtype=torch.float64)
+    errors = torch.zeros_like(attributions)
+    attributions[:, seen] = fit.coefficients.T.cpu()
+    errors[:, seen] = fit.standard_errors.T.cpu()
+    song = values[0].cpu()
+    return Explanation(
+        components=components,
+        classes=names,
+        target=int(song.argmax()) if target is None else find_class(target, names),
+        value=_VALUES[weights],
+        space=space,
+        attributions=attributions,
+        standard_errors=errors,
+        intercept=fit.intercept.cpu(),
+        fidelity=fit.fidelity.cpu(),
+        output_song=song,
+        output_empty=values[1].cpu(),
+        n_samples=drawn.n_samples,
+        degrees_of_freedom=fit.degrees_of_freedom,
+        confidence=confidence,
+        unseen=sources.unseen,
+        warnings=_collect_warnings(track, drawn, n_samples, seen),
+        provenance={
+            "title": track.title,
+            "stems": track.source,
+            "model": subject.name,
+            "model_hash": _hash_weights(subject.module),
+            "audio_hash": track.audio_hash,
+            "lyrics_hash": "" if track.lyrics is None else hashlib.sha256(track.lyrics.text.encode()).hexdigest(),
+            "seed": seed,
+            "settings": {
+                "segments": segments if isinstance(segments, int | str) else list(segments),
+                "units": units,
+                "baseline": baseline.title if isinstance(baseline, Track) else baseline,
+                "lyrics_baseline": lyrics_baseline,
+                "design": design,
+                "n_samples": n_samples,
+                "weights": weights,
+                "kernel_width": {"lime": kernel_width, "paper": PAPER_WIDTH}.get(weights),
+                "ridge": ridge,
+                "batch_size": batch_size,
+            },
+            "device": str(where),
+            "seconds": round(time.perf_counter() - started, 3),
+            "versions": {name: version(name) for name in ("musiclime_torch", "torch", "numpy")},
+        },
+    )
+
+
+def _pick_device(subject: Subject, asked: torch.device | str | None) -> torch.device:
+    parameter = None if subject.module is None else next(subject.module.parameters(), None)
+    if asked is None:
+        return torch.device("cpu") if parameter is None else parameter.device
+    try:
+        # A tensor tells the device with its index, and whether it is there at all.
+        device = torch.empty(0, device=asked).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {str(asked)!r} can't be used here ({str(error).splitlines()[0]}): try cpu.") from error
+    if parameter is not None and parameter.device != device:
+        raise InputError(f"the model lies on {parameter.device}, not on {device}: move it there first (model.to({str(asked)!r})).")
+    return device
+
+
+def _draw(design: str, d: int, n_samples: int, seed: int, weights: str, kernel_width: float) -> Design:
+    """Masks and row weights; with nothing to switch, an empty design that leaves the song and the empty song alone."""
+    kernels = {
+        "uniform": weigh_uniformly,
+        "lime": lambda masks: weigh_by_proximity(masks, kernel_width),
+        "paper": lambda masks: weigh_by_proximity(masks, PAPER_WIDTH),
+        "shapley": refuse_shapley,
+    }
+    if design not in _DRAWS:
+        raise InputError(f"design {design!r} is not known: use {', '.join(_DRAWS)}.")
+    if weights not in kernels:
+        raise InputError(f"row weights {weights!r} are not known: use {', '.join(_VALUES)}.")
+    if n_samples < 1:
+        raise InputError(f"{n_samples} masks are none: give 1 or more.")
+    if d == 0:
+        return Design(torch.ones(4, 0, dtype=torch.bool), torch.ones(4), paired=True, block=4)
+    return weigh(_DRAWS[design](d, n_samples, seed), kernels[weights])
+
+
+def _spread_masks(masks: Bool[Tensor, "n seen"], seen: list[int], columns: int) -> Bool[Tensor, "rows column"]:
+    """The song, the empty song, then every mask; columns the model can't notice stay on."""
+    rows = torch.ones(len(masks) + 2, columns, dtype=torch.bool)
+    rows[1, seen] = False
+    rows[2:, seen] = masks
+    return rows
+
+
+def _name_classes(subject: Subject, count: int) -> tuple[str, ...]:
+    if subject.output_kind == "embedding":
+        return ("similarity to the song",)
+    if subject.classes is None:
+        return tuple(f"output {column}" for column in range(count)) if count > 1 else ("output",)
+    if len(subject.classes) != count:
+        raise InputError(f"the model {subject.name} returned {count} outputs for {len(subject.classes)} class names.")
+    return subject.classes
+
+
+def _check_outputs(values: Float[Tensor, "rows class"], names: tuple[str, ...], model: str) -> None:
+    bad = ~torch.isfinite(values)
+    if not bad.any():
+        return
+    row, column = bad.nonzero()[0].tolist()
+    variant = {0: "the song itself", 1: "the empty song"}.get(row, f"variant {row - 2}")
+    raise InputError(
+        f"the model {model} returned {float(values[row, column])} for class {names[column]!r} on {variant} "
+        f"({int(bad.any(1).sum())} of {len(values)} variants): it must return finite numbers for silence and masked words too."
+    )
+
+
+def _check_rank(fit: Fit, components: Components, seen: list[int], ridge: float) -> None:
+    dependent = fit.dependent.nonzero().flatten().tolist()
+    if dependent and ridge == 0:
+        raise InputError(
+            f"the masks can't tell {components.items[seen[dependent[0]]].name!r} from other components "
+            f"({len(dependent)} of {len(seen)} columns): ask for more masks, or set a ridge penalty."
+        )
+
+
+def _collect_warnings(track: Track, design: Design, asked: int, seen: list[int]) -> tuple[str, ...]:
+    warnings = list(track.warnings) + list(track.lyrics.warnings if track.lyrics else ())
+    if not track.stems.any():
+        warnings.append("the song is silent: nothing in its sound can be explained, and its components get zero.")
+    if seen and asked < design.block:
+        warnings.append(
+            f"{asked} masks are fewer than one block for {len(seen)} components: rounded up to {design.n_samples}."
+        )
+    return tuple(warnings)
+
+
+def _hash_weights(module: torch.nn.Module | None) -> str:
+    """SHA-256 over names and bytes of all parameters and buffers; empty for a bare callable."""
+    if module is None:
+        return ""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

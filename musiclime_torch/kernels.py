@@ -1,0 +1,54 @@
+"""Row weights by distance from the song. Each takes masks (n, d), True = kept, and returns n weights.
+
+The distance of a mask from the song is the cosine distance of the 0/1 vectors, 1 − √(share kept), in [0, 1].
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from musiclime_torch.failures import InputError
+
+#: MusicLIME's width; against distances in [0, 1] the weights lie in [0.9992, 1]: unweighted in effect.
+PAPER_WIDTH = 25.0
+
+
+def weigh_uniformly(masks: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """One for all: on half-on designs the coefficients are then Banzhaf values."""
+    return torch.ones(masks.shape[0])
+
+
+def weigh_by_proximity(masks: Bool[Tensor, "n d"], kernel_width: float) -> Float[Tensor, " n"]:
+    """LIME's kernel √exp(−distance² / width²) (Ribeiro et al. 2016; their code's square root kept).
+
+    >>> weigh_by_proximity(torch.tensor([[True, True], [False, False]]), 0.5).tolist()
+    [1.0, 0.1353...]
+    """
+    if not kernel_width > 0:
+        raise InputError(f"kernel width {kernel_width} is not above zero: LIME's own are 0.25 (images) and 25 (text).")
+    distance = 1 - masks.double().mean(1).sqrt()
+    return torch.exp(-distance.square() / (2 * kernel_width**2)).float()
+
+
+def refuse_shapley(masks: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """Never weights: raises InputError with the effective size Shapley's kernel would leave of half-on masks.
+
+    The kernel (Lundberg & Lee 2017) weighs a mask that keeps k of d by (d − 1) / (C(d, k) k (d − k)): next to nothing
+    for the sizes that half-on designs draw, but for the few most extreme rows.
+    """
+    n, d = masks.shape
+    kept = masks.sum(1).tolist()
+    logs = [-_log_choose(d, k) - math.log(k * (d - k)) for k in kept if 0 < k < d]
+    heaviest = max(logs, default=0.0)
+    weights = [math.exp(value - heaviest) for value in logs]
+    effective = sum(weights) ** 2 / sum(w * w for w in weights) if weights else 0.0
+    raise InputError(
+        f"Shapley weights on masks that keep half leave an effective size of {effective:.1f} of {n} masks for "
+        f"{d} components: use uniform weights (Banzhaf values) or 'lime'."
+    )
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -1,0 +1,66 @@
+"""The model under explanation with everything the pipeline needs to know about it, settled once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from musiclime_torch.failures import InputError
+from musiclime_torch.models.contract import OUTPUT_KINDS
+
+TextForm = Literal["strings", "ids", "embeddings"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, described. What it doesn't declare is None; `module` is the model where it is a torch module."""
+
+    model: Callable[..., Any]
+    module: torch.nn.Module | None
+    name: str
+    sample_rate: int | None
+    channels: int | None
+    max_seconds: float | None
+    classes: tuple[str, ...] | None
+    output_kind: str
+    modalities: tuple[str, ...]
+    text_form: TextForm
+
+
+def describe_model(
+    model: Callable[..., Any],
+    *,
+    sample_rate: int | None,
+    classes: Sequence[str] | None,
+    output_kind: str | None,
+    modalities: Sequence[str] | None,
+) -> Subject:
+    """Read a model's own declarations (`musiclime_torch.models.contract`); what the caller gives goes before them."""
+    if not callable(model):
+        raise InputError(f"the model is a {type(model).__name__}, which can't be called: give model(audio, text) -> outputs.")
+    names = classes if classes is not None else getattr(model, "classes", None)
+    kind = output_kind or getattr(model, "output_kind", "logits")
+    if kind not in OUTPUT_KINDS:
+        raise InputError(f"outputs of kind {kind!r} are not known: use one of {', '.join(OUTPUT_KINDS)}.")
+    takes = tuple(modalities or getattr(model, "modalities", ("audio", "lyrics")))
+    if takes not in (("audio", "lyrics"), ("audio",), ("lyrics",)):
+        raise InputError(f"modalities {takes} are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',).")
+    rate = sample_rate or getattr(model, "sample_rate", None)
+    if "audio" in takes and not rate:
+        raise InputError("the model doesn't say at which rate it hears: give sample_rate (--sample-rate 16000).")
+    text_form: TextForm = "strings"
+    if hasattr(model, "tokenize"):
+        text_form = "embeddings" if hasattr(model, "embed_text") else "ids"
+    return Subject(
+        model=model,
+        module=model if isinstance(model, torch.nn.Module) else None,
+        name=getattr(model, "name", None) or getattr(model, "__qualname__", type(model).__qualname__),
+        sample_rate=rate,
+        channels=getattr(model, "channels", None),
+        max_seconds=getattr(model, "max_seconds", None),
+        classes=None if names is None else tuple(str(name) for name in names),
+        output_kind=kind,
+        modalities=takes,
+        text_form=text_form,
+    )
