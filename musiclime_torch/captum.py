@@ -18,7 +18,6 @@ from captum._utils.common import (
     _run_forward,
     _select_targets,
 )
-from captum._utils.typing import BaselineType, TargetType, TensorOrTupleOfTensorsGeneric
 from captum.attr import PerturbationAttribution
 from captum.attr._core.lime import construct_feature_mask
 from captum.attr._utils.common import _format_input_baseline
@@ -31,6 +30,11 @@ from musiclime_torch.design import draw_foldover
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.care import evaluating, keeping_random_states
 from musiclime_torch.solver import solve
+
+Inputs = Tensor | tuple[Tensor, ...]
+Baselines = Tensor | float | tuple[Tensor | float, ...] | None
+#: One for all examples (number, or tuple into more dimensions), or one an example.
+Target = int | tuple[int, ...] | Tensor | list[int] | list[tuple[int, ...]] | None
 
 
 class MusicLIME(PerturbationAttribution):
@@ -47,16 +51,16 @@ class MusicLIME(PerturbationAttribution):
     @torch.no_grad()
     def attribute(
         self,
-        inputs: TensorOrTupleOfTensorsGeneric,
-        baselines: BaselineType = None,
-        target: TargetType = None,
+        inputs: Inputs,
+        baselines: Baselines = None,
+        target: Target = None,
         additional_forward_args: object | None = None,
         feature_mask: Tensor | tuple[Tensor, ...] | None = None,
         n_samples: int = 1024,
         perturbations_per_eval: int = 1,
         return_input_shape: bool = True,
         show_progress: bool = False,
-    ) -> TensorOrTupleOfTensorsGeneric:
+    ) -> Inputs:
         """Attribute the forward function's outputs to the components that `feature_mask` names.
 
         Arguments are those of `captum.attr.Lime`. `n_samples` is rounded up to whole fold-over blocks;
@@ -72,7 +76,7 @@ class MusicLIME(PerturbationAttribution):
             tensors, stand_ins = _format_input_baseline(inputs, baselines)
             owners, count = construct_feature_mask(feature_mask, tensors)
             extra = _format_additional_forward_args(additional_forward_args)
-            rows = _Rows(self.forward_func, tensors, stand_ins, owners, _settle_target(target, tensors[0]), extra)
+            rows = _Rows(self.forward_func, tensors, stand_ins, owners, count, _settle_target(target, tensors[0]), extra)
             design = draw_foldover(count, n_samples, self.seed).to(tensors[0].device)
             outputs = self._evaluate(rows, design.masks, perturbations_per_eval, show_progress)
             fit = solve(design, outputs.flatten(1), ridge=0.0)
@@ -142,11 +146,16 @@ class _Rows:
         tensors: tuple[Tensor, ...],
         baselines: tuple[Tensor | float, ...],
         owners: tuple[Int[Tensor, "..."], ...],
-        target: TargetType,
+        count: int,
+        target: Target,
         extra: tuple[Any, ...] | None,
     ) -> None:
         self.forward_func, self.tensors, self.baselines = forward_func, tensors, baselines
         self.owners, self.target, self.extra = owners, target, extra
+        # Elements that are components one by one need no look-up: the mask is their mask.
+        self.plain = [
+            owner.shape[0] == 1 and torch.equal(owner.flatten(), torch.arange(count, device=owner.device)) for owner in owners
+        ]
 
     def gives_one_number(self) -> bool:
         """Whether the forward function sums its batch up; asks it once, on the inputs themselves."""
@@ -159,10 +168,11 @@ class _Rows:
         """Outputs of rows `start` to `end`, flattened; a single row where the forward sums its batch up (`whole`)."""
         examples = self.tensors[0].shape[0]
         numbers = torch.arange(start, end, device=masks.device)
-        example, kept = numbers % examples, masks.index_select(0, numbers // examples)
+        example = numbers % examples
+        kept = masks[start:end] if examples == 1 else masks.index_select(0, numbers // examples)
         altered = tuple(
-            _replace(tensor, baseline, owner, kept, example)
-            for tensor, baseline, owner in zip(self.tensors, self.baselines, self.owners, strict=True)
+            _replace(tensor, baseline, _look_up(kept, owner, plain, example), example)
+            for tensor, baseline, owner, plain in zip(self.tensors, self.baselines, self.owners, self.plain, strict=True)
         )
         output = _run_forward(self.forward_func, altered, None, self._pick_extra(example, end - start))
         if not isinstance(output, Tensor):
@@ -198,7 +208,7 @@ class _Rows:
         return _select_targets(output, self.target)
 
 
-def _settle_target(target: TargetType, tensor: Tensor) -> TargetType:
+def _settle_target(target: Target, tensor: Tensor) -> Target:
     """One number as an int, one a example as a tensor on the device: nothing is read from the device later."""
     examples = tensor.shape[0]
     if isinstance(target, Tensor) and target.numel() == 1:
@@ -210,25 +220,25 @@ def _settle_target(target: TargetType, tensor: Tensor) -> TargetType:
     return target.to(tensor.device, torch.long) if isinstance(target, Tensor) else target
 
 
-def _replace(
-    tensor: Tensor,
-    baseline: Tensor | float,
-    owner: Int[Tensor, "..."],
-    kept: Bool[Tensor, "row component"],
-    example: Int[Tensor, " row"],
-) -> Tensor:
-    """Inputs of the rows, each element its own or its baseline's: `where`, so that an infinite baseline stays harmless."""
-    owner = owner.to(tensor.device)
-    if owner.shape[0] == 1:
+def _look_up(
+    kept: Bool[Tensor, "row component"], owner: Int[Tensor, "..."], plain: bool, example: Int[Tensor, " row"]
+) -> Bool[Tensor, "..."]:
+    """Which elements of each row keep their own value: row-major, shaped like the feature mask of one example."""
+    owner = owner.to(kept.device)
+    if plain:
+        keep = kept
+    elif owner.shape[0] == 1:
         keep = kept.index_select(1, owner.flatten())
     else:
         keep = kept.gather(1, owner.flatten(1).index_select(0, example))
-    one = tensor.shape[0] == 1
-    own = tensor if one else tensor.index_select(0, example)
-    if isinstance(baseline, Tensor):
-        baseline = baseline if baseline.shape[0] == 1 else baseline.index_select(0, example)
-    shape = torch.broadcast_shapes(owner.shape[1:], tensor.shape[1:])
-    keep = keep.reshape(len(kept), *owner.shape[1:]).expand(len(kept), *shape)
+    return keep.reshape(len(kept), *owner.shape[1:])
+
+
+def _replace(tensor: Tensor, baseline: Tensor | float, keep: Bool[Tensor, "..."], example: Int[Tensor, " row"]) -> Tensor:
+    """Inputs of the rows, each element its own or its baseline's: `where`, so that an infinite baseline stays harmless."""
+    own = tensor if tensor.shape[0] == 1 else tensor.index_select(0, example)
+    if isinstance(baseline, Tensor) and baseline.shape[0] > 1:
+        baseline = baseline.index_select(0, example)
     return torch.where(keep, own, baseline).to(tensor.dtype)
 
 

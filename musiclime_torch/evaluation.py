@@ -59,7 +59,11 @@ def _average(
 
 
 def _call(subject: Subject, inputs: tuple[Any, ...], rows: Bool[Tensor, "batch ..."]) -> Float[Tensor, "batch class"]:
-    outputs = subject.model(*inputs)
+    try:
+        outputs = subject.model(*inputs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{len(rows)} texts"
+        raise InputError(f"the model {subject.name} failed on a batch of {shape}: {error}") from error
     if not isinstance(outputs, Tensor):
         raise InputError(f"the model {subject.name} returned a {type(outputs).__name__}, not a tensor (batch, class).")
     if outputs.dim() == 1:

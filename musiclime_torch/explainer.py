@@ -1,37 +1,31 @@
 """explain(): the one composition of the pipeline, and the sole home of its defaults."""
 
-import hashlib
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 from tqdm import tqdm
 
 from musiclime_torch.baselines import AudioBaseline, LyricsBaseline
-from musiclime_torch.components import Components, Segments, Units, list_components
-from musiclime_torch.design import Design, draw_bernoulli, draw_bernoulli_with_song, draw_foldover, weigh
+from musiclime_torch.checks import check_outputs, check_rank
+from musiclime_torch.components import Segments, Units, list_components
+from musiclime_torch.design import Design
+from musiclime_torch.devices import find_device
 from musiclime_torch.evaluation import evaluate
 from musiclime_torch.explanation import Explanation, find_class
 from musiclime_torch.failures import InputError
-from musiclime_torch.kernels import PAPER_WIDTH, refuse_shapley, weigh_by_proximity, weigh_uniformly
 from musiclime_torch.models.care import evaluating, keeping_random_states
 from musiclime_torch.models.subject import Subject, describe_model
-from musiclime_torch.solver import Fit, solve
+from musiclime_torch.provenance import record_provenance
+from musiclime_torch.sampling import VALUES, DesignName, WeightsName, draw_design
+from musiclime_torch.solver import solve
 from musiclime_torch.sources import prepare_sources
 from musiclime_torch.spaces import Space, pick_space, to_space
 from musiclime_torch.track import Track
-
-DesignName = Literal["foldover", "bernoulli", "bernoulli+song"]
-WeightsName = Literal["uniform", "lime", "paper", "shapley"]
-
-_DRAWS = {"foldover": draw_foldover, "bernoulli": draw_bernoulli, "bernoulli+song": draw_bernoulli_with_song}
-_VALUES = {"uniform": "Banzhaf value", "lime": "LIME coefficient", "paper": "LIME coefficient (MusicLIME's kernel)"}
 
 #: MusicLIME's own settings (Sotirou et al. 2025 and its code): `explain(model, track, **PAPER)`. Its explanations show the
 #: predicted class and positive attributions only; preparing the lyrics (lower case, no punctuation) is the model's part.
@@ -96,12 +90,11 @@ def explain(
         seed: of the masks and of noise; no global random state is read or moved.
         batch_size: variants a forward pass.
         device: where masks, mixing and solving happen: the model's own device for None.
-        progress: show a bar on standard error.
+        progress: show a bar on standard error, if that is a terminal.
 
     Raises:
         InputError: with one sentence, for anything that can't be explained.
     """
-    started = time.perf_counter()
     subject = describe_model(
         model, sample_rate=sample_rate, classes=classes, output_kind=output_kind, modalities=modalities
     )
@@ -117,15 +110,28 @@ def explain(
     with keeping_random_states(), evaluating(subject.module):
         sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, where)
         seen = [column for column in range(len(components)) if column not in sources.unseen]
-        drawn = _draw(design, len(seen), n_samples, seed, weights, kernel_width)
-        with tqdm(total=drawn.n_samples + 2, unit="variant", disable=not progress, file=sys.stderr) as bar:
+        drawn = draw_design(design, len(seen), n_samples, seed, weights, kernel_width)
+        with tqdm(total=drawn.n_samples + 2, unit="variant", disable=None if progress else True, file=sys.stderr) as bar:
             masks = _spread_masks(drawn.masks, seen, len(components))
             outputs = evaluate(subject, sources, masks, where, batch_size, bar.update)
         values = to_space(outputs, subject.output_kind, space, outputs[0])
         fit = solve(drawn.to(where), values[2:], ridge)
+    settings = {
+        "segments": segments if isinstance(segments, int | str) else list(segments),
+        "units": units,
+        "baseline": baseline.title if isinstance(baseline, Track) else baseline,
+        "lyrics_baseline": lyrics_baseline,
+        "design": design,
+        "n_samples": n_samples,
+        "weights": weights,
+        "kernel_width": kernel_width,
+        "ridge": ridge,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
     names = _name_classes(subject, values.shape[1])
-    _check_outputs(values, names, subject.name)
-    _check_rank(fit, components, seen, ridge)
+    check_outputs(values, names, subject.name)
+    check_rank(fit, components, seen, ridge)
 
     attributions = torch.zeros(len(names), len(components), dtype=torch.float64)
     errors = torch.zeros_like(attributions)
@@ -136,7 +142,7 @@ def explain(
         components=components,
         classes=names,
         target=int(song.argmax()) if target is None else find_class(target, names),
-        value=_VALUES[weights],
+        value=VALUES[weights],
         space=space,
         attributions=attributions,
         standard_errors=errors,
@@ -149,30 +155,7 @@ def explain(
         confidence=confidence,
         unseen=sources.unseen,
         warnings=_collect_warnings(track, drawn, n_samples, seen),
-        provenance={
-            "title": track.title,
-            "stems": track.source,
-            "model": subject.name,
-            "model_hash": _hash_weights(subject.module),
-            "audio_hash": track.audio_hash,
-            "lyrics_hash": "" if track.lyrics is None else hashlib.sha256(track.lyrics.text.encode()).hexdigest(),
-            "seed": seed,
-            "settings": {
-                "segments": segments if isinstance(segments, int | str) else list(segments),
-                "units": units,
-                "baseline": baseline.title if isinstance(baseline, Track) else baseline,
-                "lyrics_baseline": lyrics_baseline,
-                "design": design,
-                "n_samples": n_samples,
-                "weights": weights,
-                "kernel_width": {"lime": kernel_width, "paper": PAPER_WIDTH}.get(weights),
-                "ridge": ridge,
-                "batch_size": batch_size,
-            },
-            "device": str(where),
-            "seconds": round(time.perf_counter() - started, 3),
-            "versions": {name: version(name) for name in ("musiclime_torch", "torch", "numpy")},
-        },
+        provenance=record_provenance(subject, track, settings, where),
     )
 
 
@@ -180,33 +163,10 @@ def _pick_device(subject: Subject, asked: torch.device | str | None) -> torch.de
     parameter = None if subject.module is None else next(subject.module.parameters(), None)
     if asked is None:
         return torch.device("cpu") if parameter is None else parameter.device
-    try:
-        # A tensor tells the device with its index, and whether it is there at all.
-        device = torch.empty(0, device=asked).device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {str(asked)!r} can't be used here ({str(error).splitlines()[0]}): try cpu.") from error
+    device = find_device(asked)
     if parameter is not None and parameter.device != device:
         raise InputError(f"the model lies on {parameter.device}, not on {device}: move it there first (model.to({str(asked)!r})).")
     return device
-
-
-def _draw(design: str, d: int, n_samples: int, seed: int, weights: str, kernel_width: float) -> Design:
-    """Masks and row weights; with nothing to switch, an empty design that leaves the song and the empty song alone."""
-    kernels = {
-        "uniform": weigh_uniformly,
-        "lime": lambda masks: weigh_by_proximity(masks, kernel_width),
-        "paper": lambda masks: weigh_by_proximity(masks, PAPER_WIDTH),
-        "shapley": refuse_shapley,
-    }
-    if design not in _DRAWS:
-        raise InputError(f"design {design!r} is not known: use {', '.join(_DRAWS)}.")
-    if weights not in kernels:
-        raise InputError(f"row weights {weights!r} are not known: use {', '.join(_VALUES)}.")
-    if n_samples < 1:
-        raise InputError(f"{n_samples} masks are none: give 1 or more.")
-    if d == 0:
-        return Design(torch.ones(4, 0, dtype=torch.bool), torch.ones(4), paired=True, block=4)
-    return weigh(_DRAWS[design](d, n_samples, seed), kernels[weights])
 
 
 def _spread_masks(masks: Bool[Tensor, "n seen"], seen: list[int], columns: int) -> Bool[Tensor, "rows column"]:
@@ -227,27 +187,6 @@ def _name_classes(subject: Subject, count: int) -> tuple[str, ...]:
     return subject.classes
 
 
-def _check_outputs(values: Float[Tensor, "rows class"], names: tuple[str, ...], model: str) -> None:
-    bad = ~torch.isfinite(values)
-    if not bad.any():
-        return
-    row, column = bad.nonzero()[0].tolist()
-    variant = {0: "the song itself", 1: "the empty song"}.get(row, f"variant {row - 2}")
-    raise InputError(
-        f"the model {model} returned {float(values[row, column])} for class {names[column]!r} on {variant} "
-        f"({int(bad.any(1).sum())} of {len(values)} variants): it must return finite numbers for silence and masked words too."
-    )
-
-
-def _check_rank(fit: Fit, components: Components, seen: list[int], ridge: float) -> None:
-    dependent = fit.dependent.nonzero().flatten().tolist()
-    if dependent and ridge == 0:
-        raise InputError(
-            f"the masks can't tell {components.items[seen[dependent[0]]].name!r} from other components "
-            f"({len(dependent)} of {len(seen)} columns): ask for more masks, or set a ridge penalty."
-        )
-
-
 def _collect_warnings(track: Track, design: Design, asked: int, seen: list[int]) -> tuple[str, ...]:
     warnings = list(track.warnings) + list(track.lyrics.warnings if track.lyrics else ())
     if not track.stems.any():
@@ -257,14 +196,3 @@ def _collect_warnings(track: Track, design: Design, asked: int, seen: list[int])
             f"{asked} masks are fewer than one block for {len(seen)} components: rounded up to {design.n_samples}."
         )
     return tuple(warnings)
-
-
-def _hash_weights(module: torch.nn.Module | None) -> str:
-    """SHA-256 over names and bytes of all parameters and buffers; empty for a bare callable."""
-    if module is None:
-        return ""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -1,0 +1,138 @@
+"""What an attribution costs outside the model: MusicLIME beside Captum's Lime and KernelShap, on one callable.
+
+The callable takes mask-sized tensors and is timed by itself; what is left of an `attribute` call is overhead. The classes
+run in turn in one process; each ratio is taken within its round and the median round is reported. MusicLIME explains all
+classes, in forwards of 500 rows. Captum's two explain one target, once with their defaults (one row a forward; this is what
+the last line holds) and once in the same forwards of 500 rows. Rendering audio is timed apart.
+
+    python benchmarks/overhead.py [--smoke] [--device cpu|cuda]
+"""
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from captum.attr import KernelShap, Lime
+from rich.console import Console
+from rich.table import Table
+
+from musiclime_torch import MusicLIME
+from musiclime_torch.design import draw_foldover
+from musiclime_torch.rendering import gate_stems, mix
+from musiclime_torch.solver import solve
+
+COMPONENTS, CLASSES = 140, 9
+
+
+class TimedLinear:
+    """A linear model that adds its own time up."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.weight = torch.randn(COMPONENTS, CLASSES, generator=torch.Generator().manual_seed(0)).to(device)
+        self.seconds = 0.0
+        self.rows = 0
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        started = now(x.device)
+        y = x @ self.weight
+        self.seconds += now(x.device) - started
+        self.rows += len(x)
+        return y
+
+
+def now(device: torch.device) -> float:
+    """Seconds, after everything queued on the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def measure_overhead(attribute: Callable[..., object], model: TimedLinear, x: torch.Tensor, **options: object) -> float:
+    """Microseconds a variant outside the callable."""
+    time.sleep(0.3)  # threads of the libraries before it spin down, and don't count against whoever comes next
+    model.seconds, model.rows = 0.0, 0
+    started = now(x.device)
+    attribute(x, **options)
+    return 1e6 * (now(x.device) - started - model.seconds) / model.rows
+
+
+def measure_solve(n_samples: int, device: torch.device) -> tuple[float, float]:
+    """Milliseconds of a solve, accumulation and standard errors included, and its largest error on an additive model."""
+    design = draw_foldover(COMPONENTS, n_samples, 0).to(device)
+    slopes = torch.randn(COMPONENTS, CLASSES, dtype=torch.float64, device=device)
+    outputs = (design.masks.double() @ slopes).float()
+    started = now(device)
+    fit = solve(design, outputs, 0.0)
+    return 1e3 * (now(device) - started), float((fit.coefficients - slopes).abs().max())
+
+
+def measure_rendering(channels: int, rate: int, device: torch.device) -> float:
+    """Milliseconds to render one second of one variant: 4 stems, 10 segments, 10 seconds, 32 variants a batch."""
+    (window,) = gate_stems(
+        torch.randn(4, channels, 10 * rate, device=device), None, [float(edge) for edge in range(11)], rate, None
+    ).windows
+    masks = torch.rand(32, 4, 10, device=device) < 0.5
+    mix(window, masks)
+    started = now(device)
+    mix(window, masks)
+    return 1e3 * (now(device) - started) / (32 * 10)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="a short run whose figures mean little")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    rounds, n_samples = (1, 600) if options.smoke else (5, 5000)
+    warnings.simplefilter("ignore")
+
+    model, x = TimedLinear(device), torch.ones(1, COMPONENTS, device=device)
+    ours, lime, shap = MusicLIME(model).attribute, Lime(model).attribute, KernelShap(model).attribute
+    batched = {"n_samples": n_samples, "perturbations_per_eval": 500}
+    calls = {
+        "MusicLIME, all classes": lambda: measure_overhead(ours, model, x, **batched),
+        "Captum Lime, one target, defaults": lambda: measure_overhead(lime, model, x, target=0, n_samples=n_samples),
+        "Captum Lime, one target, 500 rows a forward": lambda: measure_overhead(lime, model, x, target=0, **batched),
+        "Captum KernelShap, one target, defaults": lambda: measure_overhead(shap, model, x, target=0, n_samples=n_samples),
+        "Captum KernelShap, one target, 500 rows a forward": lambda: measure_overhead(shap, model, x, target=0, **batched),
+    }
+    calls["MusicLIME, all classes"]()  # the first call pays for threads and caches
+    figures: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            figures[name].append(call())
+    solves = [measure_solve(n_samples, device) for _ in range(rounds + 3)][3:]
+    solve_ms = statistics.median(milliseconds for milliseconds, _ in solves)
+
+    table = Table(title=f"{n_samples:,} variants × {COMPONENTS} components, {CLASSES} classes, {device}, torch {torch.__version__}")
+    for heading in ("outside the callable", "µs a variant (median)", "times MusicLIME's, within a round (median)"):
+        table.add_column(heading)
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    for name, values in figures.items():
+        pairs = zip(values, figures["MusicLIME, all classes"], strict=True)
+        ratio = statistics.median(value / own for value, own in pairs)
+        table.add_row(name, f"{medians[name]:.1f}", f"{ratio:.0f}")
+    table.add_row("solve alone, ms a run", f"{solve_ms:.1f}", f"(largest error {max(error for _, error in solves):.0e})")
+    for label, channels, rate in (("mono 16 kHz", 1, 16000), ("stereo 44.1 kHz", 2, 44100)):
+        milliseconds = statistics.median(measure_rendering(channels, rate, device) for _ in range(rounds + 2))
+        table.add_row(f"rendering {label}, ms a second", f"{milliseconds:.3f}", "")
+    Console(width=120).print(table)
+    print(
+        json.dumps(
+            {
+                "us_per_variant": round(medians["MusicLIME, all classes"], 2),
+                "captum_lime_us_per_variant": round(medians["Captum Lime, one target, defaults"], 1),
+                "captum_kernelshap_us_per_variant": round(medians["Captum KernelShap, one target, defaults"], 1),
+                "solve_ms": round(solve_ms, 2),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

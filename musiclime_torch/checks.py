@@ -1,0 +1,32 @@
+"""What is looked at after the last coefficient: outputs that are no numbers, components that can't be told apart."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from musiclime_torch.components import Components
+from musiclime_torch.failures import InputError
+from musiclime_torch.solver import Fit
+
+
+def check_outputs(values: Float[Tensor, "rows class"], names: tuple[str, ...], model: str) -> None:
+    """InputError that names the first class and variant whose output is NaN or infinite."""
+    bad = ~torch.isfinite(values)
+    if not bad.any():
+        return
+    row, column = bad.nonzero()[0].tolist()
+    variant = {0: "the song itself", 1: "the empty song"}.get(row, f"variant {row - 2}")
+    raise InputError(
+        f"the model {model} returned {float(values[row, column])} for class {names[column]!r} on {variant} "
+        f"({int(bad.any(1).sum())} of {len(values)} variants): it must return finite numbers for silence and masked words too."
+    )
+
+
+def check_rank(fit: Fit, components: Components, seen: list[int], ridge: float) -> None:
+    """InputError that names a component whose mask column the others contain; a ridge penalty makes do with it."""
+    dependent = fit.dependent.nonzero().flatten().tolist()
+    if dependent and ridge == 0:
+        raise InputError(
+            f"the masks can't tell {components.items[seen[dependent[0]]].name!r} from other components "
+            f"({len(dependent)} of {len(seen)} columns): ask for more masks, or set a ridge penalty."
+        )

@@ -1,0 +1,181 @@
+"""The command line. Only click is imported at the start; everything heavy waits until a command runs.
+
+Standard output carries the result alone; notes and progress go to standard error. Bad input is one sentence and exit
+code 2. Options that weren't given aren't passed on: the defaults are those of `explain` and `load_track`.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from musiclime_torch.failures import InputError
+
+if TYPE_CHECKING:
+    from musiclime_torch.explanation import Explanation
+
+_EXPLAIN_OPTIONS = [
+    click.option("--model", metavar="NAME", help="demo, or package.module:object for a model of your own.  [default: demo]"),
+    click.option("--target", metavar="CLASS", help="Class to explain, by name or number.  [default: the predicted one]"),
+    click.option("--segments", metavar="N|3s|A,B,..", help="Equal time segments, their length, or cut points in seconds."),
+    click.option("--units", type=click.Choice(["word", "type", "line", "section"]), help="What of the lyrics is switched."),
+    click.option("--baseline", metavar="NAME|SONG", help="What a removed stem becomes: silence, noise, or another song's stem."),
+    click.option(
+        "--lyrics-baseline",
+        type=click.Choice(["mask", "zero", "pad", "gone"]),
+        help="What a removed word's tokens become.  [default: the mask token, where the model has one]",
+    ),
+    click.option("--design", type=click.Choice(["foldover", "bernoulli", "bernoulli+song"]), help="How masks are drawn."),
+    click.option("--n-samples", type=int, help="Number of masks; whole blocks are drawn."),
+    click.option("--weights", type=click.Choice(["uniform", "lime", "paper", "shapley"]), help="Row weights."),
+    click.option("--kernel-width", type=float, help="Width of LIME's kernel."),
+    click.option("--ridge", type=float, help="Ridge penalty."),
+    click.option("--space", type=click.Choice(["logit", "log-odds", "probability", "raw"]), help="Scale of the decision."),
+    click.option("--preset", type=click.Choice(["paper"]), help="MusicLIME's own settings, whole; single options go before it."),
+    click.option("--confidence", type=float, help="Of the intervals."),
+    click.option("--seed", type=int, help="Seed of the masks."),
+    click.option("--batch-size", type=int, help="Variants a forward pass."),
+    click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda where there is one]"),
+    click.option("--sample-rate", type=int, help="Rate the model hears at, where it doesn't say so itself."),
+    click.option("--classes", metavar="A,B,..", help="Names of the model's outputs, where it doesn't give them itself."),
+    click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write the explanation to."),
+    click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
+    click.option("--top", type=int, default=15, show_default=True, help="Rows of the table."),
+]
+
+
+def _explain_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_EXPLAIN_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="musiclime_torch")
+def cli() -> None:
+    """Which stems at which moments and which words made a music model decide what it decided."""
+
+
+@cli.command()
+@click.argument("song", type=click.Path(path_type=Path))
+@click.option("--lyrics", type=click.Path(path_type=Path), metavar="FILE", help="Text, .lrc or .srt.  [default: embedded tags]")
+@click.option("--stems", type=click.Path(path_type=Path), metavar="DIR", help="Folder with the song's stems, by their names.")
+@click.option(
+    "--separator",
+    metavar="NAME",
+    help="demucs, demucs:FOLDER, hpss, midside or none.  [default: demucs where its weights are at hand, else hpss]",
+)
+@click.option("--start", type=float, metavar="SECONDS", help="Explain from here ...")
+@click.option("--end", type=float, metavar="SECONDS", help="... to here.")
+@click.option("--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Refuse longer songs.  [default: 900]")
+@_explain_options
+def explain(song: Path, form: str, top: int, out: Path | None, **options: Any) -> None:
+    """Explain what a model makes of SONG: an audio file, a .stem.mp4, or a folder of stems."""
+    from musiclime_torch.track import load_track
+
+    loading = _pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
+    _check_out(out)
+    device = options.pop("device") or _default_device()
+    if not options["model"]:
+        click.echo("No --model was given: using the embedded demonstration model, which knows only its own kind of song.", err=True)
+    model = _load_model(options.pop("model") or "demo", device)
+    track = load_track(song, device=device, **loading)
+    click.echo(f"Stems: {track.source}", err=True)
+    if options["baseline"] and options["baseline"] not in ("silence", "noise"):
+        other = {key: value for key, value in loading.items() if key in ("separator", "max_seconds")}
+        options["baseline"] = load_track(Path(options["baseline"]), device=device, **other)
+    _finish(model, track, device, options, form, top, out)
+
+
+@cli.command()
+@_explain_options
+def demo(form: str, top: int, out: Path | None, **options: Any) -> None:
+    """Explain the embedded song with the embedded model, offline."""
+    from musiclime_torch.demo.bundle import describe_causes, load_demo_track
+
+    _check_out(out)
+    device = options.pop("device") or _default_device()
+    model = _load_model(options.pop("model") or "demo", device)
+    _finish(model, load_demo_track(), device, options, form, top, out)
+    click.echo(describe_causes(), err=True)
+
+
+def main() -> None:
+    """Run the command line; every expected failure is a sentence on standard error and exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except InputError as error:
+        click.echo(f"musiclime: {error}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("musiclime: stopped.", err=True)
+        sys.exit(130)
+
+
+def _finish(model: Any, track: Any, device: str, options: dict[str, Any], form: str, top: int, out: Path | None) -> None:
+    from rich.console import Console
+
+    from musiclime_torch.explainer import PAPER
+    from musiclime_torch.explainer import explain as run
+    from musiclime_torch.views.record import to_json
+    from musiclime_torch.views.terminal import print_table
+
+    paper = options.pop("preset") == "paper"
+    given = {name: value for name, value in options.items() if value is not None}
+    if "classes" in given:
+        given["classes"] = given["classes"].split(",")
+    explanation = run(model, track, device=device, progress=True, **{**(PAPER if paper else {}), **given})
+    if out is not None:
+        _write(explanation, out, top, paper)
+    if form == "json":
+        click.echo(to_json(explanation))
+    else:
+        print_table(explanation, None, top, paper, Console())
+    if out is not None:
+        click.echo(f"Written to {out}.", err=True)
+
+
+def _write(explanation: "Explanation", out: Path, top: int, positive_only: bool) -> None:
+    """The explanation as safetensors, JSON and text; every file appears whole or not at all."""
+    from musiclime_torch.views.record import to_json
+    from musiclime_torch.views.terminal import to_text
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        explanation.save(out / "explanation.safetensors")
+        for name, text in (
+            ("explanation.json", to_json(explanation) + "\n"),
+            ("explanation.txt", to_text(explanation, None, top, positive_only)),
+        ):
+            partial = out / f".{name}.partial"
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(out / name)
+    except OSError as error:
+        raise InputError(f"{out} can't be written to ({error.strerror}): give another --out folder.") from error
+
+
+def _check_out(out: Path | None) -> None:
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file: give a folder.")
+
+
+def _load_model(name: str, device: str) -> Any:
+    from musiclime_torch.models.loading import load_model
+
+    return load_model(name, device)
+
+
+def _default_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _pop_given(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    taken = {name: options.pop(name) for name in names}
+    return {name: value for name, value in taken.items() if value is not None}

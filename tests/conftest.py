@@ -1,0 +1,32 @@
+"""Shape annotations are checked while tests run; two threads, as on the machines the figures come from."""
+
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+install_import_hook("musiclime_torch", "typechecking.check")
+
+from musiclime_torch.lyrics import Line, Lyrics, Section, Word  # noqa: E402 - the hook goes before any import
+from musiclime_torch.track import Track  # noqa: E402
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture
+def lyrics() -> Lyrics:
+    """Two lines, seven words, "love" twice on the second line."""
+    text = "hold me now\nlove is my love"
+    words, here = [], 0
+    for line, sentence in enumerate(text.split("\n")):
+        for word in sentence.split():
+            here = text.index(word, here)
+            words.append(Word(word, here, here + len(word), line, 0))
+            here += len(word)
+    return Lyrics(text, tuple(words), (Line(0, 11), Line(12, 27)), (Section(0, 27, "section 1"),))
+
+
+@pytest.fixture
+def track(lyrics: Lyrics) -> Track:
+    """Two seconds of two noisy mono stems at 8 kHz."""
+    stems = 0.3 * torch.randn(2, 1, 16000, generator=torch.Generator().manual_seed(1))
+    return Track(stems, ("drums", "vocals"), 8000, lyrics, title="noise", source="made by hand")

@@ -1,0 +1,132 @@
+"""The pipeline on a pretended CUDA device: between the first mask and the last coefficient nothing asks the host.
+
+FakeTensorMode itself raises on `.item()`, `if tensor:`, boolean indexing and device mixing. The guard below catches what it
+lets pass: copies to the CPU, checking or synchronising linear algebra, mixed devices and 0-d CPU operands.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from musiclime_torch.design import draw_foldover
+from musiclime_torch.evaluation import evaluate
+from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.subject import describe_model
+from musiclime_torch.rendering import TokenGates, gate_stems
+from musiclime_torch.solver import solve
+from musiclime_torch.sources import Sources
+from musiclime_torch.spaces import to_space
+
+SYNCHRONISING = {
+    "_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "equal", "is_nonzero",
+    "allclose", "_linalg_check_errors", "linalg_lstsq", "_linalg_eigh", "_linalg_svd", "linalg_eig", "linalg_cholesky",
+    "linalg_inv", "linalg_solve", "linalg_pinv", "multinomial", "repeat_interleave", "bincount", "histc",
+}  # fmt: skip
+
+
+class HostGuard(TorchDispatchMode):
+    """Records every operation on a CUDA tensor that would wait for, or talk to, the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.sent = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = func._schema.name.split("::")[1]
+        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        result = func(*args, **kwargs)
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        before, after = {t.device.type for t in inputs}, {t.device.type for t in outputs}
+        if name in ("_to_copy", "copy_"):
+            source = inputs[-1].device.type
+            if source == "cuda" and "cpu" in after:
+                self.seen.append(f"{name}: device to host")
+            self.sent += source == "cpu" and "cuda" in after
+        elif "cuda" in before:
+            if name in SYNCHRONISING:
+                self.seen.append(name)
+            if len(before) > 1:
+                self.seen.append(f"{name}: mixed devices")
+            if name.startswith(("index", "_unsafe_index")) and any(
+                t is not None and t.dtype in (torch.bool, torch.uint8) for t in tree_leaves(args[1])
+            ):
+                self.seen.append(f"{name}: boolean index")
+        return result
+
+
+class Fusion(torch.nn.Module):
+    """A stand-in for any late-fusion model that is itself pure."""
+
+    sample_rate, channels = 1000, 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ear, self.eye, self.head = torch.nn.Conv1d(1, 8, 16, 8), torch.nn.Linear(6, 8), torch.nn.Linear(16, 5)
+
+    def tokenize(self, text: str) -> Any: ...
+    def embed_text(self, ids: Any) -> Any: ...
+
+    def forward(self, audio: torch.Tensor, text: TokenBatch) -> torch.Tensor:
+        words = (self.eye(text.embeddings) * text.attended[:, :, None]).sum(1)
+        return self.head(torch.cat([self.ear(audio).relu().mean(2), words], 1))
+
+
+@contextmanager
+def pretended_cuda() -> Iterator[HostGuard]:
+    with FakeTensorMode(allow_non_fake_inputs=False), torch.no_grad(), HostGuard() as guard:
+        yield guard
+
+
+def run_pipeline(guard: HostGuard) -> torch.Tensor:
+    cuda = torch.device("cuda")
+    with cuda:
+        model = Fusion()
+        stems = gate_stems(torch.randn(4, 1, 5000), torch.randn(4, 1, 5000), [0.0, 1.0, 2.5, 5.0], 1000, 3.0)
+        owner = torch.zeros(20, dtype=torch.long)
+        lyrics = TokenGates(torch.randn(20, 6), torch.zeros(6), owner, gone=True)
+    subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
+    sources = Sources(stems, 4, 3, lyrics, {})
+    design = draw_foldover(19, 200, 0)
+    guard.seen.clear()
+    guard.sent = 0
+    outputs = evaluate(subject, sources, design.masks, cuda, 64, lambda count: None)
+    values = to_space(outputs, "logits", "log-odds", outputs[0])
+    fit = solve(design.to(cuda), values, 0.0)
+    assert fit.coefficients.device.type == fit.standard_errors.device.type == "cuda"
+    return fit.coefficients
+
+
+def test_nothing_asks_the_host_between_the_first_mask_and_the_last_coefficient():
+    with pretended_cuda() as guard:
+        coefficients = run_pipeline(guard)
+    assert coefficients.shape == (19, 5)
+    assert guard.seen == []
+    assert guard.sent == 3  # masks for rendering, masks and weights for solving
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        lambda x: x.cpu(),
+        lambda x: torch.linalg.cholesky(x @ x.T),
+        lambda x: torch.linalg.inv(x),
+        lambda x: torch.linalg.eigh(x),
+        lambda x: x + torch.tensor(1.0, device="cpu"),
+        lambda x: x.index_put_((x > 0,), torch.zeros((), device="cuda")),
+    ],
+    ids=["cpu()", "cholesky", "inv", "eigh", "0-d cpu operand", "boolean assignment"],
+)
+def test_the_guard_sees_what_fake_tensors_let_pass(leak):
+    with pretended_cuda() as guard:
+        with torch.device("cuda"):
+            x = torch.randn(4, 4)
+        leak(x)
+    assert guard.seen

@@ -1,0 +1,42 @@
+"""Global random states stay byte-equal. In processes of their own: beartype draws from Python's to pick what it checks."""
+
+import subprocess
+import sys
+
+import pytest
+
+FRAME = """
+import random, numpy as np, torch
+
+def states():
+    return random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()
+
+class Restless(torch.nn.Module):
+    sample_rate = 8000
+    def forward(self, audio, text=None):
+        random.random(); np.random.rand(); torch.rand(3)
+        return audio.mean(2)[:, :1] + torch.zeros(len(audio), 2)
+
+{body}
+"""
+
+BODIES = {
+    "explain": """
+from musiclime_torch import Track, explain
+track = Track(torch.randn(2, 1, 8000), ("a", "b"), 8000)
+before = states()
+explain(Restless(), track, n_samples=64, baseline="noise")
+""",
+    "attribute": """
+from musiclime_torch import MusicLIME
+audio = torch.randn(3, 2, 100)
+before = states()
+MusicLIME(Restless()).attribute(audio, target=0, feature_mask=torch.arange(2).reshape(1, 2, 1))
+""",
+}
+
+
+@pytest.mark.parametrize("call", BODIES)
+def test_global_random_states_are_given_back(call: str):
+    script = FRAME.format(body=BODIES[call] + "assert states() == before")
+    subprocess.run([sys.executable, "-c", script], check=True)
