@@ -109,7 +109,9 @@ def main() -> None:
     solves = [measure_solve(n_samples, device) for _ in range(rounds + 3)][3:]
     solve_ms = statistics.median(milliseconds for milliseconds, _ in solves)
 
-    table = Table(title=f"{n_samples:,} variants × {COMPONENTS} components, {CLASSES} classes, {device}, torch {torch.__version__}")
+    table = Table(
+        title=f"{n_samples:,} variants × {COMPONENTS} components, {CLASSES} classes, {device}, torch {torch.__version__}"
+    )
     for heading in ("outside the callable", "µs a variant (median)", "times MusicLIME's, within a round (median)"):
         table.add_column(heading)
     medians = {name: statistics.median(values) for name, values in figures.items()}

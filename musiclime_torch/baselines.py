@@ -32,7 +32,11 @@ def borrow_stems(
 
 
 def gate_embeddings(
-    model: EmbedsText, tokens: Tokens, spans: tuple[tuple[tuple[int, int], ...], ...], baseline: LyricsBaseline, device: torch.device
+    model: EmbedsText,
+    tokens: Tokens,
+    spans: tuple[tuple[tuple[int, int], ...], ...],
+    baseline: LyricsBaseline,
+    device: torch.device,
 ) -> TokenGates:
     """Look the song's token embeddings up once, and the baseline's."""
     ids = tokens.ids.to(device)
@@ -41,7 +45,9 @@ def gate_embeddings(
         stand_in = torch.zeros_like(embeddings[:1].sum(0))
     else:
         stand_in = model.embed_text(_baseline_id(tokens, baseline).to(device).reshape(1))[0]
-    return TokenGates(embeddings, stand_in, torch.tensor(own_tokens(tokens, spans), dtype=torch.long).to(device), baseline == "gone")
+    return TokenGates(
+        embeddings, stand_in, torch.tensor(own_tokens(tokens, spans), dtype=torch.long).to(device), baseline == "gone"
+    )
 
 
 def gate_ids(
@@ -49,7 +55,9 @@ def gate_ids(
 ) -> IdGates:
     """Token ids for models that take no embeddings: only another token can stand in."""
     if baseline not in ("mask", "pad"):
-        raise InputError(f"lyrics baseline {baseline!r} needs token embeddings, which this model doesn't take: use mask or pad.")
+        raise InputError(
+            f"lyrics baseline {baseline!r} needs token embeddings, which this model doesn't take: use mask or pad."
+        )
     owner = torch.tensor(own_tokens(tokens, spans), dtype=torch.long)
     return IdGates(tokens.ids.to(device), _baseline_id(tokens, baseline).to(device), owner.to(device))
 
@@ -81,5 +89,7 @@ def unread_columns(gates: LyricGates, columns: int) -> list[int]:
 def _baseline_id(tokens: Tokens, baseline: LyricsBaseline) -> Int[Tensor, ""]:
     number = tokens.mask_id if baseline == "mask" else tokens.pad_id
     if number is None:
-        raise InputError(f"the model's tokenizer has no {baseline} token: use another lyrics baseline, such as zero or gone.")
+        raise InputError(
+            f"the model's tokenizer has no {baseline} token: use another lyrics baseline, such as zero or gone."
+        )
     return torch.tensor(number)

@@ -154,7 +154,8 @@ class _Rows:
         self.owners, self.target, self.extra = owners, target, extra
         # Elements that are components one by one need no look-up: the mask is their mask.
         self.plain = [
-            owner.shape[0] == 1 and torch.equal(owner.flatten(), torch.arange(count, device=owner.device)) for owner in owners
+            owner.shape[0] == 1 and torch.equal(owner.flatten(), torch.arange(count, device=owner.device))
+            for owner in owners
         ]
 
     def gives_one_number(self) -> bool:
@@ -162,9 +163,7 @@ class _Rows:
         output = _run_forward(self.forward_func, self.tensors, None, self.extra)
         return not isinstance(output, Tensor) or output.dim() == 0 or (output.shape[0] == 1 and output.numel() == 1)
 
-    def forward(
-        self, masks: Bool[Tensor, "n component"], start: int, end: int, whole: bool
-    ) -> Float[Tensor, "row output"]:
+    def forward(self, masks: Bool[Tensor, "n component"], start: int, end: int, whole: bool) -> Float[Tensor, "row output"]:
         """Outputs of rows `start` to `end`, flattened; a single row where the forward sums its batch up (`whole`)."""
         examples = self.tensors[0].shape[0]
         numbers = torch.arange(start, end, device=masks.device)

@@ -18,7 +18,8 @@ def check_outputs(values: Float[Tensor, "rows class"], names: tuple[str, ...], m
     variant = {0: "the song itself", 1: "the empty song"}.get(row, f"variant {row - 2}")
     raise InputError(
         f"the model {model} returned {float(values[row, column])} for class {names[column]!r} on {variant} "
-        f"({int(bad.any(1).sum())} of {len(values)} variants): it must return finite numbers for silence and masked words too."
+        f"({int(bad.any(1).sum())} of {len(values)} variants): "
+        f"it must return finite numbers for silence and masked words too."
     )
 
 

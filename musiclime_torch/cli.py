@@ -21,7 +21,9 @@ _EXPLAIN_OPTIONS = [
     click.option("--target", metavar="CLASS", help="Class to explain, by name or number.  [default: the predicted one]"),
     click.option("--segments", metavar="N|3s|A,B,..", help="Equal time segments, their length, or cut points in seconds."),
     click.option("--units", type=click.Choice(["word", "type", "line", "section"]), help="What of the lyrics is switched."),
-    click.option("--baseline", metavar="NAME|SONG", help="What a removed stem becomes: silence, noise, or another song's stem."),
+    click.option(
+        "--baseline", metavar="NAME|SONG", help="What a removed stem becomes: silence, noise, or another song's stem."
+    ),
     click.option(
         "--lyrics-baseline",
         type=click.Choice(["mask", "zero", "pad", "gone"]),
@@ -33,7 +35,9 @@ _EXPLAIN_OPTIONS = [
     click.option("--kernel-width", type=float, help="Width of LIME's kernel."),
     click.option("--ridge", type=float, help="Ridge penalty."),
     click.option("--space", type=click.Choice(["logit", "log-odds", "probability", "raw"]), help="Scale of the decision."),
-    click.option("--preset", type=click.Choice(["paper"]), help="MusicLIME's own settings, whole; single options go before it."),
+    click.option(
+        "--preset", type=click.Choice(["paper"]), help="MusicLIME's own settings, whole; single options go before it."
+    ),
     click.option("--confidence", type=float, help="Of the intervals."),
     click.option("--seed", type=int, help="Seed of the masks."),
     click.option("--batch-size", type=int, help="Variants a forward pass."),
@@ -60,8 +64,12 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("song", type=click.Path(path_type=Path))
-@click.option("--lyrics", type=click.Path(path_type=Path), metavar="FILE", help="Text, .lrc or .srt.  [default: embedded tags]")
-@click.option("--stems", type=click.Path(path_type=Path), metavar="DIR", help="Folder with the song's stems, by their names.")
+@click.option(
+    "--lyrics", type=click.Path(path_type=Path), metavar="FILE", help="Text, .lrc or .srt.  [default: embedded tags]"
+)
+@click.option(
+    "--stems", type=click.Path(path_type=Path), metavar="DIR", help="Folder with the song's stems, by their names."
+)
 @click.option(
     "--separator",
     metavar="NAME",
@@ -79,7 +87,9 @@ def explain(song: Path, form: str, top: int, out: Path | None, **options: Any) -
     _check_out(out)
     device = options.pop("device") or _default_device()
     if not options["model"]:
-        click.echo("No --model was given: using the embedded demonstration model, which knows only its own kind of song.", err=True)
+        click.echo(
+            "No --model was given: using the embedded demonstration model, which knows only its own kind of song.", err=True
+        )
     model = _load_model(options.pop("model") or "demo", device)
     track = load_track(song, device=device, **loading)
     click.echo(f"Stems: {track.source}", err=True)

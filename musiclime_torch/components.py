@@ -103,7 +103,7 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
     if isinstance(segments, int):
         if segments < 1:
             raise InputError(f"{segments} segments can't cover a song: give 1 or more.")
-        edges = tuple(seconds * index / segments for index in range(segments)) + (seconds,)
+        edges = (*(seconds * index / segments for index in range(segments)), seconds)
     else:
         inner = [float(point) - offset for point in segments]
         outside = [point + offset for point in inner if not 0 <= point <= seconds]

@@ -73,7 +73,7 @@ def explain(
 
     Args:
         model: any callable `model(audio, text) -> (batch, class)`; see `musiclime_torch.models.contract` for what it may
-            declare. `sample_rate`, `classes`, `output_kind` and `modalities` go before its own declarations.
+            declare.
         track: the song, from `load_track` or made by hand.
         target: class the views show, by name or number; the predicted one for None. All classes are solved anyway.
         segments: number of equal time segments, "3s" for a length, or cut points in seconds.
@@ -83,21 +83,24 @@ def explain(
             where the model has one.
         design: "foldover" (Hadamard blocks; `n_samples` is rounded up to whole ones), "bernoulli", "bernoulli+song".
         n_samples: number of masks.
-        weights: "uniform" (Banzhaf values), "lime" (with `kernel_width`) or "paper" (MusicLIME's).
+        weights: "uniform" (Banzhaf values), "lime" or "paper" (MusicLIME's).
+        kernel_width: of LIME's kernel, on distances in [0, 1].
         ridge: penalty on squared slopes.
         space: "logit", "log-odds", "probability" or "raw"; None takes the outputs' own scale.
         confidence: of the intervals.
         seed: of the masks and of noise; no global random state is read or moved.
         batch_size: variants a forward pass.
         device: where masks, mixing and solving happen: the model's own device for None.
+        sample_rate: Hz the model hears at. This and the next three go before the model's own declarations.
+        classes: names of its outputs.
+        output_kind: "logits", "multilabel", "probabilities", "regression" or "embedding".
+        modalities: what it takes: ("audio", "lyrics"), ("audio",) or ("lyrics",).
         progress: show a bar on standard error, if that is a terminal.
 
     Raises:
         InputError: with one sentence, for anything that can't be explained.
     """
-    subject = describe_model(
-        model, sample_rate=sample_rate, classes=classes, output_kind=output_kind, modalities=modalities
-    )
+    subject = describe_model(model, sample_rate=sample_rate, classes=classes, output_kind=output_kind, modalities=modalities)
     if target is not None and subject.classes is not None:
         find_class(target, subject.classes)
     space = pick_space(space, subject.output_kind)
@@ -165,7 +168,9 @@ def _pick_device(subject: Subject, asked: torch.device | str | None) -> torch.de
         return torch.device("cpu") if parameter is None else parameter.device
     device = find_device(asked)
     if parameter is not None and parameter.device != device:
-        raise InputError(f"the model lies on {parameter.device}, not on {device}: move it there first (model.to({str(asked)!r})).")
+        raise InputError(
+            f"the model lies on {parameter.device}, not on {device}: move it there first (model.to({str(asked)!r}))."
+        )
     return device
 
 

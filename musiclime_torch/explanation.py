@@ -102,7 +102,9 @@ class Explanation:
                 fields = json.loads((file.metadata() or {})["musiclime_torch"])
                 version = fields.pop("format_version")
                 if version != FORMAT_VERSION:
-                    raise InputError(f"{path} has format {version}; this version reads format {FORMAT_VERSION}: update musiclime_torch.")
+                    raise InputError(
+                        f"{path} has format {version}; this version reads format {FORMAT_VERSION}: update musiclime_torch."
+                    )
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
         except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
             raise InputError(f"{path} is not a saved explanation ({error}).") from error

@@ -140,7 +140,9 @@ def _lay_zones(
             a, b = max(first, start), min(final, end)
             if a < b:
                 piece = stems[:, :, a:b].flatten(1).contiguous()
-                zones.append(Zone(a - start, b - start, segment, None if curve is None else curve[a - first : b - first], piece))
+                zones.append(
+                    Zone(a - start, b - start, segment, None if curve is None else curve[a - first : b - first], piece)
+                )
     return tuple(zones)
 
 

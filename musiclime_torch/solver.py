@@ -127,7 +127,7 @@ def _examine(
 
 
 def _code(design: Design, rows: slice) -> Float[Tensor, "unit d"]:
-    """z − ½ in float64, of the first mask of each sampling unit."""
+    """Masks as z − ½ in float64, of the first mask of each sampling unit."""
     masks = design.masks[rows]
     return (masks[0::2] if design.paired else masks).double().sub_(0.5)
 

@@ -68,7 +68,7 @@ def prepare_sources(
     if "lyrics" in subject.modalities:
         text = "" if track.lyrics is None else track.lyrics.text
         spans = components.lyric_spans
-        lyric_gates = _gate_lyrics(subject, text, spans, lyrics_baseline, device)
+        lyric_gates = gate_lyrics(subject, text, spans, lyrics_baseline, device)
         for column in unread_columns(lyric_gates, len(spans)):
             unseen[components.n_audio + column] = "the model's tokenizer gives it no token, or its token limit cuts it off"
     return Sources(gates, components.n_stems, components.n_segments, lyric_gates, unseen)
@@ -119,13 +119,14 @@ def _unheard(
     }
 
 
-def _gate_lyrics(
+def gate_lyrics(
     subject: Subject,
     text: str,
     spans: Sequence[Sequence[tuple[int, int]]],
     asked: LyricsBaseline | None,
     device: torch.device,
 ) -> LyricGates:
+    """Lyrics in the form the model reads, each token or character owned by its column."""
     columns = tuple(tuple(parts) for parts in spans)
     if subject.text_form == "strings":
         return gate_strings(text, columns, pick_lyrics_baseline(asked, None, takes_embeddings=False))

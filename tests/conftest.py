@@ -1,4 +1,4 @@
-"""Shape annotations are checked while tests run; two threads, as on the machines the figures come from."""
+"""Shape annotations are checked while tests run; the small track that many of them explain."""
 
 import pytest
 import torch
@@ -8,8 +8,6 @@ install_import_hook("musiclime_torch", "typechecking.check")
 
 from musiclime_torch.lyrics import Line, Lyrics, Section, Word  # noqa: E402 - the hook goes before any import
 from musiclime_torch.track import Track  # noqa: E402
-
-torch.set_num_threads(2)
 
 
 @pytest.fixture

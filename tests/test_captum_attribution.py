@@ -44,9 +44,7 @@ def test_additive_models_give_coefficient_times_input_minus_baseline(model, x):
     "target", [2, torch.tensor(2), torch.tensor([2]), torch.tensor([2, 2, 2]), [2, 2, 2]], ids=lambda value: repr(value)
 )
 def test_every_form_of_a_target_means_the_same(model, x, target):
-    assert torch.equal(
-        MusicLIME(model).attribute(x, target=target), MusicLIME(lambda z: model(z)[:, 2]).attribute(x)
-    )
+    assert torch.equal(MusicLIME(model).attribute(x, target=target), MusicLIME(lambda z: model(z)[:, 2]).attribute(x))
 
 
 @pytest.mark.parametrize("target", [(1, 0), [(1, 0)] * 3], ids=["tuple", "list of tuples"])
@@ -170,9 +168,9 @@ def test_it_agrees_with_captums_own_lime_on_the_same_surrogate(model, x):
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        captums = Lime(
-            lambda z: model(z).tanh(), SkLearnLinearRegression(), similarity_func=lambda *a, **k: 1.0
-        ).attribute(x[:1], target=0, n_samples=8000, perturbations_per_eval=1000)
+        captums = Lime(lambda z: model(z).tanh(), SkLearnLinearRegression(), similarity_func=lambda *a, **k: 1.0).attribute(
+            x[:1], target=0, n_samples=8000, perturbations_per_eval=1000
+        )
     ours = MusicLIME(lambda z: model(z).tanh()).attribute(x[:1], target=0, n_samples=8000, perturbations_per_eval=1000)
     assert torch.corrcoef(torch.cat([ours, captums]))[0, 1] > 0.995
 

@@ -55,7 +55,7 @@ class HostGuard(TorchDispatchMode):
                 self.seen.append(name)
             if len(before) > 1:
                 self.seen.append(f"{name}: mixed devices")
-            if name.startswith(("index", "_unsafe_index")) and any(
+            if name in ("index", "index_put", "index_put_", "_unsafe_index") and any(
                 t is not None and t.dtype in (torch.bool, torch.uint8) for t in tree_leaves(args[1])
             ):
                 self.seen.append(f"{name}: boolean index")

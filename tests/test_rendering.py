@@ -1,5 +1,7 @@
 """Mixing against a slow mix of enveloped components, and lyrics against strings edited by hand."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -48,7 +50,7 @@ def mix_slowly(stems: torch.Tensor, mask: torch.Tensor, edges: list[float], rate
 def test_mixing_equals_the_sum_of_enveloped_components(seed: int, cuts: list[int]):
     stems = stems_of(seed)
     edges = [0.0, *(point / 100 for point in sorted(cuts) if point), 1234 / RATE]
-    edges = [edges[0], *(b for a, b in zip(edges, edges[1:], strict=False) if b - a >= 0.02)]
+    edges = [edges[0], *(b for a, b in pairwise(edges) if b - a >= 0.02)]
     edges[-1] = 1234 / RATE
     masks = torch.rand(4, 3, len(edges) - 1, generator=torch.Generator().manual_seed(seed)) < 0.5
     (window,) = gate_stems(stems, None, edges, RATE, None).windows

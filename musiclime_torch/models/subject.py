@@ -38,12 +38,15 @@ def describe_model(
 ) -> Subject:
     """Read a model's own declarations (`musiclime_torch.models.contract`); what the caller gives goes before them."""
     if not callable(model):
-        raise InputError(f"the model is a {type(model).__name__}, which can't be called: give model(audio, text) -> outputs.")
-    names = classes if classes is not None else getattr(model, "classes", None)
+        raise InputError(
+            f"the model is a {type(model).__name__}, which can't be called: give model(audio, text) -> outputs."
+        )
+    names: Sequence[str] | None = getattr(model, "classes", None) if classes is None else classes
     kind = output_kind or getattr(model, "output_kind", "logits")
     if kind not in OUTPUT_KINDS:
         raise InputError(f"outputs of kind {kind!r} are not known: use one of {', '.join(OUTPUT_KINDS)}.")
-    takes = tuple(modalities or getattr(model, "modalities", ("audio", "lyrics")))
+    declared: Sequence[str] = getattr(model, "modalities", ("audio", "lyrics"))
+    takes = tuple(modalities or declared)
     if takes not in (("audio", "lyrics"), ("audio",), ("lyrics",)):
         raise InputError(f"modalities {takes} are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',).")
     rate = sample_rate or getattr(model, "sample_rate", None)
@@ -55,11 +58,11 @@ def describe_model(
     return Subject(
         model=model,
         module=model if isinstance(model, torch.nn.Module) else None,
-        name=getattr(model, "name", None) or getattr(model, "__qualname__", type(model).__qualname__),
+        name=str(getattr(model, "name", None) or getattr(model, "__qualname__", type(model).__qualname__)),
         sample_rate=rate,
         channels=getattr(model, "channels", None),
         max_seconds=getattr(model, "max_seconds", None),
-        classes=None if names is None else tuple(str(name) for name in names),
+        classes=None if names is None else tuple(map(str, names)),
         output_kind=kind,
         modalities=takes,
         text_form=text_form,

@@ -19,14 +19,17 @@ def to_text(explanation: Explanation, target: int | str | None, rows: int, posit
     return buffer.getvalue()
 
 
-def print_table(explanation: Explanation, target: int | str | None, rows: int, positive_only: bool, console: Console) -> None:
+def print_table(
+    explanation: Explanation, target: int | str | None, rows: int, positive_only: bool, console: Console
+) -> None:
     """Print the decision, its largest components with their intervals, and what the numbers mean."""
     row = explanation.class_index(target)
     ranked = explanation.top(len(explanation.components), row)
     shown = [entry for entry in ranked if entry[1] > 0 or not positive_only][:rows]
     percent = f"{100 * explanation.confidence:g}%"
     console.print(
-        f"[bold]{_plain(explanation.classes[row])}[/]: {explanation.space} {float(explanation.output_song[row]):.3g} on the song, "
+        f"[bold]{_plain(explanation.classes[row])}[/]: "
+        f"{explanation.space} {float(explanation.output_song[row]):.3g} on the song, "
         f"{float(explanation.output_empty[row]):.3g} with everything removed",
         highlight=False,
     )
@@ -55,9 +58,9 @@ def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, perc
         parts.append(f"{unseen} the model can't notice (silent, or past its limit)")
     counts = f"Of {total} components " + ", ".join(parts) + ".\n" if parts else ""
     return (
-        f"{counts}{explanation.n_samples} variants; the surrogate explains {100 * float(explanation.fidelity[row]):.0f}% of their "
-        f"variance. Intervals ({percent}, each for itself) are the error of sampling masks for this song, not of the model or of "
-        f"other songs."
+        f"{counts}{explanation.n_samples} variants; the surrogate explains {100 * float(explanation.fidelity[row]):.0f}% "
+        f"of their variance. Intervals ({percent}, each for itself) are the error of sampling masks for this song, "
+        f"not of the model or of other songs."
     )
 
 

@@ -1,0 +1,94 @@
+"""A model and a track as Captum's classes take them: stems and tokens as inputs, components as feature masks.
+
+With these, `MusicLIME` and Captum's own Lime, KernelShap and FeatureAblation explain the very same components side by side.
+Segments are cut hard here (a feature mask can't cross-fade), which is all that differs from `explain`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from musiclime_torch.baselines import LyricsBaseline
+from musiclime_torch.components import Components
+from musiclime_torch.failures import InputError
+from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.subject import describe_model
+from musiclime_torch.rendering import StringGates, TokenGates
+from musiclime_torch.sources import fit_stems, gate_lyrics
+from musiclime_torch.track import Track
+
+
+@dataclass(frozen=True)
+class CaptumInputs:
+    """Arguments for `Attribution(forward).attribute(inputs, baselines, feature_mask=feature_mask, target=...)`.
+
+    `inputs` are (1, stem, channel, frame) and (1, token, dim) or (1, token). Tokens of no component share one last id,
+    and their baseline is their own value, so that switching it changes nothing.
+    """
+
+    forward: Callable[..., Tensor]
+    inputs: tuple[Tensor, ...]
+    baselines: tuple[Tensor, ...]
+    feature_mask: tuple[Int[Tensor, "..."], ...]
+
+
+def lay_out(
+    model: Callable[..., Tensor], track: Track, components: Components, lyrics_baseline: LyricsBaseline | None = None
+) -> CaptumInputs:
+    """Tensors for a model that declares its rate and reads tokens; InputError for one that reads strings.
+
+    A song longer than the model hears in one call is refused: Captum knows no windows.
+    """
+    subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
+    parameter = None if subject.module is None else next(subject.module.parameters(), None)
+    device = torch.device("cpu") if parameter is None else parameter.device
+    inputs: list[Tensor] = []
+    baselines: list[Tensor] = []
+    masks: list[Tensor] = []
+    if "audio" in subject.modalities:
+        assert subject.sample_rate is not None, "describe_model refuses a hearing model without a rate"
+        if subject.max_seconds is not None and track.seconds > subject.max_seconds:
+            raise InputError(
+                f"the track lasts {track.seconds:.1f} s but the model hears {subject.max_seconds:g} s: load a part of it "
+                f"(start=, end=)."
+            )
+        stems = fit_stems(track, subject.sample_rate, subject.channels)
+        inputs.append(stems[None].to(device))
+        baselines.append(torch.zeros_like(inputs[-1][..., :1]))
+        masks.append(_number_cells(components, stems.shape[-1], subject.sample_rate).to(device))
+    if "lyrics" in subject.modalities:
+        text = "" if track.lyrics is None else track.lyrics.text
+        with torch.no_grad():
+            gates = gate_lyrics(subject, text, components.lyric_spans, lyrics_baseline, device)
+        if isinstance(gates, StringGates):
+            raise InputError(f"the model {subject.name} reads strings, which Captum can't mask: give it tokenize().")
+        free = gates.owner == len(components.lyric_spans)
+        own = gates.embeddings if isinstance(gates, TokenGates) else gates.ids
+        shape = (1, -1, 1) if isinstance(gates, TokenGates) else (1, -1)
+        inputs.append(own[None])
+        baselines.append(torch.where(free.reshape(shape), own[None], gates.baseline))
+        masks.append((components.n_audio + gates.owner).reshape(shape))
+
+    def forward(*parts: Tensor) -> Tensor:
+        rest = list(parts)
+        arguments: list[Tensor | TokenBatch] = []
+        if "audio" in subject.modalities:
+            arguments.append(rest.pop(0).sum(1))
+        if rest and subject.text_form == "embeddings":
+            arguments.append(TokenBatch(rest[0], torch.ones_like(rest[0][:, :, 0], dtype=torch.bool)))
+        elif rest:
+            arguments.append(rest[0])
+        return subject.model(*arguments)
+
+    return CaptumInputs(forward, tuple(inputs), tuple(baselines), tuple(masks))
+
+
+def _number_cells(components: Components, frames: int, sample_rate: int) -> Int[Tensor, "1 stem 1 frame"]:
+    borders = [round(edge * sample_rate) for edge in components.edges[:-1]] + [frames]
+    lengths = torch.tensor([right - left for left, right in pairwise(borders)])
+    segment = torch.repeat_interleave(torch.arange(components.n_segments), lengths)
+    return segment[None, None, None] + components.n_segments * torch.arange(components.n_stems)[None, :, None, None]

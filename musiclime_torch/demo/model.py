@@ -1,0 +1,120 @@
+"""A small tagger that hears and reads: convolutions over a log-mel spectrogram, a bag of words, one hidden layer for both.
+
+Late fusion: ``forward`` is ``fuse(encode_audio(audio), encode_text(text))``. Pooling is over all of time and all words, so
+that a cause may be anywhere; the hidden layer is where a sound *and* a word make one tag.
+"""
+
+import torch
+import torchaudio
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from musiclime_torch.demo.vocabulary import cut_words
+from musiclime_torch.models.contract import TokenBatch, Tokens
+
+N_FFT = 512
+#: Added to mel power before the logarithm: far below anything the songs play, above rounding noise.
+FLOOR = 1e-2
+
+
+class DemoTagger(nn.Module):
+    """Logits of independent tags from 16 kHz mono audio and lyrics; see ``models.contract`` for what it declares."""
+
+    name = "demo"
+    sample_rate = 16000
+    channels = 1
+    max_seconds = 14.0
+    output_kind = "multilabel"
+    modalities = ("audio", "lyrics")
+
+    def __init__(
+        self, classes: tuple[str, ...], words: tuple[str, ...], width: int, n_mels: int, hop: int, token_limit: int
+    ) -> None:
+        """Make an untrained one; ``words`` is the vocabulary in the order of its ids, the special ones first."""
+        super().__init__()
+        self.classes = classes
+        self.vocabulary = {word: index for index, word in enumerate(words)}
+        self.token_limit = token_limit
+        self.hop = hop
+        bank = torchaudio.functional.melscale_fbanks(N_FFT // 2 + 1, 40.0, 7800.0, n_mels, self.sample_rate)
+        self.register_buffer("mel_bank", bank, persistent=False)
+        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+        self.hearing = nn.Sequential(
+            _convolve(1, width // 2, kernel=5, stride=2),
+            _convolve(width // 2, width, kernel=3, stride=2),
+            _convolve(width, width, kernel=3, stride=(2, 1)),
+            nn.Conv2d(width, 2 * width, (n_mels // 8, 3), padding=(0, 1), bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(inplace=True),
+            nn.Flatten(2),
+            nn.Conv1d(2 * width, 2 * width, 5, padding=2, bias=False),
+            nn.BatchNorm1d(2 * width),
+            nn.ReLU(inplace=True),
+        )
+        self.heard = nn.Sequential(nn.Linear(4 * width, width), nn.ReLU(inplace=True))
+        self.embedding = nn.Embedding(len(words), width)
+        self.read = nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True))
+        self.join_audio = nn.Linear(width, 2 * width)
+        self.join_text = nn.Linear(width, 2 * width, bias=False)
+        self.tag = nn.Linear(2 * width, len(classes))
+
+    def tokenize(self, text: str) -> Tokens:
+        """One token a word."""
+        return cut_words(text, self.vocabulary, self.token_limit)
+
+    def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
+        """Look words up."""
+        embeddings: Tensor = self.embedding(ids)
+        return embeddings
+
+    def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch feature"]:
+        """What is heard anywhere, from mono audio of any length; silence is added where it is under one window."""
+        seen = self.hearing(self._spectrogram(audio))
+        pooled: Tensor = self.heard(torch.cat([seen.amax(2), seen.mean(2)], 1))
+        return pooled
+
+    def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch feature"]:
+        """What is read anywhere; words that may not be attended to leave no trace, and no words at all give zeros."""
+        noticed = self.read(text.embeddings) * text.attended[:, :, None]
+        return torch.nn.functional.pad(noticed, (0, 0, 0, 1)).amax(1)
+
+    def fuse(
+        self, audio: Float[Tensor, "*#batch feature"], text: Float[Tensor, "*#batch feature"]
+    ) -> Float[Tensor, "*batch class"]:
+        """Logits; leading axes broadcast, so that ``fuse(a[:, None], t[None])`` is every pair."""
+        logits: Tensor = self.tag(torch.relu(self.join_audio(audio) + self.join_text(text)))
+        return logits
+
+    def forward(self, audio: Float[Tensor, "batch channel frame"], text: TokenBatch | list[str]) -> Float[Tensor, "batch class"]:
+        """Logits (batch, class) of each song's sound and its lyrics, as token embeddings or as they are."""
+        read = text if isinstance(text, TokenBatch) else self._embed_strings(text)
+        return self.fuse(self.encode_audio(audio), self.encode_text(read))
+
+    def _spectrogram(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch 1 mel time"]:
+        # A CPU is three times as fast when what lies between two steps stays in its cache.
+        rows = 8 if audio.device.type == "cpu" else max(len(audio), 1)
+        # Zeros, not torch.stft's mirrored ends: those can't be made from less than half a window.
+        padded = torch.nn.functional.pad(audio.mean(1), (N_FFT // 2, N_FFT // 2))
+        return torch.cat([self._analyse(piece) for piece in padded.split(rows)])
+
+    def _analyse(self, audio: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch 1 mel time"]:
+        spectrum = torch.fft.rfft(audio.unfold(1, N_FFT, self.hop) * self.window)
+        mel = (spectrum.real.square() + spectrum.imag.square()) @ self.mel_bank
+        return (torch.log(mel.transpose(1, 2) + FLOOR)[:, None] - 1) / 4
+
+    def _embed_strings(self, texts: list[str]) -> TokenBatch:
+        cut = [self.tokenize(text).ids for text in texts]
+        longest = max((len(ids) for ids in cut), default=0)
+        ids = torch.zeros(len(cut), longest, dtype=torch.long)
+        attended = torch.zeros(len(cut), longest, dtype=torch.bool)
+        for row, found in enumerate(cut):
+            ids[row, : len(found)] = found
+            attended[row, : len(found)] = True
+        device = self.embedding.weight.device
+        return TokenBatch(self.embed_text(ids.to(device)), attended.to(device))
+
+
+def _convolve(inputs: int, outputs: int, kernel: int, stride: int | tuple[int, int]) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )

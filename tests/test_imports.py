@@ -1,0 +1,81 @@
+"""Imports point one way, and the command line starts without the heavy ones."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import musiclime_torch
+
+ROOT = Path(musiclime_torch.__file__).parent
+
+#: From the song to the explanation, then what stands on top. A module may import from earlier rows and from its own.
+ROWS = [
+    {"failures", "devices"},
+    {"hadamard", "lrc", "lyrics"},
+    {"truncation", "audio"},
+    {"separation", "stem_files"},
+    {"track"},
+    {"components", "design", "kernels", "models.contract", "spaces"},
+    {"models.care", "models.subject", "sampling"},
+    {"rendering"},
+    {"baselines"},
+    {"sources"},
+    {"evaluation", "solver"},
+    {"checks", "explanation", "provenance"},
+    {"explainer"},
+    {"captum", "captum_inputs", "views", "demo"},
+    {"models.loading"},
+    {"cli"},
+]
+
+
+def row_of(module: str) -> int:
+    for number, row in enumerate(ROWS):
+        if any(module == name or module.startswith(name + ".") for name in row):
+            return number
+    raise AssertionError(f"{module} has no place in the order of imports: give it one in {__file__}")
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if name not in ("__init__", "models"):
+            found[name] = path
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("musiclime_torch."):
+            names.add(node.module.removeprefix("musiclime_torch."))
+        elif isinstance(node, ast.ImportFrom) and node.module == "musiclime_torch":
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def test_every_import_points_back_along_the_pipeline():
+    wrong = [
+        f"{name} imports {other}"
+        for name, path in modules().items()
+        for other in imported(path)
+        if row_of(other) > row_of(name)
+    ]
+    assert wrong == []
+
+
+def test_designs_and_the_solver_know_tensors_only():
+    for name in ("design", "hadamard", "kernels", "solver"):
+        assert imported(modules()[name]) <= {"design", "failures", "hadamard"}
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys; sys.argv = ['musiclime', '--help']\n"
+        "from musiclime_torch.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'numpy', 'transformers', 'captum', 'demucs', 'soundfile'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
