@@ -7,7 +7,8 @@ word before and starting the word after; ``[offset:ms]``, where a positive offse
 stays behind the line it follows. Blank lines, timed blank lines and ``[Chorus]``-like headers open a section.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import regex
 
@@ -15,7 +16,7 @@ from musiclime_torch.lyrics import Lyrics, Verse, compose, read_header, split_li
 
 _CLOCK = r"(?:(?P<h>\d{1,3}):(?=\d{1,2}:\d{1,2}\.))?(?P<m>\d{1,4}):(?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,3}))?"
 _TAG = regex.compile(rf"\[\s*{_CLOCK}\s*\]")
-_MARK = regex.compile(rf"<\s*{_CLOCK}\s*>|\[\s*{_CLOCK.replace('?P<', '?P<b')}\s*\]")
+_MARK = regex.compile(rf"[<\[]\s*{_CLOCK}\s*[>\]]")
 _OFFSET = regex.compile(r"(?i)\[\s*offset\s*:(.*)\]")
 # Only known names are dropped: [Chorus: Ann] is a header.
 _ID = regex.compile(
@@ -26,19 +27,23 @@ _ID = regex.compile(
 
 @dataclass(frozen=True)
 class _Row:
-    """A line of the file: one entry per time tag in ``times``; without any it keeps the place of its ``key``."""
+    """A line of the file, sung at each of ``times``; without any it keeps its place behind the line sung at ``key``.
+
+    ``base`` is the one of ``times`` that the word times belong to; the line's repetitions carry them along.
+    """
 
     times: tuple[float, ...]
     key: float
+    base: float
     body: str
     marks: tuple[tuple[int, float], ...]
     section: str | None
 
 
 def parse_lrc(text: str) -> Lyrics:
-    """Read the text of an .lrc file. Times are seconds, moved by the offset and never below 0. Never raises.
+    r"""Read the text of an .lrc file. Times are seconds, moved by the offset and never below 0. Never raises.
 
-    >>> lyrics = parse_lrc("[ar:Ann]\\n[offset:500]\\n[00:05.00][00:01.50]hold <00:02.00>me")
+    >>> lyrics = parse_lrc("[ar:Ann]\n[offset:500]\n[00:05.00][00:01.50]hold <00:02.00>me")
     >>> [(word.text, word.start_seconds) for word in lyrics.words]
     [('hold', 1.0), ('me', 1.5), ('hold', 4.5), ('me', 5.0)]
     """
@@ -46,9 +51,8 @@ def parse_lrc(text: str) -> Lyrics:
     offset, warnings = _read_offset(rows)
     verses: list[tuple[float, Verse]] = []
     for row in _read_rows(rows):
-        # The word times are those of the first tag; the line's repetitions carry them along.
         for seconds in row.times or (None,):
-            shift = 0.0 if seconds is None else seconds - row.times[0]
+            shift = 0.0 if seconds is None else seconds - row.base
             marks = tuple((position, _move(mark + shift, offset)) for position, mark in row.marks)
             verse = Verse(row.body, row.section, None if seconds is None else _move(seconds, offset), marks)
             verses.append((row.key if seconds is None else seconds, verse))
@@ -57,9 +61,9 @@ def parse_lrc(text: str) -> Lyrics:
 
 
 def looks_like_lrc(text: str) -> bool:
-    """Whether at least one line in two that says something begins with a time tag.
+    r"""Whether at least one line in two that says something begins with a time tag.
 
-    >>> looks_like_lrc("[00:01.00]la"), looks_like_lrc("[Chorus]\\nla")
+    >>> looks_like_lrc("[00:01.00]la"), looks_like_lrc("[Chorus]\nla")
     (True, False)
     """
     rows = [row for row in split_lines(text) if row and not _ID.fullmatch(row) and read_header(row) is None]
@@ -70,3 +74,77 @@ def looks_like_lrc(text: str) -> bool:
 def _move(seconds: float, offset: float) -> float:
     # Thousandths, as in the file: 1.5 - 0.2 is no 1.2999999999999998.
     return max(0.0, round(seconds - offset, 3))
+
+
+def _read_offset(rows: list[str]) -> tuple[float, list[str]]:
+    """Seconds by which the lyrics appear sooner, from the last offset tag, and a complaint about one that says nothing."""
+    said = [match[1].strip() for row in rows if (match := _OFFSET.fullmatch(row))]
+    if not said:
+        return 0.0, []
+    number = regex.fullmatch(r"([+-]?\d{1,9}(?:\.\d{1,9})?)\s*(?:ms)?", said[-1])
+    if number is None:
+        return 0.0, [f"the offset {said[-1][:40]!r} of the lyrics is no number of milliseconds and was left out."]
+    return float(number[1]) / 1000, []
+
+
+def _read_rows(rows: list[str]) -> Iterator[_Row]:
+    opens: str | None = ""
+    key = float("-inf")
+    for row in rows:
+        if _ID.fullmatch(row):
+            continue
+        times, rest = _take_times(row)
+        header = read_header(rest)
+        if header is not None:
+            opens = header
+        elif not rest and not times:
+            opens = opens or ""
+        else:
+            body, marks = _take_marks(rest)
+            key = times[0] if times else key
+            # A timed blank line opens a section at its own time, wherever the file has it.
+            base = max((time for time in times if marks and time <= marks[0][1]), default=key)
+            yield _Row(times, key, base, body, marks, opens if body else "")
+            opens = None if body else opens
+
+
+def _take_times(row: str) -> tuple[tuple[float, ...], str]:
+    """The time tags a line begins with, and what follows them."""
+    times = []
+    while match := _TAG.match(row):
+        times.append(_read_clock(match))
+        row = row[match.end() :].lstrip()
+    return tuple(times), row
+
+
+def _take_marks(rest: str) -> tuple[str, tuple[tuple[int, float], ...]]:
+    """The line without its word times, and these with their positions in it."""
+    body, marks, here = "", [], 0
+    for match in _MARK.finditer(rest):
+        body = _append(body, rest[here : match.start()])
+        marks.append((len(body), _read_clock(match)))
+        here = match.end()
+    body = _append(body, rest[here:]).rstrip()
+    return body, tuple((min(position, len(body)), seconds) for position, seconds in marks)
+
+
+def _append(body: str, piece: str) -> str:
+    # Spaces on both sides of a removed tag become one.
+    return body + (piece.lstrip() if not body or body[-1].isspace() else piece)
+
+
+def _read_clock(match: "regex.Match[str]") -> float:
+    hours, minutes, seconds, fraction = match.group("h", "m", "s", "f")
+    part = int(fraction) / 10 ** len(fraction) if fraction else 0.0
+    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + part
+
+
+def _open_sections(verses: Iterable[Verse]) -> Iterator[Verse]:
+    """Let a blank line open a section at the line after it."""
+    opens = False
+    for verse in verses:
+        if not verse.text:
+            opens = True
+            continue
+        yield replace(verse, section="") if opens and verse.section is None else verse
+        opens = False

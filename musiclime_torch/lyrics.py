@@ -24,8 +24,9 @@ _WORD = regex.compile(
 )
 _BREAK = regex.compile(r"\r\n?|[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _HEADER = regex.compile(r"\[([^\[\]]*\p{L}[^\[\]]*)\]")
+# What Genius and its copies add around and between the lines.
 _BOILERPLATE = regex.compile(
-    r"(?i)you might also like.*|\d*embed|.*\d+ contributors?.*|see .* live|get tickets as low as.*|\.*\s*\*+ this lyrics is not.*"
+    r"(?i)you might also like.*|\d+embed(?:share.*)?|\d+ contributors?.*|(?:see .* live)?get tickets as low as.*"
 )
 
 
@@ -87,9 +88,9 @@ class Verse:
 
 
 def parse_lyrics(text: str) -> Lyrics:
-    """Read plain lyrics; blank lines and bracketed headers part the sections. Never raises.
+    r"""Read plain lyrics; blank lines and bracketed headers part the sections. Never raises.
 
-    >>> lyrics = parse_lyrics("[Chorus]\\nDon't go — 愛して\\n\\nla-la")
+    >>> lyrics = parse_lyrics("[Chorus]\nDon't go — 愛して\n\nla-la")
     >>> [word.text for word in lyrics.words]
     ["Don't", 'go', '愛', 'し', 'て', 'la-la']
     >>> [section.name for section in lyrics.sections]
@@ -162,7 +163,10 @@ def _time_words(found: list[tuple[int, int]], verse: Verse) -> list[tuple[float 
     if starts[0] is None:
         starts[0] = verse.seconds
     ends = [gap[0] if gap else None for gap in between[1:]]
-    return [(begun, done if begun is None or done is None or done >= begun else None) for begun, done in zip(starts, ends, strict=True)]
+    return [
+        (begun, done if begun is None or done is None or done >= begun else None)
+        for begun, done in zip(starts, ends, strict=True)
+    ]
 
 
 def _notice_boilerplate(text: str) -> list[str]:

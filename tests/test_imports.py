@@ -27,6 +27,7 @@ ROWS = [
     {"captum", "captum_inputs", "views", "demo"},
     {"models.loading"},
     {"cli"},
+    {"__main__"},
 ]
 
 

@@ -1,0 +1,82 @@
+"""The model and the song that come with the package, read from ``demo/assets``; nothing is downloaded."""
+
+import hashlib
+import json
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from safetensors.torch import load_file
+
+from musiclime_torch.demo.model import DemoTagger
+from musiclime_torch.demo.plan import SAMPLE_RATE, SongPlan, locate_cause, plan_song
+from musiclime_torch.demo.songs import write_lyrics
+from musiclime_torch.demo.tags import STEMS
+from musiclime_torch.track import Track
+
+
+def find_assets() -> Path:
+    """The folder with the weights and the song."""
+    with as_file(files("musiclime_torch.demo") / "assets") as folder:
+        return folder
+
+
+def demo_song() -> Path:
+    """The embedded song, ``song.ogg``; ``song.lrc`` and ``stems/`` lie beside it."""
+    return find_assets() / "song.ogg"
+
+
+def load_demo_model(folder: Path | None = None) -> DemoTagger:
+    """The trained model, in eval mode; from another folder, one that ``demo.training`` wrote there."""
+    folder = folder or find_assets()
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    with torch.random.fork_rng(devices=[]):
+        model = DemoTagger(tuple(described["classes"]), tuple(described["words"]), **described["config"])
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.eval()
+
+
+def load_demo_plan() -> SongPlan:
+    """What the embedded song was made from: its causes are known."""
+    record = json.loads((find_assets() / "song.json").read_text(encoding="utf-8"))
+    return plan_song(record["seed"], record["tags"])
+
+
+def load_demo_track() -> Track:
+    """The embedded song in its four stems, as they come out of their ogg files; the song is their sum."""
+    plan = load_demo_plan()
+    stems = []
+    for name in STEMS:
+        sound, rate = soundfile.read(find_assets() / "stems" / f"{name}.ogg", dtype="float32", always_2d=True)
+        assert rate == SAMPLE_RATE
+        stems.append(torch.from_numpy(np.ascontiguousarray(sound.T)))
+    together = torch.stack(stems)
+    return Track(
+        stems=together,
+        stem_names=STEMS,
+        sample_rate=SAMPLE_RATE,
+        lyrics=write_lyrics(plan),
+        title="demo song",
+        source="the embedded song's own stems",
+        audio_hash=hashlib.sha256(together.numpy().tobytes()).hexdigest(),
+    )
+
+
+def describe_causes() -> str:
+    """What was planted in the embedded song, one line a tag: what an explanation should find."""
+    plan = load_demo_plan()
+    lines = []
+    for name in sorted(plan.tags):
+        parts = [_describe(plan, number) for number, cause in enumerate(plan.causes) if cause.tag == name]
+        lines.append(f"{name}: {' and '.join(parts)}")
+    return "Planted in this song:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _describe(plan: SongPlan, number: int) -> str:
+    cause = plan.causes[number]
+    if cause.stem is not None:
+        start, end = locate_cause(plan, cause)
+        return f"{cause.stem} 0:{start:04.1f}-0:{end:04.1f}"
+    return f'the word "{cause.word}" (line {write_lyrics(plan).words[cause.place].line + 1})'
