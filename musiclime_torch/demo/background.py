@@ -4,6 +4,7 @@ A stem's generator is its own. Sounds are float64 and unbounded here; ``songs`` 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def play_bass(plan: SongPlan, harmony: Harmony) -> Sound:
     stem = np.zeros(plan.frames)
     for half_bar in range(HALF_BARS):
         onsets = (*rhythms[rng.integers(len(rhythms))], STEPS)
-        for first, last in zip(onsets, onsets[1:], strict=False):
+        for first, last in pairwise(onsets):
             third = 2 if first and rng.random() < 0.3 else 0
             pitch = 28 + (harmony.pitch(half_bar, third) - 4) % 12
             frames = (last - first) * plan.step

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from bisect import bisect
 from importlib.resources import as_file, files
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,8 @@ from safetensors.torch import load_file
 
 from musiclime_torch.demo.model import DemoTagger
 from musiclime_torch.demo.plan import SAMPLE_RATE, SongPlan, locate_cause, plan_song
-from musiclime_torch.demo.songs import write_lyrics
 from musiclime_torch.demo.tags import STEMS
+from musiclime_torch.lyric_files import read_lyrics
 from musiclime_torch.track import Track
 
 
@@ -46,7 +48,6 @@ def load_demo_plan() -> SongPlan:
 
 def load_demo_track() -> Track:
     """The embedded song in its four stems, as they come out of their ogg files; the song is their sum."""
-    plan = load_demo_plan()
     stems = []
     for name in STEMS:
         sound, rate = soundfile.read(find_assets() / "stems" / f"{name}.ogg", dtype="float32", always_2d=True)
@@ -57,7 +58,7 @@ def load_demo_track() -> Track:
         stems=together,
         stem_names=STEMS,
         sample_rate=SAMPLE_RATE,
-        lyrics=write_lyrics(plan),
+        lyrics=read_lyrics(find_assets() / "song.lrc"),
         title="demo song",
         source="the embedded song's own stems",
         audio_hash=hashlib.sha256(together.numpy().tobytes()).hexdigest(),
@@ -79,4 +80,4 @@ def _describe(plan: SongPlan, number: int) -> str:
     if cause.stem is not None:
         start, end = locate_cause(plan, cause)
         return f"{cause.stem} 0:{start:04.1f}-0:{end:04.1f}"
-    return f'the word "{cause.word}" (line {write_lyrics(plan).words[cause.place].line + 1})'
+    return f'the word "{cause.word}" (line {bisect(tuple(accumulate(plan.line_lengths)), cause.place) + 1})'

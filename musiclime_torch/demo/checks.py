@@ -48,9 +48,7 @@ class Count:
 def run(model: DemoTagger, plans: Iterable[SongPlan]) -> Float[Tensor, "song class"]:
     """Logits of songs, each heard and read as it is."""
     with evaluating(model):
-        rows = [
-            model(torch.from_numpy(render_stems(plan).sum(0))[None, None], [write_lyrics(plan).text]) for plan in plans
-        ]
+        rows = [model(torch.from_numpy(render_stems(plan).sum(0))[None, None], [write_lyrics(plan).text]) for plan in plans]
     return torch.cat(rows)
 
 
@@ -137,9 +135,7 @@ def find_top_components(model: DemoTagger, plan: SongPlan, n_samples: int, seed:
     return {name: tuple(columns) for name, columns in zip(TAGS, order, strict=True)}
 
 
-def count_found_causes(
-    model: DemoTagger, songs: int, n_samples: int, seed: int = HELD_OUT + 7_000_000
-) -> dict[str, Count]:
+def count_found_causes(model: DemoTagger, songs: int, n_samples: int, seed: int = HELD_OUT + 7_000_000) -> dict[str, Count]:
     """Songs by tag in which the planted causes, one or two, are the first of all components."""
     counts = {}
     for number, name in enumerate(TAGS):

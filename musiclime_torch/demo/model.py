@@ -85,7 +85,9 @@ class DemoTagger(nn.Module):
         logits: Tensor = self.tag(torch.relu(self.join_audio(audio) + self.join_text(text)))
         return logits
 
-    def forward(self, audio: Float[Tensor, "batch channel frame"], text: TokenBatch | list[str]) -> Float[Tensor, "batch class"]:
+    def forward(
+        self, audio: Float[Tensor, "batch channel frame"], text: TokenBatch | list[str]
+    ) -> Float[Tensor, "batch class"]:
         """Logits (batch, class) of each song's sound and its lyrics, as token embeddings or as they are."""
         read = text if isinstance(text, TokenBatch) else self._embed_strings(text)
         return self.fuse(self.encode_audio(audio), self.encode_text(read))
@@ -116,5 +118,7 @@ class DemoTagger(nn.Module):
 
 def _convolve(inputs: int, outputs: int, kernel: int, stride: int | tuple[int, int]) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
     )

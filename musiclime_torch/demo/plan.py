@@ -7,6 +7,7 @@ that ten equal segments are the half-bars. Everything ordinary follows from ``So
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -163,11 +164,11 @@ def find_column(cause: Cause) -> int:
 
 
 def place_words(plan: SongPlan) -> list[tuple[int, int]]:
-    """First step and end step of every word: a line fills its half-bar, less a rest where there is room."""
+    """First step and end step of every word: a line fills its half-bar."""
     places = []
     for line, length in enumerate(plan.line_lengths):
         borders = [line * STEPS + round(index * STEPS / length) for index in range(length + 1)]
-        places += list(zip(borders, borders[1:], strict=False))
+        places += pairwise(borders)
     return places
 
 
@@ -180,9 +181,7 @@ def _get_cause(plan: SongPlan, tag: str, kind: str) -> Cause:
 
 def _draw_halves(tags: Collection[str], rng: np.random.Generator) -> list[tuple[str, str]]:
     halves = [
-        (name, TAGS[name].kinds[rng.integers(2)], rng.random() < HALF_CAUSES)
-        for name in TAGS
-        if len(TAGS[name].kinds) == 2
+        (name, TAGS[name].kinds[rng.integers(2)], rng.random() < HALF_CAUSES) for name in TAGS if len(TAGS[name].kinds) == 2
     ]
     return [(name, kind) for name, kind, there in halves if there and name not in tags]
 

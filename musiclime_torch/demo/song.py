@@ -27,9 +27,7 @@ def write_song(plan: SongPlan, folder: Path, command: str) -> None:
     stems = render_stems(plan)
     sounds = {f"stems/{name}.ogg": stem for name, stem in zip(STEMS, stems, strict=True)}
     for name, sound in {"song.ogg": stems.sum(0), **sounds}.items():
-        soundfile.write(
-            folder / name, sound, SAMPLE_RATE, format="OGG", subtype="VORBIS", compression_level=COMPRESSION
-        )
+        soundfile.write(folder / name, sound, SAMPLE_RATE, format="OGG", subtype="VORBIS", compression_level=COMPRESSION)
     (folder / "song.lrc").write_text(format_lrc(write_lyrics(plan)), encoding="utf-8")
     causes = [
         {**asdict(cause), "stem": cause.stem, "word": cause.word, "seconds": locate_cause(plan, cause)}
@@ -55,9 +53,8 @@ def format_lrc(lyrics: Lyrics) -> str:
     rows = []
     for number, line in enumerate(lyrics.lines):
         words = [word for word in lyrics.words if word.line == number]
-        if number and words[0].section != rows_section:
+        if number and words[0].section != lyrics.words[lyrics.words.index(words[0]) - 1].section:
             rows.append("")
-        rows_section = words[0].section
         sung = " ".join(f"<{_clock(word.start_seconds)}>{word.text}" for word in words)
         rows.append(f"[{_clock(line.start_seconds)}]{sung} <{_clock(words[-1].end_seconds)}>")
     return "\n".join(rows) + "\n"

@@ -1,7 +1,7 @@
 """Planned songs made real: stems, lyrics, a ``Track``. Mono, 16 kHz, the same plan always gives the same samples.
 
 A cue takes its stem over for its half-bar, cross-fading inside of it, so that no sample outside changes. Every stem is
-bounded by its own ``LEVELS``, which sum to less than 1: the mix can't clip, and nothing is normalised by what else is played.
+bounded by its own ``LEVELS``, which sum to less than 1: the mix can't clip, and no level depends on what else is played.
 """
 
 import numpy as np

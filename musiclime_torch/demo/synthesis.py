@@ -75,9 +75,7 @@ def hit_tom(hertz: float, rng: np.random.Generator) -> Sound:
 def ring_bell(hertz: float, frames: int) -> Sound:
     """A bell: partials that are no harmonics."""
     partials = ((1.0, 1.0, 0.5), (2.76, 0.6, 0.25), (5.4, 0.25, 0.12))
-    return np.asarray(
-        sum(shape(level * play(hertz * ratio, frames, 1), 0.002, decay) for ratio, level, decay in partials)
-    )
+    return np.asarray(sum(shape(level * play(hertz * ratio, frames, 1), 0.002, decay) for ratio, level, decay in partials))
 
 
 def sing(hertz: Sound, vowel: tuple[int, ...], bandwidth: float) -> Sound:

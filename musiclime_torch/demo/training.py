@@ -1,4 +1,4 @@
-"""Trains the demonstration model and writes it with its record: ``python -m musiclime_torch.demo.training --seed 0 --out DIR``.
+"""Trains the demonstration model: ``python -m musiclime_torch.demo.training --seed 0 --out DIR``.
 
 ``model.safetensors`` holds the weights, ``model.json`` all else that makes the model, and what was measured on songs that
 training never saw.
