@@ -29,7 +29,7 @@ _SLACK = 0.05
 
 @dataclass(frozen=True)
 class Recording:
-    """Decoded sound. ``offset`` is the time of its first frame in the file, ``content_hash`` the SHA-256 of rate and samples."""
+    """Decoded sound; ``offset`` is the time of its first frame in the file, ``content_hash`` that of `hash_samples`."""
 
     samples: Float[Tensor, "channel frame"]
     sample_rate: int

@@ -63,7 +63,7 @@ def lay_out(
     if "lyrics" in subject.modalities:
         text = "" if track.lyrics is None else track.lyrics.text
         with torch.no_grad():
-            gates = gate_lyrics(subject, text, components.lyric_spans, lyrics_baseline, device)
+            gates, _ = gate_lyrics(subject, text, components.lyric_spans, lyrics_baseline, device)
         if isinstance(gates, StringGates):
             raise InputError(f"the model {subject.name} reads strings, which Captum can't mask: give it tokenize().")
         free = gates.owner == len(components.lyric_spans)

@@ -123,7 +123,7 @@ def explain(
         "segments": segments if isinstance(segments, int | str) else list(segments),
         "units": units,
         "baseline": baseline.title if isinstance(baseline, Track) else baseline,
-        "lyrics_baseline": lyrics_baseline,
+        "lyrics_baseline": sources.lyrics_baseline,
         "design": design,
         "n_samples": n_samples,
         "weights": weights,

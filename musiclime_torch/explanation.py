@@ -47,6 +47,10 @@ class Explanation:
     warnings: tuple[str, ...]
     provenance: dict[str, Any]
 
+    def __repr__(self) -> str:
+        title, target = self.provenance.get("title", ""), self.classes[self.target]
+        return f"<Explanation of {target!r} for {title!r}: {len(self.components)} components, {len(self.classes)} classes>"
+
     @cached_property
     def half_width(self) -> Float[Tensor, "class component"]:
         """Half the confidence interval: Student's quantile × standard error; 0 without degrees of freedom to tell."""
@@ -58,8 +62,13 @@ class Explanation:
 
     @property
     def distinguishable(self) -> Bool[Tensor, "class component"]:
-        """Whether the interval leaves zero out. Of 140 components that do nothing, about 7 will at 95%."""
-        return self.attributions.abs() > self.half_width
+        """Whether the interval leaves zero out. Of 140 components that do nothing, about 7 will at 95%.
+
+        Nothing below the rounding of float32 outputs counts: on additive models that is all the error there is.
+        """
+        outputs = torch.stack([self.output_song, self.output_empty]).abs().amax(0)
+        rounding = torch.finfo(torch.float32).eps * torch.maximum(outputs, self.attributions.abs().sum(1))
+        return self.attributions.abs() > self.half_width + rounding[:, None]
 
     def class_index(self, target: int | str | None) -> int:
         """Column of a class by name or number, the explanation's own target for None; InputError lists the classes."""

@@ -31,13 +31,15 @@ from musiclime_torch.track import Track
 class Sources:
     """What variants are rendered from. Masks have the audio's columns first, stem-major, then the lyrics'.
 
-    `unseen` gives the columns that change nothing the model is given, with the reason.
+    `unseen` gives the columns that change nothing the model is given, with the reason; `lyrics_baseline` is the one that
+    was picked where none was asked for.
     """
 
     stems: StemGates | None
     n_stems: int
     n_segments: int
     lyrics: LyricGates | None
+    lyrics_baseline: LyricsBaseline | None
     unseen: dict[int, str]
 
 
@@ -52,7 +54,7 @@ def prepare_sources(
 ) -> Sources:
     """Bring the track to the model's rate, channels and device; call inside `models.care.evaluating`."""
     unseen: dict[int, str] = {}
-    gates, lyric_gates = None, None
+    gates, lyric_gates, picked = None, None, None
     if "audio" in subject.modalities:
         assert subject.sample_rate is not None, "describe_model refuses a hearing model without a rate"
         stems = fit_stems(track, subject.sample_rate, subject.channels)
@@ -68,10 +70,10 @@ def prepare_sources(
     if "lyrics" in subject.modalities:
         text = "" if track.lyrics is None else track.lyrics.text
         spans = components.lyric_spans
-        lyric_gates = gate_lyrics(subject, text, spans, lyrics_baseline, device)
+        lyric_gates, picked = gate_lyrics(subject, text, spans, lyrics_baseline, device)
         for column in unread_columns(lyric_gates, len(spans)):
             unseen[components.n_audio + column] = "the model's tokenizer gives it no token, or its token limit cuts it off"
-    return Sources(gates, components.n_stems, components.n_segments, lyric_gates, unseen)
+    return Sources(gates, components.n_stems, components.n_segments, lyric_gates, picked, unseen)
 
 
 def fit_stems(track: Track, sample_rate: int, channels: int | None) -> Float[Tensor, "stem channel frame"]:
@@ -125,13 +127,14 @@ def gate_lyrics(
     spans: Sequence[Sequence[tuple[int, int]]],
     asked: LyricsBaseline | None,
     device: torch.device,
-) -> LyricGates:
-    """Lyrics in the form the model reads, each token or character owned by its column."""
+) -> tuple[LyricGates, LyricsBaseline]:
+    """Lyrics in the form the model reads, each token or character owned by its column; and the baseline picked."""
     columns = tuple(tuple(parts) for parts in spans)
     if subject.text_form == "strings":
-        return gate_strings(text, columns, pick_lyrics_baseline(asked, None, takes_embeddings=False))
+        picked = pick_lyrics_baseline(asked, None, takes_embeddings=False)
+        return gate_strings(text, columns, picked), picked
     tokens = subject.model.tokenize(text)  # type: ignore[attr-defined]  # text_form says that it has it
     picked = pick_lyrics_baseline(asked, tokens, subject.text_form == "embeddings")
     if subject.text_form == "ids":
-        return gate_ids(tokens, columns, picked, device)
-    return gate_embeddings(subject.model, tokens, columns, picked, device)  # type: ignore[arg-type]
+        return gate_ids(tokens, columns, picked, device), picked
+    return gate_embeddings(subject.model, tokens, columns, picked, device), picked  # type: ignore[arg-type]

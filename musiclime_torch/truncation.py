@@ -81,7 +81,7 @@ def _measure_mp3(file: BinaryIO, head: bytes) -> int:
     # Taggers leave zeros between the tag and the first frame.
     skipped = len(frame) - len(frame.lstrip(b"\0"))
     frame = frame[skipped:]
-    if len(frame) < 200 or frame[0] != 0xFF or frame[1] & 0xE6 not in (0xE2, 0xE3):
+    if len(frame) < 200 or frame[0] != 0xFF or frame[1] & 0xE6 != 0xE2:
         return 0
     # The header follows the side information, whose length hangs on MPEG version and channels.
     first_version, mono = frame[1] & 0x18 == 0x18, frame[3] & 0xC0 == 0xC0

@@ -33,7 +33,9 @@ def song(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_explain_writes_json_alone_to_standard_output_and_a_folder(song: Path, tmp_path: Path):
-    done = run("explain", song, "--lyrics", tmp_path / "song.lrc", *QUICK, "--format", "json", "--out", "out", folder=tmp_path)
+    done = run(
+        "explain", song, "--lyrics", tmp_path / "song.lrc", *QUICK, "--format", "json", "--out", "out", folder=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     keys = {"name", "kind", "stem", "start", "end", "word", "line", "attribution", "standard_error"}
@@ -64,12 +66,12 @@ def test_a_model_of_ones_own_and_every_option(song: Path, tmp_path: Path):
         "        level = audio.square().mean((1, 2))\n"
         "        return torch.stack([level, -level], 1)\n"
     )
-    done = run(
-        "explain", song, "--model", "mine:Loud", "--classes", "loud,quiet", "--target", "QUIET", "--start", 0.5, "--end", 1.5,
-        "--segments", "0.25s", "--baseline", "noise", "--seed", 3, "--design", "bernoulli", "--n-samples", 60, "--weights", "lime",
-        "--kernel-width", 0.5, "--ridge", 0.1, "--space", "log-odds", "--confidence", 0.9, "--batch-size", 7,
-        "--separator", "midside", "--device", "cpu", "--format", "json", folder=tmp_path,
-    )  # fmt: skip
+    options = (
+        "--model mine:Loud --classes loud,quiet --target QUIET --start 0.5 --end 1.5 --segments 0.25s --baseline noise "
+        "--seed 3 --design bernoulli --n-samples 60 --weights lime --kernel-width 0.5 --ridge 0.1 --space log-odds "
+        "--confidence 0.9 --batch-size 7 --separator midside --device cpu --format json"
+    )
+    done = run("explain", song, *options.split(), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["target"] == "quiet"
@@ -81,7 +83,9 @@ def test_a_model_of_ones_own_and_every_option(song: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_paper_preset_and_table(song: Path, tmp_path: Path):
-    done = run("explain", song, "--preset", "paper", "--n-samples", 100, "--separator", "hpss", "--space", "logit", folder=tmp_path)
+    done = run(
+        "explain", song, "--preset", "paper", "--n-samples", 100, "--separator", "hpss", "--space", "logit", folder=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "LIME coefficient" in done.stdout
     assert "logit" in done.stdout

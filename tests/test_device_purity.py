@@ -93,7 +93,7 @@ def run_pipeline(guard: HostGuard) -> torch.Tensor:
         owner = torch.zeros(20, dtype=torch.long)
         lyrics = TokenGates(torch.randn(20, 6), torch.zeros(6), owner, gone=True)
     subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
-    sources = Sources(stems, 4, 3, lyrics, {})
+    sources = Sources(stems, 4, 3, lyrics, "gone", {})
     design = draw_foldover(19, 200, 0)
     guard.seen.clear()
     guard.sent = 0

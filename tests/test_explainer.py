@@ -107,9 +107,7 @@ def test_long_songs_are_heard_whole_in_windows(track: Track):
     explanation = explain(model, track, segments=4, n_samples=1)
     assert {shape[2] for shape in model.heard} == {round(0.8 * RATE)}
     assert (explanation.attributions[0, :8].abs() > 0).all()
-    assert torch.allclose(
-        explanation.attributions.sum(1), explanation.output_song - explanation.output_empty, atol=1e-3
-    )
+    assert torch.allclose(explanation.attributions.sum(1), explanation.output_song - explanation.output_empty, atol=1e-3)
 
 
 def test_words_past_the_token_limit_are_unseen_and_exactly_zero(track: Track):
@@ -217,7 +215,9 @@ def test_paper_preset_is_the_papers_settings(track: Track):
 
     recorded = explain(record, track, sample_rate=RATE, **PAPER)
     outputs = (torch.cat(seen)[2:] / 30).double().softmax(1)
-    oracle = Ridge(alpha=1.0).fit(masks.numpy(), outputs.numpy(), sample_weight=weigh_by_proximity(masks, PAPER_WIDTH).numpy())
+    oracle = Ridge(alpha=1.0).fit(
+        masks.numpy(), outputs.numpy(), sample_weight=weigh_by_proximity(masks, PAPER_WIDTH).numpy()
+    )
     assert torch.allclose(recorded.attributions, torch.from_numpy(oracle.coef_), atol=1e-9)
 
 
@@ -258,6 +258,20 @@ def test_what_cannot_be_explained_is_one_sentence(track: Track, model, options, 
     with pytest.raises(InputError, match=message) as caught:
         explain(model, track, **{"sample_rate": RATE, **options})
     assert "\n" not in str(caught.value)
+
+
+def test_masks_that_cannot_tell_components_apart_are_named(track: Track):
+    """Five independent masks of three components: sooner or later two columns are the same, or one never changes."""
+    mean = lambda audio: audio.mean((1, 2))  # noqa: E731
+    said = []
+    for seed in range(30):
+        try:
+            explain(mean, Track(track.stems[:1], ("all",), RATE), sample_rate=RATE, modalities=("audio",), segments=3,
+                    design="bernoulli", n_samples=5, seed=seed)  # fmt: skip
+        except InputError as error:
+            said.append(str(error))
+    assert said
+    assert all("can't tell 'all 0:0" in sentence for sentence in said)
 
 
 def test_names_that_are_not_known_are_answered_with_those_that_are():
@@ -313,7 +327,9 @@ def test_memory_does_not_grow_with_the_number_of_variants():
 import resource, sys, torch
 from musiclime_torch import Track, explain
 track = Track(torch.randn(4, 1, 16000 * 30), ("a", "b", "c", "d"), 16000)
-explain(lambda a: a[:, :, ::100].mean((1, 2)), track, sample_rate=16000, modalities=("audio",), n_samples=int(sys.argv[1]), batch_size=16)
+n_samples = int(sys.argv[1])
+thin = lambda audio: audio[:, :, ::100].mean((1, 2))
+explain(thin, track, sample_rate=16000, modalities=("audio",), n_samples=n_samples, batch_size=16)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     peaks = [int(subprocess.check_output([sys.executable, "-c", script, n])) for n in ("512", "4096")]

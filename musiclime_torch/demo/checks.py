@@ -125,7 +125,7 @@ def find_top_components(model: DemoTagger, plan: SongPlan, n_samples: int, seed:
         tokens = model.tokenize(" ".join(words))
         stand_in = model.embed_text(torch.tensor(tokens.mask_id))
         known = model.embed_text(tokens.ids)
-        for rows in masks.split(64):
+        for rows in torch.split(masks, 64):
             kept = rows[:, n_audio:, None]
             text = TokenBatch(torch.where(kept, known, stand_in), torch.ones_like(kept[..., 0]))
             outputs.append(model(mix(window, rows[:, :n_audio].unflatten(1, (len(STEMS), -1))), text))

@@ -26,6 +26,8 @@ class DemoTagger(nn.Module):
     max_seconds = 14.0
     output_kind = "multilabel"
     modalities = ("audio", "lyrics")
+    mel_bank: Float[Tensor, "frequency mel"]
+    window: Float[Tensor, " frame"]
 
     def __init__(
         self, classes: tuple[str, ...], words: tuple[str, ...], width: int, n_mels: int, hop: int, token_limit: int
@@ -53,6 +55,7 @@ class DemoTagger(nn.Module):
         )
         self.heard = nn.Sequential(nn.Linear(4 * width, width), nn.ReLU(inplace=True))
         self.embedding = nn.Embedding(len(words), width)
+        nn.init.normal_(self.embedding.weight, std=0.3)
         self.read = nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True))
         self.join_audio = nn.Linear(width, 2 * width)
         self.join_text = nn.Linear(width, 2 * width, bias=False)
@@ -97,7 +100,7 @@ class DemoTagger(nn.Module):
         rows = 8 if audio.device.type == "cpu" else max(len(audio), 1)
         # Zeros, not torch.stft's mirrored ends: those can't be made from less than half a window.
         padded = torch.nn.functional.pad(audio.mean(1), (N_FFT // 2, N_FFT // 2))
-        return torch.cat([self._analyse(piece) for piece in padded.split(rows)])
+        return torch.cat([self._analyse(piece) for piece in torch.split(padded, rows)])
 
     def _analyse(self, audio: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch 1 mel time"]:
         spectrum = torch.fft.rfft(audio.unfold(1, N_FFT, self.hop) * self.window)

@@ -165,7 +165,7 @@ def find_column(cause: Cause) -> int:
 
 def place_words(plan: SongPlan) -> list[tuple[int, int]]:
     """First step and end step of every word: a line fills its half-bar."""
-    places = []
+    places: list[tuple[int, int]] = []
     for line, length in enumerate(plan.line_lengths):
         borders = [line * STEPS + round(index * STEPS / length) for index in range(length + 1)]
         places += pairwise(borders)

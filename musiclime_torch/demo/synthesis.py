@@ -9,7 +9,8 @@ from scipy.signal import lfilter
 
 from musiclime_torch.demo.plan import SAMPLE_RATE
 
-Sound = Float64[ndarray, " frame"]
+#: One length each: the underscore keeps two sounds in a call from having to match.
+Sound = Float64[ndarray, " _frame"]
 
 #: Formants in Hz of a, e, i, o, u.
 VOWELS = ((800, 1150, 2900), (400, 1700, 2600), (300, 2200, 3000), (450, 800, 2830), (325, 700, 2530))
@@ -31,7 +32,7 @@ def _fill_table(harmonics: int, slope: float) -> Sound:
 def play(hertz: float | Sound, frames: int, harmonics: int, slope: float = 1.0) -> Sound:
     """A steady tone, or a gliding one for one frequency a frame; slope 1 is a sawtooth's spectrum, higher is duller."""
     turns = np.cumsum(np.broadcast_to(np.asarray(hertz, dtype=np.float64), (frames,))) / SAMPLE_RATE
-    return _fill_table(harmonics, slope)[(turns * 4096).astype(np.int64) & 4095]
+    return np.asarray(_fill_table(harmonics, slope)[(turns * 4096).astype(np.int64) & 4095])
 
 
 def shape(sound: Sound, attack: float, decay: float, release: float = 0.01) -> Sound:
