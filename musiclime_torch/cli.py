@@ -102,12 +102,16 @@ def explain(song: Path, form: str, top: int, out: Path | None, **options: Any) -
 @cli.command()
 @_explain_options
 def demo(form: str, top: int, out: Path | None, **options: Any) -> None:
-    """Explain the embedded song with the embedded model, offline."""
+    """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target says else."""
     from musiclime_torch.demo.bundle import describe_causes, load_demo_track
 
     _check_out(out)
     device = options.pop("device") or _default_device()
-    model = _load_model(options.pop("model") or "demo", device)
+    name = options.pop("model") or "demo"
+    model = _load_model(name, device)
+    if options["target"] is None and name == "demo":
+        # Of the song's two tags the one that takes a sound and a word together.
+        options["target"] = "anthem"
     _finish(model, load_demo_track(), device, options, form, top, out)
     click.echo(describe_causes(), err=True)
 

@@ -99,7 +99,7 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
     (0.0, 4.0, 5.0, 10.0)
     """
     if isinstance(segments, str):
-        segments = _read_segments(segments, seconds)
+        segments = _read_segments(segments, seconds, offset)
     if isinstance(segments, int):
         if segments < 1:
             raise InputError(f"{segments} segments can't cover a song: give 1 or more.")
@@ -122,13 +122,13 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
     return edges
 
 
-def _read_segments(text: str, seconds: float) -> int | list[float]:
+def _read_segments(text: str, seconds: float, offset: float) -> int | list[float]:
     try:
         if text.endswith("s"):
             length = float(text[:-1])
             if not length > 0:
                 raise ValueError
-            return [index * length for index in range(1, max(int(seconds / length + 1e-9), 1))]
+            return [offset + index * length for index in range(1, max(int(seconds / length + 1e-9), 1))]
         return [float(point) for point in text.split(",")] if "," in text else int(text)
     except ValueError:
         raise InputError(

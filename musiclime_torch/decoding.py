@@ -57,12 +57,14 @@ def open_audio(path: Path) -> Iterator[Opened]:
     try:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:
+        file = None
+    # Of a flac that was piped and doesn't know its length, soundfile can't read the last block: it seeks behind it.
+    if file is None or file.frames >= _UNKNOWN:
         with open_stream(path, 0) as opened:
             yield opened
         return
     with file:
-        frames = file.frames if 0 <= file.frames < _UNKNOWN else None
-        yield Opened(file.samplerate, file.channels, frames, file.format, lambda first: _read_blocks(file, path, first))
+        yield Opened(file.samplerate, file.channels, file.frames, file.format, lambda first: _read_blocks(file, path, first))
 
 
 def _read_blocks(file: soundfile.SoundFile, path: Path, first: int) -> Iterator[Block]:
@@ -149,7 +151,8 @@ def _decode_blocks(container: Any, stream: Any, path: Path, first: int) -> Itera
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"{str(path)!r} is damaged after {(position or 0) / rate:g} s: get the file again, or convert it to wav."
+            f"{str(path)!r} is cut short or damaged after {(position or 0) / rate:.2f} s: "
+            f"get the file again, or name an intact part with start and end."
         ) from error
 
 

@@ -1,11 +1,24 @@
 """A song taken apart: stems that sum to it exactly, and its lyrics."""
 
-from dataclasses import dataclass
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.audio import Recording, read_audio
+from musiclime_torch.failures import InputError
+from musiclime_torch.lyric_files import embedded_lyrics, read_lyrics
 from musiclime_torch.lyrics import Lyrics
+from musiclime_torch.separation import separate
+from musiclime_torch.separation.residual import complete
+from musiclime_torch.stem_files import StemSet, is_stem_file, read_stems
+
+#: dB by which the residual may lie below the song before one doubts that the stems are this song's.
+_DOUBT = -3.0
 
 
 @dataclass(frozen=True)
@@ -31,3 +44,97 @@ class Track:
     def seconds(self) -> float:
         """Length in seconds."""
         return self.stems.shape[-1] / self.sample_rate
+
+
+def load_track(
+    song: str | Path,
+    *,
+    lyrics: str | Path | None = None,
+    stems: str | Path | None = None,
+    separator: str | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    max_seconds: float = 900.0,
+    device: torch.device | str = "cpu",
+    cache_dir: str | Path | None = None,
+) -> Track:
+    """Read a song and its lyrics, and take the song apart.
+
+    Args:
+        song: an audio file, a ``.stem.mp4``, or a folder of stems, with the mix among them or without.
+        lyrics: a text, .lrc or subtitle file; None takes what the song's tags hold, if anything.
+        stems: a folder of stems (or a stem file) of ``song``; what they leave of it becomes the residual.
+        separator: how to take a song without stems apart, see `separation`; None picks.
+        start: seconds from the start of the file where the part to explain begins, None for its start.
+        end: seconds from the start of the file where the part ends, None for its end.
+        max_seconds: longest song, or part of it, that is read.
+        device: where the separator runs; stems come back on the CPU.
+        cache_dir: folder that keeps separated stems; None is the default of `separation.cache`.
+
+    Raises:
+        InputError: with one sentence that quotes what is wrong and names the way out.
+    """
+    path = Path(song)
+    if not max_seconds > 0:
+        raise InputError(f"max_seconds is {max_seconds:g}: give a positive length.")
+    has_own_stems = path.is_dir() or is_stem_file(path)
+    if separator is not None and (stems is not None or path.is_dir()):
+        raise InputError(
+            f"separator {separator!r} and stems at once: a song that has its stems isn't separated; leave one out."
+        )
+    # Lyrics are read before minutes go into the sound.
+    words, told = _find_lyrics(path, lyrics)
+    if stems is None and separator is None and has_own_stems:
+        track = _from_stems(read_stems(path, max_seconds=max_seconds, start=start, end=end), path)
+    else:
+        recording = read_audio(path, max_seconds=max_seconds, start=start, end=end, stream=0 if is_stem_file(path) else None)
+        if stems is not None:
+            found = read_stems(stems, max_seconds=max_seconds, start=start, end=end, song=recording, leave_out=path)
+            track = _from_stems(found, Path(stems))
+        else:
+            separated, names, note = separate(recording, separator, device, cache_dir)
+            track = Track(separated, names, recording.sample_rate, None, recording.offset, "", note, recording.content_hash)
+        track = replace(track, warnings=(*recording.warnings, *track.warnings))
+    warnings = tuple(dict.fromkeys((*told, *track.warnings)))
+    return replace(track, lyrics=words, title=_name(path), warnings=warnings)
+
+
+def _name(song: Path) -> str:
+    return song.resolve().name if song.is_dir() else song.stem.removesuffix(".stem")
+
+
+def _find_lyrics(song: Path, lyrics: str | Path | None) -> tuple[Lyrics | None, list[str]]:
+    if lyrics is not None:
+        return read_lyrics(lyrics), []
+    found = embedded_lyrics(song) if song.is_file() else None
+    if found is None:
+        return None, []
+    return found, [f"the lyrics are those in the tags of {song.name!r}: give --lyrics for others."]
+
+
+def _from_stems(found: StemSet, path: Path) -> Track:
+    """A track of given stems. Without a mix their sum is the song."""
+    stacked, names = torch.stack([stem.samples for stem in found.stems]), found.names
+    source, warnings = f"{len(names)} stems from {path.name!r}", list(found.warnings)
+    if found.mix is None:
+        source += ", whose sum is the song"
+    else:
+        stacked, names = complete(found.mix.samples, stacked, names)
+        if len(names) > len(found.names):
+            level = _compare(stacked[-1], found.mix.samples)
+            source += f", and what they leave of the song ({level:.0f} dB)"
+            if level > _DOUBT:
+                warnings.append(
+                    f"the stems in {path.name!r} leave a residual of {level:.0f} dB beside the song: are they this song's, "
+                    "of the same master and not moved in time?"
+                )
+    first: Recording = found.mix or found.stems[0]
+    parts = [*([found.mix] if found.mix else []), *found.stems]
+    digest = hashlib.sha256("".join(part.content_hash for part in parts).encode()).hexdigest()
+    return Track(stacked, names, first.sample_rate, None, first.offset, "", source, digest, tuple(warnings))
+
+
+def _compare(part: Tensor, whole: Tensor) -> float:
+    """Power of a part beside the whole's, in dB."""
+    power, reference = (float(sound.square().mean(dtype=torch.float64)) for sound in (part, whole))
+    return 10 * math.log10(max(power, 1e-20) / max(reference, 1e-20))

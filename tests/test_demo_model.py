@@ -271,3 +271,9 @@ def test_training_writes_a_model_that_loads(tmp_path, monkeypatch):
     monkeypatch.setattr("musiclime_torch.demo.training.measure", lambda model, songs: {})
     main(["--seed", "3", "--songs", "16", "--epochs", "2", "--out", str(tmp_path)])
     assert load_demo_model(tmp_path).classes == tuple(TAGS)
+
+
+def test_demo_song_is_the_one_its_command_plans():
+    record = json.loads((find_assets() / "song.json").read_text())
+    assert plan_song(record["seed"], record["tags"]) == load_demo_plan()
+    assert f"--seed {record['seed']} " in record["command"]

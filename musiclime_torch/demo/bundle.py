@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from musiclime_torch.demo.model import DemoTagger
-from musiclime_torch.demo.plan import SAMPLE_RATE, SongPlan, locate_cause, plan_song
+from musiclime_torch.demo.plan import SAMPLE_RATE, Cause, SongPlan, locate_cause
 from musiclime_torch.demo.tags import STEMS
 from musiclime_torch.lyric_files import read_lyrics
 from musiclime_torch.track import Track
@@ -41,9 +41,13 @@ def load_demo_model(folder: Path | None = None) -> DemoTagger:
 
 
 def load_demo_plan() -> SongPlan:
-    """What the embedded song was made from: its causes are known."""
-    record = json.loads((find_assets() / "song.json").read_text(encoding="utf-8"))
-    return plan_song(record["seed"], record["tags"])
+    """What the embedded song was made from, as written beside it: its causes are known.
+
+    Not planned anew from its seed: other versions of numpy may draw other numbers.
+    """
+    plan = json.loads((find_assets() / "song.json").read_text(encoding="utf-8"))["plan"]
+    lengths, causes = tuple(plan.pop("line_lengths")), tuple(Cause(**cause) for cause in plan.pop("causes"))
+    return SongPlan(**plan, line_lengths=lengths, causes=causes)
 
 
 def load_demo_track() -> Track:

@@ -1,8 +1,8 @@
 """Writes a generated song as files: ``python -m musiclime_torch.demo.song --seed 1 --out DIR``.
 
 ``song.ogg`` is the mix, ``stems/*.ogg`` what it is the sum of, ``song.lrc`` the lyrics with a time for every word,
-``song.json`` the seed, the tags and their causes. Run again it writes the same samples; an ogg file's stream number is
-drawn by libsndfile, so its bytes differ.
+``song.json`` the seed, the tags, where their causes lie, and the whole plan. Run again it writes the same samples; an ogg
+file's stream number is drawn by libsndfile, so its bytes differ.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import soundfile
 
-from musiclime_torch.demo.plan import SAMPLE_RATE, SongPlan, find_column, locate_cause, plan_song
+from musiclime_torch.demo.plan import SAMPLE_RATE, SongPlan, locate_cause, plan_song
 from musiclime_torch.demo.songs import render_stems, write_lyrics
 from musiclime_torch.demo.tags import STEMS, TAGS
 from musiclime_torch.lyrics import Lyrics
@@ -30,8 +30,13 @@ def write_song(plan: SongPlan, folder: Path, command: str) -> None:
         soundfile.write(folder / name, sound, SAMPLE_RATE, format="OGG", subtype="VORBIS", compression_level=COMPRESSION)
     (folder / "song.lrc").write_text(format_lrc(write_lyrics(plan)), encoding="utf-8")
     causes = [
-        {**asdict(cause), "stem": cause.stem, "word": cause.word, "seconds": locate_cause(plan, cause)}
-        | {"column": find_column(cause), "whole": cause.tag in plan.tags}
+        {
+            "tag": cause.tag,
+            "whole": cause.tag in plan.tags,
+            "stem": cause.stem,
+            "word": cause.word,
+            "seconds": [round(seconds, 3) for seconds in locate_cause(plan, cause)],
+        }
         for cause in plan.causes
     ]
     record = {
@@ -39,6 +44,7 @@ def write_song(plan: SongPlan, folder: Path, command: str) -> None:
         "seed": plan.seed,
         "tags": sorted(plan.tags),
         "causes": causes,
+        "plan": asdict(plan),
         "soundfile": soundfile.__version__,
         "libsndfile": soundfile.__libsndfile_version__,
     }

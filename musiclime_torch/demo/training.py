@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from musiclime_torch.demo.checks import (
     HELD_OUT,
@@ -63,7 +63,7 @@ def train(examples: list[Example], epochs: int, seed: int) -> DemoTagger:
             batch = make_batch([examples[row] for row in rows], VARIANTS, model.vocabulary, model.vocabulary[MASK], rng)
             loss = measure_loss(model, batch)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -95,7 +95,7 @@ def measure(model: DemoTagger, songs: int) -> dict[str, Any]:
 def write_model(model: DemoTagger, record: dict[str, Any], folder: Path) -> None:
     """Write ``model.safetensors`` and ``model.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "model.safetensors")
+    (folder / "model.safetensors").write_bytes(save(model.state_dict()))
     made_of = {"classes": list(model.classes), "config": CONFIG, "words": list(model.vocabulary)}
     (folder / "model.json").write_text(json.dumps({**made_of, "training": record}, indent=1) + "\n")
 

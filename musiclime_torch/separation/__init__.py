@@ -7,10 +7,9 @@
 ``none``           the whole song as one stem.
 
 Without a name it is demucs where its weights lie in the hub's cache - the network is never asked - and hpss elsewhere.
-What demucs and hpss find is kept in a cache; the residual is always made anew from the song.
+What demucs finds is kept in a cache (the others take seconds); the residual is always made anew from the song.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,8 +25,6 @@ from musiclime_torch.separation.midside import split_midside
 from musiclime_torch.separation.neural import split_neural
 from musiclime_torch.separation.residual import complete
 from musiclime_torch.separation.weights import Weights, cached_weights, fetch_weights, folder_weights
-
-Split = Callable[[], tuple[Float[Tensor, "stem channel frame"], tuple[str, ...]]]
 
 #: Counts up when the same weights would give other stems, so that old cache entries aren't taken for new ones.
 _VERSION = "1"
@@ -46,48 +43,45 @@ def separate(
 
     >>> song = Recording(torch.tensor([[0.5, 0.25], [0.5, -0.25]]), 8000)
     >>> separate(song, "midside", "cpu", None)[1:]
-    (('mid', 'side'), 'mid and side of the stereo image.')
+    (('mid', 'side'), 'mid and side of the stereo image, as asked')
     """
-    kind, _, folder = (separator or "").partition(":")
-    if separator is None and (weights := cached_weights()) is not None:
-        kind, note = "demucs", f"{weights.name} (the default where its weights are in the hub's cache)."
-    elif separator is None:
-        kind, note = (
-            "hpss",
-            (
-                "harmonic and percussive parts (the weights of demucs aren't on this machine: "
-                "--separator demucs fetches them, once)."
-            ),
+    song = recording.samples
+    if separator is None:
+        weights = cached_weights()
+        if weights is not None:
+            note = f"{weights.name}, the default where its weights are in the hub's cache"
+            return (*_separate_neurally(recording, weights, device, cache_dir), note)
+        note = (
+            "hpss (harmonic and percussive), as the weights of demucs aren't on this machine; "
+            "--separator demucs fetches them once"
         )
-    elif kind == "demucs":
-        weights = _find_weights(folder)
-        note = f"{weights.name}, as asked."
-    elif separator == "hpss":
-        note = "harmonic and percussive parts, as asked."
-    elif separator == "midside":
-        return (*complete(recording.samples, *split_midside(recording.samples)), "mid and side of the stereo image.")
-    elif separator == "none":
-        return recording.samples[None], ("mix",), "none: the song is one stem."
-    else:
-        raise InputError(f"separator {separator!r} is unknown: use demucs, demucs:FOLDER, hpss, midside or none.")
+        return (*complete(song, *split_harmonic(song, recording.sample_rate, device)), note)
+    kind, _, folder = separator.partition(":")
     if kind == "demucs":
-        assert weights is not None
-        split, identity = _with_demucs(recording, weights, device), weights.identity
-    else:
-        split, identity = _with_hpss(recording, device), "median"
-    entry = name_entry(recording.content_hash, kind, identity, _VERSION) if recording.content_hash else None
+        weights = folder_weights(Path(folder).expanduser()) if folder else cached_weights() or fetch_weights()
+        return (*_separate_neurally(recording, weights, device, cache_dir), f"{weights.name}, as asked")
+    if separator == "hpss":
+        stems, names = split_harmonic(song, recording.sample_rate, device)
+        return (*complete(song, stems, names), "hpss (harmonic and percussive), as asked")
+    if separator == "midside":
+        return (*complete(song, *split_midside(song)), "mid and side of the stereo image, as asked")
+    if separator == "none":
+        return song[None], ("mix",), "the whole song as one stem, as asked"
+    raise InputError(f"separator {separator!r} is unknown: use demucs, demucs:FOLDER, hpss, midside or none.")
+
+
+def _separate_neurally(
+    recording: Recording, weights: Weights, device: torch.device | str, cache_dir: str | Path | None
+) -> tuple[Float[Tensor, "stem channel frame"], tuple[str, ...]]:
+    """Stems and names from the cache or the model, completed. A recording without a hash is never cached."""
+    known = recording.content_hash
+    entry = name_entry(known, "demucs", weights.identity, _VERSION) if known else None
+    # A new model draws its first weights from torch's global state, before its real ones are loaded.
     with keeping_random_states():
-        stems, names = cached_stems(cache_dir, entry, tuple(recording.samples.shape), split)
-    return (*complete(recording.samples, stems, names), note)
-
-
-def _find_weights(folder: str) -> Weights:
-    return folder_weights(Path(folder).expanduser()) if folder else cached_weights() or fetch_weights()
-
-
-def _with_demucs(recording: Recording, weights: Weights, device: torch.device | str) -> Split:
-    return lambda: split_neural(recording.samples, recording.sample_rate, weights.load(), device)
-
-
-def _with_hpss(recording: Recording, device: torch.device | str) -> Split:
-    return lambda: (split_harmonic(recording.samples, recording.sample_rate, device), ("harmonic", "percussive"))
+        found = cached_stems(
+            cache_dir,
+            entry,
+            tuple(recording.samples.shape),
+            lambda: split_neural(recording.samples, recording.sample_rate, weights.load(), device),
+        )
+    return complete(recording.samples, *found)

@@ -28,14 +28,14 @@ _TILE = 1 << 14
 
 def split_harmonic(
     samples: Float[Tensor, "channel frame"], sample_rate: int, device: torch.device | str
-) -> Float[Tensor, "2 channel frame"]:
-    """The harmonic and the percussive part, on the CPU; they sum to ``samples``."""
+) -> tuple[Float[Tensor, "2 channel frame"], tuple[str, str]]:
+    """The harmonic and the percussive part, on the CPU, and their names; they sum to ``samples``."""
     size = 1 << round(math.log2(_WINDOW * sample_rate))
     stems = samples.new_empty(2, *samples.shape)
     for channel, sound in enumerate(samples):
         stems[0, channel] = _keep_tones(sound, size, torch.device(device))
         torch.sub(sound, stems[0, channel], out=stems[1, channel])
-    return stems
+    return stems, ("harmonic", "percussive")
 
 
 def _keep_tones(sound: Float[Tensor, " frame"], size: int, device: torch.device) -> Float[Tensor, " frame"]:
@@ -54,7 +54,7 @@ def _keep_tones(sound: Float[Tensor, " frame"], size: int, device: torch.device)
     return kept[size - hop : size - hop + len(sound)] / 1.5
 
 
-def _filter(padded: Float[Tensor, " frame"], first: int, last: int, count: int, window: Tensor) -> Float[Tensor, " frame"]:
+def _filter(padded: Float[Tensor, " frame"], first: int, last: int, count: int, window: Tensor) -> Float[Tensor, " part"]:
     """Windowed frames ``first`` to ``last`` of ``count`` with only their tones, added up."""
     size, hop = len(window), len(window) // 4
     begin, end = max(0, first - _SIDE), min(count, last + _SIDE)

@@ -1,5 +1,6 @@
 """An explanation as a table for the terminal: what can be told from zero is ranked, the rest is counted."""
 
+import math
 from io import StringIO
 
 from rich.console import Console
@@ -35,6 +36,8 @@ def print_table(
     )
     if shown:
         largest = max(abs(value) for _, value, _ in shown)
+        # Four figures of the largest: attributions may be logits or thousandths of a probability.
+        decimals = max(3 - math.floor(math.log10(largest)), 0)
         table = Table(box=None, pad_edge=False)
         table.add_column("component", overflow="ellipsis", no_wrap=True)
         table.add_column(f"{explanation.value} ({explanation.space})", justify="right")
@@ -42,7 +45,7 @@ def print_table(
         table.add_column("")
         for component, value, half in shown:
             bar = Text("█" * max(round(BAR * abs(value) / largest), 1), style="green" if value > 0 else "red")
-            table.add_row(Text(component.name), f"{value:+.3f}", f"{half:.3f}", bar)
+            table.add_row(Text(component.name), f"{value:+.{decimals}f}", f"{half:.{decimals}f}", bar)
         console.print(table)
     console.print(_summarise(explanation, len(ranked), len(shown), row, percent), highlight=False, markup=False)
     for warning in explanation.warnings:

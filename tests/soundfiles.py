@@ -1,0 +1,57 @@
+"""Sound files for tests: smooth noise, written by soundfile or, for AAC in mp4, by PyAV."""
+
+import json
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+
+def make_noise(seconds: float, rate: int, channels: int = 2, seed: int = 0) -> np.ndarray:
+    """(channel, frame) float32, low-passed so that lossy codecs keep it."""
+    white = np.random.default_rng(seed).standard_normal((channels, round(seconds * rate) + 31))
+    return (0.2 * np.stack([np.convolve(row, np.hanning(32) / 4, "valid") for row in white])).astype(np.float32)
+
+
+def write(path: Path, samples: np.ndarray, rate: int, **how: str) -> Path:
+    soundfile.write(path, samples.T, rate, **how)
+    return path
+
+
+def write_mp4(
+    path: Path, streams: Sequence[np.ndarray], rate: int, titles: Sequence[str] = (), names: Sequence[str] = ()
+) -> Path:
+    """Streams of (2, frame) as AAC; ``titles`` are handler names, ``names`` go into a Native Instruments stem atom."""
+    import av
+
+    with av.open(str(path), "w", format="mp4") as container:
+        opened = [container.add_stream("aac", rate=rate, layout="stereo", bit_rate=256_000) for _ in streams]
+        for stream, title in zip(opened, titles, strict=False):
+            stream.metadata["handler_name"] = title
+        for stream, samples in zip(opened, streams, strict=True):
+            for at in range(0, samples.shape[1], 1024):
+                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, at : at + 1024]), "fltp", "stereo")
+                frame.sample_rate, frame.pts = rate, at
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    if names:
+        _add_stem_atom(path, names)
+    return path
+
+
+def _add_stem_atom(path: Path, names: Sequence[str]) -> None:
+    """Put moov/udta/stem into a file whose moov is its last atom, as FFmpeg writes it."""
+    data = path.read_bytes()
+    at = data.rindex(b"moov") - 4
+    size = struct.unpack(">I", data[at : at + 4])[0]
+    assert at + size == len(data)
+    text = json.dumps({"version": 1, "stems": [{"name": name, "color": "#fff"} for name in names]}).encode()
+    stem = struct.pack(">I", 8 + len(text)) + b"stem" + text
+    # FFmpeg has written a udta of its own, which is made the one with the atom.
+    old = data.rindex(b"udta") - 4
+    length = struct.unpack(">I", data[old : old + 4])[0]
+    udta = struct.pack(">I", length + len(stem)) + data[old + 4 : old + length] + stem
+    moov = data[at:old] + udta + data[old + length :]
+    path.write_bytes(data[:at] + struct.pack(">I", len(moov)) + moov[4:])
