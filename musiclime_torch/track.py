@@ -40,6 +40,13 @@ class Track:
     audio_hash: str = ""
     warnings: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.stems.dim() != 3 or len(self.stem_names) != len(self.stems) or not self.stems.numel():
+            raise InputError(
+                f"stems of shape {tuple(self.stems.shape)} don't fit {len(self.stem_names)} names: "
+                f"give (stem, channel, frame) and a name for each."
+            )
+
     @property
     def seconds(self) -> float:
         """Length in seconds."""
