@@ -46,7 +46,7 @@ _EXPLAIN_OPTIONS = [
     click.option("--classes", metavar="A,B,..", help="Names of the model's outputs, where it doesn't give them itself."),
     click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write the explanation to."),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
-    click.option("--top", type=int, default=15, show_default=True, help="Rows of the table."),
+    click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
 ]
 
 

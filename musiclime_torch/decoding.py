@@ -75,7 +75,8 @@ def _read_blocks(file: soundfile.SoundFile, path: Path, first: int) -> Iterator[
             file.seek(first)
         while len(block := file.read(size, dtype="float32", always_2d=True)):
             yield block.T
-    except soundfile.LibsndfileError as error:
+    # A header that lies also makes soundfile ask numpy for a negative number of frames.
+    except (soundfile.LibsndfileError, ValueError) as error:
         raise InputError(
             f"{str(path)!r} is cut short or damaged ({file.format} that can't be decoded after "
             f"{first / file.samplerate:g} s): get the file again, or name an intact part with start and end."
@@ -91,7 +92,7 @@ def open_stream(path: Path, index: int) -> Iterator[Opened]:
         if index >= len(streams):
             raise InputError(f"{str(path)!r} has no audio in it: give a sound file.")
         stream = streams[index]
-        rate, frames = stream.codec_context.sample_rate, None
+        rate, frames = stream.codec_context.sample_rate if stream.codec_context else 0, None
         if not rate:
             raise InputError(f"{str(path)!r} has an audio stream that can't be decoded: convert it to wav or flac.")
         if stream.duration is not None:

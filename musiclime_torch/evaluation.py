@@ -61,9 +61,13 @@ def _average(
 def _call(subject: Subject, inputs: tuple[Any, ...], rows: Bool[Tensor, "batch ..."]) -> Float[Tensor, "batch class"]:
     try:
         outputs = subject.model(*inputs)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except Exception as error:  # the model is somebody else's code and may raise anything
         shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{len(rows)} texts"
-        raise InputError(f"the model {subject.name} failed on a batch of {shape}: {error}") from error
+        way_out = " (try a smaller batch_size)" if isinstance(error, torch.OutOfMemoryError) else ""
+        said = str(error).strip().splitlines() or [""]
+        raise InputError(
+            f"the model {subject.name} failed on a batch of {shape} with {type(error).__name__}: {said[0]}{way_out}"
+        ) from error
     if not isinstance(outputs, Tensor):
         raise InputError(f"the model {subject.name} returned a {type(outputs).__name__}, not a tensor (batch, class).")
     if outputs.dim() == 1:

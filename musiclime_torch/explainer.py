@@ -104,10 +104,7 @@ def explain(
     if target is not None and subject.classes is not None:
         find_class(target, subject.classes)
     space = pick_space(space, subject.output_kind)
-    if not 0 < confidence < 1:
-        raise InputError(f"a confidence of {confidence} is not between 0 and 1.")
-    if batch_size < 1:
-        raise InputError(f"a batch of {batch_size} variants holds none: give 1 or more.")
+    _check_numbers(confidence, batch_size, ridge, seed)
     where = _pick_device(subject, device)
     components = list_components(track, segments, units, subject.modalities)
     with keeping_random_states(), evaluating(subject.module):
@@ -160,6 +157,17 @@ def explain(
         warnings=_collect_warnings(track, drawn, n_samples, seen),
         provenance=record_provenance(subject, track, settings, where),
     )
+
+
+def _check_numbers(confidence: float, batch_size: int, ridge: float, seed: int) -> None:
+    if not 0 < confidence < 1:
+        raise InputError(f"a confidence of {confidence} is not between 0 and 1.")
+    if batch_size < 1:
+        raise InputError(f"a batch of {batch_size} variants holds none: give 1 or more.")
+    if not 0 <= ridge < float("inf"):
+        raise InputError(f"a ridge penalty of {ridge} is not a number from 0 up.")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"the seed {seed} is not between 0 and 2**63 - 1.")
 
 
 def _pick_device(subject: Subject, asked: torch.device | str | None) -> torch.device:

@@ -127,12 +127,12 @@ def test_the_part_used_counts_against_the_length_allowed(tmp_path: Path):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_the_first_sample_that_is_no_number_is_named(tmp_path: Path, bad: float):
-    samples = make_noise(40, 8000)
-    samples[0, 300_000] = samples[1, 280_000] = bad
+    samples = make_noise(70, 8000)
+    samples[0, 550_000] = samples[1, 540_000] = bad
     path = write(tmp_path / "a.wav", samples, 8000, subtype="FLOAT")
-    refuse(path, "at 35.0000 s in channel 2 of 2", max_seconds=100)
-    refuse(path, "at 37.5000 s in channel 1 of 2", max_seconds=100, start=36.0)
-    assert read_audio(path, max_seconds=100, end=34.0).samples.isfinite().all()
+    refuse(path, "at 67.5000 s in channel 2 of 2", max_seconds=100)
+    refuse(path, "at 68.7500 s in channel 1 of 2", max_seconds=100, start=68.0)
+    assert read_audio(path, max_seconds=100, end=67.0).samples.isfinite().all()
 
 
 @pytest.mark.parametrize("rate", [100, 3999, 400_000])
@@ -192,6 +192,8 @@ def test_a_damaged_m4a_and_one_without_sound(tmp_path: Path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     refuse(path, "isn't audio, or is damaged")
+    path.write_bytes(whole.replace(b"mp4a", b"zzzz").replace(b"esds", b"free"))
+    refuse(path, "can't be decoded")
     import av
 
     with av.open(str(tmp_path / "film.mp4"), "w") as container:

@@ -46,6 +46,14 @@ def test_files_cut_anywhere_are_read_with_a_warning(whole: Path, kept: float):
     assert 4 * kept - 1.2 < recording.seconds < 4 * kept + 0.6
 
 
+@pytest.mark.parametrize("name", ["ogg", "opus"])
+def test_an_ogg_that_ends_with_a_whole_page_too_soon(tmp_path: Path, name: str):
+    path = write(tmp_path / f"a.{name}", make_noise(4, 48000), 48000, **SILENT[name])
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"OggS")])
+    assert "was cut short" in (cut_short(path) or "")
+
+
 def test_tags_behind_the_sound_are_no_cut(whole: Path):
     path = whole.with_name(f"tagged{whole.suffix}")
     path.write_bytes(whole.read_bytes() + b"TAG" + bytes(125))

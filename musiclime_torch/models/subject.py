@@ -52,6 +52,8 @@ def describe_model(
     rate = sample_rate or getattr(model, "sample_rate", None)
     if "audio" in takes and not rate:
         raise InputError("the model doesn't say at which rate it hears: give sample_rate (--sample-rate 16000).")
+    if rate is not None and not rate > 0:
+        raise InputError(f"a sample rate of {rate} Hz is none: give the rate the model hears at, such as 16000.")
     text_form: TextForm = "strings"
     if hasattr(model, "tokenize"):
         text_form = "embeddings" if hasattr(model, "embed_text") else "ids"
