@@ -3,9 +3,10 @@
 The callable takes mask-sized tensors and is timed by itself; what is left of an `attribute` call is overhead. The classes
 run in turn in one process; each ratio is taken within its round and the median round is reported. MusicLIME explains all
 classes, in forwards of 500 rows. Captum's two explain one target, once with their defaults (one row a forward; this is what
-the last line holds) and once in the same forwards of 500 rows. Rendering audio is timed apart.
+the last line holds) and once in the same forwards of 500 rows. Rendering audio is timed apart. One thread by default: on a
+busy machine whatever is split between two cores waits for the slower one, and the figures say more about it than about us.
 
-    python benchmarks/overhead.py [--smoke] [--device cpu|cuda]
+    python benchmarks/overhead.py [--smoke] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
@@ -85,8 +86,10 @@ def measure_rendering(channels: int, rate: int, device: torch.device) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a short run whose figures mean little")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     rounds, n_samples = (1, 600) if options.smoke else (5, 5000)
     warnings.simplefilter("ignore")
@@ -110,7 +113,8 @@ def main() -> None:
     solve_ms = statistics.median(milliseconds for milliseconds, _ in solves)
 
     table = Table(
-        title=f"{n_samples:,} variants × {COMPONENTS} components, {CLASSES} classes, {device}, torch {torch.__version__}"
+        title=f"{n_samples:,} variants × {COMPONENTS} components, {CLASSES} classes, {device}, {options.threads} thread(s), "
+        f"torch {torch.__version__}"
     )
     for heading in ("outside the callable", "µs a variant (median)", "times MusicLIME's, within a round (median)"):
         table.add_column(heading)

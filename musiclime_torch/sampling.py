@@ -13,6 +13,9 @@ WeightsName = Literal["uniform", "lime", "paper", "shapley"]
 
 _DRAWS = {"foldover": draw_foldover, "bernoulli": draw_bernoulli, "bernoulli+song": draw_bernoulli_with_song}
 
+#: More masks than this are a slip of the keyboard: their bits alone would fill the memory.
+MOST = 10_000_000
+
 #: What the coefficients are called under each row weighting of a half-on design.
 VALUES = {"uniform": "Banzhaf value", "lime": "LIME coefficient", "paper": "LIME coefficient (MusicLIME's kernel)"}
 
@@ -31,6 +34,8 @@ def draw_design(design: str, d: int, n_samples: int, seed: int, weights: str, ke
         raise InputError(f"row weights {weights!r} are not known: use {', '.join(VALUES)}.")
     if n_samples < 1:
         raise InputError(f"{n_samples} masks are none: give 1 or more.")
+    if n_samples > MOST:
+        raise InputError(f"{n_samples} masks are more than fit anywhere: give at most {MOST}.")
     if d == 0:
         return Design(torch.ones(4, 0, dtype=torch.bool), torch.ones(4), paired=True, block=4)
     return weigh(_DRAWS[design](d, n_samples, seed), kernels[weights])

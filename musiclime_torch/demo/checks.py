@@ -123,7 +123,7 @@ def find_top_components(model: DemoTagger, plan: SongPlan, n_samples: int, seed:
     outputs = []
     with evaluating(model):
         tokens = model.tokenize(" ".join(words))
-        stand_in = model.embed_text(torch.tensor(tokens.mask_id))
+        stand_in = model.embed_text(torch.tensor([tokens.mask_id]))
         known = model.embed_text(tokens.ids)
         for rows in torch.split(masks, 64):
             kept = rows[:, n_audio:, None]
