@@ -103,6 +103,7 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
     if isinstance(segments, int):
         if segments < 1:
             raise InputError(f"{segments} segments can't cover a song: give 1 or more.")
+        _refuse_short(seconds / segments)
         edges = (*(seconds * index / segments for index in range(segments)), seconds)
     else:
         inner = [float(point) - offset for point in segments]
@@ -113,33 +114,40 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
                 f"{offset:g} and {offset + seconds:g} seconds."
             )
         edges = (0.0, *(point for point in inner if 0 < point < seconds), seconds)
-    shortest = min(b - a for a, b in pairwise(edges))
-    if shortest < SHORTEST_SEGMENT:
-        raise InputError(
-            f"a segment of {1000 * shortest:.1f} ms is too short to be cut out (at least {1000 * SHORTEST_SEGMENT:.0f} ms): "
-            f"use fewer segments."
-        )
+    _refuse_short(min(b - a for a, b in pairwise(edges)))
     return edges
+
+
+def _refuse_short(seconds: float) -> None:
+    if seconds < SHORTEST_SEGMENT:
+        raise InputError(
+            f"a segment of {1000 * seconds:.3g} ms is too short to be cut out (at least {1000 * SHORTEST_SEGMENT:.0f} ms): "
+            f"use fewer segments, or longer ones."
+        )
 
 
 def _read_segments(text: str, seconds: float, offset: float) -> int | list[float]:
     try:
-        if text.endswith("s"):
-            length = float(text[:-1])
-            if not length > 0:
-                raise ValueError
-            return [offset + index * length for index in range(1, max(int(seconds / length + 1e-9), 1))]
-        return [float(point) for point in text.split(",")] if "," in text else int(text)
+        if not text.endswith("s"):
+            return [float(point) for point in text.split(",")] if "," in text else int(text)
+        length = float(text[:-1])
+        if not 0 < length < float("inf"):
+            raise ValueError
     except ValueError:
         raise InputError(
             f"segments {text!r} are not understood: give a number of equal segments (10), a length (3s) or "
             f"cut points in seconds (12,30.5,61)."
         ) from None
+    _refuse_short(length)
+    return [offset + index * length for index in range(1, max(int(seconds / length + 1e-9), 1))]
 
 
 def _lyric_components(lyrics: Lyrics, units: Units) -> list[Component]:
     if units == "word":
-        return [_word_component(word, lyrics) for word in lyrics.words]
+        lines: dict[int, list[Word]] = {}
+        for word in lyrics.words:
+            lines.setdefault(word.line, []).append(word)
+        return [_word_component(word, place, line) for line in lines.values() for place, word in enumerate(line, 1)]
     if units == "type":
         spans: dict[str, list[tuple[int, int]]] = {}
         for word in lyrics.words:
@@ -172,12 +180,11 @@ def _lyric_components(lyrics: Lyrics, units: Units) -> list[Component]:
     raise InputError(f"lyric units {units!r} are not known: use word, type, line or section.")
 
 
-def _word_component(word: Word, lyrics: Lyrics) -> Component:
-    line = [other for other in lyrics.words if other.line == word.line]
-    twins = [other for other in line if other.text.casefold() == word.text.casefold()]
-    place = f"line {word.line + 1}" + (f", word {line.index(word) + 1}" if len(twins) > 1 else "")
+def _word_component(word: Word, place: int, line: list[Word]) -> Component:
+    twins = sum(other.text.casefold() == word.text.casefold() for other in line)
+    where = f"line {word.line + 1}" + (f", word {place}" if twins > 1 else "")
     return Component(
-        name=f"{word.text} ({place})",
+        name=f"{word.text} ({where})",
         kind="lyrics",
         start=word.start_seconds,
         end=word.end_seconds,
