@@ -13,8 +13,8 @@ WeightsName = Literal["uniform", "lime", "paper", "shapley"]
 
 _DRAWS = {"foldover": draw_foldover, "bernoulli": draw_bernoulli, "bernoulli+song": draw_bernoulli_with_song}
 
-#: More masks than this are a slip of the keyboard: their bits alone would fill the memory.
-MOST = 10_000_000
+#: More masks than this are a slip of the keyboard: at a millisecond a variant they would take a quarter of an hour to days.
+MOST = 1_000_000
 
 #: What the coefficients are called under each row weighting of a half-on design.
 VALUES = {"uniform": "Banzhaf value", "lime": "LIME coefficient", "paper": "LIME coefficient (MusicLIME's kernel)"}
