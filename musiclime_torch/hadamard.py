@@ -4,8 +4,6 @@ Orders come from Paley's first construction (prime q ≡ 3 mod 4 gives q + 1; Pa
 which together leave few gaps below a thousand.
 """
 
-from functools import lru_cache
-
 import torch
 from jaxtyping import Int8
 from torch import Tensor
@@ -23,7 +21,6 @@ def smallest_order(columns: int) -> int:
     return order
 
 
-@lru_cache(maxsize=32)
 def hadamard(order: int) -> Int8[Tensor, "order order"]:
     """A Hadamard matrix whose first column is all ones; ValueError for an order out of reach.
 
