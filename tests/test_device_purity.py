@@ -130,3 +130,10 @@ def test_the_guard_sees_what_fake_tensors_let_pass(leak):
             x = torch.randn(4, 4)
         leak(x)
     assert guard.seen
+
+
+def test_pretended_and_real_runs_leave_nothing_to_each_other():
+    before = draw_foldover(19, 200, 0).masks
+    with pretended_cuda() as guard:
+        run_pipeline(guard)
+    assert torch.equal(draw_foldover(19, 200, 0).masks, before)
