@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from musiclime_torch.design import draw_foldover
 from musiclime_torch.failures import InputError
-from musiclime_torch.models.care import evaluating, keeping_random_states
+from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.solver import solve
 
 Inputs = Tensor | tuple[Tensor, ...]
@@ -72,9 +72,11 @@ class MusicLIME(PerturbationAttribution):
             (example, component) with `return_input_shape=False`. Where no target is given for several outputs, all are
             attributed at once: rows are examples × outputs, example-major, as `FeatureAblation` gives them.
         """
-        with keeping_random_states(), evaluating(_module_of(self.forward_func)):
+        with keeping_random_states(), evaluating(module_behind(self.forward_func)):
             tensors, stand_ins = _format_input_baseline(inputs, baselines)
             owners, count = construct_feature_mask(feature_mask, tensors)
+            pairs = zip(owners, tensors, strict=True)
+            owners = tuple(owner[None] if owner.dim() == tensor.dim() - 1 else owner for owner, tensor in pairs)
             extra = _format_additional_forward_args(additional_forward_args)
             rows = _Rows(self.forward_func, tensors, stand_ins, owners, count, _settle_target(target, tensors[0]), extra)
             design = draw_foldover(count, n_samples, self.seed).to(tensors[0].device)
@@ -111,7 +113,8 @@ class MusicLIME(PerturbationAttribution):
             for start in range(0, total, step):
                 batch = rows.forward(masks, start, min(start + step, total), whole)
                 if outputs is None:
-                    outputs = batch.new_empty(n * (1 if whole else examples), batch.shape[1])
+                    kind = torch.promote_types(batch.dtype, torch.float32)
+                    outputs = batch.new_empty(n * (1 if whole else examples), batch.shape[1], dtype=kind)
                 outputs[done : done + len(batch)] = batch
                 done += len(batch)
                 bar.update()
@@ -161,7 +164,7 @@ class _Rows:
     def gives_one_number(self) -> bool:
         """Whether the forward function sums its batch up; asks it once, on the inputs themselves."""
         output = _run_forward(self.forward_func, self.tensors, None, self.extra)
-        return not isinstance(output, Tensor) or output.dim() == 0 or (output.shape[0] == 1 and output.numel() == 1)
+        return not isinstance(output, Tensor) or output.dim() == 0 or output.shape[0] == 1
 
     def forward(self, masks: Bool[Tensor, "n component"], start: int, end: int, whole: bool) -> Float[Tensor, "row output"]:
         """Outputs of rows `start` to `end`, flattened; a single row where the forward sums its batch up (`whole`)."""
@@ -175,8 +178,8 @@ class _Rows:
         )
         output = _run_forward(self.forward_func, altered, None, self._pick_extra(example, end - start))
         if not isinstance(output, Tensor):
-            output = torch.tensor([output], device=masks.device)
-        if not whole:
+            output = torch.tensor([output], dtype=torch.float64, device=masks.device)
+        if not whole or output.dim() > 1:
             output = self._select(output, range(start, end), example)
         count = 1 if whole else end - start
         if output.numel() == 0 or (output.shape[0] if output.dim() else 1) != count:
@@ -238,7 +241,7 @@ def _replace(tensor: Tensor, baseline: Tensor | float, keep: Bool[Tensor, "..."]
     own = tensor if tensor.shape[0] == 1 else tensor.index_select(0, example)
     if isinstance(baseline, Tensor) and baseline.shape[0] > 1:
         baseline = baseline.index_select(0, example)
-    return torch.where(keep, own, baseline).to(tensor.dtype)
+    return torch.where(keep, own, baseline)
 
 
 def _spread(slopes: Float[Tensor, "row component"], owner: Int[Tensor, "..."], tensor: Tensor) -> Tensor:
@@ -252,9 +255,3 @@ def _spread(slopes: Float[Tensor, "row component"], owner: Int[Tensor, "..."], t
         where = owner.flatten(1)[:, None].expand(-1, each.shape[1], -1)
         spread = each.gather(2, where).flatten(0, 1).unflatten(1, owner.shape[1:])
     return spread.expand(len(slopes), *tensor.shape[1:]).contiguous()
-
-
-def _module_of(forward_func: Callable[..., Any]) -> torch.nn.Module | None:
-    """The module behind a forward function: itself, or the one a bound method belongs to."""
-    owner = getattr(forward_func, "__self__", forward_func)
-    return owner if isinstance(owner, torch.nn.Module) else None

@@ -15,6 +15,7 @@ from torch import Tensor
 from musiclime_torch.baselines import LyricsBaseline
 from musiclime_torch.components import Components
 from musiclime_torch.failures import InputError
+from musiclime_torch.models.care import evaluating
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.rendering import StringGates, TokenGates
@@ -62,16 +63,22 @@ def lay_out(
         masks.append(_number_cells(components, stems.shape[-1], subject.sample_rate).to(device))
     if "lyrics" in subject.modalities:
         text = "" if track.lyrics is None else track.lyrics.text
-        with torch.no_grad():
+        with evaluating(subject.module):
             gates, _ = gate_lyrics(subject, text, components.lyric_spans, lyrics_baseline, device)
         if isinstance(gates, StringGates):
             raise InputError(f"the model {subject.name} reads strings, which Captum can't mask: give it tokenize().")
+        if isinstance(gates, TokenGates) and gates.gone:
+            raise InputError(
+                "lyrics baseline 'gone' can't be told to Captum, whose masks swap values: use mask, zero or pad."
+            )
         free = gates.owner == len(components.lyric_spans)
         own = gates.embeddings if isinstance(gates, TokenGates) else gates.ids
         shape = (1, -1, 1) if isinstance(gates, TokenGates) else (1, -1)
         inputs.append(own[None])
         baselines.append(torch.where(free.reshape(shape), own[None], gates.baseline))
         masks.append((components.n_audio + gates.owner).reshape(shape))
+
+    module = subject.module  # held here, so that `MusicLIME` finds it and puts it in eval mode
 
     def forward(*parts: Tensor) -> Tensor:
         rest = list(parts)
@@ -82,6 +89,7 @@ def lay_out(
             arguments.append(TokenBatch(rest[0], torch.ones_like(rest[0][:, :, 0], dtype=torch.bool)))
         elif rest:
             arguments.append(rest[0])
+        assert module is subject.module
         return subject.model(*arguments)
 
     return CaptumInputs(forward, tuple(inputs), tuple(baselines), tuple(masks))

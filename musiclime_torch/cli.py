@@ -6,6 +6,8 @@ code 2. Options that weren't given aren't passed on: the defaults are those of `
 
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,9 @@ _EXPLAIN_OPTIONS = [
     click.option("--ridge", type=float, help="Ridge penalty."),
     click.option("--space", type=click.Choice(["logit", "log-odds", "probability", "raw"]), help="Scale of the decision."),
     click.option(
-        "--preset", type=click.Choice(["paper"]), help="MusicLIME's own settings, whole; single options go before it."
+        "--preset",
+        type=click.Choice(["paper"]),
+        help="MusicLIME's own settings, whole; other options override it.",
     ),
     click.option("--confidence", type=float, help="Of the intervals."),
     click.option("--seed", type=int, help="Seed of the masks."),
@@ -44,6 +48,12 @@ _EXPLAIN_OPTIONS = [
     click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda where there is one]"),
     click.option("--sample-rate", type=int, help="Rate the model hears at, where it doesn't say so itself."),
     click.option("--classes", metavar="A,B,..", help="Names of the model's outputs, where it doesn't give them itself."),
+    click.option(
+        "--output-kind",
+        type=click.Choice(["logits", "multilabel", "probabilities", "regression", "embedding"]),
+        help="What the model's outputs are, where it doesn't say so itself.",
+    ),
+    click.option("--modalities", type=click.Choice(["audio", "lyrics", "audio,lyrics"]), help="What it takes, likewise."),
     click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write the explanation to."),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
     click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
@@ -81,8 +91,6 @@ def cli() -> None:
 @_explain_options
 def explain(song: Path, form: str, top: int, out: Path | None, **options: Any) -> None:
     """Explain what a model makes of SONG: an audio file, a .stem.mp4, or a folder of stems."""
-    from musiclime_torch.track import load_track
-
     loading = _pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
     _check_out(out)
     device = options.pop("device") or _default_device()
@@ -90,34 +98,42 @@ def explain(song: Path, form: str, top: int, out: Path | None, **options: Any) -
         click.echo(
             "No --model was given: using the embedded demonstration model, which knows only its own kind of song.", err=True
         )
-    model = _load_model(options.pop("model") or "demo", device)
-    track = load_track(song, device=device, **loading)
-    click.echo(f"Stems: {track.source}", err=True)
-    if options["baseline"] and options["baseline"] not in ("silence", "noise"):
-        other = {key: value for key, value in loading.items() if key in ("separator", "max_seconds")}
-        options["baseline"] = load_track(Path(options["baseline"]), device=device, **other)
-    _finish(model, track, device, options, form, top, out)
+    with redirect_stdout(sys.stderr):
+        from musiclime_torch.track import load_track
+
+        model = _load_model(options.pop("model") or "demo", device)
+        track = load_track(song, device=device, **loading)
+        click.echo(f"Stems: {track.source}", err=True)
+        _load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
+        explanation = _run(model, track, device, options)
+    _show(explanation, options, form, top, out)
 
 
 @cli.command()
 @_explain_options
 def demo(form: str, top: int, out: Path | None, **options: Any) -> None:
     """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target says else."""
-    from musiclime_torch.demo.bundle import describe_causes, load_demo_track
-
     _check_out(out)
     device = options.pop("device") or _default_device()
     name = options.pop("model") or "demo"
-    model = _load_model(name, device)
     if options["target"] is None and name == "demo":
         # Of the song's two tags the one that takes a sound and a word together.
         options["target"] = "anthem"
-    _finish(model, load_demo_track(), device, options, form, top, out)
+    with redirect_stdout(sys.stderr):
+        from musiclime_torch.demo.bundle import describe_causes, load_demo_track
+
+        _load_baseline(options, device, {})
+        explanation = _run(_load_model(name, device), load_demo_track(), device, options)
+    _show(explanation, options, form, top, out)
     click.echo(describe_causes(), err=True)
 
 
 def main() -> None:
     """Run the command line; every expected failure is a sentence on standard error and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Lyrics are in any script, and file names need not be text at all.
+            stream.reconfigure(encoding="utf-8", errors="replace")
     try:
         cli(standalone_mode=False)
     except click.ClickException as error:
@@ -131,25 +147,40 @@ def main() -> None:
         sys.exit(130)
 
 
-def _finish(model: Any, track: Any, device: str, options: dict[str, Any], form: str, top: int, out: Path | None) -> None:
-    from rich.console import Console
+def _load_baseline(options: dict[str, Any], device: str, loading: dict[str, Any]) -> None:
+    """Read the song whose stems stand in, where the baseline is one."""
+    from musiclime_torch.track import load_track
 
+    if options["baseline"] not in (None, "silence", "noise"):
+        options["baseline"] = load_track(Path(options["baseline"]), device=device, **loading)
+
+
+def _run(model: Any, track: Any, device: str, options: dict[str, Any]) -> "Explanation":
+    """Explain with what was given. Whatever a model prints meanwhile mustn't get into the result on standard output."""
     from musiclime_torch.explainer import PAPER
     from musiclime_torch.explainer import explain as run
+
+    given = {name: value for name, value in options.items() if value is not None and name != "preset"}
+    for name in ("classes", "modalities"):
+        if name in given:
+            given[name] = tuple(part.strip() for part in given[name].split(","))
+    return run(model, track, device=device, progress=True, **{**(PAPER if options["preset"] else {}), **given})
+
+
+def _show(explanation: "Explanation", options: dict[str, Any], form: str, top: int, out: Path | None) -> None:
+    """The result on standard output and, if asked, in a folder. MusicLIME shows positive attributions only."""
+    from rich.console import Console
+
     from musiclime_torch.views.record import to_json
     from musiclime_torch.views.terminal import print_table
 
-    paper = options.pop("preset") == "paper"
-    given = {name: value for name, value in options.items() if value is not None}
-    if "classes" in given:
-        given["classes"] = given["classes"].split(",")
-    explanation = run(model, track, device=device, progress=True, **{**(PAPER if paper else {}), **given})
+    positive_only = options["preset"] == "paper"
     if out is not None:
-        _write(explanation, out, top, paper)
+        _write(explanation, out, top, positive_only)
     if form == "json":
         click.echo(to_json(explanation))
     else:
-        print_table(explanation, None, top, paper, Console())
+        print_table(explanation, None, top, positive_only, Console())
     if out is not None:
         click.echo(f"Written to {out}.", err=True)
 
@@ -159,16 +190,20 @@ def _write(explanation: "Explanation", out: Path, top: int, positive_only: bool)
     from musiclime_torch.views.record import to_json
     from musiclime_torch.views.terminal import to_text
 
+    texts = {
+        "explanation.json": to_json(explanation) + "\n",
+        "explanation.txt": to_text(explanation, None, top, positive_only),
+    }
     try:
         out.mkdir(parents=True, exist_ok=True)
         explanation.save(out / "explanation.safetensors")
-        for name, text in (
-            ("explanation.json", to_json(explanation) + "\n"),
-            ("explanation.txt", to_text(explanation, None, top, positive_only)),
-        ):
+        for name, text in texts.items():
             partial = out / f".{name}.partial"
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(out / name)
+            try:
+                partial.write_text(text, encoding="utf-8")
+                partial.replace(out / name)
+            finally:
+                partial.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{out} can't be written to ({error.strerror}): give another --out folder.") from error
 

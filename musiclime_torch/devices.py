@@ -15,4 +15,6 @@ def find_device(name: torch.device | str) -> torch.device:
         # Only making a tensor tells whether the device is really there, and which "cuda" is meant.
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {str(name)!r} can't be used here ({str(error).splitlines()[0]}): try cpu.") from error
+        raise InputError(
+            f"device {str(name)!r} can't be used here ({str(error).splitlines()[0].split('. ')[0]}): try cpu."
+        ) from error

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.subject import Subject
-from musiclime_torch.rendering import StringGates, Window, mask_lyrics, mix
+from musiclime_torch.rendering import LyricGates, StringGates, Window, mask_lyrics, mix
 from musiclime_torch.sources import Sources
 
 
@@ -31,18 +31,20 @@ def evaluate(
     for start in range(0, len(masks), batch_size):
         rows = slice(start, start + batch_size)
         n_audio = sources.n_stems * sources.n_segments
-        text: tuple[Any, ...] = ()
-        if sources.lyrics is not None:
-            lyric_masks = masks if isinstance(sources.lyrics, StringGates) else here
-            text = (mask_lyrics(sources.lyrics, lyric_masks[rows, n_audio:]),)
+        # Strings are cut on the host: their masks needn't come back from the device.
+        lyric_masks = (masks if isinstance(sources.lyrics, StringGates) else here)[rows, n_audio:]
         if sources.stems is None:
-            batch = _call(subject, text, here[rows])
+            batch = _call(subject, _render_text(sources.lyrics, lyric_masks), here[rows])
         else:
             gates = here[rows, :n_audio].unflatten(1, (sources.n_stems, sources.n_segments))
-            windows = sources.stems.windows
-            batch = _average(subject, windows, gates, text)
+            batch = _average(subject, sources.stems.windows, gates, sources.lyrics, lyric_masks)
         if outputs is None:
             outputs = batch.new_empty(len(masks), batch.shape[1], dtype=torch.promote_types(batch.dtype, torch.float32))
+        if batch.shape[1] != outputs.shape[1]:
+            raise InputError(
+                f"the model {subject.name} returned {outputs.shape[1]} outputs at first and {batch.shape[1]} later: "
+                f"their number must not hang on the batch."
+            )
         outputs[rows] = batch
         advance(len(batch))
     assert outputs is not None, "the song itself is always among the masks"
@@ -50,18 +52,29 @@ def evaluate(
 
 
 def _average(
-    subject: Subject, windows: tuple[Window, ...], gates: Bool[Tensor, "batch stem segment"], text: tuple[Any, ...]
+    subject: Subject,
+    windows: tuple[Window, ...],
+    gates: Bool[Tensor, "batch stem segment"],
+    lyrics: LyricGates | None,
+    lyric_masks: Bool[Tensor, "batch column"],
 ) -> Float[Tensor, "batch class"]:
-    total = _call(subject, (mix(windows[0], gates), *text), gates)
-    for window in windows[1:]:
-        total = total + _call(subject, (mix(window, gates), *text), gates)
+    """The mean over windows. Each gets its own rendering of the lyrics: a model may write into what it is given."""
+    total: Tensor | None = None
+    for window in windows:
+        outputs = _call(subject, (mix(window, gates), *_render_text(lyrics, lyric_masks)), gates)
+        total = outputs if total is None else total + outputs
+    assert total is not None, "a track has at least one window"
     return total / len(windows)
+
+
+def _render_text(lyrics: LyricGates | None, masks: Bool[Tensor, "batch column"]) -> tuple[Any, ...]:
+    return () if lyrics is None else (mask_lyrics(lyrics, masks),)
 
 
 def _call(subject: Subject, inputs: tuple[Any, ...], rows: Bool[Tensor, "batch ..."]) -> Float[Tensor, "batch class"]:
     try:
         outputs = subject.model(*inputs)
-    except Exception as error:  # the model is somebody else's code and may raise anything
+    except (Exception, SystemExit) as error:  # the model is somebody else's code and may raise anything
         shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{len(rows)} texts"
         way_out = " (try a smaller batch_size)" if isinstance(error, torch.OutOfMemoryError) else ""
         said = str(error).strip().splitlines() or [""]
@@ -72,7 +85,12 @@ def _call(subject: Subject, inputs: tuple[Any, ...], rows: Bool[Tensor, "batch .
         raise InputError(f"the model {subject.name} returned a {type(outputs).__name__}, not a tensor (batch, class).")
     if outputs.dim() == 1:
         outputs = outputs[:, None]
-    if outputs.dim() != 2 or outputs.shape[0] != rows.shape[0] or not outputs.dtype.is_floating_point:
+    if (
+        outputs.dim() != 2
+        or outputs.shape[0] != rows.shape[0]
+        or not outputs.shape[1]
+        or not outputs.dtype.is_floating_point
+    ):
         raise InputError(
             f"the model {subject.name} returned {outputs.dtype} of shape {tuple(outputs.shape)} for a batch of "
             f"{rows.shape[0]}: it must return floats of shape (batch, class)."

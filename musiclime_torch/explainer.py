@@ -111,11 +111,13 @@ def explain(
         sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, where)
         seen = [column for column in range(len(components)) if column not in sources.unseen]
         drawn = draw_design(design, len(seen), n_samples, seed, weights, kernel_width)
+        # Everything is sent before the first forward: a copy made later would wait for all that is queued.
+        here = drawn.to(where)
         with tqdm(total=drawn.n_samples + 2, unit="variant", disable=None if progress else True, file=sys.stderr) as bar:
             masks = _spread_masks(drawn.masks, seen, len(components))
             outputs = evaluate(subject, sources, masks, where, batch_size, bar.update)
         values = to_space(outputs, subject.output_kind, space, outputs[0])
-        fit = solve(drawn.to(where), values[2:], ridge)
+        fit = solve(here, values[2:], ridge)
     settings = {
         "segments": segments if isinstance(segments, int | str) else list(segments),
         "units": units,

@@ -53,9 +53,9 @@ class Explanation:
 
     @cached_property
     def half_width(self) -> Float[Tensor, "class component"]:
-        """Half the confidence interval: Student's quantile × standard error; 0 without degrees of freedom to tell."""
+        """Half the confidence interval: Student's quantile × standard error; infinite without degrees of freedom."""
         if self.degrees_of_freedom < 1:
-            return torch.zeros_like(self.standard_errors)
+            return torch.full_like(self.standard_errors, float("inf"))
         from scipy.special import stdtrit
 
         return self.standard_errors * float(stdtrit(self.degrees_of_freedom, 0.5 + self.confidence / 2))
@@ -98,8 +98,11 @@ class Explanation:
         metadata = {"musiclime_torch": json.dumps(fields, ensure_ascii=False, allow_nan=False)}
         path = Path(path)
         partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(save(tensors, metadata))
-        partial.replace(path)
+        try:
+            partial.write_bytes(save(tensors, metadata))
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "Explanation":
@@ -115,7 +118,9 @@ class Explanation:
                         f"{path} has format {version}; this version reads format {FORMAT_VERSION}: update musiclime_torch."
                     )
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
-        except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        except InputError:
+            raise
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a saved explanation ({error}).") from error
         return cls(
             **tensors

@@ -166,8 +166,11 @@ def own_tokens(tokens: Tokens, spans: Sequence[Sequence[tuple[int, int]]]) -> li
     A token that reaches into two words belongs to the first.
     """
     starts = sorted((start, end, column) for column, parts in enumerate(spans) for start, end in parts)
-    owners, here = [], 0
+    owners, here, behind = [], 0, 0
     for first, final in tokens.spans:
+        if first < behind:
+            here = 0  # a tokenizer that doesn't go from left to right
+        behind = max(first, 0)
         while here < len(starts) and starts[here][1] <= first < final:
             here += 1
         claimed = first < final and here < len(starts) and starts[here][0] < final

@@ -36,6 +36,8 @@ def draw_design(design: str, d: int, n_samples: int, seed: int, weights: str, ke
         raise InputError(f"{n_samples} masks are none: give 1 or more.")
     if n_samples > MOST:
         raise InputError(f"{n_samples} masks are more than fit anywhere: give at most {MOST}.")
+    if d == 0 and weights == "shapley":
+        refuse_shapley(torch.ones(4, 0, dtype=torch.bool))
     if d == 0:
         return Design(torch.ones(4, 0, dtype=torch.bool), torch.ones(4), paired=True, block=4)
     return weigh(_DRAWS[design](d, n_samples, seed), kernels[weights])

@@ -22,6 +22,7 @@ from musiclime_torch.baselines import (
 )
 from musiclime_torch.components import Components
 from musiclime_torch.failures import InputError
+from musiclime_torch.models.contract import Tokens
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.rendering import LyricGates, StemGates, gate_stems
 from musiclime_torch.track import Track
@@ -72,7 +73,9 @@ def prepare_sources(
         spans = components.lyric_spans
         lyric_gates, picked = gate_lyrics(subject, text, spans, lyrics_baseline, device)
         for column in unread_columns(lyric_gates, len(spans)):
-            unseen[components.n_audio + column] = "the model's tokenizer gives it no token, or its token limit cuts it off"
+            unseen[components.n_audio + column] = (
+                "no token is its own: past the model's token limit, or one token with a neighbour"
+            )
     return Sources(gates, components.n_stems, components.n_segments, lyric_gates, picked, unseen)
 
 
@@ -133,7 +136,14 @@ def gate_lyrics(
     if subject.text_form == "strings":
         picked = pick_lyrics_baseline(asked, None, takes_embeddings=False)
         return gate_strings(text, columns, picked), picked
-    tokens = subject.model.tokenize(text)  # type: ignore[attr-defined]  # text_form says that it has it
+    try:
+        tokens = subject.model.tokenize(text)  # type: ignore[attr-defined]  # text_form says that it has it
+    except Exception as error:  # the model is somebody else's code and may raise anything
+        raise InputError(f"the model {subject.name} can't tokenize the lyrics: {type(error).__name__}: {error}") from error
+    if not isinstance(tokens, Tokens):
+        raise InputError(
+            f"{subject.name}.tokenize returned a {type(tokens).__name__}: it must return models.contract.Tokens."
+        )
     picked = pick_lyrics_baseline(asked, tokens, subject.text_form == "embeddings")
     if subject.text_form == "ids":
         return gate_ids(tokens, columns, picked, device), picked

@@ -41,6 +41,19 @@ class Track:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.stems, Tensor) or self.stems.dtype != torch.float32 or self.stems.dim() != 3:
+            raise InputError("stems must be a float32 tensor (stem, channel, frame): give (stem, channel, frame).")
+        if self.stems.shape[1] not in (1, 2) or not self.sample_rate > 0 or len(set(self.stem_names)) < len(self.stem_names):
+            raise InputError(
+                f"a track has one or two channels, a rate above zero and a different name for each stem, not "
+                f"{self.stems.shape[1]} channels, {self.sample_rate} Hz and {', '.join(self.stem_names)}."
+            )
+        if not self.stems.isfinite().all():
+            raise InputError("the stems hold NaN or infinite samples: mend or leave out what they came from.")
+        if self.lyrics is not None and not isinstance(self.lyrics, Lyrics):
+            raise InputError(
+                f"lyrics are a {type(self.lyrics).__name__}: give parse_lyrics(text) from musiclime_torch.lyrics."
+            )
         if self.stems.dim() != 3 or len(self.stem_names) != len(self.stems) or not self.stems.numel():
             raise InputError(
                 f"stems of shape {tuple(self.stems.shape)} don't fit {len(self.stem_names)} names: "
@@ -102,6 +115,8 @@ def load_track(
             separated, names, note = separate(recording, separator, device, cache_dir)
             track = Track(separated, names, recording.sample_rate, None, recording.offset, "", note, recording.content_hash)
         track = replace(track, warnings=(*recording.warnings, *track.warnings))
+    if words is not None and (start is not None or end is not None):
+        told = [*told, "the lyrics are those of the whole song, not of the part between start and end."]
     warnings = tuple(dict.fromkeys((*told, *track.warnings)))
     return replace(track, lyrics=words, title=_name(path), warnings=warnings)
 

@@ -1,6 +1,6 @@
 """Draw the README's picture from a real run: `python notebooks/demo_picture.py` writes demo.svg beside this file.
 
-Seed 0 and the defaults of `explain`, as in `musiclime demo`.
+Seed 0, the defaults of `explain` and the class anthem, as in `musiclime demo`.
 """
 
 import io
@@ -17,7 +17,7 @@ from musiclime_torch.views.terminal import print_table
 def main() -> None:
     """Print the demo's table into an SVG that loads nothing from elsewhere."""
     console = Console(record=True, width=96, file=io.StringIO())
-    print_table(explain(load_demo_model(), load_demo_track()), None, 10, False, console)
+    print_table(explain(load_demo_model(), load_demo_track(), target="anthem"), None, 10, False, console)
     svg = console.export_svg(title="musiclime demo", unique_id="demo")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace("Fira Code, monospace", "monospace")
     (Path(__file__).parent / "demo.svg").write_text(svg, encoding="utf-8")

@@ -66,7 +66,7 @@ def test_wrong_numbers_of_targets_or_outputs_are_refused(model, x):
     with pytest.raises(AssertionError, match="2 targets were given for 3 examples"):
         MusicLIME(model).attribute(x, target=[0, 1])
     with pytest.raises(AssertionError, match="one row"):
-        MusicLIME(lambda z: model(z)[:1]).attribute(x, target=0, perturbations_per_eval=5)
+        MusicLIME(lambda z: model(z)[:2]).attribute(x, target=0, perturbations_per_eval=5)
 
 
 def test_two_modalities_share_one_numbering_and_batches_stay_in_bounds(model):
@@ -149,6 +149,30 @@ def test_modules_keep_their_training_flags_and_buffers(x):
     assert torch.equal(first, MusicLIME(module.forward).attribute(x, target=0))
     assert flags == [part.training for part in module.modules()]
     assert all(torch.equal(buffers[name], value) for name, value in module.state_dict().items())
+
+
+def test_modules_in_closures_are_found_too(x):
+    module = torch.nn.Sequential(torch.nn.Dropout(0.9), torch.nn.BatchNorm1d(6))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    result = MusicLIME(lambda z: module(z)).attribute(x, target=0)
+    assert module.training
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    assert torch.allclose(result[:, 0], x[:, 0], atol=1e-3)
+
+
+def test_fractions_stand_in_for_integers(model):
+    z = torch.tensor([[1, 2, 3, 4, 5, 6]])
+    result = MusicLIME(lambda y: model(y.float())).attribute(z, baselines=0.5, target=0)
+    assert torch.allclose(result, model.weight[0] * (z - 0.5), atol=1e-4)
+
+
+def test_numbers_that_begin_as_integers_stay_numbers(x):
+    result = MusicLIME(lambda z: float(z.sum()) if z.any() else 0).attribute(x[:1])
+    assert torch.allclose(result, x[:1], atol=1e-4)
+
+
+def test_a_batch_summed_up_may_have_several_classes(model, x):
+    assert MusicLIME(lambda z: model(z).sum(0, keepdim=True)).attribute(x, target=1).shape == (1, 6)
 
 
 def test_metrics_of_captum_accept_it(model, x):

@@ -50,6 +50,8 @@ def test_what_captum_cannot_mask_is_refused(track: Track):
     bare.sample_rate = 8000
     with pytest.raises(InputError, match="reads strings"):
         lay_out(bare, track, components)
+    with pytest.raises(InputError, match="'gone'"):
+        lay_out(Additive(), track, components, "gone")
     short = Additive()
     short.max_seconds = 1.0
     with pytest.raises(InputError, match=r"hears 1 s"):

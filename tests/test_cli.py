@@ -82,6 +82,20 @@ def test_a_model_of_ones_own_and_every_option(song: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_a_model_that_prints_does_not_spoil_the_json(song: Path, tmp_path: Path):
+    (tmp_path / "loud.py").write_text(
+        "print('made')\ndef model(audio):\n    print('called')\n    return audio.mean((1, 2))\n"
+    )
+    options = (
+        "--model loud:model --modalities audio --output-kind regression --sample-rate 8000 --separator none --format json"
+    )
+    done = run("explain", song, *options.split(), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["space"] == "raw"
+    assert "called" in done.stderr
+
+
+@pytest.mark.slow
 def test_paper_preset_and_table(song: Path, tmp_path: Path):
     done = run(
         "explain", song, "--preset", "paper", "--n-samples", 100, "--separator", "hpss", "--space", "logit", folder=tmp_path
@@ -104,8 +118,8 @@ def test_paper_preset_and_table(song: Path, tmp_path: Path):
         (["explain", "song.wav", "--segments", "many"], "'many'"),
         (["explain", "song.wav", "--separator", "magic"], "magic"),
         (["explain", "song.wav", "--device", "warp"], "try cpu"),
-        (["explain", "song.wav", "--max-duration", "1"], "1"),
-        (["explain", "song.wav", "--start", "5"], "5"),
+        (["explain", "song.wav", "--max-duration", "1"], "2.00 s"),
+        (["explain", "song.wav", "--start", "5"], "start (5 s)"),
         (["explain", "song.wav", "--out", "song.wav"], "is a file"),
         (["explain", "song.wav", "--units", "syllable"], "syllable"),
         (["explain", "song.wav", "--weights", "shapley", "--separator", "hpss"], "effective size"),

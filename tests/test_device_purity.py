@@ -75,6 +75,7 @@ class Fusion(torch.nn.Module):
     def embed_text(self, ids: Any) -> Any: ...
 
     def forward(self, audio: torch.Tensor, text: TokenBatch) -> torch.Tensor:
+        self.started()
         words = (self.eye(text.embeddings) * text.attended[:, :, None]).sum(1)
         return self.head(torch.cat([self.ear(audio).relu().mean(2), words], 1))
 
@@ -95,11 +96,15 @@ def run_pipeline(guard: HostGuard) -> torch.Tensor:
     subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
     sources = Sources(stems, 4, 3, lyrics, "gone", {})
     design = draw_foldover(19, 200, 0)
+    sent_before: list[int] = []
+    model.started = lambda: sent_before.append(guard.sent)
     guard.seen.clear()
     guard.sent = 0
+    here = design.to(cuda)
     outputs = evaluate(subject, sources, design.masks, cuda, 64, lambda count: None)
     values = to_space(outputs, "logits", "log-odds", outputs[0])
-    fit = solve(design.to(cuda), values, 0.0)
+    fit = solve(here, values, 0.0)
+    assert sent_before[0] == guard.sent == 3  # masks and weights to solve with, masks to render with: before any forward
     assert fit.coefficients.device.type == fit.standard_errors.device.type == "cuda"
     return fit.coefficients
 
@@ -109,7 +114,6 @@ def test_nothing_asks_the_host_between_the_first_mask_and_the_last_coefficient()
         coefficients = run_pipeline(guard)
     assert coefficients.shape == (19, 5)
     assert guard.seen == []
-    assert guard.sent == 3  # masks for rendering, masks and weights for solving
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,31 @@ def test_log_odds_of_logits_are_those_of_their_softmax(track: Track):
     assert torch.allclose(odds, (shares / (1 - shares)).log(), atol=1e-6)
 
 
+def test_log_odds_of_a_sure_softmax_are_finite(track: Track):
+    def sure(audio: torch.Tensor, text: list[str]) -> torch.Tensor:
+        return torch.tensor([[100.0, 0.0, -50.0]]).expand(len(audio), 3)
+
+    odds = explain(sure, track, sample_rate=RATE, space="log-odds", n_samples=1).output_song
+    assert odds.tolist() == pytest.approx([100.0, -100.0, -150.0])
+
+
+def test_a_model_may_write_into_what_it_is_given(track: Track):
+    class Careless(Additive):
+        max_seconds = 0.8
+
+        def forward(self, audio, text):
+            result = super().forward(audio, text)
+            text.embeddings.mul_(2)
+            return result
+
+    class Careful(Additive):
+        max_seconds = 0.8
+
+    assert torch.allclose(
+        explain(Careless(), track, n_samples=1).attributions, explain(Careful(), track, n_samples=1).attributions
+    )
+
+
 def test_paper_preset_is_the_papers_settings(track: Track):
     explanation = explain(Additive(), track, **PAPER)
     assert explanation.n_samples == 5000
@@ -235,6 +260,10 @@ def test_other_songs_and_noise_take_the_place_of_stems(track: Track):
     [
         (lambda a, t: torch.full((len(a), 2), torch.nan), {}, "returned nan for class 'output 0' on the song itself"),
         (lambda a, t: torch.zeros(len(a), 2, 2), {}, "must return floats of shape"),
+        (lambda a, t: torch.zeros(len(a), 0), {}, "must return floats of shape"),
+        (lambda a, t: torch.zeros(len(a), 1 + (len(a) < 64)), {}, "1 outputs at first and 2 later"),
+        (lambda a, t: torch.zeros(len(a), 1), {"space": "log-odds"}, "one logit has no softmax"),
+        (lambda a, t: torch.zeros(len(a), 2), {"classes": ["x", "x"]}, "not all different"),
         (lambda a, t: torch.zeros(1, 2), {}, "must return floats of shape"),
         (lambda a, t: torch.zeros(len(a), 2, dtype=torch.long), {}, "must return floats of shape"),
         (lambda a, t: [0.0] * len(a), {}, "returned a list, not a tensor"),

@@ -1,11 +1,37 @@
 """Leaving a model and the process as they were found."""
 
+import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+
+
+def module_behind(call: Callable[..., Any]) -> torch.nn.Module | None:
+    """The torch module a callable is, belongs to (bound methods), wraps (partials) or holds (closures); None without one.
+
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> all(module_behind(f) is layer for f in (layer, layer.forward, lambda x: layer(x)))
+    True
+    """
+    if isinstance(call, torch.nn.Module):
+        return call
+    if isinstance(call, functools.partial):
+        return module_behind(call.func)
+    held = [getattr(call, "__self__", None), *vars(call).values()] if hasattr(call, "__dict__") else []
+    held += [cell.cell_contents for cell in getattr(call, "__closure__", None) or () if _is_filled(cell)]
+    return next((part for part in held if isinstance(part, torch.nn.Module)), None)
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - an empty cell raises
+    except ValueError:
+        return False
+    return True
 
 
 @contextmanager

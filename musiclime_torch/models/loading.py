@@ -35,6 +35,6 @@ def _import_model(name: str) -> Any:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"model {name!r} can't be imported ({error}).") from error
-    return found() if isinstance(found, type) else found
+        return found() if isinstance(found, type) else found
+    except (Exception, SystemExit) as error:  # somebody else's code, which may do anything when it is imported
+        raise InputError(f"model {name!r} can't be made ({type(error).__name__}: {error}).") from error

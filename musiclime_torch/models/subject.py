@@ -7,7 +7,11 @@ from typing import Any, Literal
 import torch
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.contract import OUTPUT_KINDS
+
+#: Hz; what lies outside is a slip.
+_RATES = (100, 384_000)
 
 TextForm = Literal["strings", "ids", "embeddings"]
 
@@ -49,21 +53,26 @@ def describe_model(
     takes = tuple(modalities or declared)
     if takes not in (("audio", "lyrics"), ("audio",), ("lyrics",)):
         raise InputError(f"modalities {takes} are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',).")
-    rate = sample_rate or getattr(model, "sample_rate", None)
-    if "audio" in takes and not rate:
+    rate = getattr(model, "sample_rate", None) if sample_rate is None else sample_rate
+    longest = getattr(model, "max_seconds", None)
+    if "audio" in takes and rate is None:
         raise InputError("the model doesn't say at which rate it hears: give sample_rate (--sample-rate 16000).")
-    if rate is not None and not rate > 0:
+    if rate is not None and not _RATES[0] <= rate <= _RATES[1]:
         raise InputError(f"a sample rate of {rate} Hz is none: give the rate the model hears at, such as 16000.")
+    if longest is not None and not longest >= 0.1:
+        raise InputError(f"the model says that it hears {longest} s (max_seconds): it must be a tenth of a second or more.")
+    if names is not None and len(set(names)) < len(names):
+        raise InputError(f"the class names {', '.join(map(str, names))} are not all different.")
     text_form: TextForm = "strings"
     if hasattr(model, "tokenize"):
         text_form = "embeddings" if hasattr(model, "embed_text") else "ids"
     return Subject(
         model=model,
-        module=model if isinstance(model, torch.nn.Module) else None,
+        module=module_behind(model),
         name=str(getattr(model, "name", None) or getattr(model, "__qualname__", type(model).__qualname__)),
         sample_rate=rate,
         channels=getattr(model, "channels", None),
-        max_seconds=getattr(model, "max_seconds", None),
+        max_seconds=longest,
         classes=None if names is None else tuple(map(str, names)),
         output_kind=kind,
         modalities=takes,
