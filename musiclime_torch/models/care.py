@@ -4,6 +4,7 @@ import functools
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 
 def module_behind(call: Callable[..., Any]) -> torch.nn.Module | None:
-    """The torch module a callable is, belongs to (bound methods), wraps (partials) or holds (closures); None without one.
+    """The torch module a callable is, belongs to (bound methods), wraps (partials) or names (functions); None without one.
 
     >>> layer = torch.nn.Linear(2, 2)
     >>> all(module_behind(f) is layer for f in (layer, layer.forward, lambda x: layer(x)))
@@ -23,6 +24,7 @@ def module_behind(call: Callable[..., Any]) -> torch.nn.Module | None:
         return module_behind(call.func)
     held = [getattr(call, "__self__", None), *vars(call).values()] if hasattr(call, "__dict__") else []
     held += [cell.cell_contents for cell in getattr(call, "__closure__", None) or () if _is_filled(cell)]
+    held += [call.__globals__.get(name) for name in call.__code__.co_names] if isinstance(call, FunctionType) else []
     return next((part for part in held if isinstance(part, torch.nn.Module)), None)
 
 
