@@ -1,12 +1,13 @@
 """What is looked at after the last coefficient: outputs that are no numbers, components that can't be told apart."""
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.components import Components
 from musiclime_torch.failures import InputError
-from musiclime_torch.solver import Fit
 
 
 def check_outputs(values: Float[Tensor, "rows class"], names: tuple[str, ...], model: str) -> None:
@@ -23,11 +24,21 @@ def check_outputs(values: Float[Tensor, "rows class"], names: tuple[str, ...], m
     )
 
 
-def check_rank(fit: Fit, components: Components, seen: list[int], ridge: float) -> None:
-    """InputError that names a component whose mask column the others contain; a ridge penalty makes do with it."""
-    dependent = fit.dependent.nonzero().flatten().tolist()
-    if dependent and ridge == 0:
+def check_means(means: Float[Tensor, " class"], names: tuple[str, ...], model: str) -> None:
+    """The same for a grid of pairs, told by its mean: one number that is none spoils it."""
+    bad = (~torch.isfinite(means)).nonzero().flatten().tolist()
+    if bad:
         raise InputError(
-            f"the masks can't tell {components.items[seen[dependent[0]]].name!r} from other components "
-            f"({len(dependent)} of {len(seen)} columns): ask for more masks, or set a ridge penalty."
+            f"the model {model} gave no finite outputs for class {names[bad[0]]!r} on some masked sound with some masked "
+            f"lyrics: it must return finite numbers for silence and masked words too."
+        )
+
+
+def check_rank(dependent: Bool[Tensor, " d"], components: Components, seen: Sequence[int], ridge: float) -> None:
+    """InputError that names a component whose mask column the others contain; a ridge penalty makes do with it."""
+    found = dependent.nonzero().flatten().tolist()
+    if found and ridge == 0:
+        raise InputError(
+            f"the masks can't tell {components.items[seen[found[0]]].name!r} from other components "
+            f"({len(found)} of {len(seen)} columns): ask for more masks, or set a ridge penalty."
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _EXPLAIN_OPTIONS = [
     click.option("--model", metavar="NAME", help="demo, or package.module:object for a model of your own.  [default: demo]"),
     click.option("--target", metavar="CLASS", help="Class to explain, by name or number.  [default: the predicted one]"),
+    click.option("--foil", metavar="CLASS", help="Why the target and not this class."),
     click.option("--segments", metavar="N|3s|A,B,..", help="Equal time segments, their length, or cut points in seconds."),
     click.option("--units", type=click.Choice(["word", "type", "line", "section"]), help="What of the lyrics is switched."),
     click.option(
@@ -31,8 +32,13 @@ _EXPLAIN_OPTIONS = [
         type=click.Choice(["mask", "zero", "pad", "gone"]),
         help="What a removed word's tokens become.  [default: the mask token, where the model has one]",
     ),
-    click.option("--design", type=click.Choice(["foldover", "bernoulli", "bernoulli+song"]), help="How masks are drawn."),
-    click.option("--n-samples", type=int, help="Number of masks; whole blocks are drawn."),
+    click.option(
+        "--design",
+        type=click.Choice(["auto", "crossed", "joint", "foldover", "unfolded", "bernoulli", "bernoulli+song"]),
+        help="How masks are drawn.  [default: crossed where the model encodes sound and lyrics apart, else joint]",
+    ),
+    click.option("--n-samples", metavar="N|N,M", help="Masks in all, or of the sound and of the lyrics; whole blocks."),
+    click.option("--until", metavar="'top K'|'width W'", help="Stop once the order of the top K, or all half widths, are."),
     click.option("--weights", type=click.Choice(["uniform", "lime", "paper", "shapley"]), help="Row weights."),
     click.option("--kernel-width", type=float, help="Width of LIME's kernel."),
     click.option("--ridge", type=float, help="Ridge penalty."),
@@ -43,6 +49,9 @@ _EXPLAIN_OPTIONS = [
         help="MusicLIME's own settings, whole; other options override it.",
     ),
     click.option("--confidence", type=float, help="Of the intervals."),
+    click.option(
+        "--evidence", is_flag=True, default=None, help="Search for what alone keeps the decision, and what flips it."
+    ),
     click.option("--seed", type=int, help="Seed of the masks."),
     click.option("--batch-size", type=int, help="Variants a forward pass."),
     click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda where there is one]"),
@@ -164,7 +173,17 @@ def _run(model: Any, track: Any, device: str, options: dict[str, Any]) -> "Expla
     for name in ("classes", "modalities"):
         if name in given:
             given[name] = tuple(part.strip() for part in given[name].split(","))
+    if "n_samples" in given:
+        given["n_samples"] = _read_counts(given["n_samples"])
     return run(model, track, device=device, progress=True, **{**(PAPER if options["preset"] else {}), **given})
+
+
+def _read_counts(text: str) -> int | tuple[int, ...]:
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--n-samples {text!r} is not understood: give one number, or two (528,208).") from None
+    return counts[0] if len(counts) == 1 else counts
 
 
 def _show(explanation: "Explanation", options: dict[str, Any], form: str, top: int, out: Path | None) -> None:

@@ -1,6 +1,7 @@
 """The model watched: masks in, one row of outputs a variant, in batches; audio never outlives its batch."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,26 +14,46 @@ from musiclime_torch.rendering import LyricGates, StringGates, Window, mask_lyri
 from musiclime_torch.sources import Sources
 
 
-def evaluate(
-    subject: Subject,
-    sources: Sources,
-    masks: Bool[Tensor, "n column"],
-    device: torch.device,
-    batch_size: int,
-    advance: Callable[[int], object],
-) -> Float[Tensor, "n class"]:
-    """Run the model on every masked variant, windows averaged; call inside `models.care.evaluating`.
+@dataclass(frozen=True)
+class Probe:
+    """A model and a track ready to be asked, inside `models.care.evaluating`.
 
-    `masks` come from the CPU and are sent once; `advance` is told of every batch done. InputError where the model
-    returns anything but (batch, class) or (batch,).
+    Masks given to it hold the `seen` of all `columns` alone; columns the model can't notice stay on. `advance` is told
+    of every batch done.
     """
-    here = masks.to(device)
+
+    subject: Subject
+    sources: Sources
+    seen: tuple[int, ...]
+    columns: int
+    device: torch.device
+    batch_size: int
+    advance: Callable[[int], object]
+
+    @property
+    def n_audio(self) -> int:
+        """Number of the sound's columns, unseen ones too; the lyrics' come after them."""
+        return self.sources.n_stems * self.sources.n_segments
+
+    @property
+    def heard(self) -> int:
+        """How many of the seen columns are the sound's."""
+        return sum(column < self.n_audio for column in self.seen)
+
+
+def ask(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
+    """Run the model on every masked variant, windows averaged. `masks` come from the CPU and are sent once.
+
+    InputError where the model returns anything but (batch, class) or (batch,).
+    """
+    full = _spread(masks, probe.seen, probe.columns)
+    here = full.to(probe.device)
+    subject, sources, n_audio = probe.subject, probe.sources, probe.n_audio
     outputs: Tensor | None = None
-    for start in range(0, len(masks), batch_size):
-        rows = slice(start, start + batch_size)
-        n_audio = sources.n_stems * sources.n_segments
+    for start in range(0, len(masks), probe.batch_size):
+        rows = slice(start, start + probe.batch_size)
         # Strings are cut on the host: their masks needn't come back from the device.
-        lyric_masks = (masks if isinstance(sources.lyrics, StringGates) else here)[rows, n_audio:]
+        lyric_masks = (full if isinstance(sources.lyrics, StringGates) else here)[rows, n_audio:]
         if sources.stems is None:
             batch = _call(subject, _render_text(sources.lyrics, lyric_masks), here[rows])
         else:
@@ -46,9 +67,77 @@ def evaluate(
                 f"their number must not hang on the batch."
             )
         outputs[rows] = batch
-        advance(len(batch))
-    assert outputs is not None, "the song itself is always among the masks"
+        probe.advance(len(batch))
+    assert outputs is not None, "there is always a mask"
     return outputs
+
+
+def _spread(masks: Bool[Tensor, "n seen"], seen: tuple[int, ...], columns: int) -> Bool[Tensor, "n column"]:
+    rows = torch.ones(len(masks), columns, dtype=torch.bool)
+    rows[:, list(seen)] = masks
+    return rows
+
+
+def hear(probe: Probe, masks: Bool[Tensor, "n heard"]) -> tuple[Tensor, ...]:
+    """The sound's encodings under every mask of its seen columns: one tensor a window, masks first."""
+    stems = probe.sources.stems
+    assert stems is not None, "a late-fusion model hears"
+    n_audio = probe.n_audio
+    here = _spread(masks, probe.seen[: probe.heard], n_audio).to(probe.device)
+    gates = here.unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
+    found: list[list[Tensor]] = [[] for _ in stems.windows]
+    for rows in gates.split(probe.batch_size):
+        for pieces, window in zip(found, stems.windows, strict=True):
+            pieces.append(_encode(probe.subject, "encode_audio", mix(window, rows), len(rows)))
+        probe.advance(len(rows))
+    return tuple(torch.cat(pieces) for pieces in found)
+
+
+def read(probe: Probe, masks: Bool[Tensor, "n read"]) -> Tensor:
+    """The lyrics' encodings under every mask of their seen columns, masks first."""
+    lyrics = probe.sources.lyrics
+    assert lyrics is not None, "a late-fusion model reads"
+    seen = tuple(column - probe.n_audio for column in probe.seen[probe.heard :])
+    full = _spread(masks, seen, probe.columns - probe.n_audio)
+    here = full if isinstance(lyrics, StringGates) else full.to(probe.device)
+    pieces = []
+    for rows in here.split(probe.batch_size):
+        pieces.append(_encode(probe.subject, "encode_text", mask_lyrics(lyrics, rows), len(rows)))
+        probe.advance(len(rows))
+    return torch.cat(pieces)
+
+
+def fuse(probe: Probe, heard: tuple[Tensor, ...], texts: Tensor) -> Float[Tensor, "na nt class"]:
+    """Outputs of every pair of encodings, windows averaged."""
+    total: Tensor | None = None
+    for sounds in heard:
+        outputs = _fuse_pairs(probe.subject, sounds, texts)
+        total = outputs if total is None else total + outputs
+    assert total is not None, "a track has at least one window"
+    return total / len(heard)
+
+
+def _fuse_pairs(subject: Subject, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
+    na, nt = len(sounds), len(texts)
+    if hasattr(subject.model, "fuse_pairs"):
+        outputs = _run(subject, subject.model.fuse_pairs, (sounds, texts), na)
+        if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[:2] != (na, nt):
+            shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise InputError(
+                f"{subject.name}.fuse_pairs returned {shape} for {na} sounds and {nt} lyrics: it must return "
+                f"(sound, lyrics, class)."
+            )
+        return outputs
+    pairs = (sounds.repeat_interleave(nt, 0), texts.repeat(na, *[1] * (texts.dim() - 1)))
+    return _check(subject, _run(subject, subject.model.fuse, pairs, na * nt), na * nt).unflatten(0, (na, nt))  # type: ignore[attr-defined]
+
+
+def _encode(subject: Subject, part: str, batch: Any, rows: int) -> Tensor:
+    found = _run(subject, getattr(subject.model, part), (batch,), rows)
+    if not isinstance(found, Tensor) or not found.dim() or len(found) != rows:
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise InputError(f"{subject.name}.{part} returned {shape} for a batch of {rows}: it must return one row a variant.")
+    return found
 
 
 def _average(
@@ -72,27 +161,29 @@ def _render_text(lyrics: LyricGates | None, masks: Bool[Tensor, "batch column"])
 
 
 def _call(subject: Subject, inputs: tuple[Any, ...], rows: Bool[Tensor, "batch ..."]) -> Float[Tensor, "batch class"]:
+    return _check(subject, _run(subject, subject.model, inputs, len(rows)), len(rows))
+
+
+def _run(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...], rows: int) -> Any:
     try:
-        outputs = subject.model(*inputs)
+        return function(*inputs)
     except (Exception, SystemExit) as error:  # the model is somebody else's code and may raise anything
-        shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{len(rows)} texts"
+        shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{rows} texts"
         way_out = " (try a smaller batch_size)" if isinstance(error, torch.OutOfMemoryError) else ""
         said = str(error).strip().splitlines() or [""]
         raise InputError(
             f"the model {subject.name} failed on a batch of {shape} with {type(error).__name__}: {said[0]}{way_out}"
         ) from error
+
+
+def _check(subject: Subject, outputs: Any, rows: int) -> Float[Tensor, "batch class"]:
     if not isinstance(outputs, Tensor):
         raise InputError(f"the model {subject.name} returned a {type(outputs).__name__}, not a tensor (batch, class).")
     if outputs.dim() == 1:
         outputs = outputs[:, None]
-    if (
-        outputs.dim() != 2
-        or outputs.shape[0] != rows.shape[0]
-        or not outputs.shape[1]
-        or not outputs.dtype.is_floating_point
-    ):
+    if outputs.dim() != 2 or outputs.shape[0] != rows or not outputs.shape[1] or not outputs.dtype.is_floating_point:
         raise InputError(
             f"the model {subject.name} returned {outputs.dtype} of shape {tuple(outputs.shape)} for a batch of "
-            f"{rows.shape[0]}: it must return floats of shape (batch, class)."
+            f"{rows}: it must return floats of shape (batch, class)."
         )
     return outputs

@@ -2,29 +2,35 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
 from musiclime_torch.baselines import AudioBaseline, LyricsBaseline
 from musiclime_torch.checks import check_outputs, check_rank
-from musiclime_torch.components import Segments, Units, list_components
-from musiclime_torch.design import Design
+from musiclime_torch.classes import find_class
+from musiclime_torch.components import Components, Segments, Units, list_components
+from musiclime_torch.crossing import estimate_crossed
 from musiclime_torch.devices import find_device
-from musiclime_torch.evaluation import evaluate
-from musiclime_torch.explanation import Explanation, find_class
+from musiclime_torch.estimate import Estimate, estimate_nothing
+from musiclime_torch.evaluation import Probe, ask
+from musiclime_torch.evidence import find_evidence
+from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
+from musiclime_torch.interactions import Interactions
+from musiclime_torch.joint import estimate_joint
 from musiclime_torch.models.care import evaluating, keeping_random_states
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.provenance import record_provenance
-from musiclime_torch.sampling import VALUES, DesignName, WeightsName, draw_design
-from musiclime_torch.solver import solve
+from musiclime_torch.sampling import VALUES, DesignName, Sampling, WeightsName
 from musiclime_torch.sources import prepare_sources
-from musiclime_torch.spaces import Space, pick_space, to_space
+from musiclime_torch.spaces import Scale, Space, pick_space, to_values
+from musiclime_torch.stopping import Until, read_until
 from musiclime_torch.track import Track
 
 #: MusicLIME's own settings (Sotirou et al. 2025 and its code): `explain(model, track, **PAPER)`. Its explanations show the
@@ -49,17 +55,20 @@ def explain(
     track: Track,
     *,
     target: int | str | None = None,
+    foil: int | str | None = None,
     segments: Segments = 10,
     units: Units = "word",
     baseline: AudioBaseline = "silence",
     lyrics_baseline: LyricsBaseline | None = None,
-    design: DesignName = "foldover",
-    n_samples: int = 2048,
+    design: DesignName = "auto",
+    n_samples: int | tuple[int, int] = 2048,
+    until: str | None = None,
     weights: WeightsName = "uniform",
     kernel_width: float = 0.25,
     ridge: float = 0.0,
     space: Space | None = None,
     confidence: float = 0.95,
+    evidence: bool = False,
     seed: int = 0,
     batch_size: int = 64,
     device: torch.device | str | None = None,
@@ -76,18 +85,25 @@ def explain(
             declare.
         track: the song, from `load_track` or made by hand.
         target: class the views show, by name or number; the predicted one for None. All classes are solved anyway.
+        foil: another class: why the target and not this one, as one more class to look at.
         segments: number of equal time segments, "3s" for a length, or cut points in seconds.
         units: what of the lyrics is switched: "word", "type", "line" or "section".
         baseline: what a removed stem becomes: "silence", "noise" or another track's stem.
         lyrics_baseline: what a removed word's tokens become: "mask", "zero", "pad" or "gone"; None takes the mask token
             where the model has one.
-        design: "foldover" (Hadamard blocks; `n_samples` is rounded up to whole ones), "bernoulli", "bernoulli+song".
-        n_samples: number of masks.
-        weights: "uniform" (Banzhaf values), "lime" or "paper" (MusicLIME's).
+        design: "auto" crosses masks of the sound with masks of the lyrics where a model offers `encode_audio`,
+            `encode_text` and `fuse` and the weights allow it, and draws joint masks otherwise. "crossed" and "joint" insist.
+            Both draw fold-over blocks and may give complements up after a pilot; "foldover", "unfolded", "bernoulli" and
+            "bernoulli+song" are joint designs of one kind.
+        n_samples: number of masks, in whole blocks; of a crossed design both sides together, or (sound, lyrics).
+        until: stop before that budget is spent once "top 5" (the order of the 5 largest is settled) or "width 0.1" (every
+            half interval is that narrow) holds for the target.
+        weights: "uniform" (Banzhaf values), "shapley", "lime" or "paper" (MusicLIME's).
         kernel_width: of LIME's kernel, on distances in [0, 1].
         ridge: penalty on squared slopes.
         space: "logit", "log-odds", "probability" or "raw"; None takes the outputs' own scale.
-        confidence: of the intervals.
+        confidence: of the intervals, of what is told from zero, and of stopping.
+        evidence: also search for components that alone keep the decision, and for components whose removal flips it.
         seed: of the masks and of noise; no global random state is read or moved.
         batch_size: variants a forward pass.
         device: where masks, mixing and solving happen: the model's own device for None.
@@ -105,19 +121,20 @@ def explain(
         find_class(target, subject.classes)
     space = pick_space(space, subject.output_kind)
     _check_numbers(confidence, batch_size, ridge, seed)
+    sampling = Sampling(design, weights, kernel_width, n_samples, seed)
+    wanted = None if until is None else read_until(until)
     where = _pick_device(subject, device)
     components = list_components(track, segments, units, subject.modalities)
     with keeping_random_states(), evaluating(subject.module):
         sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, where)
-        seen = [column for column in range(len(components)) if column not in sources.unseen]
-        drawn = draw_design(design, len(seen), n_samples, seed, weights, kernel_width)
-        # Everything is sent before the first forward: a copy made later would wait for all that is queued.
-        here = drawn.to(where)
-        with tqdm(total=drawn.n_samples + 2, unit="variant", disable=None if progress else True, file=sys.stderr) as bar:
-            masks = _spread_masks(drawn.masks, seen, len(components))
-            outputs = evaluate(subject, sources, masks, where, batch_size, bar.update)
-        values = to_space(outputs, subject.output_kind, space, outputs[0])
-        fit = solve(here, values[2:], ridge)
+        seen = tuple(column for column in range(len(components)) if column not in sources.unseen)
+        with tqdm(total=sampling.total + 2, unit="mask", disable=None if progress else True, file=sys.stderr) as bar:
+            probe = Probe(subject, sources, seen, len(components), where, batch_size, bar.update)
+            ends = ask(probe, torch.tensor([[True], [False]]).expand(2, len(seen)))
+            scale = _settle_scale(subject, ends, space, target, foil)
+            estimate = _estimate(probe, scale, ends, sampling, ridge, wanted, confidence)
+            check_rank(estimate.dependent, components, seen, ridge)
+            found = find_evidence(probe, scale, estimate.coefficients[:, scale.column]) if evidence else None
     settings = {
         "segments": segments if isinstance(segments, int | str) else list(segments),
         "units": units,
@@ -125,39 +142,110 @@ def explain(
         "lyrics_baseline": sources.lyrics_baseline,
         "design": design,
         "n_samples": n_samples,
+        "until": until,
         "weights": weights,
         "kernel_width": kernel_width,
         "ridge": ridge,
         "batch_size": batch_size,
         "seed": seed,
     }
-    names = _name_classes(subject, values.shape[1])
-    check_outputs(values, names, subject.name)
-    check_rank(fit, components, seen, ridge)
-
-    attributions = torch.zeros(len(names), len(components), dtype=torch.float64)
-    errors = torch.zeros_like(attributions)
-    attributions[:, seen] = fit.coefficients.T.cpu()
-    errors[:, seen] = fit.standard_errors.T.cpu()
-    song = values[0].cpu()
+    target = len(scale.classes) - 1 if foil is not None else scale.target
     return Explanation(
         components=components,
-        classes=names,
-        target=int(song.argmax()) if target is None else find_class(target, names),
+        classes=scale.classes,
+        target=target,
         value=VALUES[weights],
         space=space,
-        attributions=attributions,
-        standard_errors=errors,
-        intercept=fit.intercept.cpu(),
-        fidelity=fit.fidelity.cpu(),
-        output_song=song,
-        output_empty=values[1].cpu(),
-        n_samples=drawn.n_samples,
-        degrees_of_freedom=fit.degrees_of_freedom,
+        attributions=_spread(estimate.coefficients, seen, len(components), 0.0),
+        standard_errors=_spread(estimate.standard_errors, seen, len(components), 0.0),
+        degrees_of_freedom=_spread(estimate.degrees_of_freedom, seen, len(components), float("inf")),
+        intercept=estimate.intercept.cpu(),
+        fidelity=estimate.fidelity.cpu(),
+        output_song=estimate.song.cpu(),
+        output_empty=estimate.empty.cpu(),
+        interactions=_gather_interactions(estimate, components, scale.classes, target, seen, confidence),
+        evidence=found,
+        design=estimate.design,
+        n_variants=estimate.n_variants,
+        audio_passes=estimate.audio_passes,
+        lyrics_passes=estimate.lyrics_passes,
+        looks=estimate.looks,
+        stopped=estimate.stopped,
         confidence=confidence,
         unseen=sources.unseen,
-        warnings=_collect_warnings(track, drawn, n_samples, seen),
+        warnings=_collect_warnings(track) + estimate.notes,
         provenance=record_provenance(subject, track, settings, where),
+    )
+
+
+def _settle_scale(
+    subject: Subject, ends: Float[Tensor, "2 class"], space: Space, target: int | str | None, foil: int | str | None
+) -> Scale:
+    """Names, target and foil, now that the number of outputs is known."""
+    names = _name_classes(subject, ends.shape[1])
+    plain = Scale(subject.output_kind, space, ends[0], names, 0, None)
+    values = to_values(plain, ends)
+    check_outputs(values, names, subject.name)
+    about = int(values[0].argmax()) if target is None else find_class(target, names)
+    if foil is None:
+        return replace(plain, target=about)
+    other = find_class(foil, names)
+    if other == about:
+        raise InputError(f"the foil {names[other]!r} is the target itself: give another class.")
+    return replace(plain, classes=(*names, f"{names[about]} rather than {names[other]}"), target=about, foil=other)
+
+
+def _estimate(
+    probe: Probe,
+    scale: Scale,
+    ends: Float[Tensor, "2 class"],
+    sampling: Sampling,
+    ridge: float,
+    until: Until | None,
+    confidence: float,
+) -> Estimate:
+    """Crossed masks where the model and the settings allow them, else joint ones."""
+    subject, sides = probe.subject, (probe.heard, len(probe.seen) - probe.heard)
+    able = subject.late_fusion and all(sides)
+    if not probe.seen:
+        return estimate_nothing(scale, ends)
+    if sampling.design == "crossed" and not able:
+        missing = "encode_audio, encode_text and fuse" if not subject.late_fusion else "components on both sides"
+        raise InputError(f"a crossed design needs {missing}, which {subject.name} lacks here: use design joint.")
+    if sampling.design == "crossed" and (ridge or sampling.weights == "paper"):
+        what = "a ridge penalty" if ridge else "MusicLIME's kernel"
+        raise InputError(f"a crossed design is solved without {what}: use design joint.")
+    if sampling.design == "crossed" or (sampling.design == "auto" and able and sampling.weights == "uniform" and not ridge):
+        return estimate_crossed(probe, scale, ends, sampling, until, confidence)
+    return estimate_joint(probe, scale, ends, sampling, ridge, until, confidence)
+
+
+def _gather_interactions(
+    estimate: Estimate,
+    components: Components,
+    classes: tuple[str, ...],
+    target: int,
+    seen: tuple[int, ...],
+    confidence: float,
+) -> Interactions | None:
+    if not estimate.pairs:
+        return None
+    tables, parts = estimate.pairs, estimate.parts
+    nothing = torch.zeros(0, len(classes), 3, dtype=torch.float64)
+    return Interactions(
+        components=components,
+        classes=classes,
+        target=target,
+        spaces=tuple(table.space for table in tables),
+        rate=(1 - confidence) / estimate.looks,
+        part_freedom=parts[0].degrees_of_freedom if parts else 1.0,
+        columns=torch.tensor(seen)[tables[0].columns.cpu()],
+        values=torch.stack([table.coefficients for table in tables]).cpu(),
+        standard_errors=torch.stack([table.standard_errors for table in tables]).cpu(),
+        degrees_of_freedom=torch.stack([table.degrees_of_freedom for table in tables]).cpu(),
+        explained=torch.stack([table.explained for table in tables]).cpu(),
+        parts=torch.stack([part.values for part in parts]).cpu() if parts else nothing,
+        part_errors=torch.stack([part.standard_errors for part in parts]).cpu() if parts else nothing,
     )
 
 
@@ -184,12 +272,13 @@ def _pick_device(subject: Subject, asked: torch.device | str | None) -> torch.de
     return device
 
 
-def _spread_masks(masks: Bool[Tensor, "n seen"], seen: list[int], columns: int) -> Bool[Tensor, "rows column"]:
-    """The song, the empty song, then every mask; columns the model can't notice stay on."""
-    rows = torch.ones(len(masks) + 2, columns, dtype=torch.bool)
-    rows[1, seen] = False
-    rows[2:, seen] = masks
-    return rows
+def _spread(
+    table: Float[Tensor, "seen class"], seen: tuple[int, ...], columns: int, other: float
+) -> Float[Tensor, "class column"]:
+    """All components' rows; those the model can't notice get `other`."""
+    full = torch.full((table.shape[1], columns), other, dtype=torch.float64)
+    full[:, list(seen)] = table.T.cpu()
+    return full
 
 
 def _name_classes(subject: Subject, count: int) -> tuple[str, ...]:
@@ -202,12 +291,8 @@ def _name_classes(subject: Subject, count: int) -> tuple[str, ...]:
     return subject.classes
 
 
-def _collect_warnings(track: Track, design: Design, asked: int, seen: list[int]) -> tuple[str, ...]:
+def _collect_warnings(track: Track) -> tuple[str, ...]:
     warnings = list(track.warnings) + list(track.lyrics.warnings if track.lyrics else ())
     if not track.stems.any():
         warnings.append("the song is silent: nothing in its sound can be explained, and its components get zero.")
-    if seen and asked < design.block:
-        warnings.append(
-            f"{asked} masks are fewer than one block for {len(seen)} components: rounded up to {design.n_samples}."
-        )
     return tuple(warnings)

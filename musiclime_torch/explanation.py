@@ -10,13 +10,25 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from musiclime_torch.classes import find_class
 from musiclime_torch.components import Component, Components
+from musiclime_torch.evidence import Evidence, read_evidence
 from musiclime_torch.failures import InputError
+from musiclime_torch.interactions import Interactions, read_interactions
+from musiclime_torch.intervals import discover, quantile
 
 #: Raised whenever a reader of the old files would misread the new ones.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-_TENSORS = ("attributions", "standard_errors", "intercept", "fidelity", "output_song", "output_empty")
+_TENSORS = (
+    "attributions",
+    "standard_errors",
+    "degrees_of_freedom",
+    "intercept",
+    "fidelity",
+    "output_song",
+    "output_empty",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +37,10 @@ class Explanation:
 
     `attributions` are slopes of the surrogate in `space`: what a component adds on average while the others are on or
     off at random (`value` names them). `standard_errors` are the error of sampling masks for this song: not of the model,
-    and not over other songs. `target` is the class asked for, else the predicted one. `unseen` names columns the model
-    can't notice, whose attribution is exactly 0, with the reason.
+    and not over other songs. `target` is the class asked for, else the predicted one; with a foil it is the last row,
+    "target rather than foil". `unseen` names columns the model can't notice, whose attribution is exactly 0, with the
+    reason. `n_variants` were looked at in `audio_passes` and `lyrics_passes` of the model's two sides. Sampling might have
+    stopped at any of `looks` times, which the intervals pay for; `stopped` says why it did.
     """
 
     components: Components
@@ -40,8 +54,15 @@ class Explanation:
     fidelity: Float[Tensor, " class"]
     output_song: Float[Tensor, " class"]
     output_empty: Float[Tensor, " class"]
-    n_samples: int
-    degrees_of_freedom: int
+    degrees_of_freedom: Float[Tensor, "class component"]
+    interactions: Interactions | None
+    evidence: Evidence | None
+    design: str
+    n_variants: int
+    audio_passes: int
+    lyrics_passes: int
+    looks: int
+    stopped: str
     confidence: float
     unseen: dict[int, str]
     warnings: tuple[str, ...]
@@ -51,24 +72,37 @@ class Explanation:
         title, target = self.provenance.get("title", ""), self.classes[self.target]
         return f"<Explanation of {target!r} for {title!r}: {len(self.components)} components, {len(self.classes)} classes>"
 
+    @property
+    def risk(self) -> float:
+        """What each interval may miss by, and each ranking find by chance: 1 − confidence, shared between looks."""
+        return (1 - self.confidence) / self.looks
+
     @cached_property
     def half_width(self) -> Float[Tensor, "class component"]:
-        """Half the confidence interval: Student's quantile × standard error; infinite without degrees of freedom."""
-        if self.degrees_of_freedom < 1:
-            return torch.full_like(self.standard_errors, float("inf"))
-        from scipy.special import stdtrit
+        """Half the confidence interval, each for itself: Student's quantile × standard error."""
+        half = self.standard_errors * quantile(self.degrees_of_freedom, 1 - self.risk)
+        return torch.where(self.standard_errors == 0, 0.0, half)
 
-        return self.standard_errors * float(stdtrit(self.degrees_of_freedom, 0.5 + self.confidence / 2))
-
-    @property
+    @cached_property
     def distinguishable(self) -> Bool[Tensor, "class component"]:
-        """Whether the interval leaves zero out. Of 140 components that do nothing, about 7 will at 95%.
+        """Which attributions can be told from zero, with at most `risk` false ones among those of a class.
 
-        Nothing below the rounding of float32 outputs counts: on additive models that is all the error there is.
+        Of 140 components that do nothing, 7 have a 95% interval without zero in it: a ranking must allow for having
+        looked at all of them (Benjamini & Hochberg 1995). Nothing below the rounding of float32 outputs counts: on
+        additive models that is all the error there is.
         """
+        seen = [column for column in range(len(self.components)) if column not in self.unseen]
+        values, errors, freedom = self.attributions[:, seen], self.standard_errors[:, seen], self.degrees_of_freedom[:, seen]
+        found = torch.zeros_like(self.attributions, dtype=torch.bool)
+        found[:, seen] = discover(values, errors, freedom, self.risk)
         outputs = torch.stack([self.output_song, self.output_empty]).abs().amax(0)
         rounding = torch.finfo(torch.float32).eps * torch.maximum(outputs, self.attributions.abs().sum(1))
-        return self.attributions.abs() > self.half_width + rounding[:, None]
+        return found & (self.attributions.abs() > rounding[:, None])
+
+    @property
+    def remainder(self) -> Float[Tensor, " class"]:
+        """What the attributions leave of song − empty song: nothing for Shapley values, interactions for others."""
+        return self.output_song - self.output_empty - self.attributions.sum(1)
 
     def class_index(self, target: int | str | None) -> int:
         """Column of a class by name or number, the explanation's own target for None; InputError lists the classes."""
@@ -94,7 +128,11 @@ class Explanation:
 
         fields = {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}
         tensors = {name: fields.pop(name).contiguous().cpu() for name in _TENSORS}
+        interactions, evidence = fields.pop("interactions"), fields.pop("evidence")
         fields |= {"components": asdict(self.components), "format_version": FORMAT_VERSION}
+        fields["evidence"] = None if evidence is None else asdict(evidence)
+        fields["interactions"] = None if interactions is None else interactions.fields()
+        tensors |= {} if interactions is None else interactions.tensors()
         metadata = {"musiclime_torch": json.dumps(fields, ensure_ascii=False, allow_nan=False)}
         path = Path(path)
         partial = path.with_name(f".{path.name}.partial")
@@ -115,37 +153,29 @@ class Explanation:
                 version = fields.pop("format_version")
                 if version != FORMAT_VERSION:
                     raise InputError(
-                        f"{path} has format {version}; this version reads format {FORMAT_VERSION}: update musiclime_torch."
+                        f"{path} has format {version}; this version reads format {FORMAT_VERSION}: use the musiclime_torch "
+                        f"that wrote it, or explain the song again."
                     )
-                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                tensors = {name: found[name] for name in _TENSORS}
         except InputError:
             raise
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a saved explanation ({error}).") from error
+        components, classes = _read_components(fields["components"]), tuple(fields["classes"])
+        pairs, evidence = fields["interactions"], fields["evidence"]
         return cls(
             **tensors
             | fields
             | {
-                "components": _read_components(fields["components"]),
-                "classes": tuple(fields["classes"]),
+                "components": components,
+                "classes": classes,
+                "interactions": pairs and read_interactions(pairs, found, components, classes, fields["target"]),
+                "evidence": evidence and read_evidence(evidence),
                 "unseen": {int(column): reason for column, reason in fields["unseen"].items()},
                 "warnings": tuple(fields["warnings"]),
             }
         )
-
-
-def find_class(target: int | str, classes: tuple[str, ...]) -> int:
-    """Column of a class by name (case aside) or number; InputError lists the classes."""
-    if isinstance(target, str):
-        names = [name.casefold() for name in classes]
-        if target.casefold() in names:
-            return names.index(target.casefold())
-        if not target.isdecimal():
-            raise InputError(f"the model has no class {target!r}: choose one of {', '.join(classes)}.")
-        target = int(target)
-    if not 0 <= target < len(classes):
-        raise InputError(f"the model has no class {target}: choose one of {', '.join(classes)}, or 0 to {len(classes) - 1}.")
-    return target
 
 
 def _read_components(fields: dict[str, Any]) -> Components:

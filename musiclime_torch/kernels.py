@@ -15,11 +15,6 @@ from musiclime_torch.failures import InputError
 PAPER_WIDTH = 25.0
 
 
-def weigh_uniformly(masks: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
-    """One for all: on half-on designs the coefficients are then Banzhaf values."""
-    return torch.ones(masks.shape[0])
-
-
 def weigh_by_proximity(masks: Bool[Tensor, "n d"], kernel_width: float) -> Float[Tensor, " n"]:
     """LIME's kernel √exp(−distance² / width²) (Ribeiro et al. 2016; their code's square root kept).
 

@@ -1,43 +1,81 @@
 """Designs and row weights by the names that users give them."""
 
+from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
-from musiclime_torch.design import Design, draw_bernoulli, draw_bernoulli_with_song, draw_foldover, weigh
+from musiclime_torch.design import (
+    Design,
+    draw_bernoulli,
+    draw_bernoulli_with_song,
+    draw_foldover,
+    draw_unfolded,
+    weigh,
+)
 from musiclime_torch.failures import InputError
-from musiclime_torch.kernels import PAPER_WIDTH, refuse_shapley, weigh_by_proximity, weigh_uniformly
+from musiclime_torch.kernels import PAPER_WIDTH, weigh_by_proximity
 
-DesignName = Literal["foldover", "bernoulli", "bernoulli+song"]
+DesignName = Literal["auto", "crossed", "joint", "foldover", "unfolded", "bernoulli", "bernoulli+song"]
 WeightsName = Literal["uniform", "lime", "paper", "shapley"]
 
-_DRAWS = {"foldover": draw_foldover, "bernoulli": draw_bernoulli, "bernoulli+song": draw_bernoulli_with_song}
+_DRAWS = {
+    "joint": draw_foldover,
+    "crossed": draw_foldover,
+    "foldover": draw_foldover,
+    "unfolded": draw_unfolded,
+    "bernoulli": draw_bernoulli,
+    "bernoulli+song": draw_bernoulli_with_song,
+}
 
 #: More masks than this are a slip of the keyboard: at a millisecond a variant they would take a quarter of an hour to days.
 MOST = 1_000_000
 
-#: What the coefficients are called under each row weighting of a half-on design.
-VALUES = {"uniform": "Banzhaf value", "lime": "LIME coefficient", "paper": "LIME coefficient (MusicLIME's kernel)"}
+#: What the coefficients are called under each row weighting.
+VALUES = {
+    "uniform": "Banzhaf value",
+    "lime": "LIME coefficient",
+    "paper": "LIME coefficient (MusicLIME's kernel)",
+    "shapley": "Shapley value",
+}
 
 
-def draw_design(design: str, d: int, n_samples: int, seed: int, weights: str, kernel_width: float) -> Design:
-    """Masks and row weights; with nothing to switch, an empty design that leaves the song and the empty song alone."""
-    kernels = {
-        "uniform": weigh_uniformly,
-        "lime": lambda masks: weigh_by_proximity(masks, kernel_width),
-        "paper": lambda masks: weigh_by_proximity(masks, PAPER_WIDTH),
-        "shapley": refuse_shapley,
-    }
-    if design not in _DRAWS:
-        raise InputError(f"design {design!r} is not known: use {', '.join(_DRAWS)}.")
-    if weights not in kernels:
-        raise InputError(f"row weights {weights!r} are not known: use {', '.join(VALUES)}.")
-    if n_samples < 1:
-        raise InputError(f"{n_samples} masks are none: give 1 or more.")
-    if n_samples > MOST:
-        raise InputError(f"{n_samples} masks are more than fit anywhere: give at most {MOST}.")
-    if d == 0 and weights == "shapley":
-        refuse_shapley(torch.ones(4, 0, dtype=torch.bool))
-    if d == 0:
-        return Design(torch.ones(4, 0, dtype=torch.bool), torch.ones(4), paired=True, block=4)
-    return weigh(_DRAWS[design](d, n_samples, seed), kernels[weights])
+@dataclass(frozen=True)
+class Sampling:
+    """How masks are to be drawn and weighted; `n_samples` counts masks, or those of the sound and of the lyrics."""
+
+    design: str
+    weights: str
+    kernel_width: float
+    n_samples: int | tuple[int, int]
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.design not in ("auto", *_DRAWS):
+            raise InputError(f"design {self.design!r} is not known: use auto, {', '.join(_DRAWS)}.")
+        if self.weights not in VALUES:
+            raise InputError(f"row weights {self.weights!r} are not known: use {', '.join(VALUES)}.")
+        counts = (self.n_samples,) if isinstance(self.n_samples, int) else tuple(self.n_samples)
+        if len(counts) not in (1, 2):
+            raise InputError(f"n_samples {self.n_samples} is not understood: give one number, or one for each side.")
+        for count in counts:
+            if count < 1:
+                raise InputError(f"{count} masks are none: give 1 or more.")
+            if count > MOST:
+                raise InputError(f"{count} masks are more than fit anywhere: give at most {MOST}.")
+
+    @property
+    def total(self) -> int:
+        """Masks of all sides together."""
+        return self.n_samples if isinstance(self.n_samples, int) else sum(self.n_samples)
+
+
+def draw_design(sampling: Sampling, name: str, d: int, n_samples: int) -> Design:
+    """Masks and row weights, of one side or of both together."""
+    return weigh_design(sampling, _DRAWS[name](d, n_samples, sampling.seed))
+
+
+def weigh_design(sampling: Sampling, design: Design) -> Design:
+    """The design with the row weights that were asked for."""
+    if sampling.weights == "uniform":
+        return design
+    width = PAPER_WIDTH if sampling.weights == "paper" else sampling.kernel_width
+    return weigh(design, lambda masks: weigh_by_proximity(masks, width))

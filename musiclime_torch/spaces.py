@@ -1,5 +1,6 @@
 """The scale on which a decision is explained: the same outputs serve logits, log-odds and probabilities."""
 
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -20,6 +21,39 @@ OFFERED: dict[str, tuple[Space, ...]] = {
 }
 
 
+@dataclass(frozen=True)
+class Scale:
+    """Where outputs are looked at: their kind and space, the song's own outputs, and which class is asked about.
+
+    `classes` name the values. With a `foil` there is one more, target minus foil: why the one and not the other.
+    """
+
+    output_kind: str
+    space: Space
+    song: Float[Tensor, " class"]
+    classes: tuple[str, ...]
+    target: int
+    foil: int | None
+
+    @property
+    def column(self) -> int:
+        """The value that the explanation is about; -1 is the contrast."""
+        return self.target if self.foil is None else -1
+
+    def on(self, space: Space) -> "Scale":
+        """The same outputs in another space."""
+        return replace(self, space=space)
+
+
+def to_values(scale: Scale, outputs: Float[Tensor, "*rows class"]) -> Float[Tensor, "*rows value"]:
+    """Outputs on the scale, the contrast last where there is one."""
+    flat = to_space(outputs.flatten(0, -2), scale.output_kind, scale.space, scale.song)
+    values = flat.unflatten(0, outputs.shape[:-1])
+    if scale.foil is None:
+        return values
+    return torch.cat([values, (values[..., scale.target] - values[..., scale.foil])[..., None]], -1)
+
+
 def pick_space(asked: Space | None, output_kind: str) -> Space:
     """The asked space where the outputs have it, InputError where they don't; the kind's first one by default.
 
@@ -30,6 +64,19 @@ def pick_space(asked: Space | None, output_kind: str) -> Space:
     if asked is not None and asked not in offered:
         raise InputError(f"outputs that are {output_kind} can't be shown as {asked}: use {' or '.join(offered)}.")
     return asked or offered[0]
+
+
+def list_spaces(output_kind: str, count: int) -> tuple[Space, ...]:
+    """The spaces that `count` outputs of a kind can be looked at in, each different from the others.
+
+    >>> list_spaces("multilabel", 7)
+    ('logit', 'probability')
+    """
+    offered = OFFERED[output_kind]
+    if output_kind == "logits" and count == 1:
+        return offered[:1]
+    # Logits of independent sigmoids are log-odds already.
+    return tuple(space for space in offered if not (output_kind == "multilabel" and space == "log-odds"))
 
 
 def to_space(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from musiclime_torch.design import Design, draw_bernoulli, draw_bernoulli_with_song, draw_foldover, weigh
 from musiclime_torch.failures import InputError
-from musiclime_torch.kernels import PAPER_WIDTH, refuse_shapley, weigh_by_proximity, weigh_uniformly
+from musiclime_torch.kernels import PAPER_WIDTH, refuse_shapley, weigh_by_proximity
 
 
 @settings(deadline=None, max_examples=25)
@@ -67,7 +67,6 @@ def test_paper_kernel_is_inert_and_lime_kernel_is_not():
     lime = weigh_by_proximity(masks, 0.25)
     assert lime[0] == 1
     assert lime[1] < 1e-3
-    assert torch.equal(weigh_uniformly(masks), torch.ones(5000))
 
 
 def test_lime_kernel_equals_the_formula_of_its_code():

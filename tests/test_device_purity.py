@@ -14,14 +14,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from musiclime_torch.design import draw_foldover
-from musiclime_torch.evaluation import evaluate
+from musiclime_torch.crossed import solve_crossed
+from musiclime_torch.crossing import build_grid, encode_masks
+from musiclime_torch.design import CrossedDesign, draw_foldover
+from musiclime_torch.evaluation import Probe, ask
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.rendering import TokenGates, gate_stems
 from musiclime_torch.solver import solve
 from musiclime_torch.sources import Sources
-from musiclime_torch.spaces import to_space
+from musiclime_torch.spaces import Scale, to_space, to_values
+from musiclime_torch.variance import split_variance
 
 SYNCHRONISING = {
     "_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "equal", "is_nonzero",
@@ -75,9 +78,18 @@ class Fusion(torch.nn.Module):
     def embed_text(self, ids: Any) -> Any: ...
 
     def forward(self, audio: torch.Tensor, text: TokenBatch) -> torch.Tensor:
-        self.started()
-        words = (self.eye(text.embeddings) * text.attended[:, :, None]).sum(1)
-        return self.head(torch.cat([self.ear(audio).relu().mean(2), words], 1))
+        return self.fuse(self.encode_audio(audio), self.encode_text(text))
+
+    def encode_audio(self, audio: torch.Tensor) -> torch.Tensor:
+        self.started(len(audio))
+        return self.ear(audio).relu().mean(2)
+
+    def encode_text(self, text: TokenBatch) -> torch.Tensor:
+        self.read(len(text.embeddings))
+        return (self.eye(text.embeddings) * text.attended[:, :, None]).sum(1)
+
+    def fuse(self, heard: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.cat([heard, words], 1))
 
 
 @contextmanager
@@ -86,22 +98,28 @@ def pretended_cuda() -> Iterator[HostGuard]:
         yield guard
 
 
-def run_pipeline(guard: HostGuard) -> torch.Tensor:
+def make_probe() -> tuple[Fusion, Probe]:
     cuda = torch.device("cuda")
     with cuda:
         model = Fusion()
-        stems = gate_stems(torch.randn(4, 1, 5000), torch.randn(4, 1, 5000), [0.0, 1.0, 2.5, 5.0], 1000, 3.0)
+        stems = gate_stems(torch.randn(4, 1, 5000), torch.randn(4, 1, 5000), [0.0, 1.0, 2.5, 5.0], 1000, None)
         owner = torch.zeros(20, dtype=torch.long)
         lyrics = TokenGates(torch.randn(20, 6), torch.zeros(6), owner, gone=True)
     subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
     sources = Sources(stems, 4, 3, lyrics, "gone", {})
+    return model, Probe(subject, sources, tuple(range(19)), 19, cuda, 64, lambda count: None)
+
+
+def run_pipeline(guard: HostGuard) -> torch.Tensor:
+    model, probe = make_probe()
     design = draw_foldover(19, 200, 0)
     sent_before: list[int] = []
-    model.started = lambda: sent_before.append(guard.sent)
+    model.started = lambda rows: sent_before.append(guard.sent)
+    model.read = lambda rows: None
     guard.seen.clear()
     guard.sent = 0
-    here = design.to(cuda)
-    outputs = evaluate(subject, sources, design.masks, cuda, 64, lambda count: None)
+    here = design.to(probe.device)
+    outputs = ask(probe, design.masks)
     values = to_space(outputs, "logits", "log-odds", outputs[0])
     fit = solve(here, values, 0.0)
     assert sent_before[0] == guard.sent == 3  # masks and weights to solve with, masks to render with: before any forward
@@ -113,6 +131,28 @@ def test_nothing_asks_the_host_between_the_first_mask_and_the_last_coefficient()
     with pretended_cuda() as guard:
         coefficients = run_pipeline(guard)
     assert coefficients.shape == (19, 5)
+    assert guard.seen == []
+
+
+def test_crossed_masks_take_their_encoder_passes_and_nothing_else_and_ask_nothing():
+    with pretended_cuda() as guard:
+        model, probe = make_probe()
+        passes = {"heard": 0, "read": 0}
+        model.started = lambda rows: passes.update(heard=passes["heard"] + rows)
+        model.read = lambda rows: passes.update(read=passes["read"] + rows)
+        design = CrossedDesign(draw_foldover(12, 64, 0), draw_foldover(7, 32, 1))
+        song = torch.zeros(5, device="cuda")
+        guard.seen.clear()
+        here = design.to("cuda")
+        encodings = encode_masks(probe, design)
+        for space in ("logit", "log-odds", "probability"):
+            scale = Scale("logits", space, song, tuple("abcde"), 0, 1)
+            grid = build_grid(probe, encodings, scale)
+            fit, shares = solve_crossed(here, grid), split_variance(here, grid)
+        values = to_values(scale, song[None])
+    assert passes == {"heard": 64, "read": 32}
+    assert fit.coefficients.shape == (6, 13, 8)
+    assert fit.coefficients.device.type == shares.values.device.type == values.device.type == "cuda"
     assert guard.seen == []
 
 

@@ -82,10 +82,17 @@ class DemoTagger(nn.Module):
         return torch.nn.functional.pad(noticed, (0, 0, 0, 1)).amax(1)
 
     def fuse(
-        self, audio: Float[Tensor, "*#batch feature"], text: Float[Tensor, "*#batch feature"]
-    ) -> Float[Tensor, "*batch class"]:
-        """Logits; leading axes broadcast, so that ``fuse(a[:, None], t[None])`` is every pair."""
+        self, audio: Float[Tensor, "batch feature"], text: Float[Tensor, "batch feature"]
+    ) -> Float[Tensor, "batch class"]:
+        """Logits of each sound with its lyrics."""
         logits: Tensor = self.tag(torch.relu(self.join_audio(audio) + self.join_text(text)))
+        return logits
+
+    def fuse_pairs(
+        self, audio: Float[Tensor, "na feature"], text: Float[Tensor, "nt feature"]
+    ) -> Float[Tensor, "na nt class"]:
+        """Logits of every sound with all lyrics; each side is joined in once."""
+        logits: Tensor = self.tag(torch.relu(self.join_audio(audio)[:, None] + self.join_text(text)))
         return logits
 
     def forward(

@@ -13,7 +13,10 @@ More, all optional, read as plain attributes:
 ``modalities``    ``("audio", "lyrics")``, ``("audio",)`` or ``("lyrics",)``: the positional arguments it takes.
 ``tokenize``      ``tokenize(text) -> Tokens``: masks then act on tokens, and ``text`` becomes token ids.
 ``embed_text``    ``embed_text(ids) -> embeddings``: masks then act on embeddings, and ``text`` becomes a ``TokenBatch``.
-``encode_audio``, ``encode_text``, ``fuse``   a late-fusion model: ``fuse(encode_audio(audio), encode_text(text))``.
+``encode_audio``, ``encode_text``, ``fuse``   a late-fusion model: ``fuse(encode_audio(audio), encode_text(text))``, each
+                  encoding a tensor with the batch first. It gets a crossed design.
+``fuse_pairs``    ``fuse_pairs(heard, read) -> (n_audio, n_text, class)``: every pair at once, where that costs less than
+                  ``fuse`` on repeated rows (`musiclime_torch.models.heads` has one for LayerNorm + Linear).
 """
 
 from dataclasses import dataclass

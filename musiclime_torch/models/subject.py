@@ -13,12 +13,18 @@ from musiclime_torch.models.contract import OUTPUT_KINDS
 #: Hz; what lies outside is a slip.
 _RATES = (100, 384_000)
 
+#: What a late-fusion model offers.
+_LATE_FUSION = ("encode_audio", "encode_text", "fuse")
+
 TextForm = Literal["strings", "ids", "embeddings"]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, described. What it doesn't declare is None; `module` is the model where it is a torch module."""
+    """A model, described. What it doesn't declare is None; `module` is the model where it is a torch module.
+
+    `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused.
+    """
 
     model: Callable[..., Any]
     module: torch.nn.Module | None
@@ -30,6 +36,7 @@ class Subject:
     output_kind: str
     modalities: tuple[str, ...]
     text_form: TextForm
+    late_fusion: bool
 
 
 def describe_model(
@@ -77,4 +84,5 @@ def describe_model(
         output_kind=kind,
         modalities=takes,
         text_form=text_form,
+        late_fusion=len(takes) == 2 and all(callable(getattr(model, part, None)) for part in _LATE_FUSION),
     )

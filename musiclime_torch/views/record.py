@@ -1,9 +1,15 @@
 """An explanation of one class as plain JSON values: every component present, largest first."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
+from musiclime_torch.evidence import Evidence
 from musiclime_torch.explanation import Explanation
+from musiclime_torch.interactions import Interactions
+
+#: Pairs listed a scale; the saved explanation has all of them.
+MOST_PAIRS = 50
 
 
 def to_record(explanation: Explanation, target: int | str | None = None) -> dict[str, Any]:
@@ -18,10 +24,16 @@ def to_record(explanation: Explanation, target: int | str | None = None) -> dict
         "output_empty": float(explanation.output_empty[row]),
         "intercept": float(explanation.intercept[row]),
         "fidelity": float(explanation.fidelity[row]),
-        "n_samples": explanation.n_samples,
-        "degrees_of_freedom": explanation.degrees_of_freedom,
+        "design": explanation.design,
+        "n_variants": explanation.n_variants,
+        "encoder_passes": {"audio": explanation.audio_passes, "lyrics": explanation.lyrics_passes},
+        "looks": explanation.looks,
+        "stopped": explanation.stopped,
         "classes": dict(zip(explanation.classes, explanation.output_song.tolist(), strict=True)),
         "components": [_describe(explanation, row, column) for column in explanation.order(row)],
+        "remainder": float(explanation.remainder[row]),
+        "interactions": None if explanation.interactions is None else _list_interactions(explanation.interactions, row),
+        "evidence": None if explanation.evidence is None else _name_evidence(explanation, explanation.evidence),
         "warnings": list(explanation.warnings),
         "provenance": explanation.provenance,
     }
@@ -45,7 +57,39 @@ def _describe(explanation: Explanation, row: int, column: int) -> dict[str, Any]
         "line": component.line,
         "attribution": value,
         "standard_error": float(explanation.standard_errors[row, column]),
+        "degrees_of_freedom": min(float(explanation.degrees_of_freedom[row, column]), 1e9),
         "interval": [value - half, value + half],
         "distinguishable": bool(explanation.distinguishable[row, column]),
         "unseen": explanation.unseen.get(column),
     }
+
+
+def _list_interactions(interactions: Interactions, row: int) -> dict[str, Any]:
+    """By scale: what pairs explain, what hangs on each modality, and the pairs that can be told from zero."""
+    found: dict[str, Any] = {}
+    for number, space in enumerate(interactions.spaces):
+        pairs = interactions.top(MOST_PAIRS, row, space)
+        found[space] = {
+            "explained": float(interactions.explained[number, row]),
+            "parts": [
+                {"part": part, "share": share, "interval": [max(share - half, 0.0), min(share + half, 1.0)]}
+                for part, share, half in interactions.part(row, space)
+            ],
+            "pairs_looked_at": len(interactions.columns),
+            "pairs_told_from_zero": int(interactions.distinguishable[number, row].sum()),
+            "pairs": [
+                {"components": [one.name, other.name], "interaction": value, "interval": [value - half, value + half]}
+                for one, other, value, half in pairs
+            ],
+        }
+    return found
+
+
+def _name_evidence(explanation: Explanation, evidence: Evidence) -> dict[str, Any]:
+    """The two sets by name; None is none found."""
+    items = explanation.components.items
+    sets = {
+        name: None if columns is None else [items[column].name for column in columns]
+        for name, columns in (("keeping", evidence.keeping), ("flipping", evidence.flipping))
+    }
+    return asdict(evidence) | sets

@@ -7,10 +7,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from musiclime_torch.evidence import Evidence
 from musiclime_torch.explanation import Explanation
+from musiclime_torch.interactions import Interactions
 
 #: Characters of the longest bar.
 BAR = 20
+
+#: Interactions shown.
+PAIRS = 5
 
 
 def to_text(explanation: Explanation, target: int | str | None, rows: int, positive_only: bool) -> str:
@@ -48,6 +53,10 @@ def print_table(
             table.add_row(Text(component.name), f"{value:+.{decimals}f}", f"{half:.{decimals}f}", bar)
         console.print(table)
     console.print(_summarise(explanation, len(ranked), len(shown), row, percent), highlight=False, markup=False)
+    if explanation.interactions is not None:
+        console.print(_describe_interactions(explanation.interactions, row, percent), highlight=False, markup=False)
+    if explanation.evidence is not None:
+        console.print(_describe_evidence(explanation, explanation.evidence), highlight=False, markup=False)
     for warning in explanation.warnings:
         console.print(f"Note: {warning}", highlight=False, markup=False)
 
@@ -60,11 +69,64 @@ def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, perc
     if unseen:
         parts.append(f"{unseen} the model can't notice (silent, or past its limit)")
     counts = f"Of {total} components " + ", ".join(parts) + ".\n" if parts else ""
-    return (
-        f"{counts}{explanation.n_samples} variants; the surrogate explains {100 * float(explanation.fidelity[row]):.0f}% "
-        f"of their variance. Intervals ({percent}, each for itself) are the error of sampling masks for this song, "
-        f"not of the model or of other songs."
+    passes = ", ".join(
+        f"{number} {side} passes"
+        for number, side in ((explanation.audio_passes, "audio"), (explanation.lyrics_passes, "lyrics"))
+        if number
     )
+    stopped = f" {explanation.stopped[0].upper()}{explanation.stopped[1:]}." if explanation.stopped else ""
+    return (
+        f"{counts}{explanation.n_variants:,} variants from {passes} ({explanation.design}); the surrogate explains "
+        f"{100 * float(explanation.fidelity[row]):.0f}% of their variance.{stopped} {_name_remainder(explanation, row)}"
+        f"Intervals ({percent}, each for itself) are the error of sampling masks for this song, not of the model or of "
+        f"other songs; what is listed allows for having looked at all (false discovery rate "
+        f"{100 * explanation.risk:.2g}%)."
+    )
+
+
+def _name_remainder(explanation: Explanation, row: int) -> str:
+    """Only Shapley values add up to what the song has over the empty song; the others say what they leave."""
+    moved = float(explanation.output_song[row] - explanation.output_empty[row])
+    if explanation.value == "Shapley value":
+        return f"Shapley values add up to {moved:+.3g}, the song less the empty song. "
+    left = float(explanation.remainder[row])
+    return f"{explanation.value}s add up to {moved - left:+.3g} of {moved:+.3g}; {left:+.3g} remain for interactions. "
+
+
+def _describe_interactions(interactions: Interactions, row: int, percent: str) -> str:
+    """The largest pairs on the scale where they count most, and what hangs on sound, words and both."""
+    space = interactions.default_space
+    number = interactions.find_space(space)
+    found = int(interactions.distinguishable[number, row].sum())
+    lines = [
+        f"Interactions ({space}): {found} of {len(interactions.columns)} pairs can be told from zero; all explain "
+        f"{100 * max(float(interactions.explained[number, row]), 0):.1f}% of the variance."
+    ]
+    largest = interactions.top(PAIRS, row, space)
+    decimals = max(3 - math.floor(math.log10(abs(largest[0][2]))), 0) if largest else 0
+    lines += [
+        f"  {one.name} × {other.name}: {value:+.{decimals}f} ± {half:.{decimals}f}" for one, other, value, half in largest
+    ]
+    parts = interactions.part(row, space)
+    if parts:
+        shares = ", ".join(f"{part} {100 * min(max(share, 0), 1):.0f} ± {100 * half:.1g}%" for part, share, half in parts)
+        lines.append(f"Share of the decision ({percent}): {shares}.")
+    return "\n".join(lines)
+
+
+def _describe_evidence(explanation: Explanation, evidence: Evidence) -> str:
+    """The two sets by name, each with what the model says of it; none found is an answer."""
+    names = [component.name for component in explanation.components.items]
+
+    def show(columns: tuple[int, ...] | None, output: float | None, verb: str) -> str:
+        if columns is None or output is None:
+            return f"{verb}: none found"
+        listed = ", ".join(names[column] for column in columns) if columns else "nothing at all"
+        return f"{verb}: {listed} ({explanation.space} {output:.3g})"
+
+    kept = show(evidence.keeping, evidence.output_keeping, "Kept by alone")
+    flipped = show(evidence.flipping, evidence.output_flipping, "Flipped by removing")
+    return f"Decision: {evidence.decision}.\n  {kept}\n  {flipped}"
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,17 @@
+"""Classes of a model by name or number."""
+
+from musiclime_torch.failures import InputError
+
+
+def find_class(target: int | str, classes: tuple[str, ...]) -> int:
+    """Column of a class by name (case aside) or number; InputError lists the classes."""
+    if isinstance(target, str):
+        names = [name.casefold() for name in classes]
+        if target.casefold() in names:
+            return names.index(target.casefold())
+        if not target.isdecimal():
+            raise InputError(f"the model has no class {target!r}: choose one of {', '.join(classes)}.")
+        target = int(target)
+    if not 0 <= target < len(classes):
+        raise InputError(f"the model has no class {target}: choose one of {', '.join(classes)}, or 0 to {len(classes) - 1}.")
+    return target

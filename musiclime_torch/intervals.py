@@ -1,0 +1,44 @@
+"""From standard errors to what may be said: intervals each for itself, and discoveries among many."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def quantile(degrees_of_freedom: Float[Tensor, "*shape"], confidence: float) -> Float[Tensor, "*shape"]:
+    """Student's two-sided quantile; infinite without degrees of freedom.
+
+    >>> quantile(torch.tensor([4.0, 1000.0]), 0.95).tolist()
+    [2.77..., 1.96...]
+    """
+    from scipy.special import stdtrit
+
+    freedom = degrees_of_freedom.double().cpu()
+    found = torch.as_tensor(stdtrit(freedom.clamp(1, 1e9).numpy(), 0.5 + confidence / 2))
+    return torch.where(freedom < 1, float("inf"), found)
+
+
+def discover(
+    values: Float[Tensor, "*batch item"],
+    standard_errors: Float[Tensor, "*batch item"],
+    degrees_of_freedom: Float[Tensor, "*batch item"],
+    rate: float,
+) -> Bool[Tensor, "*batch item"]:
+    """Which items of a row aren't zero, with at most `rate` false ones among them on average.
+
+    Benjamini & Hochberg (1995) on two-sided t tests; a value without error is no chance find, unless it is zero.
+    """
+    from scipy.special import stdtr
+
+    size = values.shape[-1]
+    if not size:
+        return torch.zeros(values.shape, dtype=torch.bool)
+    freedom = degrees_of_freedom.double().cpu()
+    ratio = (values.abs() / standard_errors.clamp_min(1e-300)).nan_to_num(0.0).double().cpu()
+    chance = 2 * torch.as_tensor(stdtr(freedom.clamp(1, 1e9).numpy(), -ratio.numpy()))
+    chance = torch.where(freedom < 1, 1.0, chance)
+    ordered, order = chance.sort(dim=-1)
+    passed = ordered <= rate * torch.arange(1, size + 1) / size
+    # All up to the last that passes, as a running maximum from the right.
+    kept = passed.flip(-1).cummax(-1).values.flip(-1)
+    return torch.zeros_like(kept).scatter(-1, order, kept)

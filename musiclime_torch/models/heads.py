@@ -1,0 +1,32 @@
+"""A head that late fusion often has, over all pairs at once: LayerNorm and a linear layer on both encodings together."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def fuse_layer_norm_pairs(
+    norm: nn.LayerNorm, linear: nn.Linear, heard: Float[Tensor, "na fa"], read: Float[Tensor, "nt ft"]
+) -> Float[Tensor, "na nt class"]:
+    """``linear(norm(cat([heard, read])))`` of every pair, exactly, without ever joining two encodings.
+
+    LayerNorm needs a pair's mean and mean square only, and both are sums over the sides: with the classes' own products
+    that is class + 2 numbers a mask. Encodings are centred first, or the variance would drown in the mean's square.
+
+    >>> _ = torch.manual_seed(0)
+    >>> norm, linear, a, t = nn.LayerNorm(5), nn.Linear(5, 2), torch.randn(3, 2), torch.randn(4, 3)
+    >>> pair = linear(norm(torch.cat([a[1], t[2]])))
+    >>> bool(torch.allclose(fuse_layer_norm_pairs(norm, linear, a, t)[1, 2], pair, atol=1e-6))
+    True
+    """
+    split, width = heard.shape[1], heard.shape[1] + read.shape[1]
+    middle = (heard.mean() * split + read.mean() * (width - split)) / width
+    heard, read = heard - middle, read - middle
+    weight = linear.weight * (1 if norm.weight is None else norm.weight)
+    offset = 0 if norm.bias is None else linear.weight @ norm.bias
+    offset = offset + (0 if linear.bias is None else linear.bias)
+    mean = (heard.sum(1)[:, None] + read.sum(1)) / width
+    square = (heard.square().sum(1)[:, None] + read.square().sum(1)) / width
+    scale = torch.rsqrt(square - mean.square() + norm.eps)[..., None]
+    products = (heard @ weight[:, :split].T)[:, None] + read @ weight[:, split:].T
+    return (products - mean[..., None] * weight.sum(1)) * scale + offset
