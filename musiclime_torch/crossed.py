@@ -22,14 +22,15 @@ CELLS = 2**21
 
 @dataclass(frozen=True)
 class CrossedFit:
-    """A table a class: row 0 belongs to the lyrics' main effects, column 0 to the sound's, [0, 0] to the mean.
+    """A table a class, with one more row than sound columns and one more column than lyric columns: row 0 holds the lyrics'
+    main effects, column 0 the sound's, [0, 0] the mean, and the rest the interactions.
 
     `total` is the outputs' variance over the grid. `pivots` are those of the sound's columns, then the lyrics'.
     """
 
-    coefficients: Float[Tensor, "class 1+da 1+dt"]
-    standard_errors: Float[Tensor, "class 1+da 1+dt"]
-    degrees_of_freedom: Float[Tensor, "class 1+da 1+dt"]
+    coefficients: Float[Tensor, "class ear eye"]
+    standard_errors: Float[Tensor, "class ear eye"]
+    degrees_of_freedom: Float[Tensor, "class ear eye"]
     intercept: Float[Tensor, " class"]
     fidelity: Float[Tensor, " class"]
     total: Float[Tensor, " class"]
@@ -45,11 +46,11 @@ class Side:
     `slack` enlarges squares for the freedom that the fit has used up, `freedom` is what is left.
     """
 
-    basis: Float[Tensor, "row 1+d"]
-    influence: Float[Tensor, "1+d row"]
+    basis: Float[Tensor, "row term"]
+    influence: Float[Tensor, "term row"]
     clusters: tuple[tuple[slice, int], ...]
-    slack: Float[Tensor, "1+d cluster"]
-    freedom: Float[Tensor, " 1+d"]
+    slack: Float[Tensor, "term cluster"]
+    freedom: Float[Tensor, " term"]
     gram: Float[Tensor, "d d"]
     mask_mean: Float[Tensor, " d"]
     pivots: Float[Tensor, " d"]
@@ -130,7 +131,7 @@ def turn(values: Float[Tensor, "one two three"], design: Design, dim: int) -> Fl
     return torch.cat([halves, values.narrow(dim, design.folded, design.n_samples - design.folded)], dim)
 
 
-def _give_slack(design: Design, like: Tensor) -> Float[Tensor, "1+d cluster"]:
+def _give_slack(design: Design, like: Tensor) -> Float[Tensor, "term cluster"]:
     d, n = design.masks.shape[1], design.n_samples
     pairs = [n / max(n - 2, 0.5), *[enlarge(design, folded=True)] * d]
     alone = [enlarge(design, folded=False)] * (1 + d)
@@ -138,7 +139,7 @@ def _give_slack(design: Design, like: Tensor) -> Float[Tensor, "1+d cluster"]:
     return torch.stack([_send(column, like) for column in columns], 1)
 
 
-def _count_freedom(design: Design, like: Tensor) -> Float[Tensor, " 1+d"]:
+def _count_freedom(design: Design, like: Tensor) -> Float[Tensor, " term"]:
     """A pair's mean carries no main effect, so the mean and the slopes of a fold-over don't compete for it."""
     d, alone = design.masks.shape[1], design.folded < design.n_samples
     return _send([max(design.units - 1 - d * alone, 0), *[max(design.units - d - alone, 0)] * d], like)
@@ -157,7 +158,7 @@ def _split_classes(values: Float[Tensor, "class na nt"]) -> Iterator[slice]:
 
 def _project(
     audio: Side, lyrics: Side, turned: Float[Tensor, "class na nt"]
-) -> tuple[Float[Tensor, "class na 1+dt"], Float[Tensor, "class 1+da nt"], Float[Tensor, "class 1+da 1+dt"]]:
+) -> tuple[Float[Tensor, "class na eye"], Float[Tensor, "class ear nt"], Float[Tensor, "class ear eye"]]:
     """The lyrics' coefficients under each audio mask, the sound's under each lyric mask, and the coefficients of both."""
     by_audio = turned @ lyrics.influence.T
     return by_audio, audio.influence @ turned, audio.influence @ by_audio
@@ -190,7 +191,7 @@ def _solve_classes(
     return table, variances.clamp_min(0).sqrt(), freedom, total, total - main[0] - main[1]
 
 
-def _cluster(side: Side, residuals: Float[Tensor, "class row column"]) -> Float[Tensor, "class 1+d column"]:
+def _cluster(side: Side, residuals: Float[Tensor, "class row column"]) -> Float[Tensor, "class term column"]:
     """Σ over sampling units of (Σ over their rows of influence × residual)²."""
     total = residuals.new_zeros(residuals.shape[0], side.influence.shape[0], residuals.shape[2])
     for number, (rows, size) in enumerate(side.clusters):
@@ -201,7 +202,7 @@ def _cluster(side: Side, residuals: Float[Tensor, "class row column"]) -> Float[
     return total
 
 
-def _cluster_cells(audio: Side, lyrics: Side, cells: Float[Tensor, "class na nt"]) -> Float[Tensor, "class 1+da 1+dt"]:
+def _cluster_cells(audio: Side, lyrics: Side, cells: Float[Tensor, "class na nt"]) -> Float[Tensor, "class ear eye"]:
     """The same over pairs of units, one of each side: what the two clusterings both count."""
     total = cells.new_zeros(cells.shape[0], audio.influence.shape[0], lyrics.influence.shape[0])
     for (a, (rows, tall)), (t, (columns, wide)) in product(enumerate(audio.clusters), enumerate(lyrics.clusters)):
@@ -215,7 +216,7 @@ def _cluster_cells(audio: Side, lyrics: Side, cells: Float[Tensor, "class na nt"
 
 
 def _score_side(
-    design: Design, side: Side, residuals: Float[Tensor, "row 1+other"], own_first: bool
+    design: Design, side: Side, residuals: Float[Tensor, "row term"], own_first: bool
 ) -> Float[Tensor, "unit d"]:
     """Contributions of one side's units to its own slopes and, through the mean, to the other side's."""
     slack = torch.cat([column.expand(stop - start, -1) for column, start, stop in _spans(side)]).sqrt()

@@ -14,7 +14,7 @@ from musiclime_torch.checks import check_means
 from musiclime_torch.crossed import CrossedFit, score_crossed, solve_crossed
 from musiclime_torch.design import CrossedDesign, Design, draw_half_folded
 from musiclime_torch.estimate import Estimate, PairTable, PartTable
-from musiclime_torch.evaluation import Probe, fuse, hear, read
+from musiclime_torch.evaluation import Probe, check_count, fuse, hear, read
 from musiclime_torch.pilot import allocate, count_flops, is_better_unfolded
 from musiclime_torch.sampling import Sampling, draw_design
 from musiclime_torch.solver import DEPENDENT
@@ -95,6 +95,7 @@ def build_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor
     for start in range(0, na, step):
         rows = slice(start, start + step)
         outputs = fuse(probe, tuple(sounds[rows] for sounds in encodings.heard), encodings.texts)
+        check_count(probe.subject, len(scale.song), outputs.shape[2])
         values = to_values(scale, outputs).movedim(2, 0)
         if grid is None:
             kind = torch.promote_types(outputs.dtype, torch.float32)
@@ -200,7 +201,7 @@ def _is_settled(probe: Probe, scale: Scale, encodings: Encodings, until: Until, 
     return is_settled(until, values, score_crossed(design, column), freedom, confidence)
 
 
-def _join_sides(table: Float[Tensor, "class 1+da 1+dt"]) -> Float[Tensor, "d class"]:
+def _join_sides(table: Float[Tensor, "class ear eye"]) -> Float[Tensor, "d class"]:
     """Main effects, the sound's first."""
     return torch.cat([table[:, 1:, 0], table[:, 0, 1:]], 1).T
 

@@ -61,15 +61,20 @@ def ask(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]
             batch = _average(subject, sources.stems.windows, gates, sources.lyrics, lyric_masks)
         if outputs is None:
             outputs = batch.new_empty(len(masks), batch.shape[1], dtype=torch.promote_types(batch.dtype, torch.float32))
-        if batch.shape[1] != outputs.shape[1]:
-            raise InputError(
-                f"the model {subject.name} returned {outputs.shape[1]} outputs at first and {batch.shape[1]} later: "
-                f"their number must not hang on the batch."
-            )
+        check_count(subject, outputs.shape[1], batch.shape[1])
         outputs[rows] = batch
         probe.advance(len(batch))
     assert outputs is not None, "there is always a mask"
     return outputs
+
+
+def check_count(subject: Subject, first: int, later: int) -> None:
+    """InputError where a model gives one number of outputs for one batch and another for the next."""
+    if first != later:
+        raise InputError(
+            f"the model {subject.name} returned {first} outputs at first and {later} later: their number must not hang on "
+            f"the batch."
+        )
 
 
 def _spread(masks: Bool[Tensor, "n seen"], seen: tuple[int, ...], columns: int) -> Bool[Tensor, "n column"]:

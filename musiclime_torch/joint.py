@@ -9,7 +9,7 @@ from torch import Tensor
 from musiclime_torch.checks import check_outputs
 from musiclime_torch.design import Design, draw_half_folded, enumerate_masks
 from musiclime_torch.estimate import Estimate, PairTable
-from musiclime_torch.evaluation import Probe, ask
+from musiclime_torch.evaluation import Probe, ask, check_count
 from musiclime_torch.failures import InputError
 from musiclime_torch.hadamard import smallest_order
 from musiclime_torch.pairs import solve_pairs
@@ -39,7 +39,7 @@ def estimate_joint(
     d = len(probe.seen)
     whole = sampling.design in ("auto", "joint") and 0 < d < 20 and 2**d <= sampling.total
     if whole:
-        design, outputs, stopped, looks = _enumerate(probe, sampling)
+        design, outputs, stopped, looks = _enumerate(probe, scale, sampling)
     else:
         design, outputs, stopped, looks = _sample(probe, scale, sampling, ridge, until, confidence)
     values = to_values(scale, torch.cat([ends, outputs]))
@@ -70,9 +70,11 @@ def estimate_joint(
     )
 
 
-def _enumerate(probe: Probe, sampling: Sampling) -> tuple[Design, Float[Tensor, "n class"], str, int]:
+def _enumerate(probe: Probe, scale: Scale, sampling: Sampling) -> tuple[Design, Float[Tensor, "n class"], str, int]:
     design = weigh_design(sampling, enumerate_masks(len(probe.seen)))
-    return design, ask(probe, design.masks), "every mask was taken", 1
+    outputs = ask(probe, design.masks)
+    check_count(probe.subject, len(scale.song), outputs.shape[1])
+    return design, outputs, "every mask was taken", 1
 
 
 def _sample(
@@ -87,6 +89,7 @@ def _sample(
         sizes = [sizes[0], sizes[-1]] if free and design.uniform and len(sizes) > 1 else sizes[-1:]
     share = 1 - (1 - confidence) / (len(sizes) if until else 1)
     outputs = ask(probe, design.masks[: sizes[0]])
+    check_count(probe.subject, len(scale.song), outputs.shape[1])
     settled, look = False, 0
     for look, size in enumerate(sizes):
         if look:

@@ -3,8 +3,6 @@
 The distance of a mask from the song is the cosine distance of the 0/1 vectors, 1 − √(share kept), in [0, 1].
 """
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -25,25 +23,3 @@ def weigh_by_proximity(masks: Bool[Tensor, "n d"], kernel_width: float) -> Float
         raise InputError(f"kernel width {kernel_width} is not above zero: LIME's own are 0.25 (images) and 25 (text).")
     distance = 1 - masks.double().mean(1).sqrt()
     return torch.exp(-distance.square() / (2 * kernel_width**2)).float()
-
-
-def refuse_shapley(masks: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
-    """Never weights: raises InputError with the effective size Shapley's kernel would leave of half-on masks.
-
-    The kernel (Lundberg & Lee 2017) weighs a mask that keeps k of d by (d − 1) / (C(d, k) k (d − k)): next to nothing
-    for the sizes that half-on designs draw, but for the few most extreme rows.
-    """
-    n, d = masks.shape
-    kept = masks.sum(1).tolist()
-    logs = [-_log_choose(d, k) - math.log(k * (d - k)) for k in kept if 0 < k < d]
-    heaviest = max(logs, default=0.0)
-    weights = [math.exp(value - heaviest) for value in logs]
-    effective = sum(weights) ** 2 / sum(w * w for w in weights) if weights else 0.0
-    raise InputError(
-        f"Shapley weights on masks that keep half leave an effective size of {effective:.1f} of {n} masks for "
-        f"{d} components: use uniform weights (Banzhaf values) or 'lime'."
-    )
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

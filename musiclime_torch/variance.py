@@ -82,7 +82,7 @@ def _split_classes(
 
 def _sum_sectors(
     design: CrossedDesign, audio: Side, lyrics: Side, turned: Float[Tensor, "class na nt"]
-) -> Float[Tensor, "part class 1+unit"]:
+) -> Float[Tensor, "part class entry"]:
     """Variances of A, T and I with their influences, summed over odd and even halves of both sides.
 
     Odd halves have mean zero by symmetry, even halves don't; without pairs there is one sector, with means on both sides.
@@ -107,7 +107,7 @@ def _sum_sectors(
     return total
 
 
-def _gather_units(design: CrossedDesign, part: Float[Tensor, "class 1+row"]) -> Float[Tensor, "class 1+unit"]:
+def _gather_units(design: CrossedDesign, part: Float[Tensor, "class entry"]) -> Float[Tensor, "class entry"]:
     """Influences of rows summed over pairs, scaled to means over units."""
     value, rows, columns = part.split([1, design.audio.n_samples, design.lyrics.n_samples], 1)
     pieces = [value]
@@ -136,7 +136,7 @@ def _square(
 
 def _influence(
     value: Float[Tensor, " class"], by_audio: Float[Tensor, "class a"], by_lyrics: Float[Tensor, "class t"]
-) -> Float[Tensor, "class 1+unit"]:
+) -> Float[Tensor, "class entry"]:
     centred = [part - part.mean(1, keepdim=True) for part in (by_audio, by_lyrics)]
     return torch.cat([value[:, None], *centred], 1)
 

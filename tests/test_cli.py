@@ -122,7 +122,7 @@ def test_paper_preset_and_table(song: Path, tmp_path: Path):
         (["explain", "song.wav", "--start", "5"], "start (5 s)"),
         (["explain", "song.wav", "--out", "song.wav"], "is a file"),
         (["explain", "song.wav", "--units", "syllable"], "syllable"),
-        (["explain", "song.wav", "--weights", "shapley", "--separator", "hpss"], "effective size"),
+        (["explain", "song.wav", "--kernel-width", "0.001", "--weights", "lime", "--separator", "hpss"], "effective size"),
         (["explain", "song.lrc"], "song.lrc"),
     ],
 )

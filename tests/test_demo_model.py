@@ -152,7 +152,7 @@ def test_forward_is_its_three_parts(model):
 def test_fuse_of_all_pairs_is_fuse_of_each_pair(model):
     a, t = torch.rand(3, model.join_audio.in_features), torch.rand(4, model.join_text.in_features)
     with torch.no_grad():
-        pairs = model.fuse(a[:, None], t[None])
+        pairs = model.fuse_pairs(a, t)
         assert pairs.shape == (3, 4, len(TAGS))
         assert torch.allclose(pairs[2, 1], model.fuse(a[2:], t[1:2])[0], atol=1e-5)
 

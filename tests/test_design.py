@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from musiclime_torch.design import Design, draw_bernoulli, draw_bernoulli_with_song, draw_foldover, weigh
 from musiclime_torch.failures import InputError
-from musiclime_torch.kernels import PAPER_WIDTH, refuse_shapley, weigh_by_proximity
+from musiclime_torch.kernels import PAPER_WIDTH, weigh_by_proximity
 
 
 @settings(deadline=None, max_examples=25)
@@ -75,11 +75,6 @@ def test_lime_kernel_equals_the_formula_of_its_code():
         ones = np.ones(30)
         distance = 1 - row @ ones / (np.linalg.norm(row.astype(float)) * np.linalg.norm(ones))
         assert weight == pytest.approx(np.sqrt(np.exp(-(distance**2) / 0.25**2)), rel=1e-5)
-
-
-def test_shapley_weights_are_refused_on_half_on_designs():
-    with pytest.raises(InputError, match="effective size of"):
-        weigh(draw_foldover(140, 5000, 0), refuse_shapley)
 
 
 def test_weights_that_underflow_are_refused():
