@@ -59,10 +59,9 @@ def allocate(
     first = 0 if costs[0] >= costs[1] else 1
     counts = list(least)
     wish = budget * weights[first] / sum(weights)
-    # The costlier side is rounded to whole blocks first; the other one takes what is left.
-    for side in (first, 1 - first):
+    # The costlier side is rounded to whole blocks first; the other one takes what is left, and leaves what it can't use.
+    for side, spend in ((first, wish), (1 - first, budget), (first, budget)):
         left = (budget - costs[1 - side] * counts[1 - side]) / costs[side]
-        wished = wish / costs[side] if side == first else left
-        whole = min(round(wished / blocks[side]), int(min(left, size) // blocks[side]))
+        whole = min(round(spend / costs[side] / blocks[side]), int(min(left, size) // blocks[side]))
         counts[side] = max(whole * blocks[side], least[side])
     return counts[0], counts[1]

@@ -1,0 +1,140 @@
+"""Squared error of crossed fold-over masks against independent joint rows, at an equal number of encoder passes.
+
+A joint row takes a pass of either encoder, so n rows cost what N_a + N_t = 2 n masks do. Crossed runs are drawn as `explain`
+draws them: a pilot, then the rest where it helps most, both sides' passes taken as equally dear. Joint rows are
+independent, solved by the same least squares; their interactions by moments, for they can't fit thousands of coefficients.
+Errors are relative (Σ (estimate − reference)² / Σ reference², mean over classes), medians over seeds, against a reference of
+twenty times the passes, whose own error stands beside them. Main effects in logits, interactions in probabilities. "Noise"
+where interactions explain no more than 1% of the variance: there is no ratio then.
+
+    python benchmarks/sample_efficiency.py [--smoke] [--seeds 11] [--threads 1]
+"""
+
+import argparse
+import json
+import math
+import statistics
+
+import torch
+from games import Game, make_games
+from references import Reference, make_reference, split_table
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from musiclime_torch.crossed import score_crossed, solve_crossed
+from musiclime_torch.design import CrossedDesign, draw_bernoulli, draw_foldover
+from musiclime_torch.pairs import solve_pairs
+from musiclime_torch.pilot import allocate
+from musiclime_torch.solver import solve
+
+SPACES = ("logit", "probability")
+PARTS = ("audio", "lyrics", "interactions")
+
+
+def draw_crossed(game: Game, size: int, seed: int) -> CrossedDesign:
+    """A crossed design of about `size` masks, shared between the sides as `explain` would, at equal cost."""
+    audio, lyrics = draw_foldover(game.d_audio, size, seed), draw_foldover(game.d_lyrics, size, seed + 1)
+    pilot = CrossedDesign(audio.first(2 * audio.block), lyrics.first(lyrics.block))
+    if pilot.n_samples > size:
+        pilot = CrossedDesign(audio.first(audio.block), lyrics.first(lyrics.block))
+    grid = game.cross(pilot.audio.masks, pilot.lyrics.masks, "logit")
+    counts, variances = (pilot.audio.n_samples, pilot.lyrics.n_samples), [0.0, 0.0]
+    scores = score_crossed(pilot, grid[0]).square().sum(1).split([pilot.audio.units, pilot.lyrics.units])
+    variances = (float(scores[0].sum()) * counts[0], float(scores[1].sum()) * counts[1])
+    shares = allocate(size, (audio.block, lyrics.block), counts, variances, (1.0, 1.0))
+    return CrossedDesign(audio.first(shares[0]), lyrics.first(shares[1]))
+
+
+def run_crossed(game: Game, design: CrossedDesign) -> dict[str, Tensor]:
+    """Main effects in logits, interactions in probabilities."""
+    heard, texts = game.hear(design.audio.masks), game.read(design.lyrics.masks)
+    tables = {space: solve_crossed(design, game.spread(heard, texts, space)).coefficients for space in SPACES}
+    main, both = split_table(tables["logit"]), split_table(tables["probability"])
+    return {"audio": main["audio"], "lyrics": main["lyrics"], "interactions": both["interactions"]}
+
+
+def run_joint(game: Game, n: int, seed: int) -> dict[str, Tensor]:
+    """The same from n independent rows."""
+    design = draw_bernoulli(game.d_audio + game.d_lyrics, n, seed)
+    values = {space: game.join(design.masks, space) for space in SPACES}
+    slopes = solve(design, values["logit"], 0.0).coefficients.T
+    pairs = solve_pairs(design, values["probability"], solve(design, values["probability"], 0.0))
+    across = (pairs.columns[:, 0] < game.d_audio) & (pairs.columns[:, 1] >= game.d_audio)
+    both = pairs.coefficients[across].T
+    return {"audio": slopes[:, : game.d_audio], "lyrics": slopes[:, game.d_audio :], "interactions": both}
+
+
+def measure(found: dict[str, Tensor], references: dict[str, Reference]) -> dict[str, float]:
+    """Relative squared error of each part."""
+    errors = {}
+    for part in PARTS:
+        truth = split_table(references["probability" if part == "interactions" else "logit"].table)[part]
+        errors[part] = float(((found[part] - truth).square().sum(1) / truth.square().sum(1)).mean())
+    return errors
+
+
+def own_errors(references: dict[str, Reference]) -> dict[str, float]:
+    """The references' relative squared errors."""
+    errors = {}
+    for part in PARTS:
+        reference = references["probability" if part == "interactions" else "logit"]
+        truth, noise = split_table(reference.table)[part], split_table(reference.squared_error)[part]
+        errors[part] = float((noise.sum(1) / truth.square().sum(1)).mean())
+    return errors
+
+
+def explained_by_pairs(game: Game, reference: Reference) -> float:
+    """Share of the variance of probabilities that audio × lyrics products explain, the classes' mean."""
+    audio, lyrics = draw_foldover(game.d_audio, 88, 5), draw_foldover(game.d_lyrics, 208, 6)
+    total = game.cross(audio.masks, lyrics.masks, "probability").double().var((1, 2))
+    return float((split_table(reference.table)["interactions"].square().sum(1) / 16 / total).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="two seeds and a short reference: figures mean little")
+    parser.add_argument("--seeds", type=int, default=11)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    seeds, sizes = (2, (280,)) if options.smoke else (options.seeds, (280, 1028))
+    table = Table(title=f"relative squared error, median of {seeds} seeds; ratio: how many times lower crossed masks err")
+    for heading in ("model", "passes", "masks (sound + lyrics)", "part", "joint rows", "crossed", "ratio", "reference's own"):
+        table.add_column(heading)
+    ratios: dict[str, dict[str, list[float] | None]] = {part: {} for part in PARTS}
+    for game in make_games():
+        reach = 4 if options.smoke else 20
+        references = make_reference(game, reach * 2 * max(sizes) - reach * 208, reach * 208, SPACES)
+        own = own_errors(references)
+        share = explained_by_pairs(game, references["probability"])
+        for size in sizes:
+            runs = []
+            for seed in range(1, seeds + 1):
+                design = draw_crossed(game, 2 * size, 1000 * seed)
+                n = design.n_samples // 2
+                joint, crossed = run_joint(game, n, 1000 * seed), run_crossed(game, design)
+                runs.append((measure(joint, references), measure(crossed, references), design))
+            drawn = [f"{design.audio.n_samples} + {design.lyrics.n_samples}" for _, _, design in runs]
+            for part in PARTS:
+                before, after = (statistics.median(run[number][part] for run in runs) for number in (0, 1))
+                real = part != "interactions" or share > 0.01
+                ratio = before / after
+                kept = ratios[part].setdefault(game.name, [] if real else None)
+                if kept is not None:
+                    kept.append(ratio)
+                shown = f"{ratio:.2f}" if real else f"noise ({share:.1%} of the variance)"
+                table.add_row(
+                    game.name, str(2 * size), statistics.mode(drawn), part, f"{before:.2g}", f"{after:.2g}", shown, f"{own[part]:.1g}"
+                )  # fmt: skip
+    Console(width=140).print(table)
+    least = {part: {name: kept and round(min(kept), 2) for name, kept in found.items()} for part, found in ratios.items()}
+    for part, found in least.items():
+        known = [value for value in found.values() if value]
+        mean = math.exp(statistics.fmean(map(math.log, known))) if known else float("nan")
+        print(f"{part}: geometric mean of the smaller ratios {mean:.2f}")
+    print(json.dumps(least))
+
+
+if __name__ == "__main__":
+    main()
