@@ -37,7 +37,9 @@ def solve_exact(masks: Bool[Tensor, "n d"], values: Float[Tensor, "n class"]) ->
     """
     n, d = masks.shape
     if n != 2**d or len(values) != n:
-        raise InputError(f"{n} masks and {len(values)} values aren't all {2**d} coalitions of {d} components: enumerate them.")
+        raise InputError(
+            f"{n} masks and {len(values)} values aren't all {2**d} coalitions of {d} components: enumerate them."
+        )
     targets = values.double()
     centred = targets - targets.mean(0)
     joining = torch.tensor([1 / (max(s, 1) * math.comb(d, s)) for s in range(d + 1)], dtype=torch.float64).to(masks.device)

@@ -48,9 +48,7 @@ class LeverageDesign:
 
     def to(self, device: torch.device | str) -> "LeverageDesign":
         """The same design on another device."""
-        return replace(
-            self, masks=self.masks.to(device), weights=self.weights.to(device), rates=self.rates.to(device)
-        )
+        return replace(self, masks=self.masks.to(device), weights=self.weights.to(device), rates=self.rates.to(device))
 
 
 def draw_leverage(d: int, n_samples: int, seed: int) -> LeverageDesign:
