@@ -1,7 +1,5 @@
 """Shapley values from all 2^d coalitions: the definition, for few components."""
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -42,7 +40,9 @@ def solve_exact(masks: Bool[Tensor, "n d"], values: Float[Tensor, "n class"]) ->
         )
     targets = values.double()
     centred = targets - targets.mean(0)
-    joining = torch.tensor([1 / (max(s, 1) * math.comb(d, s)) for s in range(d + 1)], dtype=torch.float64).to(masks.device)
+    size = torch.arange(1, d + 1, dtype=torch.float64, device=masks.device)
+    # 1 / (s · C(d, s)), the weight of joining s − 1 others, with nothing to be joined at s = 0.
+    joining = torch.cat([size.new_zeros(1), 1 / (size * ((d + 1 - size) / size).cumprod(0))])
     sizes = masks.sum(1)
     with_it, without_it = joining[sizes], joining.flip(0)[sizes]
     coefficients = torch.where(masks, with_it[:, None], -without_it[:, None]).T @ centred

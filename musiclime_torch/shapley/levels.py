@@ -16,18 +16,13 @@ from torch import Tensor
 
 from musiclime_torch.failures import InputError
 from musiclime_torch.shapley.fit import ShapleyFit
+from musiclime_torch.shapley.influence import ATTEMPTS, DECIDES, count_freedom, is_supported
 
 #: Masks of a side beyond those that its slopes and level means use up, in pairs: with fewer the intervals don't cover.
-SPARE_PAIRS = 4
+SPARE_PAIRS = 8
 
 #: Masks of a side at each level: with four or six its intervals cover 85% instead of 95%.
 LEAST_A_LEVEL = 8
-
-#: A pair of more leverage decides a direction by itself.
-DECIDES = 0.99
-
-#: Draws of a side before its budget is called too small.
-ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,7 @@ def draw_side(
     rows = -(-n_samples // len(levels))
     for _ in range(ATTEMPTS):
         lower = [draw_balanced(d, rows, level, generator) for level in levels[: len(levels) // 2]]
-        if is_supported(lower, levels):
+        if is_supported(direct(lower, levels), d, torch.ones(len(lower) * rows, dtype=torch.bool)):
             return [*lower, *(~masks for masks in reversed(lower))]
     raise InputError(f"{n_samples} {side} masks don't tell {d} {side} components apart: ask for at least {2 * n_samples}.")
 
@@ -111,12 +106,9 @@ def draw_balanced(d: int, n: int, level: float, generator: torch.Generator) -> B
     return (order + torch.rand(n, d, generator=generator)) / n < level
 
 
-def is_supported(lower: list[Bool[Tensor, "row d"]], levels: list[float]) -> bool:
-    """Whether the masks tell all components apart, and no pair alone decides a direction."""
-    rows = [(centre(masks) / math.sqrt(t * (1 - t))) for masks, t in zip(lower, levels, strict=False)]
-    basis, values, _ = torch.linalg.svd(torch.cat(rows), full_matrices=False)
-    means = 1 / len(lower[0])
-    return bool(values[-1] > 1e-3) and bool(basis.square().sum(1).max() + means < DECIDES)
+def direct(lower: list[Bool[Tensor, "_ d"]], levels: list[float]) -> Float[Tensor, "unit d"]:
+    """Centred masks of the lower levels, weighted as they will be in the fit but for the quadrature's own weights."""
+    return torch.cat([centre(masks) / math.sqrt(t * (1 - t)) for masks, t in zip(lower, levels, strict=False)])
 
 
 def slice_levels(masks: list[Bool[Tensor, "row d"]]) -> tuple[slice, ...]:
@@ -148,7 +140,7 @@ class Side:
     scores: Float[Tensor, "unit d class"]
     freedom: Float[Tensor, "d 1"]
 
-    def split(self, by_unit: Float[Tensor, "unit *rest"]) -> tuple[Float[Tensor, "row *rest"], ...]:
+    def split(self, by_unit: Float[Tensor, "unit ..."]) -> tuple[Float[Tensor, "row ..."], ...]:
         """Rows of all levels, level by level."""
         return by_unit.split([len(rows) for rows in self.rows])
 
@@ -221,18 +213,8 @@ def fit_side(
         slopes=slopes,
         inverse=torch.cholesky_inverse(factor),
         scores=influence[:, :, None] * residuals[:, None],
-        freedom=count_freedom(influence.square(), leverage),
+        freedom=count_freedom(influence.square(), leverage)[:, None],
     )
-
-
-def count_freedom(squares: Float[Tensor, "unit d"], leverage: Float[Tensor, "unit 1"]) -> Float[Tensor, "d 1"]:
-    """Degrees of freedom of Σ squares · residual² / (1 − leverage) under equal errors (Bell & McCaffrey 2002).
-
-    The residual projection's squares off the diagonal, which sum to h (1 − h) a row, enter on average.
-    """
-    mixed = leverage * (1 - leverage)
-    leaked = (squares * leverage).sum(0).square() / mixed.sum()
-    return (squares.sum(0).square() / (squares.square().sum(0) + leaked))[:, None]
 
 
 def shift(side: Side, other: Side, odd: list[Float[Tensor, "_ _ class"]]) -> Float[Tensor, "unit d_other class"]:
@@ -279,6 +261,6 @@ def combine(
     own_freedom: Float[Tensor, "d 1"],
     other_freedom: Float[Tensor, "d 1"],
 ) -> Float[Tensor, "d class"]:
-    """Degrees of freedom of a sum of variances (Satterthwaite 1946); where both are zero, those of the first."""
+    """Degrees of freedom of a sum of variances (Satterthwaite 1946); where both are zero, the other side's."""
     share = own / (own + other).clamp_min(torch.finfo(own.dtype).tiny)
     return 1 / (share.square() / own_freedom + (1 - share).square() / other_freedom)

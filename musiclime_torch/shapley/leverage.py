@@ -15,18 +15,13 @@ from torch import Tensor
 
 from musiclime_torch.failures import InputError
 from musiclime_torch.shapley.fit import ShapleyFit
+from musiclime_torch.shapley.influence import ATTEMPTS, DECIDES, count_freedom, is_supported
 
 #: Below this many coalitions a drawn one, a stratum is listed and shuffled; above it, repeats are rare and drawn again.
 LISTED = 4
 
 #: Pairs beyond the d − 1 that the slopes need: with fewer the intervals don't cover what they say.
 SPARE_PAIRS = 4
-
-#: A sampled pair of more leverage decides a direction by itself.
-DECIDES = 0.99
-
-#: Draws of a whole design before the budget is called too small.
-ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ def draw_leverage(d: int, n_samples: int, seed: int) -> LeverageDesign:
     counts = allocate(d, pairs)
     for _ in range(ATTEMPTS):
         design = weigh_rows(draw_rows(d, counts, generator), counts)
-        if is_supported(design):
+        if is_supported(direct(design), d - 1, design.rates[0::2] < 1):
             return design
     raise InputError(f"{n_samples} coalitions don't tell {d} components apart: ask for at least {2 * n_samples}.")
 
@@ -138,20 +133,6 @@ def draw_forever(d: int, size: int, generator: torch.Generator) -> Iterator[tupl
         yield tuple(half.sort().values.tolist())
 
 
-def is_supported(design: LeverageDesign) -> bool:
-    """Whether the coalitions tell all components apart, and no sampled pair alone decides a direction (its error would
-    be fitted away and reported as zero).
-    """
-    if design.n_samples == 0:
-        return True
-    root = design.weights[0::2, None].sqrt()
-    rows = design.masks[0::2].double()
-    basis, values, _ = torch.linalg.svd(root * (rows - rows.mean(1, keepdim=True)), full_matrices=False)
-    rank = rows.shape[1] - 1
-    leverage = basis[:, :rank].square().sum(1)
-    return bool(values[rank - 1] > 1e-3) and bool((leverage[design.rates[0::2] < 1] < DECIDES).all())
-
-
 def solve_leverage(
     design: LeverageDesign, values: Float[Tensor, "n class"], song: Float[Tensor, " class"], empty: Float[Tensor, " class"]
 ) -> ShapleyFit:
@@ -161,19 +142,24 @@ def solve_leverage(
     constraint is solved for: what is left to fit is the odd part (f(z) − f(¬z)) / 2 on masks less their means, a row a
     pair. The even part cancels, so models of second order are met exactly. Errors: see `judge`.
     """
-    d = design.masks.shape[1]
     gain = song.double() - empty.double()
-    rows, root = design.masks[0::2].double(), design.weights[0::2, None].sqrt()
-    share = rows.mean(1, keepdim=True)
-    odd = (values[0::2].double() - values[1::2].double()) / 2 - (share - 0.5) * gain
-    directions, targets = root * (rows - share), root * odd
-    # The masks less their means leave the direction of equal changes empty: 1/d there makes the matrix invertible.
+    balance = design.masks[0::2].double().mean(1, keepdim=True) - 0.5
+    odd = (values[0::2].double() - values[1::2].double()) / 2 - balance * gain
+    directions, targets = direct(design), design.weights[0::2, None].sqrt() * odd
+    d = directions.shape[1]
+    # Rows sum to zero, so the Gram matrix lacks the direction of equal changes: 1/d in every cell fills it.
     factor, _ = torch.linalg.cholesky_ex(directions.T @ directions + 1 / d)
-    slopes = torch.cholesky_solve(directions.T @ targets, factor)
-    slopes = slopes - slopes.mean(0)
     influence = torch.cholesky_solve(directions.T, factor).T
+    slopes = influence.T @ targets
+    slopes = slopes - slopes.mean(0)
     leverage = (influence * directions).sum(1, keepdim=True)
     return judge(slopes + gain / d, targets - directions @ slopes, influence, leverage, 1 - design.rates[0::2, None])
+
+
+def direct(design: LeverageDesign) -> Float[Tensor, "pair d"]:
+    """The first mask of each pair less its mean, times the root of its weight, in float64."""
+    rows = design.masks[0::2].double()
+    return design.weights[0::2, None].sqrt() * (rows - rows.mean(1, keepdim=True))
 
 
 def judge(
@@ -186,14 +172,11 @@ def judge(
     """Standard errors by pair, HC2 (MacKinnon & White 1985) times the share of the stratum left undrawn (Cochran 1977), and
     Satterthwaite degrees of freedom (Bell & McCaffrey 2002).
 
-    A residual's square misses the share `leverage` of its error; pairs drawn without replacement from a stratum miss the
-    share `undrawn`, none where all were. The off-diagonal of the residual projection, whose squares sum to h (1 − h) a row,
-    enters the degrees of freedom on average instead of cell by cell, which would cost pairs² memory.
+    A residual's square lacks the share `leverage` of its error; a stratum drawn without replacement spares the share that
+    was drawn, and has no error where all was.
     """
-    kept = (1 - leverage).clamp_min(1 - DECIDES)
-    spread = influence.square() * undrawn
-    variances = (spread / kept).T @ residuals.square()
-    mixed = leverage * (1 - leverage)
-    leaked = (spread / kept * mixed).sum(0).square() / mixed.sum().clamp_min(torch.finfo(mixed.dtype).tiny)
-    freedom = (spread.sum(0).square() / (spread.square().sum(0) + leaked)).nan_to_num(nan=torch.inf)
+    squares = influence.square() * undrawn
+    variances = (squares / (1 - leverage).clamp_min(1 - DECIDES)).T @ residuals.square()
+    # Where nothing is left undrawn this is 0 / 0.
+    freedom = count_freedom(squares, leverage).nan_to_num(nan=torch.inf)
     return ShapleyFit(coefficients, variances.sqrt(), freedom[:, None].expand_as(coefficients))
