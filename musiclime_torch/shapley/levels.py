@@ -21,8 +21,8 @@ from musiclime_torch.shapley.influence import ATTEMPTS, DECIDES, count_freedom, 
 #: Masks of a side beyond those that its slopes and level means use up, in pairs: with fewer the intervals don't cover.
 SPARE_PAIRS = 8
 
-#: Masks of a side at each level: with four or six its intervals cover 85% instead of 95%.
-LEAST_A_LEVEL = 8
+#: Masks of a side at each level: with six its intervals cover 85 to 91% instead of 95%.
+LEAST_A_LEVEL = 12
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,8 @@ def fit_side(
         rows=rows,
         rates=rates,
         slopes=slopes,
-        inverse=torch.cholesky_inverse(factor),
+        # cholesky_inverse would wait for its error code.
+        inverse=torch.cholesky_solve(torch.eye(len(factor), dtype=factor.dtype, device=factor.device), factor),
         scores=influence[:, :, None] * residuals[:, None],
         freedom=count_freedom(influence.square(), leverage)[:, None],
     )

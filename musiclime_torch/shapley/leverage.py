@@ -51,9 +51,11 @@ def draw_leverage(d: int, n_samples: int, seed: int) -> LeverageDesign:
 
     An odd `n_samples` is rounded up to a whole pair. InputError where too few pairs would be left over for the errors.
     """
-    every = 2 ** (d - 1) - 1 if d > 0 else 0
+    if d < 1:
+        raise InputError(f"{d} components have no Shapley values: leave at least one of them to be explained.")
+    every = 2 ** (d - 1) - 1
     pairs, least = min(-(-n_samples // 2), every), min(d - 1 + SPARE_PAIRS, every)
-    if d < 1 or pairs < least:
+    if pairs < least:
         raise InputError(
             f"{n_samples} coalitions are too few for Shapley values of {d} components: ask for at least {2 * least}."
         )
