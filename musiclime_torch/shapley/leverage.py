@@ -153,7 +153,6 @@ def solve_leverage(
     factor, _ = torch.linalg.cholesky_ex(directions.T @ directions + 1 / d)
     influence = torch.cholesky_solve(directions.T, factor).T
     slopes = influence.T @ targets
-    slopes = slopes - slopes.mean(0)
     leverage = (influence * directions).sum(1, keepdim=True)
     return judge(slopes + gain / d, targets - directions @ slopes, influence, leverage, 1 - design.rates[0::2, None])
 
