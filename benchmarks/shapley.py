@@ -33,7 +33,7 @@ CASES = [
     ("saturating", 6, 6, 48, 48, 4),
     ("saturating", 6, 6, 128, 128, 4),
     ("saturating", 6, 6, 128, 128, 8),
-    ("saturating", 6, 6, 256, 256, 2),
+    ("saturating", 6, 6, 256, 256, 4),
     ("products", 20, 30, 128, 128, 4),
     ("products", 20, 30, 384, 128, 4),
     ("products", 20, 30, 512, 512, 4),

@@ -21,7 +21,11 @@ from musiclime_torch.shapley.influence import ATTEMPTS, DECIDES, count_freedom, 
 #: Masks of a side beyond those that its slopes and level means use up, in pairs: with fewer the intervals don't cover.
 SPARE_PAIRS = 8
 
-#: Masks of a side at each level: with six its intervals cover 85 to 91% instead of 95%.
+#: Two levels miss what switches sharply: measured on weighted votes of 12 components, 67% to 88% of their squared error
+#: was bias, and 43% to 73% of the intervals held; with four levels 1% to 2%, and 94% to 95%.
+LEAST_LEVELS = 4
+
+#: Masks of a side at each level: with six of them its intervals covered 85%, with eight 91%, instead of 95%.
 LEAST_A_LEVEL = 12
 
 
@@ -59,11 +63,11 @@ class LevelDesign:
 def draw_levels(d_audio: int, d_lyrics: int, n_audio: int, n_lyrics: int, n_levels: int, seed: int) -> LevelDesign:
     """`n_audio` and `n_lyrics` masks over `n_levels` levels (an even number; both are rounded up to whole levels).
 
-    Four levels are exact for products of up to eight components. InputError for a side without components, an odd number
-    of levels, or too few masks.
+    Four levels are exact for products of up to eight components; more levels have fewer masks each and err more at the same
+    budget. InputError for a side without components, an odd number of levels or fewer than four, or too few masks.
     """
-    if n_levels < 2 or n_levels % 2:
-        raise InputError(f"{n_levels} inclusion levels don't form pairs: ask for an even number, such as 4.")
+    if n_levels < LEAST_LEVELS or n_levels % 2:
+        raise InputError(f"{n_levels} inclusion levels won't do: ask for an even number from {LEAST_LEVELS} on.")
     nodes, weights = np.polynomial.legendre.leggauss(n_levels)
     levels = ((nodes + 1) / 2).tolist()
     generator = torch.Generator().manual_seed(seed)
@@ -157,9 +161,8 @@ def solve_levels(
     regressed on the other's mean, levels weighted by quadrature over t(1 − t); what the sum then lacks is spread evenly.
 
     Standard errors are clustered both ways (Cameron, Gelbach & Miller 2011): a pair of audio masks moves the coefficients
-    of both sides, and so does a pair of lyric masks. What the cells add is in both terms and is not taken off once, as the
-    paper does: it is a few percent of the variance where intervals cover right and up to a sixth at the smallest budgets,
-    where they would cover too little without it.
+    of both sides, and so does a pair of lyric masks. What the cells add is in both terms, and isn't taken off once as in
+    the paper: measured, it is 4% of the variance with 256 masks a side and 13% with 64, where intervals cover 95% with it.
     """
     odd = fold(design, values)
     strengths = 2 * design.weights[: len(odd)] / (design.nodes[: len(odd)] * (1 - design.nodes[: len(odd)]))
