@@ -1,9 +1,9 @@
 """How often nominal 95% intervals hold the truth: joint and crossed fold-over masks, main effects and interactions.
 
-On polynomials of third order in the logits the truth of main effects is known; that of probabilities comes from all masks of
-a smaller one (10 sound and 10 lyric columns, a million pairs). The embedded model is compared with a long run, whose own
-error is allowed for. Fractions are pooled over coefficients whose error isn't exactly zero: a fold-over makes none on terms of
-order two, nor on products of third order for interactions, and the table says how many coefficients that leaves out.
+On polynomials of third order in the logits the truth of main effects is known; that of probabilities comes from all masks
+of a smaller one (10 sound and 10 lyric columns, a million pairs). The embedded model is compared with a long run, whose own
+error is allowed for. Fractions are pooled over coefficients whose error isn't exactly zero: a fold-over makes none on terms
+of order two, nor for interactions on products of three, and the table says how many coefficients that leaves.
 
     python benchmarks/coverage.py [--smoke] [--repetitions 200] [--threads 1]
 """

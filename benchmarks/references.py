@@ -22,7 +22,7 @@ class Reference:
 
 
 def make_reference(game: Game, n_audio: int, n_lyrics: int, spaces: tuple[str, ...]) -> dict[str, Reference]:
-    """The mean of two independent crossed runs of half the masks each; a quarter of their squared difference is its error."""
+    """The mean of two independent crossed runs of half the masks; a quarter of their squared difference is its error."""
     halves = [_run(game, n_audio // 2, n_lyrics // 2, seed, spaces) for seed in SEEDS]
     return {
         space: Reference((halves[0][space] + halves[1][space]) / 2, (halves[0][space] - halves[1][space]).square() / 4)

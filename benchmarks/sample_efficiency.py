@@ -100,7 +100,16 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     seeds, sizes = (2, (280,)) if options.smoke else (options.seeds, (280, 1028))
     table = Table(title=f"relative squared error, median of {seeds} seeds; ratio: how many times lower crossed masks err")
-    for heading in ("model", "passes", "masks (sound + lyrics)", "part", "joint rows", "crossed", "ratio", "reference's own"):
+    for heading in (
+        "model",
+        "passes",
+        "masks (sound + lyrics)",
+        "part",
+        "joint rows",
+        "crossed",
+        "ratio",
+        "reference's own",
+    ):
         table.add_column(heading)
     ratios: dict[str, dict[str, list[float] | None]] = {part: {} for part in PARTS}
     for game in make_games():
@@ -124,9 +133,8 @@ def main() -> None:
                 if kept is not None:
                     kept.append(ratio)
                 shown = f"{ratio:.2f}" if real else f"noise ({share:.1%} of the variance)"
-                table.add_row(
-                    game.name, str(2 * size), statistics.mode(drawn), part, f"{before:.2g}", f"{after:.2g}", shown, f"{own[part]:.1g}"
-                )  # fmt: skip
+                figures = (f"{before:.2g}", f"{after:.2g}", shown, f"{own[part]:.1g}")
+                table.add_row(game.name, str(2 * size), statistics.mode(drawn), part, *figures)
     Console(width=140).print(table)
     least = {part: {name: kept and round(min(kept), 2) for name, kept in found.items()} for part, found in ratios.items()}
     for part, found in least.items():

@@ -16,7 +16,8 @@ from rich.table import Table
 from scipy.special import stdtrit
 from torch import Tensor
 
-from musiclime_torch.shapley.exact import enumerate_masks, solve_exact
+from musiclime_torch.design import enumerate_masks
+from musiclime_torch.shapley.exact import solve_exact
 from musiclime_torch.shapley.fit import ShapleyFit
 from musiclime_torch.shapley.levels import draw_levels, solve_levels
 from musiclime_torch.shapley.leverage import draw_leverage, solve_leverage
@@ -69,7 +70,7 @@ class Saturating:
         return (((masks.double() - 0.5) @ self.inner).tanh() @ self.outer).softmax(-1)
 
     def values(self, d: int) -> Tensor:
-        masks = enumerate_masks(d)
+        masks = enumerate_masks(d).masks
         return solve_exact(masks, self(masks)).coefficients
 
 

@@ -14,6 +14,9 @@ from torch import Tensor
 from musiclime_torch.failures import InputError
 from musiclime_torch.hadamard import hadamard, smallest_order
 
+#: A million masks: the most that anyone would wait for.
+MOST_ENUMERATED = 20
+
 #: Masks of n rows and d columns -> one weight a row.
 RowWeights = Callable[[Bool[Tensor, "n d"]], Float[Tensor, " n"]]
 
@@ -124,11 +127,13 @@ def _draw_hadamard_rows(d: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:
 
 
 def enumerate_masks(d: int) -> Design:
-    """Every mask once, in complement pairs: nothing is left to chance.
+    """Every mask once, in complement pairs: nothing is left to chance. InputError outside 1 ≤ d ≤ 20.
 
     >>> enumerate_masks(3).masks.sum(1).tolist()
     [0, 3, 1, 2, 1, 2, 2, 1]
     """
+    if not 1 <= d <= MOST_ENUMERATED:
+        raise InputError(f"all masks of {d} components can't be enumerated: draw some (1 to {MOST_ENUMERATED} could be).")
     numbers = torch.arange(2 ** (d - 1))
     rows = (numbers[:, None] >> torch.arange(d)) & 1 > 0
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)

@@ -28,6 +28,7 @@ from musiclime_torch.models.care import evaluating, keeping_random_states
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.provenance import record_provenance
 from musiclime_torch.sampling import VALUES, DesignName, Sampling, WeightsName
+from musiclime_torch.shapley_values import estimate_shapley
 from musiclime_torch.sources import prepare_sources
 from musiclime_torch.spaces import Scale, Space, pick_space, to_values
 from musiclime_torch.stopping import Until, read_until
@@ -212,12 +213,24 @@ def _estimate(
     if sampling.design == "crossed" and not able:
         missing = "encode_audio, encode_text and fuse" if not subject.late_fusion else "components on both sides"
         raise InputError(f"a crossed design needs {missing}, which {subject.name} lacks here: use design joint.")
+    if sampling.weights == "shapley":
+        _check_shapley(sampling, ridge, until)
+        return estimate_shapley(probe, scale, ends, sampling, able and sampling.design != "joint")
     if sampling.design == "crossed" and (ridge or sampling.weights == "paper"):
         what = "a ridge penalty" if ridge else "MusicLIME's kernel"
         raise InputError(f"a crossed design is solved without {what}: use design joint.")
     if sampling.design == "crossed" or (sampling.design == "auto" and able and sampling.weights == "uniform" and not ridge):
         return estimate_crossed(probe, scale, ends, sampling, until, confidence)
     return estimate_joint(probe, scale, ends, sampling, ridge, until, confidence)
+
+
+def _check_shapley(sampling: Sampling, ridge: float, until: Until | None) -> None:
+    if sampling.design not in ("auto", "crossed", "joint"):
+        raise InputError(f"Shapley values have designs of their own: use design auto, not {sampling.design}.")
+    if ridge:
+        raise InputError(f"a ridge penalty of {ridge:g} would bend Shapley values off their sum: leave it out.")
+    if until is not None:
+        raise InputError("Shapley values are sampled in one go: leave until out, or use uniform weights.")
 
 
 def _gather_interactions(

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.checks import check_outputs
-from musiclime_torch.design import Design, draw_half_folded, enumerate_masks
+from musiclime_torch.design import MOST_ENUMERATED, Design, draw_half_folded, enumerate_masks
 from musiclime_torch.estimate import Estimate, PairTable
 from musiclime_torch.evaluation import Probe, ask, check_count
 from musiclime_torch.failures import InputError
@@ -37,7 +37,7 @@ def estimate_joint(
             f"number, or use a late-fusion model with design crossed."
         )
     d = len(probe.seen)
-    whole = sampling.design in ("auto", "joint") and 0 < d < 20 and 2**d <= sampling.total
+    whole = sampling.design in ("auto", "joint") and 0 < d <= MOST_ENUMERATED and 2**d <= sampling.total
     if whole:
         design, outputs, stopped, looks = _enumerate(probe, scale, sampling)
     else:

@@ -5,11 +5,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from musiclime_torch.shapley.exact import enumerate_masks, solve_exact
+from musiclime_torch.shapley.exact import solve_exact
 
 CLASSES = 3
 
 Game = Callable[[Tensor], Tensor]
+
+
+def enumerate_masks(d: int) -> torch.Tensor:
+    """All coalitions; bit i of the row number says whether component i is on, so the last row is the song."""
+    return (torch.arange(2**d)[:, None] >> torch.arange(d)) & 1 == 1
 
 
 def multiply(d: int, orders: dict[int, int], seed: int) -> tuple[Game, Tensor]:

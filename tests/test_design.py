@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musiclime_torch.design import Design, draw_bernoulli, draw_bernoulli_with_song, draw_foldover, weigh
+from musiclime_torch.design import Design, draw_bernoulli, draw_bernoulli_with_song, draw_foldover, enumerate_masks, weigh
 from musiclime_torch.failures import InputError
 from musiclime_torch.kernels import PAPER_WIDTH, weigh_by_proximity
 
@@ -86,3 +86,17 @@ def test_weights_that_underflow_are_refused():
 
 def test_a_design_moves_as_one():
     assert isinstance(draw_foldover(5, 10, 0).to("cpu"), Design)
+
+
+@pytest.mark.parametrize("d", [1, 2, 10, 16])
+def test_enumeration_has_every_mask_once_in_complement_pairs(d: int):
+    design = enumerate_masks(d)
+    assert design.n_samples == design.folded == 2**d
+    assert len(design.masks.unique(dim=0)) == 2**d
+    assert torch.equal(design.masks[0::2], ~design.masks[1::2])
+
+
+@pytest.mark.parametrize("d", [0, 21])
+def test_what_cannot_be_enumerated_is_refused(d: int):
+    with pytest.raises(InputError, match=f"all masks of {d} components"):
+        enumerate_masks(d)

@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shapley_games import enumerate_masks
 from test_device_purity import pretended_cuda
 
 from musiclime_torch.failures import InputError
-from musiclime_torch.shapley.exact import enumerate_masks, solve_exact
+from musiclime_torch.shapley.exact import solve_exact
 
 
 def join_in_every_order(masks: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -77,19 +78,6 @@ def test_an_additive_game_gives_its_terms_back():
     masks = enumerate_masks(10)
     terms = torch.randn(10, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(solve_exact(masks, masks.double() @ terms + 5).coefficients, terms, atol=1e-12)
-
-
-def test_the_largest_enumeration_has_65536_distinct_rows():
-    masks = enumerate_masks(16)
-    assert len(masks.unique(dim=0)) == 2**16
-    assert masks[-1].all()
-    assert not masks[0].any()
-
-
-@pytest.mark.parametrize("d", [0, 17])
-def test_what_cannot_be_enumerated_is_refused(d):
-    with pytest.raises(InputError, match=f"coalitions of {d} components"):
-        enumerate_masks(d)
 
 
 def test_missing_coalitions_are_refused():

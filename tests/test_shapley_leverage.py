@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapley_games import covers, ends, multiply, saturate
+from shapley_games import covers, ends, enumerate_masks, multiply, saturate
 from test_device_purity import pretended_cuda
 
 from musiclime_torch.failures import InputError
-from musiclime_torch.shapley.exact import enumerate_masks, solve_exact
+from musiclime_torch.shapley.exact import solve_exact
 from musiclime_torch.shapley.leverage import LeverageDesign, allocate, count_pairs, draw_leverage, solve_leverage
 
 

@@ -7,25 +7,6 @@ from torch import Tensor
 from musiclime_torch.failures import InputError
 from musiclime_torch.shapley.fit import ShapleyFit
 
-#: 65,536 coalitions: the most that anyone would wait for.
-MOST_COMPONENTS = 16
-
-
-def enumerate_masks(d: int) -> Bool[Tensor, "n d"]:
-    """All 2^d coalitions; bit i of the row number says whether component i is on, so the last row is the song.
-
-    InputError outside 1 ≤ d ≤ 16.
-
-    >>> enumerate_masks(2).int().tolist()
-    [[0, 0], [1, 0], [0, 1], [1, 1]]
-    """
-    if not 1 <= d <= MOST_COMPONENTS:
-        raise InputError(
-            f"all coalitions of {d} components can't be enumerated: "
-            f"take 1 to {MOST_COMPONENTS} components or a sampled design (draw_leverage, draw_levels)."
-        )
-    return (torch.arange(2**d)[:, None] >> torch.arange(d)) & 1 == 1
-
 
 def solve_exact(masks: Bool[Tensor, "n d"], values: Float[Tensor, "n class"]) -> ShapleyFit:
     """φ_i = Σ_S s!(d − s − 1)!/d! · (v(S ∪ i) − v(S)) over the coalitions S without i (Shapley 1953), for all classes.
