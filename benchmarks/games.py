@@ -154,10 +154,18 @@ class TinyTransformer(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.ear = ASTModel(
-                ASTConfig(**shape, frequency_stride=16, time_stride=16, max_length=192, num_mel_bins=32)
+                ASTConfig(
+                    **shape,
+                    frequency_stride=16,
+                    time_stride=16,
+                    max_length=192,
+                    num_mel_bins=32,
+                    attn_implementation="eager",
+                )
             ).eval()
             self.eye = RobertaModel(
-                RobertaConfig(**shape, vocab_size=500, max_position_embeddings=256), add_pooling_layer=False
+                RobertaConfig(**shape, vocab_size=500, max_position_embeddings=256, attn_implementation="eager"),
+                add_pooling_layer=False,
             ).eval()
             # As initialised a deep encoder hardly answers to its input; weights of gain 1.6 make it do so.
             for name, weight in [*self.ear.named_parameters(), *self.eye.named_parameters()]:

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from musiclime_torch.crossed import score_crossed, solve_crossed
+from musiclime_torch.crossed import solve_crossed, split_errors
 from musiclime_torch.design import CrossedDesign, draw_bernoulli, draw_foldover
 from musiclime_torch.pairs import solve_pairs
 from musiclime_torch.pilot import allocate
@@ -39,10 +39,10 @@ def draw_crossed(game: Game, size: int, seed: int) -> CrossedDesign:
     if pilot.n_samples > size:
         pilot = CrossedDesign(audio.first(audio.block), lyrics.first(lyrics.block))
     grid = game.cross(pilot.audio.masks, pilot.lyrics.masks, "logit")
-    counts, variances = (pilot.audio.n_samples, pilot.lyrics.n_samples), [0.0, 0.0]
-    scores = score_crossed(pilot, grid[0]).square().sum(1).split([pilot.audio.units, pilot.lyrics.units])
-    variances = (float(scores[0].sum()) * counts[0], float(scores[1].sum()) * counts[1])
-    shares = allocate(size, (audio.block, lyrics.block), counts, variances, (1.0, 1.0))
+    by_audio, by_lyrics = split_errors(pilot, grid).tolist()
+    counts = (pilot.audio.n_samples, pilot.lyrics.n_samples)
+    errors = (by_audio * counts[0], by_lyrics * counts[1])
+    shares = allocate(size, (audio.block, lyrics.block), counts, errors, (1.0, 1.0))
     return CrossedDesign(audio.first(shares[0]), lyrics.first(shares[1]))
 
 

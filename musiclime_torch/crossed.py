@@ -93,6 +93,24 @@ def score_crossed(design: CrossedDesign, values: Float[Tensor, "na nt"]) -> Floa
     )
 
 
+def split_errors(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> Float[Tensor, "2"]:
+    """What masking the sound and masking the lyrics add to the squared errors of all main effects.
+
+    Classes count by the variance of their outputs, so that none rules by its scale alone.
+    """
+    audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
+    sums = values.new_zeros(2, dtype=torch.float64)
+    for rows in _split_classes(values):
+        turned = turn(turn(values[rows].double(), design.audio, 1), design.lyrics, 2)
+        by_audio, by_lyrics, table = _project(audio, lyrics, turned)
+        heard = _cluster(audio, by_audio - audio.basis @ table)
+        read = _cluster(lyrics, (by_lyrics - table @ lyrics.basis.T).mT).mT
+        scale = values[rows].double().var((1, 2)).clamp_min(torch.finfo(torch.float32).tiny)
+        for side, part in enumerate((heard, read)):
+            sums[side] += ((part[:, 1:, 0].sum(1) + part[:, 0, 1:].sum(1)) / scale).sum()
+    return sums
+
+
 def lay_side(design: Design) -> Side:
     """One side's masks, coded z − ½ and centred by their weighted mean, and the inverse of their Gram matrix at work."""
     weights = design.weights.double() / design.weights.double().sum()

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.checks import check_means
-from musiclime_torch.crossed import CrossedFit, score_crossed, solve_crossed
+from musiclime_torch.crossed import CrossedFit, score_crossed, solve_crossed, split_errors
 from musiclime_torch.design import CrossedDesign, Design, draw_half_folded
 from musiclime_torch.estimate import Estimate, PairTable, PartTable
 from musiclime_torch.evaluation import Probe, check_count, fuse, hear, read
@@ -186,11 +186,10 @@ def _pick_folding(probe: Probe, scale: Scale, encodings: Encodings, sampling: Sa
 def _share_out(probe: Probe, scale: Scale, encodings: Encodings, size: int) -> tuple[int, int]:
     """How many masks each side gets of `size`, by what they cost and what they add to the squared errors so far."""
     design = encodings.design
-    scores = score_crossed(design.to(probe.device), build_grid(probe, encodings, scale)[scale.column])
-    heard, read = scores.square().sum(1).split([design.audio.units, design.lyrics.units])
-    na, nt = design.audio.n_samples, design.lyrics.n_samples
+    by_audio, by_lyrics = split_errors(design.to(probe.device), build_grid(probe, encodings, scale)).tolist()
+    counts = (design.audio.n_samples, design.lyrics.n_samples)
     blocks = (encodings.audio.block, encodings.lyrics.block)
-    return allocate(size, blocks, (na, nt), (float(heard.sum()) * na, float(read.sum()) * nt), encodings.costs)
+    return allocate(size, blocks, counts, (by_audio * counts[0], by_lyrics * counts[1]), encodings.costs)
 
 
 def _is_settled(probe: Probe, scale: Scale, encodings: Encodings, until: Until, confidence: float) -> bool:

@@ -1,0 +1,127 @@
+"""What the paper's budget buys with crossed masks: encoder work to match 5,000 independent joint rows on both sides at once.
+
+Each run encodes one long crossed design; its beginnings are all the smaller ones. Of those whose median errors of main
+effects (logits, relative, all classes) are no larger than the joint rows', on the sound's side and on the lyrics', the
+cheapest counts. Work is the encoders' floating-point operations, a pass of each counted as torch counts it (with attention
+written out, for fused attention isn't counted on a CPU); the polynomial's passes count one each. The last line holds
+(5,000 passes of both encoders) / (N_a and N_t passes of each).
+
+    python benchmarks/paper_budget.py [--smoke] [--seeds 7] [--threads 1]
+"""
+
+import argparse
+import json
+import statistics
+
+import torch
+from games import Game, make_games
+from references import make_reference, split_table
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from musiclime_torch.crossed import lay_side, turn
+from musiclime_torch.design import CrossedDesign, draw_bernoulli, draw_foldover
+from musiclime_torch.solver import solve
+
+ROWS = 5000
+#: Masks of the sound and of the lyrics in the longest crossed design.
+LONGEST = (4400, 2600)
+
+
+def count_passes(game: Game) -> tuple[float, float]:
+    """Floating-point operations of one pass of either encoder; one each where there are none to count."""
+    costs = []
+    for encode, width in ((game.hear, game.d_audio), (game.read, game.d_lyrics)):
+        with FlopCounterMode(display=False) as counter:
+            encode(torch.ones(4, width, dtype=torch.bool))
+        costs.append(counter.get_total_flops() / 4)
+    return (costs[0], costs[1]) if all(costs) else (1.0, 1.0)
+
+
+def relative_error(found: Tensor, truth: Tensor) -> float:
+    return float(((found - truth).square().sum(1) / truth.square().sum(1)).mean())
+
+
+def measure_joint(game: Game, rows: int, seed: int, truths: dict[str, Tensor]) -> dict[str, float]:
+    design = draw_bernoulli(game.d_audio + game.d_lyrics, rows, seed)
+    slopes = solve(design, game.join(design.masks, "logit"), 0.0).coefficients.T
+    sides = {"audio": slopes[:, : game.d_audio], "lyrics": slopes[:, game.d_audio :]}
+    return {side: relative_error(found, truths[side]) for side, found in sides.items()}
+
+
+def measure_crossed(
+    game: Game, longest: tuple[int, int], seed: int, truths: dict[str, Tensor]
+) -> dict[tuple[int, int], dict[str, float]]:
+    """Errors of every beginning of one long design, by its numbers of masks."""
+    full = CrossedDesign(draw_foldover(game.d_audio, longest[0], seed), draw_foldover(game.d_lyrics, longest[1], seed + 1))
+    values = game.cross(full.audio.masks, full.lyrics.masks, "logit")
+    steps = [range(side.block, side.n_samples + 1, side.block) for side in (full.audio, full.lyrics)]
+    errors = {}
+    for na in steps[0]:
+        audio = full.audio.first(na)
+        ears = lay_side(audio).influence[1:]
+        for nt in steps[1][:: max(len(steps[1]) // 12, 1)]:
+            lyrics = full.lyrics.first(nt)
+            grid = values[:, :na, :nt]
+            heard = turn(grid.mean(2, dtype=torch.float64)[..., None], audio, 1)[..., 0] @ ears.T
+            eyes = lay_side(lyrics).influence[1:]
+            read = turn(grid.mean(1, dtype=torch.float64)[..., None], lyrics, 1)[..., 0] @ eyes.T
+            errors[na, nt] = {
+                "audio": relative_error(heard, truths["audio"]),
+                "lyrics": relative_error(read, truths["lyrics"]),
+            }
+    return errors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="two seeds, 600 rows, a short reference")
+    parser.add_argument("--seeds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows, longest, seeds, reach = (600, (528, 416), 2, 4) if options.smoke else (ROWS, LONGEST, options.seeds, 20)
+    table = Table(title=f"encoder work to match {rows:,} joint rows in audio and lyrics error at once, {seeds} seeds")
+    for heading in (
+        "model",
+        "FLOPs a pass",
+        "joint error (audio, lyrics)",
+        "crossed error",
+        "masks",
+        "joint / crossed work",
+    ):
+        table.add_column(heading)
+    ratios = {}
+    for game in make_games():
+        truths = split_table(make_reference(game, reach * longest[0] // 2, reach * 208, ("logit",))["logit"].table)
+        costs = count_passes(game)
+        joint = [measure_joint(game, rows, 1000 * seed, truths) for seed in range(1, seeds + 1)]
+        target = {side: statistics.median(run[side] for run in joint) for side in ("audio", "lyrics")}
+        runs = [measure_crossed(game, longest, 1000 * seed, truths) for seed in range(1, seeds + 1)]
+        medians = {
+            counts: {side: statistics.median(run[counts][side] for run in runs) for side in target} for counts in runs[0]
+        }
+        matching = [counts for counts, found in medians.items() if all(found[side] <= target[side] for side in target)]
+        if not matching:
+            table.add_row(game.name, "", "", "", "none up to the longest design", "")
+            ratios[game.name] = None
+            continue
+        best = min(matching, key=lambda counts: costs[0] * counts[0] + costs[1] * counts[1])
+        ratio = rows * sum(costs) / (costs[0] * best[0] + costs[1] * best[1])
+        ratios[game.name] = round(ratio, 2)
+        table.add_row(
+            game.name,
+            f"{costs[0]:.3g} + {costs[1]:.3g}",
+            f"{target['audio']:.2g}, {target['lyrics']:.2g}",
+            f"{medians[best]['audio']:.2g}, {medians[best]['lyrics']:.2g}",
+            f"{best[0]} + {best[1]}",
+            f"{ratio:.2f}",
+        )
+    Console(width=140).print(table)
+    print(json.dumps(ratios))
+
+
+if __name__ == "__main__":
+    main()
