@@ -34,7 +34,7 @@ _EXPLAIN_OPTIONS = [
     ),
     click.option(
         "--design",
-        type=click.Choice(["auto", "crossed", "joint", "foldover", "unfolded", "bernoulli", "bernoulli+song"]),
+        type=click.Choice(["auto", "crossed", "joint", "foldover", "kerdock", "unfolded", "bernoulli", "bernoulli+song"]),
         help="How masks are drawn.  [default: crossed where the model encodes sound and lyrics apart, else joint]",
     ),
     click.option("--n-samples", metavar="N|N,M", help="Masks in all, or of the sound and of the lyrics; whole blocks."),

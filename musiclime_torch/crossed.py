@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.design import CrossedDesign, Design
+from musiclime_torch.orders import share_third_order, spare
 from musiclime_torch.solver import enlarge
 
 #: Numbers of a grid that are widened to float64 at a time: they stay in the cache of a CPU, and fill a GPU.
@@ -194,10 +195,13 @@ def _solve_classes(
     ears = by_audio - audio.basis @ table
     eyes = by_lyrics - table @ lyrics.basis.T
     cells = turned - audio.basis @ by_lyrics - ears @ lyrics.basis.T
-    from_audio = _cluster(audio, ears)
-    from_lyrics = _cluster(lyrics, eyes.mT).mT
+    spare_audio = _spare_third_order(design.audio, audio, ears[:, :, 0])[:, :, None]
+    spare_lyrics = _spare_third_order(design.lyrics, lyrics, eyes[:, 0])[:, None, :]
+    from_audio = _cluster(audio, ears) * spare_audio
+    from_lyrics = _cluster(lyrics, eyes.mT).mT * spare_lyrics
     both = torch.maximum(from_audio, from_lyrics)
-    variances = torch.maximum(from_audio + from_lyrics - _cluster_cells(audio, lyrics, cells), both)
+    counted_twice = _cluster_cells(audio, lyrics, cells) * spare_audio * spare_lyrics
+    variances = torch.maximum(from_audio + from_lyrics - counted_twice, both)
     # Satterthwaite (1946): freedom of a sum, from the freedom of its parts.
     spent = from_audio.square() / audio.freedom[:, None] + from_lyrics.square() / lyrics.freedom
     least = torch.minimum(audio.freedom[:, None], lyrics.freedom)
@@ -207,6 +211,17 @@ def _solve_classes(
         (table[:, 0, 1:] @ lyrics.gram * table[:, 0, 1:]).sum(1),
     ]
     return table, variances.clamp_min(0).sqrt(), freedom, total, total - main[0] - main[1]
+
+
+def _spare_third_order(design: Design, side: Side, means: Float[Tensor, "class row"]) -> Float[Tensor, "class term"]:
+    """The factor on variances of slopes by which blocks that belong together err less than their pairs show."""
+    factors = means.new_ones(means.shape[0], side.influence.shape[0])
+    if design.cycle:
+        # Turned rows: the odd halves of the pairs are every second one.
+        factors[:, 1:] = spare(design.third_order, share_third_order(2 * side.basis[1::2, 1:] * 0.5**0.5, means[:, 1::2].T))[
+            :, None
+        ]
+    return factors
 
 
 def _cluster(side: Side, residuals: Float[Tensor, "class row column"]) -> Float[Tensor, "class term column"]:
@@ -238,7 +253,8 @@ def _score_side(
 ) -> Float[Tensor, "unit d"]:
     """Contributions of one side's units to its own slopes and, through the mean, to the other side's."""
     slack = torch.cat([column.expand(stop - start, -1) for column, start, stop in _spans(side)]).sqrt()
-    own = residuals[:, :1] * side.influence[1:].T * slack[:, 1:]
+    spared = _spare_third_order(design, side, residuals[None, :, 0]).sqrt()
+    own = residuals[:, :1] * side.influence[1:].T * slack[:, 1:] * spared[:, 1:]
     other = residuals[:, 1:] * side.influence[:1].T * slack[:, :1]
     rows = torch.cat([own, other] if own_first else [other, own], 1)
     pairs = rows[: design.folded].unflatten(0, (-1, 2)).sum(1)

@@ -175,11 +175,10 @@ def _pick_folding(probe: Probe, scale: Scale, encodings: Encodings, sampling: Sa
     column = build_grid(probe, encodings, scale)[scale.column].double()
     drawn = encodings.design
     audio, lyrics = encodings.audio, encodings.lyrics
-    if is_better_unfolded(drawn.audio.to(probe.device), column.mean(1)):
-        audio = draw_half_folded(probe.heard, audio.n_samples, sampling.seed, drawn.audio.n_samples)
-    if is_better_unfolded(drawn.lyrics.to(probe.device), column.mean(0)):
-        columns = len(probe.seen) - probe.heard
-        lyrics = draw_half_folded(columns, lyrics.n_samples, sampling.seed + 1, drawn.lyrics.n_samples)
+    if is_better_unfolded(drawn.audio.to(probe.device), column.mean(1), audio.third_order):
+        audio = draw_half_folded(drawn.audio, audio.n_samples, sampling.seed)
+    if is_better_unfolded(drawn.lyrics.to(probe.device), column.mean(0), lyrics.third_order):
+        lyrics = draw_half_folded(drawn.lyrics, lyrics.n_samples, sampling.seed + 1)
     return replace(encodings, audio=audio, lyrics=lyrics)
 
 

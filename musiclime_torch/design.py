@@ -13,9 +13,17 @@ from torch import Tensor
 
 from musiclime_torch.failures import InputError
 from musiclime_torch.hadamard import hadamard, smallest_order
+from musiclime_torch.kerdock import kerdock_signs, sylvester
 
 #: A million masks: the most that anyone would wait for.
 MOST_ENUMERATED = 20
+
+#: Length of the Kerdock blocks in use, 32 of them in a cycle. Those of length 256 are so many that no run gets far, and with
+#: those of length 16 a cycle is over before its errors can be told.
+KERDOCK = 64
+
+#: With fewer columns most errors in Kerdock blocks are none and some are large, which intervals can't tell apart.
+FEWEST_KERDOCK = 20
 
 #: Masks of n rows and d columns -> one weight a row.
 RowWeights = Callable[[Bool[Tensor, "n d"]], Float[Tensor, " n"]]
@@ -26,6 +34,7 @@ class Design:
     """All masks and their weights; `block` is the number of rows that is drawn at once.
 
     The first `folded` rows are pairs of complements, the others stand alone. `uniform` says that all weights are one.
+    `cycle` blocks together leave main effects free of third-order terms; 0 where blocks are drawn apart from each other.
     """
 
     masks: Bool[Tensor, "n d"]
@@ -33,6 +42,7 @@ class Design:
     folded: int
     block: int
     uniform: bool
+    cycle: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -51,6 +61,17 @@ class Design:
     def first(self, rows: int) -> "Design":
         """The design as it was when `rows` rows were drawn."""
         return replace(self, masks=self.masks[:rows], weights=self.weights[:rows], folded=min(self.folded, rows))
+
+    @property
+    def third_order(self) -> float:
+        """What is left of the error that third-order terms make in as many independent blocks: 1 − (k − 1) / (cycle − 1)
+        after k blocks of the first cycle, as in sampling without replacement, and nothing after a whole one.
+        """
+        if not self.cycle:
+            return 1.0
+        blocks = self.n_samples // self.block
+        open_blocks = blocks % self.cycle
+        return open_blocks * (1 - (open_blocks - 1) / (self.cycle - 1)) / max(blocks, 1)
 
 
 @dataclass(frozen=True)
@@ -99,18 +120,60 @@ def draw_unfolded(d: int, n_samples: int, seed: int) -> Design:
     return Design(masks, torch.ones(len(masks)), folded=0, block=order, uniform=True)
 
 
-def draw_half_folded(d: int, n_samples: int, seed: int, folded: int) -> Design:
-    """The first `folded` rows of `draw_foldover` of the same seed, and blocks without complements after them.
+def draw_kerdock(d: int, n_samples: int, seed: int) -> Design:
+    """Fold-over blocks that belong together: third-order terms cancel over a whole cycle of them, and in part before.
 
-    >>> design = draw_half_folded(40, 176, seed=0, folded=88)
+    A block is a Sylvester matrix under a sign vector of Kerdock's (`musiclime_torch.kerdock`) and its complement; columns,
+    signs and the order of the blocks are random, anew for every cycle. InputError for more than 64 components.
+
+    >>> design = draw_kerdock(40, 400, seed=0)
+    >>> design.n_samples, design.block, design.cycle
+    (512, 128, 32)
+    """
+    if d > KERDOCK:
+        raise InputError(f"{d} components are more than Kerdock blocks have columns for ({KERDOCK}): use fold-over blocks.")
+    length, signs, matrix = KERDOCK, kerdock_signs(KERDOCK), sylvester(KERDOCK)
+    generator = torch.Generator().manual_seed(seed)
+    blocks: list[Tensor] = []
+    count = -(-max(n_samples, 1) // (2 * length))
+    while len(blocks) < count:
+        columns = torch.randperm(length, generator=generator)[:d]
+        flips = torch.rand(d, generator=generator) < 0.5
+        for vector in signs[torch.randperm(len(signs), generator=generator)]:
+            rows = ((matrix * vector)[:, columns] > 0) ^ flips
+            blocks.append(rows[torch.randperm(length, generator=generator)])
+    rows = torch.cat(blocks[:count])
+    masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
+    return Design(masks, torch.ones(len(masks)), len(masks), 2 * length, uniform=True, cycle=len(signs))
+
+
+def draw_blocks(d: int, n_samples: int, seed: int) -> Design:
+    """Fold-over blocks of the kind that errs less: Kerdock's where an eighth of a cycle or more is drawn, else Hadamard's.
+
+    A third-order term of a few columns meets another main effect either not at all or wholly in Kerdock's blocks, so that
+    they need some columns for the errors to be all of a size.
+
+    >>> draw_blocks(40, 512, 0).cycle, draw_blocks(40, 300, 0).cycle, draw_blocks(140, 5000, 0).cycle
+    (32, 0, 0)
+    """
+    kerdock = FEWEST_KERDOCK <= d <= KERDOCK and n_samples >= KERDOCK**2 // 8
+    return draw_kerdock(d, n_samples, seed) if kerdock else draw_foldover(d, n_samples, seed)
+
+
+def draw_half_folded(pilot: Design, n_samples: int, seed: int) -> Design:
+    """The pairs of `pilot`, and blocks without complements after them.
+
+    >>> design = draw_half_folded(draw_foldover(40, 88, seed=0), 176, seed=0)
     >>> design.n_samples, design.folded
     (176, 88)
     """
+    d = pilot.masks.shape[1]
     order = smallest_order(d)
-    rows = _draw_hadamard_rows(d, folded // (2 * order) + max(-(-(n_samples - folded) // order), 0), seed)
-    pilot, alone = rows[: folded // 2], rows[folded // 2 :]
-    masks = torch.cat([torch.stack([pilot, ~pilot], 1).flatten(0, 1), alone])
-    return Design(masks, torch.ones(len(masks)), folded=folded, block=order, uniform=True)
+    count = max(-(-(n_samples - pilot.n_samples) // order), 0)
+    # The blocks of the same seed start with the pilot's own rows.
+    alone = _draw_hadamard_rows(d, pilot.n_samples // (2 * order) + 1 + count, seed)[-count * order :] if count else None
+    masks = pilot.masks if alone is None else torch.cat([pilot.masks, alone])
+    return Design(masks, torch.ones(len(masks)), folded=pilot.n_samples, block=order, uniform=True)
 
 
 def _draw_hadamard_rows(d: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:

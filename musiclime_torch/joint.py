@@ -82,7 +82,7 @@ def _sample(
 ) -> tuple[Design, Float[Tensor, "n class"], str, int]:
     d = len(probe.seen)
     free = sampling.design in ("auto", "joint")
-    design = draw_design(sampling, "foldover" if free else sampling.design, d, sampling.total)
+    design = draw_design(sampling, "joint" if free else sampling.design, d, sampling.total)
     step = design.block if design.block > 1 else 2 * smallest_order(d)
     sizes = [min(step * size, design.n_samples) for size in plan_looks(1, -(-design.n_samples // step))]
     if until is None:
@@ -96,8 +96,14 @@ def _sample(
             outputs = torch.cat([outputs, ask(probe, design.masks[sizes[look - 1] : size])])
         so_far = design.first(size).to(probe.device)
         column = to_values(scale, outputs)[:, scale.column]
-        if look == 0 and free and design.uniform and len(sizes) > 1 and is_better_unfolded(so_far, column):
-            design = draw_half_folded(d, design.n_samples, sampling.seed, sizes[0])
+        if (
+            look == 0
+            and free
+            and design.uniform
+            and len(sizes) > 1
+            and is_better_unfolded(so_far, column, design.third_order)
+        ):
+            design = draw_half_folded(design.first(sizes[0]), design.n_samples, sampling.seed)
         if until is not None:
             fit = solve(so_far, column[:, None], ridge)
             scores = score(so_far, column, ridge)
@@ -143,7 +149,7 @@ def _describe(design: Design, whole: bool) -> str:
     if whole:
         return f"every one of the {design.n_samples} masks"
     if design.folded == design.n_samples:
-        return "joint, fold-over blocks"
+        return "joint, Kerdock fold-over blocks" if design.cycle else "joint, fold-over blocks"
     if design.folded:
         return "joint, a fold-over block, then rows without complements"
     return "joint, blocks without complements" if design.block > 1 else "joint, independent rows"

@@ -17,15 +17,19 @@ LENGTHS = (16, 64, 256)
 
 
 def kerdock_signs(length: int) -> Int8[Tensor, "block column"]:
-    """length / 2 sign vectors ±1 of 16, 64 or 256 columns (MacWilliams & Sloane 1977, chapter 15).
+    """Length / 2 sign vectors ±1 of 16, 64 or 256 columns (MacWilliams & Sloane 1977, chapter 15).
 
     Column x + 2^(m − 1) e belongs to x in GF(2^(m − 1)) and e in GF(2); its sign under a is the parity of
     Σ_j Tr((a x)^(2^j + 1)) + e Tr(a x), j from 1 to (m − 2) / 2.
+
+    ValueError for another length.
 
     >>> signs = kerdock_signs(16)
     >>> signs.shape, bool((signs[0] == 1).all())
     (torch.Size([8, 16]), True)
     """
+    if length not in LENGTHS:
+        raise ValueError(f"no Kerdock signs of length {length}: {LENGTHS} are known")
     degree = length.bit_length() - 2
     size = 1 << degree
     forms, traces = [], []
@@ -36,6 +40,18 @@ def kerdock_signs(length: int) -> Int8[Tensor, "block column"]:
     product = torch.tensor([[_multiply(a, x, degree) for x in range(size)] for a in range(size)])
     parity = torch.cat([form[product], (form[product] + trace[product]) % 2], 1)
     return (1 - 2 * parity).to(torch.int8)
+
+
+def sylvester(length: int) -> Int8[Tensor, "row column"]:
+    """The Hadamard matrix whose entry is the parity of the bits that row and column number share.
+
+    >>> sylvester(4)[3].tolist()
+    [1, -1, -1, 1]
+    """
+    matrix = torch.ones(1, 1, dtype=torch.int8)
+    while len(matrix) < length:
+        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
+    return matrix
 
 
 def _multiply(a: int, b: int, degree: int) -> int:
@@ -58,7 +74,7 @@ def _power(x: int, exponent: int, degree: int) -> int:
 
 
 def _trace(x: int, degree: int) -> int:
-    """x + x² + x⁴ + …, which is 0 or 1."""
+    """X + x² + x⁴ + …, which is 0 or 1."""
     total, term = 0, x
     for _ in range(degree):
         total, term = total ^ term, _multiply(term, term, degree)

@@ -17,11 +17,12 @@ T = TypeVar("T")
 SURE = 0.9
 
 
-def is_better_unfolded(design: Design, values: Float[Tensor, " n"]) -> bool:
+def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order: float) -> bool:
     """Whether rows without complements would err less on this class, judged by one or more fold-over blocks.
 
-    A pair's half difference has the odd terms of order three and up as its noise, so m pairs err like odd / m; 2 m rows that
-    stand alone have all nonlinear terms as noise, and err like (even + odd) / 2 m. The variances are compared by an F test.
+    A pair's half difference has the odd terms of order three and up as its noise, so m pairs err like odd / m, times what
+    `third_order` of it the folded blocks will leave in the end; 2 m rows that stand alone have all nonlinear terms as noise,
+    and err like (even + odd) / 2 m. The variances are compared by an F test.
     """
     from scipy.special import fdtri
 
@@ -33,7 +34,7 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"]) -> bool:
     coded = design.masks[0::2].double() - 0.5
     odd = ((first - second) / 2 - coded @ fit.coefficients[:, 0]).square().sum() / (pairs - d)
     even = ((first + second) / 2).var()
-    return bool(odd > float(fdtri(pairs - d, pairs - 1, SURE)) * even)
+    return bool(odd * (2 * third_order - 1) > float(fdtri(pairs - d, pairs - 1, SURE)) * even)
 
 
 def count_flops(call: Callable[[], T]) -> tuple[T, float]:

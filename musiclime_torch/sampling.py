@@ -7,20 +7,23 @@ from musiclime_torch.design import (
     Design,
     draw_bernoulli,
     draw_bernoulli_with_song,
+    draw_blocks,
     draw_foldover,
+    draw_kerdock,
     draw_unfolded,
     weigh,
 )
 from musiclime_torch.failures import InputError
 from musiclime_torch.kernels import PAPER_WIDTH, weigh_by_proximity
 
-DesignName = Literal["auto", "crossed", "joint", "foldover", "unfolded", "bernoulli", "bernoulli+song"]
+DesignName = Literal["auto", "crossed", "joint", "foldover", "kerdock", "unfolded", "bernoulli", "bernoulli+song"]
 WeightsName = Literal["uniform", "lime", "paper", "shapley"]
 
 _DRAWS = {
-    "joint": draw_foldover,
-    "crossed": draw_foldover,
+    "joint": draw_blocks,
+    "crossed": draw_blocks,
     "foldover": draw_foldover,
+    "kerdock": draw_kerdock,
     "unfolded": draw_unfolded,
     "bernoulli": draw_bernoulli,
     "bernoulli+song": draw_bernoulli_with_song,

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.design import Design
+from musiclime_torch.orders import share_third_order, spare
 
 #: A squared pivot of the correlation-scaled Gram matrix below this is a column that the others already contain:
 #: float64 leaves about 1e-14 of an exact duplicate, and an honest column of 1,000 keeps above 1e-6.
@@ -62,6 +63,7 @@ def solve(design: Design, outputs: Float[Tensor, "n class"], ridge: float) -> Fi
     weights, targets, target_mean = _centre(design, outputs)
     normal = _reduce(design, weights, targets, ridge)
     missed, variances = _examine(design, weights, targets, normal)
+    variances *= _spare_third_order(design, targets, normal)
     spread = (weights * targets.square()).sum(0)
     return Fit(
         coefficients=normal.slopes,
@@ -77,11 +79,12 @@ def score(design: Design, outputs: Float[Tensor, " n"], ridge: float) -> Float[T
     """What each sampling unit adds to the error of each coefficient of one class: scoresᵀ scores is their covariance."""
     weights, targets, _ = _centre(design, outputs[:, None])
     normal = _reduce(design, weights, targets, ridge)
+    spared = _spare_third_order(design, targets, normal).sqrt()
     rows = []
     for chunk, folded in _chunks(design):
         influence, steep, flat, _ = _inspect(design, weights, targets, normal, chunk, folded)
         push = -normal.mask_mean @ normal.inverse
-        rows.append((influence * steep + push * flat) * enlarge(design, folded) ** 0.5)
+        rows.append((influence * steep + push * flat) * spared * enlarge(design, folded) ** 0.5)
     return torch.cat(rows)
 
 
@@ -155,6 +158,15 @@ def _examine(
         variances += share * (push.square() * flat.square().sum(0) + 2 * push * (influence.T @ (steep * flat)))
         variances.addmm_(influence.square_().T, steep.square(), alpha=share)
     return missed, variances
+
+
+def _spare_third_order(design: Design, targets: Float[Tensor, "n class"], normal: _Normal) -> Float[Tensor, " class"]:
+    """The factor on variances by which blocks that belong together err less than their pairs show."""
+    if not design.cycle:
+        return targets.new_ones(targets.shape[1])
+    coded = _code(design, slice(None), folded=True)
+    odd = _differ(targets) / 2 - coded @ normal.slopes
+    return spare(design.third_order, share_third_order(2 * coded, odd))
 
 
 def _inspect(

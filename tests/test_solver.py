@@ -160,7 +160,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
 
 @pytest.mark.parametrize("weigh", [False, True])
 def test_scores_add_up_to_the_standard_errors(weigh):
-    design = draw_half_folded(9, 80, 0, folded=48)
+    design = draw_half_folded(draw_foldover(9, 48, 0), 80, 0)
     design = weighted(design, 3) if weigh else design
     outputs = noisy_outputs(design, 3, 4)
     fit = solve(design, outputs, 0.0)
@@ -171,7 +171,7 @@ def test_scores_add_up_to_the_standard_errors(weigh):
 
 
 def test_pairs_and_rows_that_stand_alone_are_solved_as_one():
-    design = draw_half_folded(9, 80, 0, folded=48)
+    design = draw_half_folded(draw_foldover(9, 48, 0), 80, 0)
     outputs = noisy_outputs(design, 2, 4).double()
     x = np.c_[np.ones(design.n_samples), design.masks.double().numpy()]
     slopes = np.linalg.lstsq(x, outputs.numpy(), rcond=None)[0]
