@@ -22,12 +22,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from musiclime_torch.crossed import lay_side, turn
-from musiclime_torch.design import CrossedDesign, draw_bernoulli, draw_foldover
+from musiclime_torch.design import CrossedDesign, draw_bernoulli, draw_blocks
 from musiclime_torch.solver import solve
 
 ROWS = 5000
 #: Masks of the sound and of the lyrics in the longest crossed design.
-LONGEST = (4400, 2600)
+LONGEST = (4096, 2600)
 
 
 def count_passes(game: Game) -> tuple[float, float]:
@@ -55,7 +55,7 @@ def measure_crossed(
     game: Game, longest: tuple[int, int], seed: int, truths: dict[str, Tensor]
 ) -> dict[tuple[int, int], dict[str, float]]:
     """Errors of every beginning of one long design, by its numbers of masks."""
-    full = CrossedDesign(draw_foldover(game.d_audio, longest[0], seed), draw_foldover(game.d_lyrics, longest[1], seed + 1))
+    full = CrossedDesign(draw_blocks(game.d_audio, longest[0], seed), draw_blocks(game.d_lyrics, longest[1], seed + 1))
     values = game.cross(full.audio.masks, full.lyrics.masks, "logit")
     steps = [range(side.block, side.n_samples + 1, side.block) for side in (full.audio, full.lyrics)]
     errors = {}

@@ -54,7 +54,7 @@ def solve_pairs(design: Design, outputs: Float[Tensor, "n class"], fit: Fit) -> 
     means = torch.cat([(residuals[0:pairs:2] + residuals[1:pairs:2]) / 2, residuals[pairs:]])
     means = means - (sizes @ means) / sizes.sum()
     whole = (outputs.double() - outputs.double().mean(0)).square().mean(0)
-    enough = 2 * len(columns) <= design.units and len(columns) <= MOST_SQUARES
+    enough = 2 * (len(columns) + 1) <= design.units and len(columns) <= MOST_SQUARES
     solved = _solve_squares(signs, sizes, means, columns) if enough else None
     method = "least squares" if solved else "moments"
     values, variances, freedom = solved or _solve_moments(signs, sizes, means, columns)

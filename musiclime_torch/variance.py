@@ -107,7 +107,7 @@ def _sum_sectors(
     return total
 
 
-def _gather_units(design: CrossedDesign, part: Float[Tensor, "class entry"]) -> Float[Tensor, "class entry"]:
+def _gather_units(design: CrossedDesign, part: Float[Tensor, "class row"]) -> Float[Tensor, "class entry"]:
     """Influences of rows summed over pairs, scaled to means over units."""
     value, rows, columns = part.split([1, design.audio.n_samples, design.lyrics.n_samples], 1)
     pieces = [value]

@@ -78,7 +78,7 @@ def test_a_model_of_ones_own_and_every_option(song: Path, tmp_path: Path):
     assert record["space"] == "log-odds"
     assert {c["stem"] for c in record["components"]} == {"mid", "side"}
     assert {c["start"] for c in record["components"]} == {0.5, 0.75, 1.0, 1.25}
-    assert record["n_samples"] == 60
+    assert record["n_variants"] == 60
 
 
 @pytest.mark.slow

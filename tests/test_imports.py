@@ -12,7 +12,7 @@ ROOT = Path(musiclime_torch.__file__).parent
 #: From the song to the explanation, then what stands on top. A module may import from earlier rows and from its own.
 ROWS = [
     {"failures", "devices"},
-    {"classes", "hadamard", "intervals", "lyrics"},
+    {"classes", "hadamard", "intervals", "kerdock", "lyrics"},
     {"lrc"},
     {"lyric_files", "truncation"},
     {"decoding"},
@@ -20,7 +20,7 @@ ROWS = [
     {"models.care", "models.contract", "models.heads"},
     {"separation", "stem_files"},
     {"track"},
-    {"components", "design", "kernels", "spaces", "stopping"},
+    {"components", "design", "kernels", "orders", "spaces", "stopping"},
     {"models.subject", "sampling", "interactions"},
     {"rendering"},
     {"baselines"},
@@ -75,8 +75,9 @@ def test_every_import_points_back_along_the_pipeline():
 
 
 def test_designs_and_the_solver_know_tensors_only():
-    for name in ("crossed", "design", "hadamard", "kernels", "pairs", "solver", "variance"):
-        assert imported(modules()[name]) <= {"crossed", "design", "failures", "hadamard", "solver"}
+    tensors = {"crossed", "design", "failures", "hadamard", "kerdock", "kernels", "orders", "pairs", "solver", "variance"}
+    for name in tensors:
+        assert imported(modules()[name]) <= tensors
 
 
 def test_help_imports_nothing_heavy():
