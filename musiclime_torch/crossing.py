@@ -54,7 +54,7 @@ def estimate_crossed(
     here = design.to(probe.device)
     tables, parts, main = [], [], None
     for space in dict.fromkeys((scale.space, *list_spaces(scale.output_kind, ends.shape[1]))):
-        grid = build_grid(probe, encodings, scale.on(space))
+        grid = _watch(probe, encodings, scale.on(space))
         fit = solve_crossed(here, grid)
         main = fit if space == scale.space else main
         tables.append(_list_pairs(space, fit))
@@ -63,7 +63,6 @@ def estimate_crossed(
             parts.append(PartTable(space, shares.values, shares.standard_errors, shares.degrees_of_freedom))
         del grid
     assert main is not None, "the scale's own space comes first"
-    check_means(main.coefficients[:, 0, 0], scale.classes, probe.subject.name)
     edges = to_values(scale, ends)
     na, nt = design.audio.n_samples, design.lyrics.n_samples
     return Estimate(
@@ -83,7 +82,7 @@ def estimate_crossed(
         lyrics_passes=nt + 2,
         looks=looks,
         stopped=stopped,
-        notes=_note_weights(sampling),
+        notes=_note_weights(sampling) + _note_rounding(sampling, design),
     )
 
 
@@ -102,6 +101,13 @@ def build_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor
             grid = values.new_empty(values.shape[0], na, values.shape[2], dtype=kind)
         grid[:, rows] = values
     assert grid is not None, "a design has at least one block"
+    return grid
+
+
+def _watch(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor, "value na nt"]:
+    """The grid, once it is known to hold numbers only."""
+    grid = build_grid(probe, encodings, scale)
+    check_means(grid.mean((1, 2)), scale.classes, probe.subject.name)
     return grid
 
 
@@ -172,7 +178,7 @@ def _pick_folding(probe: Probe, scale: Scale, encodings: Encodings, sampling: Sa
     """Give complements up on a side whose odd terms rule; masks that are encoded already stay."""
     if sampling.design != "auto" or not encodings.audio.uniform:
         return encodings
-    column = build_grid(probe, encodings, scale)[scale.column].double()
+    column = _watch(probe, encodings, scale)[scale.column].double()
     drawn = encodings.design
     audio, lyrics = encodings.audio, encodings.lyrics
     if is_better_unfolded(drawn.audio.to(probe.device), column.mean(1), audio.third_order):
@@ -185,7 +191,7 @@ def _pick_folding(probe: Probe, scale: Scale, encodings: Encodings, sampling: Sa
 def _share_out(probe: Probe, scale: Scale, encodings: Encodings, size: int) -> tuple[int, int]:
     """How many masks each side gets of `size`, by what they cost and what they add to the squared errors so far."""
     design = encodings.design
-    by_audio, by_lyrics = split_errors(design.to(probe.device), build_grid(probe, encodings, scale)).tolist()
+    by_audio, by_lyrics = split_errors(design.to(probe.device), _watch(probe, encodings, scale)).tolist()
     counts = (design.audio.n_samples, design.lyrics.n_samples)
     blocks = (encodings.audio.block, encodings.lyrics.block)
     return allocate(size, blocks, counts, (by_audio * counts[0], by_lyrics * counts[1]), encodings.costs)
@@ -193,7 +199,7 @@ def _share_out(probe: Probe, scale: Scale, encodings: Encodings, size: int) -> t
 
 def _is_settled(probe: Probe, scale: Scale, encodings: Encodings, until: Until, confidence: float) -> bool:
     design = encodings.design.to(probe.device)
-    column = build_grid(probe, encodings, scale)[scale.column]
+    column = _watch(probe, encodings, scale)[scale.column]
     fit = solve_crossed(design, column[None])
     values, freedom = _join_sides(fit.coefficients)[:, 0], _join_sides(fit.degrees_of_freedom)[:, 0]
     return is_settled(until, values, score_crossed(design, column), freedom, confidence)
@@ -220,3 +226,18 @@ def _note_weights(sampling: Sampling) -> tuple[str, ...]:
     if sampling.weights == "uniform":
         return ()
     return ("sound and lyrics have a kernel each, where LIME has one on both together: design joint has that.",)
+
+
+def _note_rounding(sampling: Sampling, design: CrossedDesign) -> tuple[str, ...]:
+    asked, blocks = sampling.n_samples, (design.audio.block, design.lyrics.block)
+    if isinstance(asked, int):
+        short, wanted = sum(blocks) > asked, f"{asked} masks are"
+    else:
+        short, wanted = blocks[0] > asked[0] or blocks[1] > asked[1], f"{asked[0]} and {asked[1]} masks are"
+    if not short:
+        return ()
+    counts = (design.audio.n_samples, design.lyrics.n_samples)
+    return (
+        f"{wanted} fewer than one block ({blocks[0]} of the sound, {blocks[1]} of the lyrics): rounded up to {counts[0]} "
+        f"and {counts[1]}.",
+    )

@@ -96,7 +96,8 @@ def explain(
             `encode_text` and `fuse` and the weights allow it, and draws joint masks otherwise. "crossed" and "joint" insist.
             Both draw fold-over blocks and may give complements up after a pilot; "foldover", "unfolded", "bernoulli" and
             "bernoulli+song" are joint designs of one kind.
-        n_samples: number of masks, in whole blocks; of a crossed design both sides together, or (sound, lyrics).
+        n_samples: number of masks, in whole blocks. A crossed design spends what n_samples / 2 joint masks would cost the
+            model's encoders; (sound, lyrics) gives the masks of each side.
         until: stop before that budget is spent once "top 5" (the order of the 5 largest is settled) or "width 0.1" (every
             half interval is that narrow) holds for the target.
         weights: "uniform" (Banzhaf values), "shapley", "lime" or "paper" (MusicLIME's).
@@ -221,7 +222,13 @@ def _estimate(
         raise InputError(f"a crossed design is solved without {what}: use design joint.")
     if sampling.design == "crossed" or (sampling.design == "auto" and able and sampling.weights == "uniform" and not ridge):
         return estimate_crossed(probe, scale, ends, sampling, until, confidence)
-    return estimate_joint(probe, scale, ends, sampling, ridge, until, confidence)
+    estimate = estimate_joint(probe, scale, ends, sampling, ridge, until, confidence)
+    if sampling.design != "auto" or not able:
+        return estimate
+    # A kernel on the distance of both sides together doesn't split into one for each, and nor does a penalty.
+    what = "a ridge penalty is solved" if ridge else f"{sampling.weights} weights are solved"
+    note = f"{what} on joint masks, though {subject.name} encodes sound and lyrics apart: uniform weights would cross them."
+    return replace(estimate, notes=(*estimate.notes, note))
 
 
 def _check_shapley(sampling: Sampling, ridge: float, until: Until | None) -> None:

@@ -1,7 +1,5 @@
 """Masks over all columns at once, for any model: drawn in blocks, watched, solved."""
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -46,7 +44,7 @@ def estimate_joint(
     here = design.to(probe.device)
     fit = solve(here, values[2:], ridge)
     check_outputs(values, scale.classes, probe.subject.name)
-    pairs, notes = _find_pairs(probe, scale, here, outputs)
+    pairs, notes = _find_pairs(probe, scale, here, outputs, whole)
     exact = 0.0 if whole else 1.0
     passes = design.n_samples + 2
     return Estimate(
@@ -58,7 +56,7 @@ def estimate_joint(
         dependent=fit.dependent,
         song=values[0],
         empty=values[1],
-        pairs=tuple(_be_exact(table) for table in pairs) if whole else pairs,
+        pairs=pairs,
         parts=(),
         design=_describe(design, whole),
         n_variants=design.n_samples,
@@ -115,18 +113,18 @@ def _sample(
 
 
 def _find_pairs(
-    probe: Probe, scale: Scale, design: Design, outputs: Float[Tensor, "n class"]
+    probe: Probe, scale: Scale, design: Design, outputs: Float[Tensor, "n class"], whole: bool
 ) -> tuple[tuple[PairTable, ...], tuple[str, ...]]:
     """Interactions in every space the outputs offer; none where row weights would change their meaning."""
     d = len(probe.seen)
-    if d < 2 or not design.uniform or design.units < 3:
+    if d < 2 or not design.uniform or (design.units < 3 and not whole):
         return (), ()
     if d * (d - 1) // 2 * outputs.shape[1] > MOST_PAIRS:
         return (), (f"interactions of {d} components for {outputs.shape[1]} classes are too many to keep: left out.",)
     tables = []
     for space in list_spaces(scale.output_kind, outputs.shape[1]):
         values = to_values(scale.on(space), outputs)
-        found = solve_pairs(design, values, solve(design, values, 0.0))
+        found = solve_pairs(design, values, solve(design, values, 0.0), whole)
         tables.append(
             PairTable(
                 space,
@@ -138,11 +136,6 @@ def _find_pairs(
             )
         )
     return tuple(tables), ()
-
-
-def _be_exact(table: PairTable) -> PairTable:
-    zero = torch.zeros_like(table.standard_errors)
-    return replace(table, standard_errors=zero, degrees_of_freedom=torch.full_like(zero, float("inf")))
 
 
 def _describe(design: Design, whole: bool) -> str:

@@ -39,10 +39,11 @@ def list_pairs(d: int) -> Int[Tensor, "pair 2"]:
     return torch.combinations(torch.arange(d))
 
 
-def solve_pairs(design: Design, outputs: Float[Tensor, "n class"], fit: Fit) -> PairFit:
+def solve_pairs(design: Design, outputs: Float[Tensor, "n class"], fit: Fit, whole: bool = False) -> PairFit:
     """Every pair of a design without row weights, from what the main effects `fit` leaves over.
 
-    A product is the same for both masks of a pair of complements, so that their mean is the observation.
+    A product is the same for both masks of a pair of complements, so that their mean is the observation. A `whole` design
+    has every mask, and its coefficients no error.
     """
     assert design.uniform, "weighted rows would change what the products mean"
     columns = list_pairs(design.masks.shape[1]).to(outputs.device)
@@ -53,18 +54,20 @@ def solve_pairs(design: Design, outputs: Float[Tensor, "n class"], fit: Fit) -> 
     signs = torch.cat([coded[0:pairs:2], coded[pairs:]])
     means = torch.cat([(residuals[0:pairs:2] + residuals[1:pairs:2]) / 2, residuals[pairs:]])
     means = means - (sizes @ means) / sizes.sum()
-    whole = (outputs.double() - outputs.double().mean(0)).square().mean(0)
+    spread = (outputs.double() - outputs.double().mean(0)).square().mean(0)
     enough = 2 * (len(columns) + 1) <= design.units and len(columns) <= MOST_SQUARES
     solved = _solve_squares(signs, sizes, means, columns) if enough else None
     method = "least squares" if solved else "moments"
     values, variances, freedom = solved or _solve_moments(signs, sizes, means, columns)
+    if whole:
+        variances, freedom = torch.zeros_like(variances), float("inf")
     explained = (values.square() - variances).sum(0) / 16
     return PairFit(
         columns=columns,
         coefficients=values,
         standard_errors=variances.clamp_min(0).sqrt(),
         degrees_of_freedom=torch.full_like(values, freedom),
-        explained=torch.where(whole > 0, explained / whole, torch.zeros_like(whole)),
+        explained=torch.where(spread > 0, explained / spread, torch.zeros_like(spread)),
         method=method,
     )
 

@@ -53,3 +53,38 @@ class ById(Additive):
 
     def forward(self, audio: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         return audio.mean((1, 2))[:, None] * self.gain * 100 + self.table[text].sum(1)
+
+
+class Late(torch.nn.Module):
+    """Late fusion with a product of the two sides: every encoder row is counted, `fuse_pairs` is not offered."""
+
+    sample_rate, channels, classes = RATE, 1, ("calm", "wild", "sad")
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.table = torch.nn.Parameter(torch.randn(32, 4, generator=generator))
+        self.ear = torch.nn.Parameter(torch.randn(4, 4, generator=generator))
+        self.head = torch.nn.Parameter(torch.randn(12, 3, generator=generator))
+        self.encoded = {"audio": 0, "lyrics": 0}
+
+    def tokenize(self, text: str) -> Tokens:
+        return word_tokens(text)
+
+    def embed_text(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.table[ids]
+
+    def encode_audio(self, audio: torch.Tensor) -> torch.Tensor:
+        self.encoded["audio"] += len(audio)
+        quarters = torch.stack([part.square().mean((1, 2)) for part in audio.chunk(4, -1)], 1)
+        return torch.tanh(20 * (quarters - 0.1) @ self.ear)
+
+    def encode_text(self, text: TokenBatch) -> torch.Tensor:
+        self.encoded["lyrics"] += len(text.embeddings)
+        return torch.tanh((text.embeddings * text.attended[:, :, None]).sum(1) / 2)
+
+    def fuse(self, heard: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        return torch.cat([heard, read, heard * read], 1) @ self.head
+
+    def forward(self, audio: torch.Tensor, text: TokenBatch) -> torch.Tensor:
+        return self.fuse(self.encode_audio(audio), self.encode_text(text))

@@ -1,5 +1,7 @@
 """When sampling may end: the order of the largest is wrong no more often than asked, however often one looks."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -28,7 +30,7 @@ def test_looks_double_from_first_to_last(first, last):
     looks = plan_looks(first, last)
     assert looks[0] == first
     assert looks[-1] == last
-    assert all(b == min(2 * a, last) for a, b in zip(looks, looks[1:], strict=False))
+    assert all(b == min(2 * a, last) for a, b in pairwise(looks))
 
 
 def test_widths_are_half_intervals():
