@@ -29,7 +29,10 @@ PAIRS = 2**18
 
 @dataclass(frozen=True)
 class Game:
-    """`hear` and `read` encode masks of d_audio and d_lyrics columns; `fuse` gives outputs of all pairs of encodings."""
+    """`hear` and `read` encode masks of d_audio and d_lyrics columns; `fuse` gives outputs of all pairs of encodings.
+
+    `probe` is the model behind them with its track, None where there is none.
+    """
 
     name: str
     d_audio: int
@@ -39,6 +42,7 @@ class Game:
     hear: Callable[[Tensor], tuple[Tensor, ...]]
     read: Callable[[Tensor], Tensor]
     fuse: Callable[[tuple[Tensor, ...], Tensor], Tensor]
+    probe: Probe | None = None
 
     def scale(self, space: str) -> Scale:
         """All classes in a space."""
@@ -278,4 +282,4 @@ def _probe_game(name: str, model: nn.Module, track: Track) -> Game:
             return fuse(probe, heard, texts)
 
     count = len(subject.classes)
-    return Game(name, probe.heard, len(seen) - probe.heard, count, subject.output_kind, listen, look, meet)
+    return Game(name, probe.heard, len(seen) - probe.heard, count, subject.output_kind, listen, look, meet, probe)

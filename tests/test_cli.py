@@ -1,6 +1,7 @@
 """The command line as people run it: in processes of their own, on real files."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,23 @@ def test_a_model_of_ones_own_and_every_option(song: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_the_demo_crosses_contrasts_stops_and_shows_evidence(tmp_path: Path):
+    options = "--target anthem --foil 'love song' --until 'top 2' --evidence --n-samples 600 --device cpu --format json"
+    done = run("demo", *shlex.split(options), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["target"] == "anthem rather than love song"
+    assert record["design"].startswith("crossed")
+    assert "top 2" in record["stopped"]
+    assert record["evidence"]["decision"].startswith("anthem above love song")
+    assert record["interactions"]["probability"]["pairs_looked_at"] > 1000
+    assert "No --model was given" not in done.stderr
+    sides = run("demo", "--n-samples", "88,208", "--device", "cpu", folder=tmp_path)
+    assert "88 masks of the sound × 208 of the lyrics" in " ".join(sides.stdout.split())
+    assert "Share of the decision" in sides.stdout
+
+
+@pytest.mark.slow
 def test_a_model_that_prints_does_not_spoil_the_json(song: Path, tmp_path: Path):
     (tmp_path / "loud.py").write_text(
         "print('made')\ndef model(audio):\n    print('called')\n    return audio.mean((1, 2))\n"
@@ -124,6 +142,11 @@ def test_paper_preset_and_table(song: Path, tmp_path: Path):
         (["explain", "song.wav", "--units", "syllable"], "syllable"),
         (["explain", "song.wav", "--kernel-width", "0.001", "--weights", "lime", "--separator", "hpss"], "effective size"),
         (["explain", "song.lrc"], "song.lrc"),
+        (["explain", "song.wav", "--n-samples", "many"], "'many'"),
+        (["explain", "song.wav", "--n-samples", "1,2,3", "--separator", "hpss"], "one for each side"),
+        (["explain", "song.wav", "--until", "soon", "--separator", "hpss"], "'soon'"),
+        (["explain", "song.wav", "--foil", "opera", "--separator", "hpss"], "choose one of"),
+        (["demo", "--weights", "shapley", "--ridge", "1"], "off their sum"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(song: Path, tmp_path: Path, arguments: list[str], message: str):
