@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from musiclime_torch.crossed import solve_crossed
 from musiclime_torch.design import CrossedDesign, draw_foldover, enumerate_masks
-from musiclime_torch.intervals import quantile
 from musiclime_torch.solver import solve
+from musiclime_torch.statistics.crossed import solve_crossed
+from musiclime_torch.statistics.intervals import quantile
 
 PARTS = ("audio", "lyrics", "interactions")
 #: Errors below this share of the largest coefficient are rounding: the design makes none there.

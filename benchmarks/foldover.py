@@ -27,8 +27,8 @@ from musiclime_torch.design import (
     draw_kerdock,
     draw_unfolded,
 )
-from musiclime_torch.pilot import is_better_unfolded
 from musiclime_torch.solver import solve
+from musiclime_torch.statistics.pilot import is_better_unfolded
 
 COLUMNS = 40
 #: Weights of products of two and of three, beside main effects of one.

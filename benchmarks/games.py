@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from musiclime_torch.components import list_components
 from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
 from musiclime_torch.evaluation import Probe, fuse, hear, read
-from musiclime_torch.lyrics import parse_lyrics
 from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.models.heads import fuse_layer_norm_pairs
 from musiclime_torch.models.subject import describe_model
+from musiclime_torch.reading.lyrics import parse_lyrics
 from musiclime_torch.sources import prepare_sources
 from musiclime_torch.spaces import Scale, to_values
 from musiclime_torch.track import Track

@@ -21,9 +21,9 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from musiclime_torch.crossed import lay_side, turn
 from musiclime_torch.design import CrossedDesign, draw_bernoulli, draw_blocks
 from musiclime_torch.solver import solve
+from musiclime_torch.statistics.crossed import lay_side, turn
 
 ROWS = 5000
 #: Masks of the sound and of the lyrics in the longest crossed design.

@@ -6,8 +6,8 @@ import torch
 from games import Game
 from torch import Tensor
 
-from musiclime_torch.crossed import lay_side, turn
 from musiclime_torch.design import draw_foldover
+from musiclime_torch.statistics.crossed import lay_side, turn
 
 #: Seeds of the reference's masks, far from those of the runs.
 SEEDS = (910_000_001, 910_000_002)

@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from musiclime_torch.crossed import solve_crossed, split_errors
 from musiclime_torch.design import CrossedDesign, Design, draw_bernoulli, draw_blocks, draw_foldover
-from musiclime_torch.pairs import solve_pairs
-from musiclime_torch.pilot import allocate
 from musiclime_torch.solver import solve
+from musiclime_torch.statistics.crossed import solve_crossed, split_errors
+from musiclime_torch.statistics.pairs import solve_pairs
+from musiclime_torch.statistics.pilot import allocate
 
 SPACES = ("logit", "probability")
 PARTS = ("audio", "lyrics", "interactions")

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from musiclime_torch.explainer import PAPER, explain
     from musiclime_torch.explanation import Explanation
     from musiclime_torch.failures import InputError
-    from musiclime_torch.lyrics import Lyrics
+    from musiclime_torch.reading.lyrics import Lyrics
     from musiclime_torch.track import Track, load_track
 
 _HOMES = {
     "PAPER": "explainer",
     "Explanation": "explanation",
     "InputError": "failures",
-    "Lyrics": "lyrics",
+    "Lyrics": "reading.lyrics",
     "MusicLIME": "captum",
     "Track": "track",
     "explain": "explainer",

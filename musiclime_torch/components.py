@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Literal
 
 from musiclime_torch.failures import InputError
-from musiclime_torch.lyrics import Lyrics, Word
+from musiclime_torch.reading.lyrics import Lyrics, Word
 from musiclime_torch.track import Track
 
 Units = Literal["word", "type", "line", "section"]

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from musiclime_torch.designs.hadamard import hadamard, smallest_order
+from musiclime_torch.designs.kerdock import kerdock_signs, sylvester
 from musiclime_torch.failures import InputError
-from musiclime_torch.hadamard import hadamard, smallest_order
-from musiclime_torch.kerdock import kerdock_signs, sylvester
 
 #: A million masks: the most that anyone would wait for.
 MOST_ENUMERATED = 20
@@ -123,8 +123,8 @@ def draw_unfolded(d: int, n_samples: int, seed: int) -> Design:
 def draw_kerdock(d: int, n_samples: int, seed: int) -> Design:
     """Fold-over blocks that belong together: third-order terms cancel over a whole cycle of them, and in part before.
 
-    A block is a Sylvester matrix under a sign vector of Kerdock's (`musiclime_torch.kerdock`) and its complement; columns,
-    signs and the order of the blocks are random, anew for every cycle. InputError for more than 64 components.
+    A block is a Sylvester matrix under a sign vector of Kerdock's (`designs.kerdock`) and its complement; columns, signs and
+    the order of the blocks are random, anew for every cycle. InputError for more than 64 components.
 
     >>> design = draw_kerdock(40, 400, seed=0)
     >>> design.n_samples, design.block, design.cycle

@@ -15,23 +15,23 @@ from musiclime_torch.baselines import AudioBaseline, LyricsBaseline
 from musiclime_torch.checks import check_outputs, check_rank
 from musiclime_torch.classes import find_class
 from musiclime_torch.components import Components, Segments, Units, list_components
-from musiclime_torch.crossing import estimate_crossed
 from musiclime_torch.devices import find_device
-from musiclime_torch.estimate import Estimate, estimate_nothing
+from musiclime_torch.estimation.crossing import estimate_crossed
+from musiclime_torch.estimation.estimate import Estimate, estimate_nothing
+from musiclime_torch.estimation.joint import estimate_joint
+from musiclime_torch.estimation.shapley_values import estimate_shapley
 from musiclime_torch.evaluation import Probe, ask
 from musiclime_torch.evidence import find_evidence
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.interactions import Interactions
-from musiclime_torch.joint import estimate_joint
 from musiclime_torch.models.care import evaluating, keeping_random_states
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.provenance import record_provenance
 from musiclime_torch.sampling import VALUES, DesignName, Sampling, WeightsName
-from musiclime_torch.shapley_values import estimate_shapley
 from musiclime_torch.sources import prepare_sources
 from musiclime_torch.spaces import Scale, Space, pick_space, to_values
-from musiclime_torch.stopping import Until, read_until
+from musiclime_torch.statistics.stopping import Until, read_until
 from musiclime_torch.track import Track
 
 #: MusicLIME's own settings (Sotirou et al. 2025 and its code): `explain(model, track, **PAPER)`. Its explanations show the

@@ -15,7 +15,7 @@ from musiclime_torch.components import Component, Components
 from musiclime_torch.evidence import Evidence, read_evidence
 from musiclime_torch.failures import InputError
 from musiclime_torch.interactions import Interactions, read_interactions
-from musiclime_torch.intervals import discover, quantile
+from musiclime_torch.statistics.intervals import discover, quantile
 
 #: Raised whenever a reader of the old files would misread the new ones.
 FORMAT_VERSION = 2

@@ -11,7 +11,7 @@ from torch import Tensor
 from musiclime_torch.classes import find_class
 from musiclime_torch.components import Component, Components
 from musiclime_torch.failures import InputError
-from musiclime_torch.intervals import discover, quantile
+from musiclime_torch.statistics.intervals import discover, quantile
 
 _TENSORS = ("columns", "values", "standard_errors", "degrees_of_freedom", "explained", "parts", "part_errors")
 

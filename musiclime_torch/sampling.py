@@ -13,8 +13,8 @@ from musiclime_torch.design import (
     draw_unfolded,
     weigh,
 )
+from musiclime_torch.designs.kernels import PAPER_WIDTH, weigh_by_proximity
 from musiclime_torch.failures import InputError
-from musiclime_torch.kernels import PAPER_WIDTH, weigh_by_proximity
 
 DesignName = Literal["auto", "crossed", "joint", "foldover", "kerdock", "unfolded", "bernoulli", "bernoulli+song"]
 WeightsName = Literal["uniform", "lime", "paper", "shapley"]

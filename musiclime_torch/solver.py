@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.design import Design
-from musiclime_torch.orders import share_third_order, spare
+from musiclime_torch.designs.orders import share_third_order, spare
 
 #: A squared pivot of the correlation-scaled Gram matrix below this is a column that the others already contain:
 #: float64 leaves about 1e-14 of an exact duplicate, and an honest column of 1,000 keeps above 1e-6.

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.audio import resample
 from musiclime_torch.baselines import (
     AudioBaseline,
     LyricsBaseline,
@@ -24,6 +23,7 @@ from musiclime_torch.components import Components
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.contract import Tokens
 from musiclime_torch.models.subject import Subject
+from musiclime_torch.reading.audio import resample
 from musiclime_torch.rendering import LyricGates, StemGates, gate_stems
 from musiclime_torch.track import Track
 

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.audio import Recording, read_audio
 from musiclime_torch.failures import InputError
-from musiclime_torch.lyric_files import embedded_lyrics, read_lyrics
-from musiclime_torch.lyrics import Lyrics
+from musiclime_torch.reading.audio import Recording, read_audio
+from musiclime_torch.reading.lyric_files import embedded_lyrics, read_lyrics
+from musiclime_torch.reading.lyrics import Lyrics
+from musiclime_torch.reading.stem_files import StemSet, is_stem_file, read_stems
 from musiclime_torch.separation import separate
 from musiclime_torch.separation.residual import complete
-from musiclime_torch.stem_files import StemSet, is_stem_file, read_stems
 
 #: dB by which the residual may lie below the song before one doubts that the stems are this song's.
 _DOUBT = -3.0
@@ -52,7 +52,7 @@ class Track:
             raise InputError("the stems hold NaN or infinite samples: mend or leave out what they came from.")
         if self.lyrics is not None and not isinstance(self.lyrics, Lyrics):
             raise InputError(
-                f"lyrics are a {type(self.lyrics).__name__}: give parse_lyrics(text) from musiclime_torch.lyrics."
+                f"lyrics are a {type(self.lyrics).__name__}: give parse_lyrics(text) from musiclime_torch.reading.lyrics."
             )
         if self.stems.dim() != 3 or len(self.stem_names) != len(self.stems) or not self.stems.numel():
             raise InputError(

@@ -6,7 +6,7 @@ from jaxtyping import install_import_hook
 
 install_import_hook("musiclime_torch", "typechecking.check")
 
-from musiclime_torch.lyrics import Line, Lyrics, Section, Word  # noqa: E402 - the hook goes before any import
+from musiclime_torch.reading.lyrics import Line, Lyrics, Section, Word  # noqa: E402 - the hook goes before any import
 from musiclime_torch.track import Track  # noqa: E402
 
 

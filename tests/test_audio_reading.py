@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from soundfiles import make_noise, write, write_mp4
 
-from musiclime_torch.audio import Recording, read_audio
 from musiclime_torch.failures import InputError
+from musiclime_torch.reading.audio import Recording, read_audio
 
 RATE = 44100
 #: Suffix, how to write it, and the largest error a codec may make on smooth noise.

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musiclime_torch.audio import resample
+from musiclime_torch.reading.audio import resample
 
 
 @given(

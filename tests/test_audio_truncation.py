@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from soundfiles import make_noise, write, write_mp4
 
-from musiclime_torch.audio import read_audio
 from musiclime_torch.failures import InputError
-from musiclime_torch.truncation import cut_short
+from musiclime_torch.reading.audio import read_audio
+from musiclime_torch.reading.truncation import cut_short
 
 SILENT = {
     "wav": {},

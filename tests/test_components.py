@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from musiclime_torch.components import SHORTEST_SEGMENT, cut, list_components
 from musiclime_torch.failures import InputError
-from musiclime_torch.lyrics import Lyrics
+from musiclime_torch.reading.lyrics import Lyrics
 from musiclime_torch.track import Track
 
 BOTH = ("audio", "lyrics")

@@ -10,8 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musiclime_torch import crossed
-from musiclime_torch.crossed import score_crossed, solve_crossed, split_errors, turn
 from musiclime_torch.design import (
     CrossedDesign,
     Design,
@@ -22,7 +20,9 @@ from musiclime_torch.design import (
     draw_unfolded,
     enumerate_masks,
 )
-from musiclime_torch.intervals import quantile
+from musiclime_torch.statistics import crossed
+from musiclime_torch.statistics.crossed import score_crossed, solve_crossed, split_errors, turn
+from musiclime_torch.statistics.intervals import quantile
 
 KINDS = {
     "folded": lambda d, n, seed: draw_foldover(d, n, seed),

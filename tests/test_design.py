@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musiclime_torch.design import Design, draw_bernoulli, draw_bernoulli_with_song, draw_foldover, enumerate_masks, weigh
+from musiclime_torch.designs.kernels import PAPER_WIDTH, weigh_by_proximity
 from musiclime_torch.failures import InputError
-from musiclime_torch.kernels import PAPER_WIDTH, weigh_by_proximity
 
 
 @settings(deadline=None, max_examples=25)

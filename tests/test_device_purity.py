@@ -14,9 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from musiclime_torch.crossed import solve_crossed
-from musiclime_torch.crossing import build_grid, encode_masks
 from musiclime_torch.design import CrossedDesign, draw_foldover
+from musiclime_torch.estimation.crossing import build_grid, encode_masks
 from musiclime_torch.evaluation import Probe, ask
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import describe_model
@@ -24,7 +23,8 @@ from musiclime_torch.rendering import TokenGates, gate_stems
 from musiclime_torch.solver import solve
 from musiclime_torch.sources import Sources
 from musiclime_torch.spaces import Scale, to_space, to_values
-from musiclime_torch.variance import split_variance
+from musiclime_torch.statistics.crossed import solve_crossed
+from musiclime_torch.statistics.variance import split_variance
 
 SYNCHRONISING = {
     "_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "equal", "is_nonzero",

@@ -228,7 +228,7 @@ def test_paper_preset_is_the_papers_settings(track: Track):
     from sklearn.linear_model import Ridge
 
     from musiclime_torch.design import draw_bernoulli_with_song
-    from musiclime_torch.kernels import PAPER_WIDTH, weigh_by_proximity
+    from musiclime_torch.designs.kernels import PAPER_WIDTH, weigh_by_proximity
 
     masks = draw_bernoulli_with_song(26, 5000, 0).masks
     assert masks[0].all()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from musiclime_torch.intervals import discover, quantile
+from musiclime_torch.statistics.intervals import discover, quantile
 
 
 def test_quantiles_are_students():

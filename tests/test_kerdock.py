@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from musiclime_torch.design import KERDOCK, draw_blocks, draw_kerdock
+from musiclime_torch.designs.kerdock import LENGTHS, kerdock_signs, sylvester
+from musiclime_torch.designs.orders import share_third_order, spare
 from musiclime_torch.failures import InputError
-from musiclime_torch.kerdock import LENGTHS, kerdock_signs, sylvester
-from musiclime_torch.orders import share_third_order, spare
 from musiclime_torch.solver import solve
 
 

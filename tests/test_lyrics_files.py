@@ -7,7 +7,7 @@ import pytest
 from soundfiles import make_noise, write, write_mp4
 
 from musiclime_torch.failures import InputError
-from musiclime_torch.lyric_files import embedded_lyrics, read_lyrics
+from musiclime_torch.reading.lyric_files import embedded_lyrics, read_lyrics
 
 PLAIN = "Don’t go, señor\n\nla"
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_lyrics_words import hold_laws
 
-from musiclime_torch.lrc import looks_like_lrc, parse_lrc
-from musiclime_torch.lyrics import Lyrics, parse_lyrics
+from musiclime_torch.reading.lrc import looks_like_lrc, parse_lrc
+from musiclime_torch.reading.lyrics import Lyrics, parse_lyrics
 
 
 def lines(lyrics: Lyrics) -> list[tuple[float | None, str]]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musiclime_torch.lyrics import Lyrics, parse_lyrics
+from musiclime_torch.reading.lyrics import Lyrics, parse_lyrics
 
 
 def hold_laws(lyrics: Lyrics) -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from musiclime_torch.design import Design, draw_bernoulli, draw_foldover, draw_unfolded, enumerate_masks
-from musiclime_torch.intervals import quantile
-from musiclime_torch.pairs import PairFit, list_pairs, solve_pairs
 from musiclime_torch.solver import solve
+from musiclime_torch.statistics.intervals import quantile
+from musiclime_torch.statistics.pairs import PairFit, list_pairs, solve_pairs
 
 
 def look(terms, design: Design) -> torch.Tensor:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musiclime_torch.design import draw_foldover
-from musiclime_torch.pilot import allocate, count_flops, is_better_unfolded
+from musiclime_torch.statistics.pilot import allocate, count_flops, is_better_unfolded
 
 
 @pytest.mark.parametrize(("order", "expected"), [(2, False), (3, True)])

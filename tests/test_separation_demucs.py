@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import save_file
 from soundfiles import make_noise
 
-from musiclime_torch.audio import Recording, hash_samples
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.care import keeping_random_states
+from musiclime_torch.reading.audio import Recording, hash_samples
 from musiclime_torch.separation import separate, weights
 from musiclime_torch.separation.cache import default_folder
 

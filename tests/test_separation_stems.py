@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from soundfiles import make_noise
 
-from musiclime_torch.audio import Recording
 from musiclime_torch.failures import InputError
+from musiclime_torch.reading.audio import Recording
 from musiclime_torch.separation import separate, weights
 from musiclime_torch.separation.residual import complete
 

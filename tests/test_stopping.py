@@ -7,9 +7,9 @@ import torch
 
 from musiclime_torch.design import draw_foldover
 from musiclime_torch.failures import InputError
-from musiclime_torch.intervals import quantile
 from musiclime_torch.solver import score, solve
-from musiclime_torch.stopping import Until, describe_stop, is_ordered, is_settled, plan_looks, read_until
+from musiclime_torch.statistics.intervals import quantile
+from musiclime_torch.statistics.stopping import Until, describe_stop, is_ordered, is_settled, plan_looks, read_until
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from soundfiles import make_noise, write, write_mp4
 
 from musiclime_torch.failures import InputError
-from musiclime_torch.stem_files import is_stem_file, read_stems
+from musiclime_torch.reading.stem_files import is_stem_file, read_stems
 from musiclime_torch.track import load_track
 
 RATE = 8000

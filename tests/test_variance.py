@@ -4,7 +4,6 @@ import games
 import pytest
 import torch
 
-from musiclime_torch import variance
 from musiclime_torch.design import (
     CrossedDesign,
     draw_bernoulli,
@@ -13,7 +12,8 @@ from musiclime_torch.design import (
     draw_unfolded,
     enumerate_masks,
 )
-from musiclime_torch.variance import split_variance
+from musiclime_torch.statistics import variance
+from musiclime_torch.statistics.variance import split_variance
 
 DRAWS = {
     "folded": draw_foldover,

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from musiclime_torch.demo.model import DemoTagger
 from musiclime_torch.demo.plan import SAMPLE_RATE, Cause, SongPlan, locate_cause
 from musiclime_torch.demo.tags import STEMS
-from musiclime_torch.lyric_files import read_lyrics
+from musiclime_torch.reading.lyric_files import read_lyrics
 from musiclime_torch.track import Track
 
 

@@ -13,7 +13,7 @@ from musiclime_torch.demo.background import draw_harmony, play_bass, play_drums,
 from musiclime_torch.demo.cues import play_cue
 from musiclime_torch.demo.plan import SAMPLE_RATE, SongPlan, place_words
 from musiclime_torch.demo.tags import STEMS, TAGS
-from musiclime_torch.lyrics import Line, Lyrics, Section, Word
+from musiclime_torch.reading.lyrics import Line, Lyrics, Section, Word
 from musiclime_torch.track import Track
 
 #: Loudest sample of each stem.

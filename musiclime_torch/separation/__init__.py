@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.audio import Recording
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.care import keeping_random_states
+from musiclime_torch.reading.audio import Recording
 from musiclime_torch.separation.cache import cached_stems, name_entry
 from musiclime_torch.separation.harmonic import split_harmonic
 from musiclime_torch.separation.midside import split_midside

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.audio import resample
 from musiclime_torch.failures import InputError
+from musiclime_torch.reading.audio import resample
 
 #: As `demucs.api.Separator`: overlap of the windows of a long song.
 _OVERLAP = 0.25

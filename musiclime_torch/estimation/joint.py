@@ -6,16 +6,16 @@ from torch import Tensor
 
 from musiclime_torch.checks import check_outputs
 from musiclime_torch.design import MOST_ENUMERATED, Design, draw_half_folded, enumerate_masks
-from musiclime_torch.estimate import Estimate, PairTable
+from musiclime_torch.designs.hadamard import smallest_order
+from musiclime_torch.estimation.estimate import Estimate, PairTable
 from musiclime_torch.evaluation import Probe, ask, check_count
 from musiclime_torch.failures import InputError
-from musiclime_torch.hadamard import smallest_order
-from musiclime_torch.pairs import solve_pairs
-from musiclime_torch.pilot import is_better_unfolded
 from musiclime_torch.sampling import Sampling, draw_design, weigh_design
 from musiclime_torch.solver import score, solve
 from musiclime_torch.spaces import Scale, list_spaces, to_values
-from musiclime_torch.stopping import Until, describe_stop, is_settled, plan_looks
+from musiclime_torch.statistics.pairs import solve_pairs
+from musiclime_torch.statistics.pilot import is_better_unfolded
+from musiclime_torch.statistics.stopping import Until, describe_stop, is_settled, plan_looks
 
 #: More interactions than this, all classes together, are left out: nobody reads them, and they would take gigabytes.
 MOST_PAIRS = 20_000_000

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import regex
 
-from musiclime_torch.lyrics import Lyrics, Verse, compose, read_header, split_lines
+from musiclime_torch.reading.lyrics import Lyrics, Verse, compose, read_header, split_lines
 
 _CLOCK = r"(?:(?P<h>\d{1,3}):(?=\d{1,2}:\d{1,2}\.))?(?P<m>\d{1,4}):(?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,3}))?"
 _TAG = regex.compile(rf"\[\s*{_CLOCK}\s*\]")

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.failures import InputError
-from musiclime_torch.intervals import quantile
+from musiclime_torch.statistics.intervals import quantile
 
 
 @dataclass(frozen=True)

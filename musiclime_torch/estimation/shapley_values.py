@@ -8,7 +8,7 @@ from torch import Tensor
 
 from musiclime_torch.checks import check_outputs
 from musiclime_torch.design import MOST_ENUMERATED, enumerate_masks
-from musiclime_torch.estimate import Estimate
+from musiclime_torch.estimation.estimate import Estimate
 from musiclime_torch.evaluation import Probe, ask, check_count, fuse, hear, read
 from musiclime_torch.failures import InputError
 from musiclime_torch.sampling import Sampling

@@ -11,16 +11,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.checks import check_means
-from musiclime_torch.crossed import CrossedFit, score_crossed, solve_crossed, split_errors
 from musiclime_torch.design import CrossedDesign, Design, draw_half_folded
-from musiclime_torch.estimate import Estimate, PairTable, PartTable
+from musiclime_torch.estimation.estimate import Estimate, PairTable, PartTable
 from musiclime_torch.evaluation import Probe, check_count, fuse, hear, read
-from musiclime_torch.pilot import allocate, count_flops, is_better_unfolded
 from musiclime_torch.sampling import Sampling, draw_design
 from musiclime_torch.solver import DEPENDENT
 from musiclime_torch.spaces import Scale, list_spaces, to_values
-from musiclime_torch.stopping import Until, describe_stop, is_settled, plan_looks
-from musiclime_torch.variance import split_variance
+from musiclime_torch.statistics.crossed import CrossedFit, score_crossed, solve_crossed, split_errors
+from musiclime_torch.statistics.pilot import allocate, count_flops, is_better_unfolded
+from musiclime_torch.statistics.stopping import Until, describe_stop, is_settled, plan_looks
+from musiclime_torch.statistics.variance import split_variance
 
 #: Pairs of encodings that are fused at a time: their joined features take a hundred megabytes at most.
 PAIRS = 16_384

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 from torch.nn import functional
 
-from musiclime_torch.audio import Recording, read_audio
-from musiclime_torch.decoding import check_file, open_container
 from musiclime_torch.failures import InputError
+from musiclime_torch.reading.audio import Recording, read_audio
+from musiclime_torch.reading.decoding import check_file, open_container
 
 _MIX = ("mix", "mixture", "song", "master")
 _LOSSLESS = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".au")

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.decoding import Block, Opened, open_audio, open_stream
 from musiclime_torch.failures import InputError
-from musiclime_torch.truncation import cut_short
+from musiclime_torch.reading.decoding import Block, Opened, open_audio, open_stream
+from musiclime_torch.reading.truncation import cut_short
 
 #: Hz; what lies outside is a broken header rather than music.
 _RATES = (4_000, 384_000)

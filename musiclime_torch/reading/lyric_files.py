@@ -12,8 +12,8 @@ from pathlib import Path
 import regex
 
 from musiclime_torch.failures import InputError
-from musiclime_torch.lrc import looks_like_lrc, parse_lrc
-from musiclime_torch.lyrics import Lyrics, Verse, compose, parse_lyrics, split_lines
+from musiclime_torch.reading.lrc import looks_like_lrc, parse_lrc
+from musiclime_torch.reading.lyrics import Lyrics, Verse, compose, parse_lyrics, split_lines
 
 #: No song has a megabyte of words; whoever hands one over has mistaken the file.
 _MOST_BYTES = 1_000_000

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.crossed import CELLS, Side, lay_side, turn
 from musiclime_torch.design import CrossedDesign, Design
+from musiclime_torch.statistics.crossed import CELLS, Side, lay_side, turn
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.design import CrossedDesign, Design
-from musiclime_torch.orders import share_third_order, spare
+from musiclime_torch.designs.orders import share_third_order, spare
 from musiclime_torch.solver import enlarge
 
 #: Numbers of a grid that are widened to float64 at a time: they stay in the cache of a CPU, and fill a GPU.

@@ -1,0 +1,1 @@
+"""What masks are made of: sign matrices, the terms they cancel, weights by distance."""

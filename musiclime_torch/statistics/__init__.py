@@ -1,0 +1,1 @@
+"""Estimates with their errors from masks and outputs: tensors only, no audio."""
