@@ -103,17 +103,22 @@ def learn_trees(signs: Tensor, odd: Tensor) -> Values:
 
 
 def learn_kernel(signs: Tensor, odd: Tensor) -> Values:
-    """Kernel ridge of products of three signs, its penalty by leaving one pair out."""
+    """Kernel ridge of all products of three columns' signs, its penalty by leaving one pair out."""
     d = signs.shape[1]
-    kernel = (signs @ signs.T / d) ** 3
-    values, vectors = torch.linalg.eigh(kernel)
+
+    def kernel(masks: Tensor) -> Tensor:
+        # The third elementary symmetric polynomial of the columns' products, by Newton's identities, over their number.
+        sums = masks @ signs.T
+        return (sums**3 - (3 * d - 2) * sums) / (d * (d - 1) * (d - 2))
+
+    values, vectors = torch.linalg.eigh(kernel(signs))
     best, least = torch.zeros_like(odd), torch.full((odd.shape[1],), float("inf"), dtype=torch.float64)
-    for penalty in torch.logspace(-3, 2, 11).tolist():
+    for penalty in torch.logspace(-2, 2, 9).tolist():
         inverse = vectors @ ((1 / (values + penalty))[:, None] * vectors.T)
         weights = inverse @ odd
         missed = (weights / inverse.diagonal()[:, None]).square().sum(0)
         best, least = torch.where(missed < least, weights, best), torch.minimum(missed, least)
-    return lambda masks: (masks @ signs.T / d) ** 3 @ best
+    return lambda masks: kernel(masks) @ best
 
 
 def allow_low_resolution(game: Game, texts: Tensor, values: Values, seed: int) -> float | None:

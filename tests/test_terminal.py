@@ -1,7 +1,7 @@
 import re
 
 import torch
-from models import Additive
+from models import Additive, Late
 
 from musiclime_torch.explainer import explain
 from musiclime_torch.track import Track
@@ -36,3 +36,10 @@ def test_class_names_and_lyrics_are_not_markup(track: Track):
 
     text = to_text(explain(Odd(), track, target="[bold]calm", n_samples=1), None, 5, positive_only=False)
     assert text.startswith("[bold]calm: logit")
+
+
+def test_where_sampling_makes_no_error_it_is_said(track: Track):
+    exact = to_text(explain(Additive(), track, n_samples=100), None, 5, positive_only=False)
+    assert "sampling made no error but rounding" in " ".join(exact.split())
+    sampled = to_text(explain(Late(), track, segments=4, n_samples=100), None, 5, positive_only=False)
+    assert "sampling made no error" not in " ".join(sampled.split())

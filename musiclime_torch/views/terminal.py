@@ -17,6 +17,9 @@ BAR = 20
 #: Interactions shown.
 PAIRS = 5
 
+#: Half widths below this part of the largest attribution are rounding of float32 outputs.
+ROUNDING = 1e-5
+
 
 def to_text(explanation: Explanation, target: int | str | None, rows: int, positive_only: bool) -> str:
     """The table without colours, as it is written to files."""
@@ -78,10 +81,21 @@ def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, perc
     return (
         f"{counts}{explanation.n_variants:,} variants from {passes} ({explanation.design}); the surrogate explains "
         f"{100 * float(explanation.fidelity[row]):.0f}% of their variance.{stopped} {_name_remainder(explanation, row)}"
+        f"{_name_exactness(explanation, row)}"
         f"Intervals ({percent}, each for itself) are the error of sampling masks for this song, not of the model or of "
         f"other songs; what is listed allows for having looked at all (false discovery rate "
         f"{100 * explanation.risk:.2g}%)."
     )
+
+
+def _name_exactness(explanation: Explanation, row: int) -> str:
+    """Masks that hold every term of this class err by rounding alone: all masks do, and fold-over ones on second order."""
+    if explanation.unseen and len(explanation.unseen) == len(explanation.components):
+        return ""
+    largest = float(explanation.attributions[row].abs().max())
+    if float(explanation.half_width[row].max()) > ROUNDING * largest:
+        return ""
+    return "For this class sampling made no error but rounding. "
 
 
 def _name_remainder(explanation: Explanation, row: int) -> str:
