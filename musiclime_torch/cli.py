@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from musiclime_torch.explanation import Explanation
 
 _EXPLAIN_OPTIONS = [
-    click.option("--model", metavar="NAME", help="demo, or package.module:object for a model of your own.  [default: demo]"),
+    click.option(
+        "--model",
+        metavar="NAME",
+        help="demo, a folder, a hub id, or package.module:object for a model of your own.  [default: demo]",
+    ),
+    click.option("--audio-model", metavar="NAME", help="A classifier of sound, likewise; with --text-model their sum."),
+    click.option("--text-model", metavar="NAME", help="A classifier of lyrics, likewise."),
+    click.option("--model-weights", metavar="A,B", help="What the two count in their sum.  [default: 1,1]"),
     click.option("--target", metavar="CLASS", help="Class to explain, by name or number.  [default: the predicted one]"),
     click.option("--foil", metavar="CLASS", help="Why the target and not this class."),
     click.option("--segments", metavar="N|3s|A,B,..", help="Equal time segments, their length, or cut points in seconds."),
@@ -103,14 +110,14 @@ def explain(song: Path, form: str, top: int, out: Path | None, **options: Any) -
     loading = _pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
     _check_out(out)
     device = options.pop("device") or _default_device()
-    if not options["model"]:
+    if not any(options[name] for name in ("model", "audio_model", "text_model")):
         click.echo(
             "No --model was given: using the embedded demonstration model, which knows only its own kind of song.", err=True
         )
     with redirect_stdout(sys.stderr):
         from musiclime_torch.track import load_track
 
-        model = _load_model(options.pop("model") or "demo", device)
+        model = _load_models(options, device)
         track = load_track(song, device=device, **loading)
         click.echo(f"Stems: {track.source}", err=True)
         _load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
@@ -124,15 +131,14 @@ def demo(form: str, top: int, out: Path | None, **options: Any) -> None:
     """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target says else."""
     _check_out(out)
     device = options.pop("device") or _default_device()
-    name = options.pop("model") or "demo"
-    if options["target"] is None and name == "demo":
+    if options["target"] is None and not any(options[name] for name in ("model", "audio_model", "text_model")):
         # Of the song's two tags the one that takes a sound and a word together.
         options["target"] = "anthem"
     with redirect_stdout(sys.stderr):
         from musiclime_torch.demo.bundle import describe_causes, load_demo_track
 
         _load_baseline(options, device, {})
-        explanation = _run(_load_model(name, device), load_demo_track(), device, options)
+        explanation = _run(_load_models(options, device), load_demo_track(), device, options)
     _show(explanation, options, form, top, out)
     click.echo(describe_causes(), err=True)
 
@@ -172,7 +178,7 @@ def _run(model: Any, track: Any, device: str, options: dict[str, Any]) -> "Expla
     given = {name: value for name, value in options.items() if value is not None and name != "preset"}
     for name in ("classes", "modalities"):
         if name in given:
-            given[name] = tuple(part.strip() for part in given[name].split(","))
+            given[name] = _split(given[name])
     if "n_samples" in given:
         given["n_samples"] = _read_counts(given["n_samples"])
     return run(model, track, device=device, progress=True, **{**(PAPER if options["preset"] else {}), **given})
@@ -232,10 +238,32 @@ def _check_out(out: Path | None) -> None:
         raise InputError(f"--out {out} is a file: give a folder.")
 
 
-def _load_model(name: str, device: str) -> Any:
-    from musiclime_torch.models.loading import load_model
+def _load_models(options: dict[str, Any], device: str) -> Any:
+    """The one model, or the sum of the two, that --model, --audio-model and --text-model name."""
+    from musiclime_torch.models.loading import load_ensemble, load_model
 
-    return load_model(name, device)
+    given = _pop_given(options, "model", "audio_model", "text_model", "model_weights")
+    labels = None if options["classes"] is None else _split(options["classes"])
+    if "model" in given and len(given) > 1:
+        raise InputError("--model is the whole model: leave --audio-model, --text-model and --model-weights out.")
+    if "audio_model" in given and "text_model" in given:
+        weights = _read_weights(given.get("model_weights", "1,1"))
+        return load_ensemble(given["audio_model"], given["text_model"], weights, device, labels)
+    if "model_weights" in given:
+        raise InputError("--model-weights weighs two models: give --audio-model and --text-model.")
+    return load_model(next(iter(given.values()), "demo"), device, labels)
+
+
+def _read_weights(text: str) -> tuple[float, float]:
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--model-weights {text!r} is not understood: give two numbers (1,0.5).") from None
+    return first, second
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def _default_device() -> str:

@@ -1,0 +1,182 @@
+"""The model of MusicLIME (Sotirou et al. 2025): AST hears, RoBERTa reads, LayerNorm and a linear layer decide on both.
+
+Late fusion, so it gets crossed masks. State-dict names are those of the published checkpoints: ``audio_model.*``,
+``text_model.*`` (its pooler too, which decides nothing), ``classifier.layer_norm.*`` and ``classifier.fc.*``.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from musiclime_torch.failures import InputError
+from musiclime_torch.models.checkpoints import load_state, read_state
+from musiclime_torch.models.contract import TokenBatch, Tokens
+from musiclime_torch.models.fbank import RATE, KaldiFbank
+from musiclime_torch.models.heads import fuse_layer_norm_pairs
+from musiclime_torch.models.hub import load_part, load_weights
+from musiclime_torch.models.preparation import Preparation
+from musiclime_torch.models.tokens import cut_tokens
+
+#: What the paper starts from, and how it prepares lyrics.
+AUDIO_MODEL, TEXT_MODEL = "MIT/ast-finetuned-audioset-10-10-0.4593", "roberta-large"
+PAPER_PREPARATION = Preparation(lower_case=True, strip_punctuation=True, limit=256)
+
+#: AudioSet's, which the AST checkpoints were trained with.
+FEATURE_MEAN, FEATURE_STD = -4.2677393, 4.5689974
+
+#: Tells our folders from others: the value of "model_type" in config.json.
+MODEL_TYPE = "musiclime_torch.ast_roberta"
+
+
+class Head(nn.Module):
+    """LayerNorm and a linear layer."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.layer_norm = nn.LayerNorm(features)
+        self.fc = nn.Linear(features, classes)
+
+    def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch class"]:
+        """Logits."""
+        logits: Tensor = self.fc(self.layer_norm(features))
+        return logits
+
+
+class AstRoberta(nn.Module):
+    """Logits from 16 kHz mono audio and lyrics; see `musiclime_torch.models.contract` for what it declares."""
+
+    name = "ast-roberta"
+    sample_rate, channels, output_kind, modalities = RATE, 1, "logits", ("audio", "lyrics")
+
+    def __init__(
+        self, audio_config: Any, text_config: Any, tokenizer: Any, classes: tuple[str, ...], preparation: Preparation
+    ) -> None:
+        """Random weights for an `ASTConfig`, a `RobertaConfig` and a fast tokenizer."""
+        super().__init__()
+        from transformers import ASTModel, RobertaModel
+
+        self.audio_model = ASTModel(audio_config)
+        self.text_model = RobertaModel(text_config)
+        self.classifier = Head(audio_config.hidden_size + text_config.hidden_size, len(classes))
+        self.fbank = KaldiFbank(audio_config.num_mel_bins, audio_config.max_length, FEATURE_MEAN, FEATURE_STD)
+        self.classes, self.tokenizer, self.preparation = classes, tokenizer, preparation
+        self.max_seconds = self.fbank.seconds
+
+    def tokenize(self, text: str) -> Tokens:
+        """Prepared and cut, at the token limit at the latest."""
+        return cut_tokens(self.tokenizer, text, self.preparation)
+
+    def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
+        """RoBERTa's word embeddings."""
+        embeddings: Tensor = self.text_model.embeddings.word_embeddings(ids)
+        return embeddings
+
+    def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch feature"]:
+        """AST's pooled output."""
+        features = self.fbank(audio).to(self.classifier.fc.weight.dtype)
+        pooled: Tensor = self.audio_model(features).pooler_output
+        return pooled
+
+    def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch feature"]:
+        """RoBERTa's last state of the first token."""
+        embeddings = text.embeddings
+        # Ready-made, in four dimensions: for two the library asks the device whether anything is masked at all.
+        lowest = torch.finfo(embeddings.dtype).min
+        mask = torch.zeros_like(text.attended, dtype=embeddings.dtype).masked_fill(~text.attended, lowest)
+        mask = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
+        states: Tensor = self.text_model(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
+        return states[:, 0]
+
+    def fuse(self, audio: Float[Tensor, "batch heard"], text: Float[Tensor, "batch read"]) -> Float[Tensor, "batch class"]:
+        """Logits of each sound with its lyrics."""
+        logits: Tensor = self.classifier(torch.cat([audio, text], 1))
+        return logits
+
+    def fuse_pairs(self, audio: Float[Tensor, "na heard"], text: Float[Tensor, "nt read"]) -> Float[Tensor, "na nt class"]:
+        """Logits of every sound with all lyrics."""
+        return fuse_layer_norm_pairs(self.classifier.layer_norm, self.classifier.fc, audio, text)
+
+    def forward(
+        self, audio: Float[Tensor, "batch channel frame"], text: TokenBatch | list[str]
+    ) -> Float[Tensor, "batch class"]:
+        """Logits of songs, their lyrics as token embeddings or as they are."""
+        read = text if isinstance(text, TokenBatch) else self.embed_strings(text)
+        return self.fuse(self.encode_audio(audio), self.encode_text(read))
+
+    def embed_strings(self, texts: list[str]) -> TokenBatch:
+        """Lyrics of several songs, padded on the right."""
+        cut = [self.tokenize(text) for text in texts]
+        longest = max(len(tokens.ids) for tokens in cut)
+        ids = torch.full((len(cut), longest), self.tokenizer.pad_token_id)
+        for row, tokens in zip(ids, cut, strict=True):
+            row[: len(tokens.ids)] = tokens.ids
+        attended = torch.arange(longest) < torch.tensor([[len(tokens.ids)] for tokens in cut])
+        device = self.classifier.fc.weight.device
+        return TokenBatch(self.embed_text(ids.to(device)), attended.to(device))
+
+    def load_checkpoint(self, path: str | Path) -> "AstRoberta":
+        """Weights from a file of plain tensors, every name in its place; InputError lists those that aren't."""
+        load_state(self, read_state(Path(path)), str(path))
+        return self
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model.safetensors, config.json and a folder `tokenizer`."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        described = {
+            "model_type": MODEL_TYPE,
+            "classes": list(self.classes),
+            "sample_rate": self.sample_rate,
+            "text_preparation": asdict(self.preparation),
+            "audio": self.audio_model.config.to_diff_dict(),
+            "text": self.text_model.config.to_diff_dict(),
+        }
+        self.tokenizer.save_pretrained(folder / "tokenizer")
+        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / "model.safetensors")
+        # Last, for it says that all is there.
+        (folder / "config.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "AstRoberta":
+        """What `save_pretrained` wrote, in eval mode; InputError where something is missing or doesn't fit."""
+        from transformers import ASTConfig, AutoTokenizer, RobertaConfig
+
+        folder = Path(folder)
+        try:
+            described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            if described.get("model_type") != MODEL_TYPE:
+                raise InputError(f"{str(folder)!r} holds a model of type {described.get('model_type')!r}, not {MODEL_TYPE}.")
+            tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+            configs = ASTConfig(**described["audio"]), RobertaConfig(**described["text"])
+            preparation, classes = Preparation(**described["text_preparation"]), tuple(described["classes"])
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{str(folder)!r} is not a saved AST + RoBERTa ({error}).") from error
+        with torch.random.fork_rng(devices=[]):
+            model = cls(*configs, tokenizer, classes, preparation)
+        return model.load_checkpoint(folder / "model.safetensors").eval()
+
+
+def build_ast_roberta(
+    classes: tuple[str, ...],
+    audio_model: str | Path = AUDIO_MODEL,
+    text_model: str | Path = TEXT_MODEL,
+    preparation: Preparation = PAPER_PREPARATION,
+) -> AstRoberta:
+    """Both encoders with their trained weights, by hub id or folder, under a new head for the classes: where training
+    starts. InputError says what to download where a hub id can't be had.
+    """
+    from transformers import ASTModel, AutoTokenizer, RobertaModel
+
+    audio, text = load_weights(ASTModel, audio_model), load_weights(RobertaModel, text_model, unused=("pooler.",))
+    model = AstRoberta(audio.config, text.config, load_part(AutoTokenizer, text_model), classes, preparation)
+    model.audio_model, model.text_model = audio, text
+    return model.eval()

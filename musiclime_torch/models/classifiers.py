@@ -1,0 +1,183 @@
+"""`transformers` classifiers of sound or of text as models that can be explained, and the two together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from musiclime_torch.failures import InputError
+from musiclime_torch.models.contract import TokenBatch, Tokens
+from musiclime_torch.models.front_ends import make_front_end
+from musiclime_torch.models.preparation import Preparation
+from musiclime_torch.models.tokens import cut_tokens
+
+#: Tokenizers without a limit of their own say 10^30.
+NO_LIMIT = 10**6
+
+
+class AudioClassifier(nn.Module):
+    """Any `AutoModelForAudioClassification` with its feature extractor: AST, the wav2vec 2.0 family, Whisper, ..."""
+
+    channels, modalities = 1, ("audio",)
+
+    def __init__(self, module: nn.Module, extractor: Any) -> None:
+        super().__init__()
+        self.module, self.front_end = module, make_front_end(extractor)
+        self.sample_rate, self.max_seconds = self.front_end.rate, self.front_end.seconds
+        self.classes, self.output_kind = read_labels(module.config)
+        self.name = str(getattr(module.config, "name_or_path", "") or type(module).__name__)
+
+    def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
+        """Logits."""
+        inputs = {name: _cast(value, self.module) for name, value in self.front_end(audio).items()}
+        logits: Tensor = self.module(**inputs).logits
+        return logits
+
+
+class ClapZeroShot(nn.Module):
+    """CLAP by labels: how alike the sound and each label's prompt are, as logits that compete."""
+
+    channels, modalities, output_kind = 1, ("audio",), "logits"
+    prompts: Float[Tensor, "class feature"]
+
+    def __init__(self, module: Any, extractor: Any, tokenizer: Any, labels: Sequence[str], prompt: str) -> None:
+        """`prompt` has a `{}` where the label goes. Prompts are encoded once, here."""
+        super().__init__()
+        if len(labels) < 2:
+            raise InputError("a zero-shot model needs labels to choose from: give two or more (--classes calm,wild).")
+        self.module, self.front_end, self.classes = module, make_front_end(extractor), tuple(labels)
+        self.sample_rate, self.max_seconds = self.front_end.rate, self.front_end.seconds
+        self.name = str(getattr(module.config, "name_or_path", "") or type(module).__name__)
+        with torch.no_grad():
+            read = tokenizer([prompt.format(label) for label in labels], padding=True, return_tensors="pt")
+            read = {name: value.to(module.device) for name, value in read.items()}
+            prompts = module.get_text_features(**read).pooler_output
+        self.register_buffer("prompts", nn.functional.normalize(prompts, dim=1), persistent=False)
+
+    def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
+        """Cosines at CLAP's own temperature."""
+        heard = self.module.get_audio_features(**self.front_end(audio)).pooler_output
+        cosines = nn.functional.normalize(heard, dim=1) @ self.prompts.T
+        logits: Tensor = self.module.logit_scale_a.exp() * cosines
+        return logits
+
+
+class TextClassifier(nn.Module):
+    """Any `AutoModelForSequenceClassification` of the BERT family with its fast tokenizer."""
+
+    modalities = ("lyrics",)
+
+    def __init__(self, module: Any, tokenizer: Any) -> None:
+        super().__init__()
+        self.module, self.tokenizer = module, tokenizer
+        self.classes, self.output_kind = read_labels(module.config)
+        self.preparation = Preparation(
+            lower_case=False, strip_punctuation=False, limit=count_positions(module.config, tokenizer)
+        )
+        self.name = str(getattr(module.config, "name_or_path", "") or type(module).__name__)
+
+    def tokenize(self, text: str) -> Tokens:
+        """As the model's own tokenizer cuts it."""
+        return cut_tokens(self.tokenizer, text, self.preparation)
+
+    def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
+        """Word embeddings."""
+        embeddings: Tensor = self.module.get_input_embeddings()(ids)
+        return embeddings
+
+    def forward(self, text: TokenBatch) -> Float[Tensor, "batch class"]:
+        """Logits."""
+        attended = text.attended.to(torch.long)
+        logits: Tensor = self.module(inputs_embeds=text.embeddings, attention_mask=attended).logits
+        return logits
+
+
+class LateEnsemble(nn.Module):
+    """A classifier of sound and one of lyrics that know the same labels: the weighted sum of what each says of them.
+
+    Outputs that compete are log shares among the shared labels, so that sums are products of probabilities; independent
+    ones stay logits. Late fusion: it gets crossed masks.
+    """
+
+    channels, modalities = 1, ("audio", "lyrics")
+    heard: Int[Tensor, " class"]
+    read: Int[Tensor, " class"]
+
+    def __init__(self, ear: Any, eye: Any, weights: tuple[float, float]) -> None:
+        """InputError where the two share no label, or one competes and the other doesn't."""
+        super().__init__()
+        if ear.output_kind != eye.output_kind:
+            raise InputError(f"{ear.name} gives {ear.output_kind} and {eye.name} {eye.output_kind}: they can't be added up.")
+        places = {label.casefold(): place for place, label in enumerate(eye.classes)}
+        shared = [place for place, label in enumerate(ear.classes) if label.casefold() in places]
+        if not shared:
+            raise InputError(
+                f"{ear.name} ({', '.join(ear.classes[:5])}, ...) and {eye.name} ({', '.join(eye.classes[:5])}, ...) share "
+                f"no label: use models of the same labels."
+            )
+        self.ear, self.eye, self.weights = ear, eye, weights
+        self.classes = tuple(ear.classes[place] for place in shared)
+        self.output_kind, self.sample_rate, self.max_seconds = ear.output_kind, ear.sample_rate, ear.max_seconds
+        self.name = f"{ear.name} + {eye.name}"
+        self.register_buffer("heard", torch.tensor(shared), persistent=False)
+        self.register_buffer("read", torch.tensor([places[label.casefold()] for label in self.classes]), persistent=False)
+
+    def tokenize(self, text: str) -> Tokens:
+        """As the reader does."""
+        tokens: Tokens = self.eye.tokenize(text)
+        return tokens
+
+    def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
+        """As the reader does."""
+        embeddings: Tensor = self.eye.embed_text(ids)
+        return embeddings
+
+    def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
+        """What the sound says of the shared labels."""
+        return self._share(self.ear(audio).index_select(1, self.heard))
+
+    def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch class"]:
+        """What the lyrics say of the shared labels."""
+        return self._share(self.eye(text).index_select(1, self.read))
+
+    def fuse(self, audio: Float[Tensor, "batch class"], text: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:
+        """The weighted sum."""
+        return self.weights[0] * audio + self.weights[1] * text
+
+    def fuse_pairs(self, audio: Float[Tensor, "na class"], text: Float[Tensor, "nt class"]) -> Float[Tensor, "na nt class"]:
+        """The same of all pairs."""
+        return self.weights[0] * audio[:, None] + self.weights[1] * text
+
+    def forward(self, audio: Float[Tensor, "batch channel frame"], text: TokenBatch) -> Float[Tensor, "batch class"]:
+        """Logits of songs."""
+        return self.fuse(self.encode_audio(audio), self.encode_text(text))
+
+    def _share(self, logits: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:
+        return logits.log_softmax(1) if self.output_kind == "logits" else logits
+
+
+def read_labels(config: Any) -> tuple[tuple[str, ...], str]:
+    """Class names and the kind of outputs, from a `transformers` configuration."""
+    names = tuple(str(config.id2label[number]) for number in sorted(config.id2label))
+    kinds = {"multi_label_classification": "multilabel", "regression": "regression"}
+    return names, kinds.get(str(config.problem_type), "multilabel" if len(names) == 1 else "logits")
+
+
+def count_positions(config: Any, tokenizer: Any) -> int:
+    """Tokens a model reads at most, special ones included."""
+    limit = int(min(tokenizer.model_max_length, NO_LIMIT))
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None or positions <= 0:
+        return limit
+    # RoBERTa and its kin count positions from behind the padding token's.
+    first = config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0
+    return min(limit, int(positions) - first)
+
+
+_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer")
+
+
+def _cast(value: Tensor, module: Any) -> Tensor:
+    return value.to(module.dtype) if value.is_floating_point() else value

@@ -1,0 +1,129 @@
+"""What stands between sound and a `transformers` audio model: its feature extractor, in the batch and on the device.
+
+Those of AST, CLAP and the wav2vec 2.0 family are rebuilt here; any other extractor runs as the library has it, one clip at a
+time on the CPU. All say at which `rate` they hear, how many `seconds` at a time, and under which `key` the model takes them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from musiclime_torch.models.fbank import RATE, KaldiFbank
+
+#: Attention grows with the square of what is heard at a time: longer songs go to models without a limit in windows.
+LONGEST = 30.0
+
+
+@runtime_checkable
+class FrontEnd(Protocol):
+    """A module from audio (batch, channel, frame) to what a model takes as its keyword arguments."""
+
+    rate: int
+    seconds: float
+
+    def __call__(self, audio: Float[Tensor, "batch channel frame"]) -> dict[str, Tensor]:
+        """The model's keyword arguments."""
+        ...
+
+
+class AstFrontEnd(nn.Module):
+    """AST's log-mel features."""
+
+    rate = RATE
+
+    def __init__(self, extractor: Any) -> None:
+        super().__init__()
+        normalised = (extractor.mean, extractor.std) if extractor.do_normalize else (0.0, 0.5)
+        self.fbank = KaldiFbank(extractor.num_mel_bins, extractor.max_length, *normalised)
+        self.seconds = self.fbank.seconds
+
+    def forward(self, audio: Float[Tensor, "batch channel frame"]) -> dict[str, Tensor]:
+        """(batch, time, mel)."""
+        return {"input_values": self.fbank(audio)}
+
+
+class WaveFrontEnd(nn.Module):
+    """Samples themselves, of each clip with mean 0 and variance 1 where the model was trained so."""
+
+    seconds = LONGEST
+
+    def __init__(self, extractor: Any) -> None:
+        super().__init__()
+        self.rate, self.normalise = extractor.sampling_rate, extractor.do_normalize
+
+    def forward(self, audio: Float[Tensor, "batch channel frame"]) -> dict[str, Tensor]:
+        """(batch, frame)."""
+        wave = audio.float().mean(1)
+        if self.normalise:
+            middle = wave.mean(1, keepdim=True)
+            wave = (wave - middle) / (wave.var(1, keepdim=True, correction=0) + 1e-7).sqrt()
+        return {"input_values": wave}
+
+
+class ClapFrontEnd(nn.Module):
+    """CLAP's log-mel features of ten seconds, shorter clips repeated. The library's own draws random crops of longer ones;
+    here a longer song comes in windows.
+    """
+
+    window: Float[Tensor, " window"]
+    bank: Float[Tensor, "frequency mel"]
+
+    def __init__(self, extractor: Any) -> None:
+        super().__init__()
+        self.rate, self.frames = extractor.sampling_rate, int(extractor.nb_max_samples)
+        self.seconds = self.frames / self.rate
+        self.hop, self.repeat, self.fusion = extractor.hop_length, extractor.padding, extractor.truncation == "fusion"
+        bank = extractor.mel_filters if self.fusion else extractor.mel_filters_slaney
+        self.register_buffer("bank", torch.as_tensor(bank, dtype=torch.float32), persistent=False)
+        self.register_buffer("window", torch.hann_window(extractor.fft_window_size), persistent=False)
+
+    def forward(self, audio: Float[Tensor, "batch channel frame"]) -> dict[str, Tensor]:
+        """(batch, crop, time, mel): one crop, or four that are alike for models that fuse crops."""
+        wave = self._fill(audio.float().mean(1))
+        spectrum = torch.stft(wave, len(self.window), self.hop, window=self.window, pad_mode="reflect", return_complex=True)
+        power = spectrum.real.square() + spectrum.imag.square()
+        features = 10 * (power.mT @ self.bank).clamp_min(1e-10).log10()
+        shaped = features[:, None].expand(-1, 4 if self.fusion else 1, -1, -1)
+        return {"input_features": shaped, "is_longer": torch.zeros(len(wave), 1, dtype=torch.bool, device=wave.device)}
+
+    def _fill(self, wave: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch whole"]:
+        length = wave.shape[1]
+        if length >= self.frames:
+            return wave[:, : self.frames]
+        times = self.frames // length
+        if self.repeat == "repeat":
+            return wave.repeat(1, times + 1)[:, : self.frames]
+        if self.repeat == "repeatpad":
+            wave = wave.repeat(1, times)
+        return nn.functional.pad(wave, (0, self.frames - wave.shape[1]))
+
+
+class LibraryFrontEnd(nn.Module):
+    """Any extractor, run by the library on the CPU."""
+
+    seconds = LONGEST
+
+    def __init__(self, extractor: Any) -> None:
+        super().__init__()
+        self.rate, self.extractor = extractor.sampling_rate, extractor
+
+    def forward(self, audio: Float[Tensor, "batch channel frame"]) -> dict[str, Tensor]:
+        """Whatever the extractor gives."""
+        clips = list(audio.float().mean(1).cpu().numpy())
+        found = self.extractor(clips, sampling_rate=self.rate, return_tensors="pt")
+        return {name: value.to(audio.device) for name, value in found.items()}
+
+
+_FRONT_ENDS: dict[str, Callable[[Any], FrontEnd]] = {
+    "ASTFeatureExtractor": AstFrontEnd,
+    "ClapFeatureExtractor": ClapFrontEnd,
+    "Wav2Vec2FeatureExtractor": WaveFrontEnd,
+}
+
+
+def make_front_end(extractor: Any) -> FrontEnd:
+    """The extractor's counterpart here, or the extractor itself behind the same call."""
+    return _FRONT_ENDS.get(type(extractor).__name__, LibraryFrontEnd)(extractor)
