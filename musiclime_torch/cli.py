@@ -22,7 +22,7 @@ _EXPLAIN_OPTIONS = [
     click.option(
         "--model",
         metavar="NAME",
-        help="demo, a folder, a hub id, or package.module:object for a model of your own.  [default: demo]",
+        help="demo, musicnn-minilm, a folder, a hub id, or package.module:object for a model of your own.  [default: demo]",
     ),
     click.option("--audio-model", metavar="NAME", help="A classifier of sound, likewise; with --text-model their sum."),
     click.option("--text-model", metavar="NAME", help="A classifier of lyrics, likewise."),

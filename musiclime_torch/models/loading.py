@@ -19,7 +19,8 @@ PROMPT = "This audio is a song of {}."
 def load_model(name: str, device: torch.device | str, labels: Sequence[str] | None = None) -> Callable[..., Any]:
     """The model called `name`, moved to the device.
 
-    "demo"; a folder that `save_pretrained` wrote, ours or of `transformers`; a hub id such as
+    "demo"; "musicnn-minilm" (tags of MagnaTagATune; with "-msd" those of the Million Song Dataset) or its ear "musicnn" alone;
+    a folder that `save_pretrained` wrote, ours or of `transformers`; a hub id such as
     "MIT/ast-finetuned-audioset-10-10-0.4593"; or "package.module:object" from the path or this folder (a class is made
     without arguments; anything else is the model itself). `labels` are what a zero-shot model chooses from.
     """
@@ -28,13 +29,15 @@ def load_model(name: str, device: torch.device | str, labels: Sequence[str] | No
         from musiclime_torch.demo.bundle import load_demo_model
 
         model: Any = load_demo_model()
+    elif name in _TRAINED:
+        model = _load_trained(name)
     elif ":" in name and not Path(name).exists():
         model = _import_model(name)
     elif Path(name).is_dir() or "/" in name:
         model = _load_pretrained(name, labels)
     else:
         raise InputError(
-            f"model {name!r} is not understood: give demo, a folder, a hub id (owner/name), or package.module:object for a "
+            f"model {name!r} is not understood: give demo, musicnn-minilm, a folder, a hub id (owner/name), or package.module:object for a "
             f"model of your own."
         )
     return model.to(device) if isinstance(model, torch.nn.Module) else model
@@ -55,6 +58,18 @@ def load_ensemble(
         if getattr(model, "modalities", None) != (takes,):
             raise InputError(f"the model {name!r} doesn't take {takes} alone: an ensemble adds a hearing and a reading one.")
     return LateEnsemble(ear, eye, weights).to(find_device(device))
+
+
+_TRAINED = ("musicnn", "musicnn-msd", "musicnn-minilm", "musicnn-minilm-msd")
+
+
+def _load_trained(name: str) -> Any:
+    """Towers whose weights come with packages."""
+    from musiclime_torch.models.musicnn import load_musicnn
+    from musiclime_torch.models.musicnn_minilm import load_musicnn_minilm
+
+    load = load_musicnn_minilm if "minilm" in name else load_musicnn
+    return load("MSD" if name.endswith("-msd") else "MTT")
 
 
 def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:

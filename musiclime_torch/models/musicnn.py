@@ -1,0 +1,162 @@
+"""MusiCNN (Pons & Serra 2019): a trained tagger of three seconds of sound, its published weights in PyTorch.
+
+The weights come with `pip install --no-deps musicnn==0.1.0` as TensorFlow checkpoints, and are read without TensorFlow: 50 tags
+of MagnaTagATune, or 50 of the Million Song Dataset. Longer songs are heard in windows, whose logits are averaged; the
+original averages what the sigmoid makes of them.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torchaudio
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from musiclime_torch.failures import InputError
+from musiclime_torch.models.tensorflow_checkpoint import read_bundle
+
+RATE, FFT, HOP, MELS = 16000, 512, 256, 96
+#: Spectrogram frames of three seconds, as it was trained.
+FRAMES = 187
+#: TensorFlow's.
+BATCH_NORM_EPSILON = 1e-3
+
+#: The reach of the filters in frames and bands, and how many there are: timbre first, then rhythm.
+_TIMBRAL, _TEMPORAL = ((7, 38, 204), (7, 67, 204)), ((128, 1, 51), (64, 1, 51), (32, 1, 51))
+_FRONT = sum(count for *_, count in (*_TIMBRAL, *_TEMPORAL))
+_MIDDLE, _DENSE = 64, 200
+
+#: Variants at a time on a CPU: one window's first feature maps take 9 MB.
+CPU_ROWS = 8
+
+Dataset = Literal["MTT", "MSD"]
+
+TAGS: dict[Dataset, tuple[str, ...]] = {
+    "MTT": (
+        "guitar", "classical", "slow", "techno", "strings", "drums", "electronic", "rock", "fast", "piano", "ambient",
+        "beat", "violin", "vocal", "synth", "female", "indian", "opera", "male", "singing", "vocals", "no vocals",
+        "harpsichord", "loud", "quiet", "flute", "woman", "male vocal", "no vocal", "pop", "soft", "sitar", "solo", "man",
+        "classic", "choir", "voice", "new age", "dance", "male voice", "female vocal", "beats", "harp", "cello", "no voice",
+        "weird", "country", "metal", "female voice", "choral",
+    ),
+    "MSD": (
+        "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s", "alternative rock", "jazz",
+        "beautiful", "metal", "chillout", "male vocalists", "classic rock", "soul", "indie rock", "Mellow", "electronica",
+        "80s", "folk", "90s", "chill", "instrumental", "punk", "oldies", "blues", "hard rock", "ambient", "acoustic",
+        "experimental", "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country", "easy listening", "sexy", "catchy",
+        "funk", "electro", "heavy metal", "Progressive rock", "60s", "rnb", "indie pop", "sad", "House", "happy",
+    ),
+}  # fmt: skip
+
+
+class Musicnn(nn.Module):
+    """Logits of 50 independent tags from three seconds of 16 kHz mono audio."""
+
+    name = "musicnn"
+    sample_rate, channels, max_seconds, output_kind, modalities = RATE, 1, 3.0, "multilabel", ("audio",)
+    window: Float[Tensor, " window"]
+    bank: Float[Tensor, "frequency mel"]
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        """Random weights; `load_musicnn` brings the trained ones."""
+        super().__init__()
+        self.classes = classes
+        bank = torchaudio.functional.melscale_fbanks(FFT // 2 + 1, 0.0, RATE / 2, MELS, RATE, "slaney", "slaney")
+        self.register_buffer("bank", bank, persistent=False)
+        self.register_buffer("window", torch.hann_window(FFT), persistent=False)
+        self.normalise = _normalise(2, 1)
+        self.front = nn.ModuleList(
+            nn.Sequential(
+                nn.ZeroPad2d((0, 0, (reach - 1) // 2, reach // 2)),  # TensorFlow's "same": the odd frame at the end
+                nn.Conv2d(1, count, (reach, bands)),
+                nn.ReLU(),
+                _normalise(2, count),
+            )
+            for reach, bands, count in (*_TIMBRAL, *_TEMPORAL)
+        )
+        self.middle = nn.ModuleList(
+            nn.Sequential(nn.Conv1d(inputs, _MIDDLE, 7, padding=3), nn.ReLU(), _normalise(1, _MIDDLE))
+            for inputs in (_FRONT, _MIDDLE, _MIDDLE)
+        )
+        pooled = 2 * (_FRONT + 3 * _MIDDLE)
+        self.back = nn.Sequential(
+            _normalise(1, pooled),
+            nn.Dropout(0.5),
+            nn.Linear(pooled, _DENSE),
+            nn.ReLU(),
+            _normalise(1, _DENSE),
+            nn.Dropout(0.5),
+            nn.Linear(_DENSE, len(classes)),
+        )
+
+    def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
+        """Logits."""
+        rows = CPU_ROWS if audio.device.type == "cpu" else max(len(audio), 1)
+        return torch.cat([self.tag(self.hear(piece)) for piece in audio.mean(1).split(rows)])
+
+    def hear(self, wave: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch time mel"]:
+        """Log-mel features of the first three seconds, silence added where there is less."""
+        length = (FRAMES - 1) * HOP
+        wave = nn.functional.pad(wave[:, : length + FFT // 2], (0, max(length - wave.shape[1], 0)))
+        spectrum = torch.stft(wave.float(), FFT, HOP, window=self.window, pad_mode="reflect", return_complex=True)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return torch.log10(10_000 * (power.mT @ self.bank) + 1)[:, :FRAMES]
+
+    def tag(self, features: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
+        """Logits of features."""
+        shown = self.normalise(features[:, None])
+        front = torch.cat([part(shown).amax(3) for part in self.front], 1)
+        first = self.middle[0](front)
+        second = self.middle[1](first) + first
+        third = self.middle[2](second) + second
+        over_time = torch.cat([front, first, second, third], 1)
+        # Every feature's maximum stands beside its mean.
+        pooled = torch.stack([over_time.amax(2), over_time.mean(2)], 2).flatten(1)
+        logits: Tensor = self.back(pooled)
+        return logits
+
+
+def load_musicnn(dataset: Dataset) -> Musicnn:
+    """The trained network, in eval mode. InputError where the package that has its weights isn't installed."""
+    folder = find_weights("musicnn", "musicnn==0.1.0") / f"{dataset}_musicnn"
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in read_bundle(f"{folder}/").items()}
+    with torch.random.fork_rng(devices=[]):
+        model = Musicnn(TAGS[dataset])
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+    convolutions = [part for part in model.modules() if isinstance(part, nn.Conv1d | nn.Conv2d)]
+    layers = [part for part in model.modules() if isinstance(part, nn.Linear)]
+    with torch.no_grad():
+        for number, norm in enumerate(norms):
+            name = "batch_normalization" + (f"_{number}" if number else "")
+            norm.weight.copy_(tensors[f"{name}/gamma"])
+            norm.bias.copy_(tensors[f"{name}/beta"])
+            norm.running_mean.copy_(tensors[f"{name}/moving_mean"])
+            norm.running_var.copy_(tensors[f"{name}/moving_variance"])
+        for number, convolution in enumerate(convolutions):
+            name = "conv2d" + (f"_{number}" if number else "")
+            # (time, band, 1, filter); to the middle's convolutions bands are channels.
+            kernel = tensors[f"{name}/kernel"].permute(3, 2, 0, 1)
+            convolution.weight.copy_(kernel if kernel.dim() == convolution.weight.dim() else kernel[:, 0].mT)
+            convolution.bias.copy_(tensors[f"{name}/bias"])
+        for name, layer in zip(("dense", "dense_1"), layers, strict=True):
+            layer.weight.copy_(tensors[f"{name}/kernel"].T)
+            layer.bias.copy_(tensors[f"{name}/bias"])
+    return model.eval()
+
+
+def find_weights(package: str, requirement: str) -> Path:
+    """The folder of an installed package that is used for its weights alone, and never imported."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise InputError(
+            f"this model's weights come with the package {package!r}, which isn't installed: run "
+            f'pip install --no-deps "{requirement}".'
+        )
+    return Path(found.origin).parent
+
+
+def _normalise(dimensions: int, features: int) -> nn.BatchNorm1d | nn.BatchNorm2d:
+    kind = nn.BatchNorm1d if dimensions == 1 else nn.BatchNorm2d
+    return kind(features, eps=BATCH_NORM_EPSILON)
