@@ -123,7 +123,8 @@ def save_clap(folder: Path, truncation: str) -> Path:
     config = ClapConfig(
         text_config={**ROBERTA, "vocab_size": 320, "max_position_embeddings": 66, "projection_dim": 8, "pad_token_id": 1},
         audio_config={
-            "window_size": 4, "spec_size": 64, "hidden_size": 16, "num_mel_bins": 16, "patch_size": 4, "patch_stride": [4, 4],
+            "window_size": 4, "spec_size": 64, "hidden_size": 16, "num_mel_bins": 16, "patch_size": 4,
+            "patch_stride": [4, 4],
             "depths": [1, 1], "num_attention_heads": [1, 1], "num_hidden_layers": 2, "patch_embeds_hidden_size": 8,
             "projection_dim": 8, "enable_fusion": truncation == "fusion",
             "fusion_type": "aff_2d" if truncation == "fusion" else None,

@@ -19,8 +19,8 @@ PROMPT = "This audio is a song of {}."
 def load_model(name: str, device: torch.device | str, labels: Sequence[str] | None = None) -> Callable[..., Any]:
     """The model called `name`, moved to the device.
 
-    "demo"; "musicnn-minilm" (tags of MagnaTagATune; with "-msd" those of the Million Song Dataset) or its ear "musicnn" alone;
-    a folder that `save_pretrained` wrote, ours or of `transformers`; a hub id such as
+    "demo"; "musicnn-minilm" (tags of MagnaTagATune; with "-msd" those of the Million Song Dataset) or its ear "musicnn"
+    alone; a folder that `save_pretrained` wrote, ours or of `transformers`; a hub id such as
     "MIT/ast-finetuned-audioset-10-10-0.4593"; or "package.module:object" from the path or this folder (a class is made
     without arguments; anything else is the model itself). `labels` are what a zero-shot model chooses from.
     """
@@ -37,8 +37,8 @@ def load_model(name: str, device: torch.device | str, labels: Sequence[str] | No
         model = _load_pretrained(name, labels)
     else:
         raise InputError(
-            f"model {name!r} is not understood: give demo, musicnn-minilm, a folder, a hub id (owner/name), or package.module:object for a "
-            f"model of your own."
+            f"model {name!r} is not understood: give demo, musicnn-minilm, a folder, a hub id (owner/name), or "
+            f"package.module:object for a model of your own."
         )
     return model.to(device) if isinstance(model, torch.nn.Module) else model
 

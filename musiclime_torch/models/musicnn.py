@@ -1,8 +1,8 @@
 """MusiCNN (Pons & Serra 2019): a trained tagger of three seconds of sound, its published weights in PyTorch.
 
-The weights come with `pip install --no-deps musicnn==0.1.0` as TensorFlow checkpoints, and are read without TensorFlow: 50 tags
-of MagnaTagATune, or 50 of the Million Song Dataset. Longer songs are heard in windows, whose logits are averaged; the
-original averages what the sigmoid makes of them.
+The weights come with `pip install --no-deps musicnn==0.1.0` as TensorFlow checkpoints, and are read without TensorFlow:
+50 tags of MagnaTagATune, or 50 of the Million Song Dataset. Longer songs are heard in windows, whose logits are averaged;
+the original averages what the sigmoid makes of them.
 """
 
 from importlib.util import find_spec
@@ -45,8 +45,8 @@ TAGS: dict[Dataset, tuple[str, ...]] = {
         "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s", "alternative rock", "jazz",
         "beautiful", "metal", "chillout", "male vocalists", "classic rock", "soul", "indie rock", "Mellow", "electronica",
         "80s", "folk", "90s", "chill", "instrumental", "punk", "oldies", "blues", "hard rock", "ambient", "acoustic",
-        "experimental", "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country", "easy listening", "sexy", "catchy",
-        "funk", "electro", "heavy metal", "Progressive rock", "60s", "rnb", "indie pop", "sad", "House", "happy",
+        "experimental", "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country", "easy listening", "sexy",
+        "catchy", "funk", "electro", "heavy metal", "Progressive rock", "60s", "rnb", "indie pop", "sad", "House", "happy",
     ),
 }  # fmt: skip
 
@@ -132,6 +132,8 @@ def load_musicnn(dataset: Dataset) -> Musicnn:
             name = "batch_normalization" + (f"_{number}" if number else "")
             norm.weight.copy_(tensors[f"{name}/gamma"])
             norm.bias.copy_(tensors[f"{name}/beta"])
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             norm.running_mean.copy_(tensors[f"{name}/moving_mean"])
             norm.running_var.copy_(tensors[f"{name}/moving_variance"])
         for number, convolution in enumerate(convolutions):
@@ -139,6 +141,7 @@ def load_musicnn(dataset: Dataset) -> Musicnn:
             # (time, band, 1, filter); to the middle's convolutions bands are channels.
             kernel = tensors[f"{name}/kernel"].permute(3, 2, 0, 1)
             convolution.weight.copy_(kernel if kernel.dim() == convolution.weight.dim() else kernel[:, 0].mT)
+            assert convolution.bias is not None
             convolution.bias.copy_(tensors[f"{name}/bias"])
         for name, layer in zip(("dense", "dense_1"), layers, strict=True):
             layer.weight.copy_(tensors[f"{name}/kernel"].T)

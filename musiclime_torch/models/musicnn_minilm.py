@@ -59,9 +59,7 @@ class MusicnnMiniLM(nn.Module):
         """The sum."""
         return audio + text
 
-    def fuse_pairs(
-        self, audio: Float[Tensor, "na class"], text: Float[Tensor, "nt class"]
-    ) -> Float[Tensor, "na nt class"]:
+    def fuse_pairs(self, audio: Float[Tensor, "na class"], text: Float[Tensor, "nt class"]) -> Float[Tensor, "na nt class"]:
         """The sums of all pairs."""
         return audio[:, None] + text
 

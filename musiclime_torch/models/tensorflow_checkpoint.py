@@ -17,7 +17,7 @@ _FOOTER = 48
 _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8"}
 
 
-def read_bundle(prefix: Path) -> dict[str, np.ndarray]:
+def read_bundle(prefix: str) -> dict[str, np.ndarray]:
     """All tensors of `prefix`.index and `prefix`.data-00000-of-00001, by name. InputError where they are none."""
     index, data = (Path(f"{prefix}{end}") for end in (".index", ".data-00000-of-00001"))
     try:
@@ -26,7 +26,7 @@ def read_bundle(prefix: Path) -> dict[str, np.ndarray]:
             raise ValueError("no table")
         return dict(_read_tensors(table, raw))
     except (OSError, ValueError, IndexError, KeyError) as error:
-        raise InputError(f"{str(prefix)!r} is no TensorFlow checkpoint that can be read ({error}).") from error
+        raise InputError(f"{prefix!r} is no TensorFlow checkpoint that can be read ({error}).") from error
 
 
 def _read_tensors(table: bytes, raw: bytes) -> Iterator[tuple[str, np.ndarray]]:
@@ -67,7 +67,8 @@ def _read_block(table: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _read_fields(message: int | bytes) -> dict[int, list[int | bytes]]:
     """A protocol buffer's fields by number: integers, and bytes of what is nested."""
-    message, found, place = _bytes(message), {}, 0
+    message, place = _bytes(message), 0
+    found: dict[int, list[int | bytes]] = {}
     while place < len(message):
         tag, place = _varint(message, place)
         value: int | bytes
