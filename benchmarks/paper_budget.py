@@ -1,7 +1,7 @@
 """What the paper's budget buys with crossed masks: encoder work to match 5,000 independent joint rows on both sides at once.
 
-Each run encodes one long crossed design; its beginnings are all the smaller ones. Of those whose median errors of main
-effects (logits, relative, all classes) are no larger than the joint rows', on the sound's side and on the lyrics', the
+Each run encodes the masks of many crossed designs, as `explain` draws them at their sizes. Of those whose median errors of
+main effects (logits, relative, all classes) are no larger than the joint rows', on the sound's side and on the lyrics', the
 cheapest counts. Work is the encoders' floating-point operations, a pass of each counted as torch counts it (with attention
 written out, for fused attention isn't counted on a CPU); the polynomial's passes count one each. The last line holds
 (5,000 passes of both encoders) / (N_a and N_t passes of each).
@@ -21,13 +21,15 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from musiclime_torch.design import CrossedDesign, draw_bernoulli, draw_blocks
+from musiclime_torch.design import Design, draw_bernoulli, draw_blocks
 from musiclime_torch.solver import solve
 from musiclime_torch.statistics.crossed import lay_side, turn
 
 ROWS = 5000
 #: Masks of the sound and of the lyrics in the longest crossed design.
 LONGEST = (4096, 2600)
+#: Fewer masks than these are drawn in blocks of another kind.
+FEW = 511
 
 
 def count_passes(game: Game) -> tuple[float, float]:
@@ -51,20 +53,42 @@ def measure_joint(game: Game, rows: int, seed: int, truths: dict[str, Tensor]) -
     return {side: relative_error(found, truths[side]) for side, found in sides.items()}
 
 
+def draw_sizes(d: int, longest: int, seed: int) -> list[tuple[int, Design]]:
+    """Designs of many sizes as `explain` draws them, each a beginning of one of two: blocks of one kind are drawn where
+    there are few, of the other where there are many. With the place of the first mask among those of both.
+    """
+    few = draw_blocks(d, min(longest, FEW), seed)
+    many = draw_blocks(d, longest, seed)
+    sizes = [(0, few.first(size)) for size in range(few.block, min(few.n_samples, FEW) + 1, few.block)]
+    start = -(-FEW // many.block) * many.block
+    sizes += [(few.n_samples, many.first(size)) for size in range(start, many.n_samples + 1, many.block)]
+    return sizes
+
+
+def gather_masks(sizes: list[tuple[int, Design]]) -> Tensor:
+    """All masks that the designs are beginnings of."""
+    longest = {start: design.masks for start, design in sizes}  # the last one of each is the longest
+    whole = torch.zeros(
+        max(start + len(masks) for start, masks in longest.items()), sizes[0][1].masks.shape[1], dtype=torch.bool
+    )
+    for start, masks in longest.items():
+        whole[start : start + len(masks)] = masks
+    return whole
+
+
 def measure_crossed(
     game: Game, longest: tuple[int, int], seed: int, truths: dict[str, Tensor]
 ) -> dict[tuple[int, int], dict[str, float]]:
-    """Errors of every beginning of one long design, by its numbers of masks."""
-    full = CrossedDesign(draw_blocks(game.d_audio, longest[0], seed), draw_blocks(game.d_lyrics, longest[1], seed + 1))
-    values = game.cross(full.audio.masks, full.lyrics.masks, "logit")
-    steps = [range(side.block, side.n_samples + 1, side.block) for side in (full.audio, full.lyrics)]
+    """Errors of crossed designs of many sizes, by their numbers of masks; masks they share are encoded once."""
+    sides = [draw_sizes(game.d_audio, longest[0], seed), draw_sizes(game.d_lyrics, longest[1], seed + 1)]
+    sides[1] = sides[1][:: max(len(sides[1]) // 12, 1)]
+    values = game.cross(*map(gather_masks, sides), "logit")
     errors = {}
-    for na in steps[0]:
-        audio = full.audio.first(na)
+    for ear_start, audio in sides[0]:
         ears = lay_side(audio).influence[1:]
-        for nt in steps[1][:: max(len(steps[1]) // 12, 1)]:
-            lyrics = full.lyrics.first(nt)
-            grid = values[:, :na, :nt]
+        for eye_start, lyrics in sides[1]:
+            na, nt = audio.n_samples, lyrics.n_samples
+            grid = values[:, ear_start : ear_start + na, eye_start : eye_start + nt]
             heard = turn(grid.mean(2, dtype=torch.float64)[..., None], audio, 1)[..., 0] @ ears.T
             eyes = lay_side(lyrics).influence[1:]
             read = turn(grid.mean(1, dtype=torch.float64)[..., None], lyrics, 1)[..., 0] @ eyes.T

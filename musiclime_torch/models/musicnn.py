@@ -28,8 +28,8 @@ _TIMBRAL, _TEMPORAL = ((7, 38, 204), (7, 67, 204)), ((128, 1, 51), (64, 1, 51), 
 _FRONT = sum(count for *_, count in (*_TIMBRAL, *_TEMPORAL))
 _MIDDLE, _DENSE = 64, 200
 
-#: Variants at a time on a CPU: one window's first feature maps take 9 MB.
-CPU_ROWS = 8
+#: Variants at a time on a CPU: the first feature maps of one take 9 MB, and eight run at half the speed of two.
+CPU_ROWS = 2
 
 Dataset = Literal["MTT", "MSD"]
 
