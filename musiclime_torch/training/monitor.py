@@ -1,0 +1,223 @@
+"""Sanity checks inside a training loop: a few songs explained every so many steps, and training none the wiser.
+
+A training loop calls `monitor.step(model, step)`. Random states, training flags and gradients are left as they were found,
+so that losses and weights are bit by bit those without it. Under `DistributedDataParallel` the first rank explains;
+compiled models are explained by what was compiled.
+"""
+
+import copy
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from musiclime_torch.explainer import explain
+from musiclime_torch.explanation import Explanation
+from musiclime_torch.failures import InputError
+from musiclime_torch.models.care import keeping_random_states
+from musiclime_torch.track import Track
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one look at a model found, means over the probe's songs, each of its predicted class.
+
+    `lyrics_share` is the lyrics' part of all squared attributions, None for a model of one modality; `stem_shares` part the
+    sound's between stems. `correlation` is Spearman's with the look before, None at the first. `random_correlation` is that
+    with the same model after its weights were shuffled: near 1 an explanation shows the architecture, not what was learned
+    (Adebayo et al. 2018). `silence` is the size of the lyrics' attributions where the sound is silent over the size of all
+    attributions to the song: above 1 the model decides more without sound than with it.
+    """
+
+    step: int
+    lyrics_share: float | None
+    stem_shares: dict[str, float]
+    fidelity: float
+    correlation: float | None
+    random_correlation: float
+    silence: float | None
+    seconds: float
+
+    def scalars(self) -> dict[str, float]:
+        """Everything as numbers by name, as loggers take them."""
+        named = {
+            "lyrics_share": self.lyrics_share,
+            "fidelity": self.fidelity,
+            "correlation": self.correlation,
+            "random_correlation": self.random_correlation,
+            "silence": self.silence,
+            "seconds": self.seconds,
+        }
+        stems = {f"stem_share/{name}": share for name, share in self.stem_shares.items()}
+        return {name: value for name, value in named.items() if value is not None} | stems
+
+
+#: Called with a reading; `add_scalars` makes one of a TensorBoard writer.
+Log = Callable[[Reading], object]
+
+
+class Monitor:
+    """Explains `tracks` whenever the step is a multiple of `every`.
+
+    `options` go to `explain`, such as `n_samples` and `segments`. `limits` bound numbers of `Reading.scalars` by
+    (lowest, highest); one that is broken warns, or stops training by an error where `stop` is set.
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        *,
+        every: int,
+        options: Mapping[str, Any] | None = None,
+        log: Log | None = None,
+        limits: Mapping[str, tuple[float, float]] | None = None,
+        stop: bool = False,
+    ) -> None:
+        """InputError for a probe without songs, or an interval that never comes."""
+        if not tracks:
+            raise InputError("a monitor needs songs to explain: give a few tracks.")
+        if every < 1:
+            raise InputError(f"every {every} steps never comes: give 1 or more.")
+        self.tracks, self.every, self.log, self.stop = tuple(tracks), every, log, stop
+        self.options, self.limits = dict(options or {}), dict(limits or {})
+        self.readings: list[Reading] = []
+        self._last: list[Tensor] | None = None
+        self._shuffled: list[Tensor] | None = None
+
+    def step(self, model: Callable[..., Any], step: int) -> Reading | None:
+        """A reading where the step is due and this process is the first, else None."""
+        if step % self.every or not _is_first():
+            return None
+        started = time.perf_counter()
+        model = unwrap(model)
+        found = self._explain(model)
+        if self._shuffled is None:
+            self._shuffled = [_attributions(one) for one in self._explain(_shuffle(model))]
+        now = [_attributions(one) for one in found]
+        reading = Reading(
+            step=step,
+            lyrics_share=_mean([_share_lyrics(one) for one in found]),
+            stem_shares=_share_stems(found),
+            fidelity=_mean([float(one.fidelity[one.target]) for one in found]) or 0.0,
+            correlation=None
+            if self._last is None
+            else _mean([rank_correlation(*two) for two in zip(now, self._last, strict=True)]),
+            random_correlation=_mean([rank_correlation(*two) for two in zip(now, self._shuffled, strict=True)]) or 0.0,
+            silence=_mean([self._try_silence(model, track, one) for track, one in zip(self.tracks, found, strict=True)]),
+            seconds=time.perf_counter() - started,
+        )
+        self._last = now
+        self.readings.append(reading)
+        if self.log is not None:
+            self.log(reading)
+        self._check(reading)
+        return reading
+
+    def _explain(self, model: Callable[..., Any]) -> list[Explanation]:
+        return [explain(model, track, **self.options) for track in self.tracks]
+
+    def _try_silence(self, model: Callable[..., Any], track: Track, found: Explanation) -> float | None:
+        """Size of the attributions to a silent song with these lyrics, over those to the song; None without both sides."""
+        if not 0 < found.components.n_audio < len(found.components):
+            return None
+        silent = Track(torch.zeros_like(track.stems), track.stem_names, track.sample_rate, track.lyrics, title=track.title)
+        # Nothing is heard, so that there is one side left to mask.
+        masks = self.options.get("n_samples")
+        alone = {"n_samples": masks[1]} if isinstance(masks, tuple) else {}
+        without = explain(model, silent, **self.options | alone | {"target": found.target, "design": "joint"})
+        whole = _attributions(found).square().sum()
+        return float((without.attributions[found.target].square().sum() / whole).sqrt()) if float(whole) else None
+
+    def _check(self, reading: Reading) -> None:
+        scalars = reading.scalars()
+        for name, (lowest, highest) in self.limits.items():
+            if name in scalars and not lowest <= scalars[name] <= highest:
+                said = f"step {reading.step}: {name} is {scalars[name]:.3g}, outside {lowest:g} to {highest:g}."
+                if self.stop:
+                    raise InputError(said)
+                warnings.warn(said, stacklevel=3)
+
+
+def add_scalars(writer: Any, prefix: str = "explanation") -> Log:
+    """A `log` for a `torch.utils.tensorboard.SummaryWriter` or whatever has its `add_scalar`."""
+
+    def log(reading: Reading) -> None:
+        for name, value in reading.scalars().items():
+            writer.add_scalar(f"{prefix}/{name}", value, reading.step)
+
+    return log
+
+
+def unwrap(model: Any) -> Any:
+    """The model behind `DistributedDataParallel`, `DataParallel` and `torch.compile`."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            inner = model.module
+        if inner is None:
+            return model
+        model = inner
+
+
+def rank_correlation(one: Float[Tensor, " d"], other: Float[Tensor, " d"]) -> float:
+    """Spearman's, ties in their order; 0 where there is nothing to rank.
+
+    >>> rank_correlation(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([3.0, 4.0, 5.0]))
+    1.0
+    """
+    if len(one) < 2:
+        return 0.0
+    ranks = torch.stack([values.argsort(stable=True).argsort().double() for values in (one, other)])
+    return round(float(torch.corrcoef(ranks)[0, 1]), 12)
+
+
+def _shuffle(model: Any) -> Any:
+    """A copy whose every weight tensor has its entries in another order: as large as before, and nothing learned."""
+    with keeping_random_states():
+        shuffled = copy.deepcopy(model)
+    if isinstance(shuffled, nn.Module):
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in shuffled.parameters():
+                order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+                parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
+    return shuffled
+
+
+def _attributions(found: Explanation) -> Float[Tensor, " component"]:
+    return found.attributions[found.target]
+
+
+def _share_lyrics(found: Explanation) -> float | None:
+    values, split = _attributions(found).square(), found.components.n_audio
+    if not 0 < split < len(values):
+        return None
+    total = float(values.sum())
+    return float(values[split:].sum()) / total if total else 0.0
+
+
+def _share_stems(explanations: Sequence[Explanation]) -> dict[str, float]:
+    """By name; songs needn't have the same stems."""
+    sums: dict[str, float] = {}
+    for found in explanations:
+        for item, value in zip(found.components.items, _attributions(found).square().tolist(), strict=True):
+            if item.stem is not None:
+                sums[item.stem] = sums.get(item.stem, 0.0) + value
+    total = sum(sums.values())
+    return {name: value / total if total else 0.0 for name, value in sums.items()}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _is_first() -> bool:
+    """Whether this is the only process, or the first of many."""
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not distributed or torch.distributed.get_rank() == 0
