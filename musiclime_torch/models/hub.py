@@ -5,6 +5,9 @@ from typing import Any
 
 from musiclime_torch.failures import InputError
 
+#: Seconds to wait for the hub's first answer; its own client would try for up to a minute and a half.
+PATIENCE = 5.0
+
 
 def load_part(kind: Any, name: str | Path) -> Any:
     """A configuration, a tokenizer or a feature extractor: `kind.from_pretrained(name)`, without code from the hub.
@@ -26,15 +29,34 @@ def load_weights(kind: Any, name: str | Path, unused: tuple[str, ...] = ()) -> A
     return model
 
 
+def reach_hub(repository: str, file: str) -> None:
+    """Ask the hub for a file's header; raises within seconds where there is no network, or no such thing."""
+    from huggingface_hub import get_session, hf_hub_url
+
+    answer = get_session().head(hf_hub_url(repository, file), timeout=PATIENCE, follow_redirects=True)
+    answer.raise_for_status()
+
+
 def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
+    """From the folder or the hub's cache; from the hub itself only once it has answered."""
     folder = Path(name)
+    careful = {"trust_remote_code": False, **options}
     try:
-        return kind.from_pretrained(str(name), trust_remote_code=False, **options)
+        return kind.from_pretrained(str(name), local_files_only=True, **careful)
     except Exception as error:  # the library's, the hub's and the network's errors have no common ancestor
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         if folder.is_dir():
-            raise InputError(f"the folder {str(name)!r} holds no {kind.__name__} that can be loaded ({reason}).") from error
+            raise InputError(
+                f"the folder {str(name)!r} holds no {kind.__name__} that can be loaded ({_first_line(error)})."
+            ) from error
+    try:
+        reach_hub(str(name), "config.json")
+        return kind.from_pretrained(str(name), **careful)
+    except Exception as error:  # likewise
         raise InputError(
-            f"{str(name)!r} is no folder here and can't be fetched from the Hugging Face hub ({reason}): where there is a "
-            f"network, run `hf download {name} --local-dir {folder.name}`, and give that folder."
+            f"{str(name)!r} is no folder here, and can't be fetched from the Hugging Face hub ({_first_line(error)}): where "
+            f"there is a network, run `hf download {name} --local-dir {folder.name}`, and give that folder."
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -23,8 +23,6 @@ import torch
 from musiclime_torch.failures import InputError
 
 _HUB = ("adefossez/HTDemucs", "htdemucs")
-#: Seconds to wait for the hub's first answer; its own client would try for up to a minute and a half.
-_PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,13 @@ def cached_weights() -> Weights | None:
 
 def fetch_weights() -> Weights:
     """The htdemucs downloaded from the Hugging Face hub; InputError within seconds where the hub can't be reached."""
-    from huggingface_hub import get_session, hf_hub_download, hf_hub_url
+    from huggingface_hub import hf_hub_download
+
+    from musiclime_torch.models.hub import reach_hub
 
     repository, name = _HUB
     try:
-        answer = get_session().head(hf_hub_url(repository, f"{name}.yaml"), timeout=_PATIENCE, follow_redirects=True)
-        answer.raise_for_status()
+        reach_hub(repository, f"{name}.yaml")
         bag = Path(hf_hub_download(repository, f"{name}.yaml"))
         for model in _read_bag(bag)["models"]:
             hf_hub_download(repository, f"{model}.safetensors")
