@@ -4,6 +4,7 @@ import pytest
 import torch
 from models import RATE, Late
 
+from musiclime_torch.estimation import crossing
 from musiclime_torch.explainer import explain
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
@@ -245,3 +246,29 @@ def test_pairs_fused_at_once_are_checked_and_agree(track: Track):
     wrong.fuse_pairs = lambda heard, read: torch.zeros(len(read), len(heard) + 1, 3)
     with pytest.raises(InputError, match=r"must return \(sound, lyrics, class\)"):
         explain(wrong, track, segments=2, n_samples=(32, 32))
+
+
+@pytest.mark.parametrize("design", ["crossed", "joint"])
+def test_intervals_that_stopped_sampling_are_as_narrow_as_asked_and_pay_for_every_look(track: Track, design: str):
+    stopped = 0
+    for width in torch.logspace(-1.5, 0.7, 14).tolist():
+        found = explain(Late(), track, segments=4, design=design, n_samples=2000, until=f"width {width}")
+        if found.stopped.startswith("half widths"):
+            stopped += 1
+            assert found.looks > 1
+            assert found.risk == pytest.approx(0.05 / found.looks)
+            assert float(found.half_width[found.target].max()) <= width * (1 + 1e-6)
+    assert stopped > 3
+
+
+def test_sides_with_as_many_columns_get_other_masks(track: Track, monkeypatch: pytest.MonkeyPatch):
+    seen = {}
+    for side in ("hear", "read"):
+        whole = getattr(crossing, side)
+        monkeypatch.setattr(
+            crossing, side, lambda probe, masks, side=side, whole=whole: seen.update({side: masks}) or whole(probe, masks)
+        )
+    one_stem = Track(track.stems[:1], ("all",), RATE, track.lyrics)
+    explain(Late(), one_stem, segments=7, n_samples=(32, 32))
+    assert seen["hear"].shape == seen["read"].shape
+    assert not torch.equal(seen["hear"], seen["read"])
