@@ -18,10 +18,10 @@ from rich.table import Table
 
 from musiclime_torch.demo.bundle import load_demo_track
 from musiclime_torch.demo.examples import make_batch, make_example
-from musiclime_torch.demo.model import DemoTagger
 from musiclime_torch.demo.tags import TAGS
 from musiclime_torch.demo.training import CONFIG, PEAK_RATE, SONGS, VARIANTS, list_words, measure_loss
-from musiclime_torch.demo.vocabulary import MASK
+from musiclime_torch.models.tagger import Tagger
+from musiclime_torch.models.vocabulary import MASK
 from musiclime_torch.track import Track
 from musiclime_torch.training.monitor import Monitor
 
@@ -44,7 +44,7 @@ def train(steps: int, songs: int, monitor: Monitor | None) -> tuple[list[float],
     """Losses and seconds of the demo's recipe: its batches, its loss, its optimizer, one rate for all."""
     examples = [make_example(seed) for seed in range(songs)]
     torch.manual_seed(0)
-    model = DemoTagger(tuple(TAGS), list_words(), **CONFIG)
+    model = Tagger(tuple(TAGS), list_words(), **CONFIG)
     rng, optimizer = np.random.default_rng(0), torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, weight_decay=1e-2)
     losses, started = [], time.perf_counter()
     for step in range(1, steps + 1):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.training.command import train
 
 if TYPE_CHECKING:
     from musiclime_torch.explanation import Explanation
@@ -61,6 +62,9 @@ _EXPLAIN_OPTIONS = [
     ),
     click.option("--seed", type=int, help="Seed of the masks."),
     click.option("--batch-size", type=int, help="Variants a forward pass."),
+    click.option(
+        "--precision", type=click.Choice(["float32", "bfloat16"]), help="Of encoders; heads and solves stay as they are."
+    ),
     click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda where there is one]"),
     click.option("--sample-rate", type=int, help="Rate the model hears at, where it doesn't say so itself."),
     click.option("--classes", metavar="A,B,..", help="Names of the model's outputs, where it doesn't give them itself."),
@@ -141,6 +145,9 @@ def demo(form: str, top: int, out: Path | None, **options: Any) -> None:
         explanation = _run(_load_models(options, device), load_demo_track(), device, options)
     _show(explanation, options, form, top, out)
     click.echo(describe_causes(), err=True)
+
+
+cli.add_command(train)
 
 
 def main() -> None:

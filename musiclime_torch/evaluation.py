@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.models.precision import Precision, encoding, widen
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.rendering import LyricGates, StringGates, Window, mask_lyrics, mix
 from musiclime_torch.sources import Sources
@@ -19,7 +20,7 @@ class Probe:
     """A model and a track ready to be asked, inside `models.care.evaluating`.
 
     Masks given to it hold the `seen` of all `columns` alone; columns the model can't notice stay on. `advance` is told
-    of every batch done.
+    of every batch done. `precision` is that of encoders that run apart from their head.
     """
 
     subject: Subject
@@ -29,6 +30,7 @@ class Probe:
     device: torch.device
     batch_size: int
     advance: Callable[[int], object]
+    precision: Precision = "float32"
 
     @property
     def n_audio(self) -> int:
@@ -55,10 +57,10 @@ def ask(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]
         # Strings are cut on the host: their masks needn't come back from the device.
         lyric_masks = (full if isinstance(sources.lyrics, StringGates) else here)[rows, n_audio:]
         if sources.stems is None:
-            batch = _call(subject, _render_text(sources.lyrics, lyric_masks), here[rows])
+            batch = _call(probe, _render_text(sources.lyrics, lyric_masks), here[rows])
         else:
             gates = here[rows, :n_audio].unflatten(1, (sources.n_stems, sources.n_segments))
-            batch = _average(subject, sources.stems.windows, gates, sources.lyrics, lyric_masks)
+            batch = _average(probe, sources.stems.windows, gates, sources.lyrics, lyric_masks)
         if outputs is None:
             outputs = batch.new_empty(len(masks), batch.shape[1], dtype=torch.promote_types(batch.dtype, torch.float32))
         check_count(subject, outputs.shape[1], batch.shape[1])
@@ -93,7 +95,7 @@ def hear(probe: Probe, masks: Bool[Tensor, "n heard"]) -> tuple[Tensor, ...]:
     found: list[list[Tensor]] = [[] for _ in stems.windows]
     for rows in gates.split(probe.batch_size):
         for pieces, window in zip(found, stems.windows, strict=True):
-            pieces.append(_encode(probe.subject, "encode_audio", mix(window, rows), len(rows)))
+            pieces.append(_encode(probe, "encode_audio", mix(window, rows), len(rows)))
         probe.advance(len(rows))
     return tuple(torch.cat(pieces) for pieces in found)
 
@@ -107,7 +109,7 @@ def read(probe: Probe, masks: Bool[Tensor, "n read"]) -> Tensor:
     here = full if isinstance(lyrics, StringGates) else full.to(probe.device)
     pieces = []
     for rows in here.split(probe.batch_size):
-        pieces.append(_encode(probe.subject, "encode_text", mask_lyrics(lyrics, rows), len(rows)))
+        pieces.append(_encode(probe, "encode_text", mask_lyrics(lyrics, rows), len(rows)))
         probe.advance(len(rows))
     return torch.cat(pieces)
 
@@ -137,16 +139,18 @@ def _fuse_pairs(subject: Subject, sounds: Tensor, texts: Tensor) -> Float[Tensor
     return _check(subject, _run(subject, subject.model.fuse, pairs, na * nt), na * nt).unflatten(0, (na, nt))  # type: ignore[attr-defined]
 
 
-def _encode(subject: Subject, part: str, batch: Any, rows: int) -> Tensor:
-    found = _run(subject, getattr(subject.model, part), (batch,), rows)
+def _encode(probe: Probe, part: str, batch: Any, rows: int) -> Tensor:
+    subject = probe.subject
+    with encoding(probe.precision, probe.device):
+        found = _run(subject, getattr(subject.model, part), (batch,), rows)
     if not isinstance(found, Tensor) or not found.dim() or len(found) != rows:
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise InputError(f"{subject.name}.{part} returned {shape} for a batch of {rows}: it must return one row a variant.")
-    return found
+    return widen(found)
 
 
 def _average(
-    subject: Subject,
+    probe: Probe,
     windows: tuple[Window, ...],
     gates: Bool[Tensor, "batch stem segment"],
     lyrics: LyricGates | None,
@@ -155,7 +159,7 @@ def _average(
     """The mean over windows. Each gets its own rendering of the lyrics: a model may write into what it is given."""
     total: Tensor | None = None
     for window in windows:
-        outputs = _call(subject, (mix(window, gates), *_render_text(lyrics, lyric_masks)), gates)
+        outputs = _call(probe, (mix(window, gates), *_render_text(lyrics, lyric_masks)), gates)
         total = outputs if total is None else total + outputs
     assert total is not None, "a track has at least one window"
     return total / len(windows)
@@ -165,8 +169,13 @@ def _render_text(lyrics: LyricGates | None, masks: Bool[Tensor, "batch column"])
     return () if lyrics is None else (mask_lyrics(lyrics, masks),)
 
 
-def _call(subject: Subject, inputs: tuple[Any, ...], rows: Bool[Tensor, "batch ..."]) -> Float[Tensor, "batch class"]:
-    return _check(subject, _run(subject, subject.model, inputs, len(rows)), len(rows))
+def _call(probe: Probe, inputs: tuple[Any, ...], rows: Bool[Tensor, "batch ..."]) -> Float[Tensor, "batch class"]:
+    subject, count = probe.subject, len(rows)
+    if probe.precision == "float32" or not subject.late_fusion:
+        return _check(subject, _run(subject, subject.model, inputs, count), count)
+    sides = zip(("encode_audio", "encode_text"), inputs, strict=True)
+    encoded = tuple(_encode(probe, part, given, count) for part, given in sides)
+    return _check(subject, _run(subject, subject.model.fuse, encoded, count), count)  # type: ignore[attr-defined]
 
 
 def _run(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...], rows: int) -> Any:

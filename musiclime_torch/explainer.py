@@ -26,6 +26,7 @@ from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.interactions import Interactions
 from musiclime_torch.models.care import evaluating, keeping_random_states
+from musiclime_torch.models.precision import Precision
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.provenance import record_provenance
 from musiclime_torch.sampling import VALUES, DesignName, Sampling, WeightsName
@@ -72,6 +73,7 @@ def explain(
     evidence: bool = False,
     seed: int = 0,
     batch_size: int = 64,
+    precision: Precision = "float32",
     device: torch.device | str | None = None,
     sample_rate: int | None = None,
     classes: Sequence[str] | None = None,
@@ -108,6 +110,8 @@ def explain(
         evidence: also search for components that alone keep the decision, and for components whose removal flips it.
         seed: of the masks and of noise; no global random state is read or moved.
         batch_size: variants a forward pass.
+        precision: "bfloat16" for faster encoders, where a model has them apart; see `musiclime_torch.models.precision`. What
+            it changes is among the warnings.
         device: where masks, mixing and solving happen: the model's own device for None.
         sample_rate: Hz the model hears at. This and the next three go before the model's own declarations.
         classes: names of its outputs.
@@ -122,7 +126,7 @@ def explain(
     if target is not None and subject.classes is not None:
         find_class(target, subject.classes)
     space = pick_space(space, subject.output_kind)
-    _check_numbers(confidence, batch_size, ridge, seed)
+    _check_numbers(confidence, batch_size, ridge, seed, precision)
     sampling = Sampling(design, weights, kernel_width, n_samples, seed)
     wanted = None if until is None else read_until(until)
     where = _pick_device(subject, device)
@@ -131,8 +135,8 @@ def explain(
         sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, where)
         seen = tuple(column for column in range(len(components)) if column not in sources.unseen)
         with tqdm(total=sampling.total + 2, unit="mask", disable=None if progress else True, file=sys.stderr) as bar:
-            probe = Probe(subject, sources, seen, len(components), where, batch_size, bar.update)
-            ends = ask(probe, torch.tensor([[True], [False]]).expand(2, len(seen)))
+            probe = Probe(subject, sources, seen, len(components), where, batch_size, bar.update, precision)
+            ends, told = _ask_ends(probe)
             scale = _settle_scale(subject, ends, space, target, foil)
             estimate = _estimate(probe, scale, ends, sampling, ridge, wanted, confidence)
             check_rank(estimate.dependent, components, seen, ridge)
@@ -149,6 +153,7 @@ def explain(
         "kernel_width": kernel_width,
         "ridge": ridge,
         "batch_size": batch_size,
+        "precision": precision,
         "seed": seed,
     }
     target = len(scale.classes) - 1 if foil is not None else scale.target
@@ -175,8 +180,24 @@ def explain(
         stopped=estimate.stopped,
         confidence=confidence,
         unseen=sources.unseen,
-        warnings=_collect_warnings(track) + estimate.notes,
+        warnings=_collect_warnings(track) + told + estimate.notes,
         provenance=record_provenance(subject, track, settings, where),
+    )
+
+
+def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
+    """Outputs for the song and the empty song, and what a lower precision does to them."""
+    masks = torch.tensor([[True], [False]]).expand(2, len(probe.seen))
+    ends = ask(probe, masks)
+    if probe.precision == "float32":
+        return ends, ()
+    if not probe.subject.late_fusion:
+        return ends, (f"{probe.subject.name} has no encoders apart from its head: all of it ran in float32.",)
+    exact = ask(replace(probe, precision="float32"), masks)
+    moved, span = (ends - exact).abs().amax(), (exact[0] - exact[1]).abs().amax()
+    return ends, (
+        f"encoders in bfloat16 move the outputs by up to {float(moved):.2g}, where song and empty song lie up to "
+        f"{float(span):.2g} apart.",
     )
 
 
@@ -269,7 +290,9 @@ def _gather_interactions(
     )
 
 
-def _check_numbers(confidence: float, batch_size: int, ridge: float, seed: int) -> None:
+def _check_numbers(confidence: float, batch_size: int, ridge: float, seed: int, precision: str) -> None:
+    if precision not in ("float32", "bfloat16"):
+        raise InputError(f"precision {precision!r} is not known: use float32 or bfloat16.")
     if not 0 < confidence < 1:
         raise InputError(f"a confidence of {confidence} is not between 0 and 1.")
     if batch_size < 1:

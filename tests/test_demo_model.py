@@ -25,40 +25,40 @@ from musiclime_torch.demo.checks import (
     measure_classes,
     measure_exact,
 )
-from musiclime_torch.demo.model import DemoTagger
 from musiclime_torch.demo.plan import plan_song
 from musiclime_torch.demo.song import write_song
 from musiclime_torch.demo.songs import make_track, render_stems, write_lyrics
 from musiclime_torch.demo.tags import STEMS, TAGS
 from musiclime_torch.demo.training import main
-from musiclime_torch.demo.vocabulary import MASK, UNKNOWN
 from musiclime_torch.models.contract import EmbedsText, TokenBatch
+from musiclime_torch.models.tagger import Tagger
+from musiclime_torch.models.vocabulary import MASK, UNKNOWN
 
-#: Songs that neither training nor the figures in model.json have seen.
+#: Songs that neither training nor the figures in training.json have seen.
 FRESH = 2 * HELD_OUT
 
 load = cache(load_demo_model)
 
 
 @pytest.fixture
-def model() -> DemoTagger:
+def model() -> Tagger:
     """The embedded model."""
     return load()
 
 
 @pytest.fixture(scope="module")
 def record() -> dict:
-    """What model.json says was measured."""
-    return json.loads((find_assets() / "model.json").read_text())["training"]
+    """What training.json says was measured."""
+    return json.loads((find_assets() / "training.json").read_text())
 
 
-def run(model: DemoTagger, audio: torch.Tensor, text: object) -> torch.Tensor:
+def run(model: Tagger, audio: torch.Tensor, text: object) -> torch.Tensor:
     """Logits without gradients."""
     with torch.no_grad():
         return model(audio, text)
 
 
-def read(model: DemoTagger, text: str) -> TokenBatch:
+def read(model: Tagger, text: str) -> TokenBatch:
     """One text as token embeddings, all attended to."""
     with torch.no_grad():
         embeddings = model.embed_text(model.tokenize(text).ids)[None]

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from safetensors.torch import load_file
 
-from musiclime_torch.demo.model import DemoTagger
 from musiclime_torch.demo.plan import SAMPLE_RATE, Cause, SongPlan, locate_cause
 from musiclime_torch.demo.tags import STEMS
+from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.reading.lyric_files import read_lyrics
 from musiclime_torch.track import Track
 
@@ -30,14 +29,9 @@ def demo_song() -> Path:
     return find_assets() / "song.ogg"
 
 
-def load_demo_model(folder: Path | None = None) -> DemoTagger:
+def load_demo_model(folder: Path | None = None) -> Tagger:
     """The trained model, in eval mode; from another folder, one that ``demo.training`` wrote there."""
-    folder = folder or find_assets()
-    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    with torch.random.fork_rng(devices=[]):
-        model = DemoTagger(tuple(described["classes"]), tuple(described["words"]), **described["config"])
-    model.load_state_dict(load_file(folder / "model.safetensors"))
-    return model.eval()
+    return Tagger.from_pretrained(folder or find_assets())
 
 
 def load_demo_plan() -> SongPlan:

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.demo.model import DemoTagger
 from musiclime_torch.demo.plan import (
     HALF_BARS,
     SAMPLE_RATE,
@@ -27,6 +26,7 @@ from musiclime_torch.demo.songs import label, make_track, render_stems, write_ly
 from musiclime_torch.demo.tags import STEMS, TAGS
 from musiclime_torch.models.care import evaluating
 from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.rendering import gate_stems, mix
 
 HELD_OUT = 10_000_000
@@ -45,26 +45,26 @@ class Count:
         return self.hits / self.trials
 
 
-def run(model: DemoTagger, plans: Iterable[SongPlan]) -> Float[Tensor, "song class"]:
+def run(model: Tagger, plans: Iterable[SongPlan]) -> Float[Tensor, "song class"]:
     """Logits of songs, each heard and read as it is."""
     with evaluating(model):
         rows = [model(torch.from_numpy(render_stems(plan).sum(0))[None, None], [write_lyrics(plan).text]) for plan in plans]
     return torch.cat(rows)
 
 
-def decide(model: DemoTagger, plans: Iterable[SongPlan]) -> Bool[Tensor, "song class"]:
+def decide(model: Tagger, plans: Iterable[SongPlan]) -> Bool[Tensor, "song class"]:
     """Which tags the model gives songs."""
     return run(model, plans) > 0
 
 
-def measure_exact(model: DemoTagger, songs: int, seed: int = HELD_OUT) -> Count:
+def measure_exact(model: Tagger, songs: int, seed: int = HELD_OUT) -> Count:
     """Songs with none to two tags (and halves of others) for which all seven decisions are right."""
     plans = [plan_song(seed + index) for index in range(songs)]
     truth = torch.tensor([label(plan) for plan in plans])
     return Count(int((decide(model, plans) == truth).all(1).sum()), songs)
 
 
-def measure_classes(model: DemoTagger, pairs: int, seed: int = HELD_OUT + 1_000_000) -> dict[str, Count]:
+def measure_classes(model: Tagger, pairs: int, seed: int = HELD_OUT + 1_000_000) -> dict[str, Count]:
     """Right decisions on each tag, in as many songs with it as without; each has one other tag besides."""
     counts = {}
     for number, name in enumerate(TAGS):
@@ -79,7 +79,7 @@ def measure_classes(model: DemoTagger, pairs: int, seed: int = HELD_OUT + 1_000_
     return counts
 
 
-def count_cause_flips(model: DemoTagger, pairs: int, seed: int = HELD_OUT + 3_000_000) -> dict[str, Count]:
+def count_cause_flips(model: Tagger, pairs: int, seed: int = HELD_OUT + 3_000_000) -> dict[str, Count]:
     """How often swapping one cause alone turns its tag off; by "tag, kind", so that each half of an AND counts.
 
     Every second swap puts ordinary material in the cause's place, the others another tag's cause of that kind.
@@ -96,7 +96,7 @@ def count_cause_flips(model: DemoTagger, pairs: int, seed: int = HELD_OUT + 3_00
     return counts
 
 
-def count_other_flips(model: DemoTagger, pairs: int, seed: int = HELD_OUT + 5_000_000) -> dict[str, Count]:
+def count_other_flips(model: Tagger, pairs: int, seed: int = HELD_OUT + 5_000_000) -> dict[str, Count]:
     """How often any of the seven decisions changes when everything but the tag's causes is drawn anew, by tag."""
     counts = {}
     for number, name in enumerate(TAGS):
@@ -110,7 +110,7 @@ def count_other_flips(model: DemoTagger, pairs: int, seed: int = HELD_OUT + 5_00
     return counts
 
 
-def find_top_components(model: DemoTagger, plan: SongPlan, n_samples: int, seed: int) -> dict[str, tuple[int, ...]]:
+def find_top_components(model: Tagger, plan: SongPlan, n_samples: int, seed: int) -> dict[str, tuple[int, ...]]:
     """Columns (4 stems × 10 half-bars, then words) by falling slope for each tag, from a plain LIME on the logits.
 
     Independent coin-flip masks over all columns, ordinary least squares, all in this function: an oracle for the pipeline.
@@ -135,7 +135,7 @@ def find_top_components(model: DemoTagger, plan: SongPlan, n_samples: int, seed:
     return {name: tuple(columns) for name, columns in zip(TAGS, order, strict=True)}
 
 
-def count_found_causes(model: DemoTagger, songs: int, n_samples: int, seed: int = HELD_OUT + 7_000_000) -> dict[str, Count]:
+def count_found_causes(model: Tagger, songs: int, n_samples: int, seed: int = HELD_OUT + 7_000_000) -> dict[str, Count]:
     """Songs by tag in which the planted causes, one or two, are the first of all components."""
     counts = {}
     for number, name in enumerate(TAGS):

@@ -4,17 +4,22 @@ Labels follow the damage: a tag is off once one of its causes is gone. Where a c
 has no label.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float16, Int
+from jaxtyping import Float16
 from torch import Tensor
 
 from musiclime_torch.demo.plan import HALF_BARS, SAMPLE_RATE, SongPlan, plan_song, spawn
 from musiclime_torch.demo.songs import render_stems
 from musiclime_torch.demo.tags import STEMS, TAGS
+from musiclime_torch.models.tagger import Tagger
+from musiclime_torch.models.vocabulary import MASK
 from musiclime_torch.rendering import gate_stems, mix
+from musiclime_torch.training.batches import Batch
+from musiclime_torch.training.dropout import draw_rates
 
 #: Share of a cue that must be left for its tag to stay on, and that may be left for it to be off.
 WHOLE, GONE = 0.75, 0.1
@@ -28,17 +33,6 @@ class Example:
     stems: Float16[Tensor, "stem channel frame"]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Damaged songs. ``attended`` is False for dropped words and padding; ``known`` says which labels there are."""
-
-    audio: Float[Tensor, "batch 1 frame"]
-    ids: Int[Tensor, "batch token"]
-    attended: Bool[Tensor, "batch token"]
-    labels: Float[Tensor, "batch class"]
-    known: Bool[Tensor, "batch class"]
-
-
 def make_example(seed: int) -> Example:
     """A song with any number of tags, three on average: more to learn from than in songs with one or two."""
     rng = spawn(seed, "tags")
@@ -46,38 +40,42 @@ def make_example(seed: int) -> Example:
     return Example(plan, torch.from_numpy(render_stems(plan))[:, None].half())
 
 
-def make_batch(
-    examples: list[Example], variants: int, vocabulary: dict[str, int], mask_id: int, rng: np.random.Generator
-) -> Batch:
-    """Render ``variants`` damaged versions of every song, padded with silence to the longest song."""
-    frames = max(example.plan.frames for example in examples)
-    tokens = max(len(example.plan.words) for example in examples)
-    rows = len(examples) * variants
-    audio = torch.zeros(rows, 1, frames)
-    ids = torch.zeros(rows, tokens, dtype=torch.long)
-    attended = torch.zeros(rows, tokens, dtype=torch.bool)
-    left = np.ones((rows, len(TAGS)))
-    for index, example in enumerate(examples):
-        here = slice(index * variants, (index + 1) * variants)
+class DamagedSongs:
+    """`Songs` for `training.fitting.fit`: ``variants`` damaged versions of every song, or whole ones.
+
+    ``damage`` is "followed", where labels go with their causes; "kept", where they stay whatever is lost (all that component
+    dropout can do for songs whose causes nobody knows); or "none".
+    """
+
+    def __init__(
+        self, examples: Sequence[Example], model: Tagger, variants: int, seed: int, damage: str = "followed"
+    ) -> None:
+        self.examples, self.vocabulary = examples, model.vocabulary
+        self.variants, self.seed, self.damage = variants, seed, damage
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Batch:
+        """The song as epoch ``index // len(self)`` has it."""
+        example, rng = self.examples[index % len(self)], np.random.default_rng([self.seed, index])
         plan, words = example.plan, example.plan.words
-        edges, cells = _draw_cells(plan, variants, rng)
+        edges, cells = _draw_cells(plan, self.variants, rng)
         stems = example.stems.float() * torch.from_numpy(rng.uniform(0.7, 1.2, (len(STEMS), 1, 1))).float()
-        window = gate_stems(stems, None, edges, SAMPLE_RATE, None).windows[0]
-        audio[here, :, : plan.frames] = mix(window, torch.from_numpy(cells))
-        kept = rng.random((variants, len(words))) >= _draw_rates(variants, rng)[:, None]
-        known = torch.tensor([vocabulary[word] for word in words])
-        ids[here, : len(words)] = torch.where(torch.from_numpy(kept), known, mask_id)
-        dropped = ~kept & (rng.random((variants, 1)) < 0.25)
-        attended[here, : len(words)] = torch.from_numpy(~dropped)
-        left[here] = _measure_left(plan, edges, cells, kept)
-    return Batch(
-        audio, ids, attended, torch.from_numpy(left >= WHOLE).float(), torch.from_numpy((left >= WHOLE) | (left <= GONE))
-    )
-
-
-def _draw_rates(variants: int, rng: np.random.Generator) -> np.ndarray:
-    """Shares to remove: a fifth of the variants lose nothing, the others up to two thirds."""
-    return np.where(rng.random(variants) < 0.2, 0.0, rng.uniform(0, 0.65, variants))
+        kept = rng.random((self.variants, len(words))) >= draw_rates(self.variants, rng)[:, None]
+        dropped = ~kept & (rng.random((self.variants, 1)) < 0.25)
+        if self.damage == "none":
+            cells[:], kept[:], dropped[:] = True, True, False
+        known = torch.tensor([self.vocabulary[word] for word in words])
+        whole = self.damage == "kept"
+        left = _measure_left(plan, edges, cells | whole, kept | whole)
+        return Batch(
+            audio=mix(gate_stems(stems, None, edges, SAMPLE_RATE, None).windows[0], torch.from_numpy(cells)),
+            ids=torch.where(torch.from_numpy(kept), known, self.vocabulary[MASK]),
+            attended=torch.from_numpy(~dropped),
+            labels=torch.from_numpy(left >= WHOLE).float(),
+            known=torch.from_numpy((left >= WHOLE) | (left <= GONE)),
+        )
 
 
 def _draw_cells(plan: SongPlan, variants: int, rng: np.random.Generator) -> tuple[tuple[float, ...], np.ndarray]:
@@ -85,7 +83,7 @@ def _draw_cells(plan: SongPlan, variants: int, rng: np.random.Generator) -> tupl
     seconds = plan.frames / SAMPLE_RATE
     count = HALF_BARS if rng.random() < 0.75 else int(rng.integers(4, 16))
     edges = tuple(seconds * index / count for index in range(count + 1))
-    cells = rng.random((variants, len(STEMS), count)) >= _draw_rates(variants, rng)[:, None, None]
+    cells = rng.random((variants, len(STEMS), count)) >= draw_rates(variants, rng)[:, None, None]
     cells &= rng.random((variants, len(STEMS), 1)) >= 0.08
     return edges, cells
 

@@ -51,10 +51,16 @@ class AstRoberta(nn.Module):
     """Logits from 16 kHz mono audio and lyrics; see `musiclime_torch.models.contract` for what it declares."""
 
     name = "ast-roberta"
-    sample_rate, channels, output_kind, modalities = RATE, 1, "logits", ("audio", "lyrics")
+    sample_rate, channels, modalities = RATE, 1, ("audio", "lyrics")
 
     def __init__(
-        self, audio_config: Any, text_config: Any, tokenizer: Any, classes: tuple[str, ...], preparation: Preparation
+        self,
+        audio_config: Any,
+        text_config: Any,
+        tokenizer: Any,
+        classes: tuple[str, ...],
+        preparation: Preparation,
+        output_kind: str = "logits",
     ) -> None:
         """Random weights for an `ASTConfig`, a `RobertaConfig` and a fast tokenizer."""
         super().__init__()
@@ -64,7 +70,7 @@ class AstRoberta(nn.Module):
         self.text_model = RobertaModel(text_config)
         self.classifier = Head(audio_config.hidden_size + text_config.hidden_size, len(classes))
         self.fbank = KaldiFbank(audio_config.num_mel_bins, audio_config.max_length, FEATURE_MEAN, FEATURE_STD)
-        self.classes, self.tokenizer, self.preparation = classes, tokenizer, preparation
+        self.classes, self.tokenizer, self.preparation, self.output_kind = classes, tokenizer, preparation, output_kind
         self.max_seconds = self.fbank.seconds
 
     def tokenize(self, text: str) -> Tokens:
@@ -133,6 +139,7 @@ class AstRoberta(nn.Module):
         described = {
             "model_type": MODEL_TYPE,
             "classes": list(self.classes),
+            "output_kind": self.output_kind,
             "sample_rate": self.sample_rate,
             "text_preparation": asdict(self.preparation),
             "audio": self.audio_model.config.to_diff_dict(),
@@ -161,7 +168,7 @@ class AstRoberta(nn.Module):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{str(folder)!r} is not a saved AST + RoBERTa ({error}).") from error
         with torch.random.fork_rng(devices=[]):
-            model = cls(*configs, tokenizer, classes, preparation)
+            model = cls(*configs, tokenizer, classes, preparation, described.get("output_kind", "logits"))
         return model.load_checkpoint(folder / "model.safetensors").eval()
 
 

@@ -1,6 +1,6 @@
 """`transformers` classifiers of sound or of text as models that can be explained, and the two together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -73,9 +73,9 @@ class TextClassifier(nn.Module):
         super().__init__()
         self.module, self.tokenizer = module, tokenizer
         self.classes, self.output_kind = read_labels(module.config)
-        self.preparation = Preparation(
-            lower_case=False, strip_punctuation=False, limit=count_positions(module.config, tokenizer)
-        )
+        # What our training wrote into the configuration; without it lyrics are read as they are.
+        prepared = getattr(module.config, "text_preparation", None) or {"lower_case": False, "strip_punctuation": False}
+        self.preparation = Preparation(**{**prepared, "limit": count_positions(module.config, tokenizer, prepared)})
         self.name = str(getattr(module.config, "name_or_path", "") or type(module).__name__)
 
     def tokenize(self, text: str) -> Tokens:
@@ -165,9 +165,9 @@ def read_labels(config: Any) -> tuple[tuple[str, ...], str]:
     return names, kinds.get(str(config.problem_type), "multilabel" if len(names) == 1 else "logits")
 
 
-def count_positions(config: Any, tokenizer: Any) -> int:
-    """Tokens a model reads at most, special ones included."""
-    limit = int(min(tokenizer.model_max_length, NO_LIMIT))
+def count_positions(config: Any, tokenizer: Any, prepared: Mapping[str, Any]) -> int:
+    """Tokens a model reads at most, special ones included; no more than it was prepared for."""
+    limit = int(min(tokenizer.model_max_length, prepared.get("limit", NO_LIMIT), NO_LIMIT))
     positions = getattr(config, "max_position_embeddings", None)
     if positions is None or positions <= 0:
         return limit

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from musiclime_torch.models.precision import in_float32
+
 #: Kaldi's defaults at 16 kHz: 25 ms windows every 10 ms, the lowest band at 20 Hz.
 RATE, WINDOW, HOP, FFT, LOWEST = 16000, 400, 160, 512, 20.0
 PRE_EMPHASIS = 0.97
@@ -42,7 +44,7 @@ class KaldiFbank(nn.Module):
     def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch time mel"]:
         """Channels are averaged. In float32 whatever the model's precision: a spectrum spans 200 dB."""
         rows = CPU_ROWS if audio.device.type == "cpu" else max(len(audio), 1)
-        with torch.autocast(audio.device.type, enabled=False):
+        with in_float32(audio.device):
             return torch.cat([self._analyse(piece) for piece in audio.float().mean(1).split(rows)])
 
     def _analyse(self, audio: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch time mel"]:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from musiclime_torch.models.fbank import RATE, KaldiFbank
+from musiclime_torch.models.precision import in_float32
 
 #: Attention grows with the square of what is heard at a time: longer songs go to models without a limit in windows.
 LONGEST = 30.0
@@ -85,7 +86,8 @@ class ClapFrontEnd(nn.Module):
         wave = self._fill(audio.float().mean(1))
         spectrum = torch.stft(wave, len(self.window), self.hop, window=self.window, pad_mode="reflect", return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()
-        features = 10 * (power.mT @ self.bank).clamp_min(1e-10).log10()
+        with in_float32(audio.device):
+            features = 10 * (power.mT @ self.bank).clamp_min(1e-10).log10()
         shaped = features[:, None].expand(-1, 4 if self.fusion else 1, -1, -1)
         return {"input_features": shaped, "is_longer": torch.zeros(len(wave), 1, dtype=torch.bool, device=wave.device)}
 

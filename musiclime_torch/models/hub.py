@@ -1,5 +1,6 @@
 """Parts of models by Hugging Face hub id or folder, and what to do where they can't be had."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ def load_weights(kind: Any, name: str | Path, unused: tuple[str, ...] = ()) -> A
     if missing or found["mismatched_keys"]:
         what = f"lacks {', '.join(missing[:5])}" if missing else f"has {list(found['mismatched_keys'])[:2]} misshapen"
         raise InputError(f"{str(name)!r} {what}: it is no trained {kind.__name__.removeprefix('AutoModelFor')} model.")
+    return model
+
+
+def load_with_new_head(kind: Any, name: str | Path, labels: Mapping[str, Any]) -> Any:
+    """A classifier with trained encoders under a new head for `labels` (a configuration's): where fine-tuning starts."""
+    options = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True, **labels}
+    model, found = _fetch(kind, name, options)
+    missing = sorted(key for key in found["missing_keys"] if not key.startswith(("classifier.", "projector.")))
+    if missing:
+        raise InputError(f"{str(name)!r} lacks {', '.join(missing[:5])}: give a model whose encoders are trained.")
     return model
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.models.precision import in_float32
 from musiclime_torch.models.tensorflow_checkpoint import read_bundle
 
 RATE, FFT, HOP, MELS = 16000, 512, 256, 96
@@ -102,7 +103,8 @@ class Musicnn(nn.Module):
         wave = nn.functional.pad(wave[:, : length + FFT // 2], (0, max(length - wave.shape[1], 0)))
         spectrum = torch.stft(wave.float(), FFT, HOP, window=self.window, pad_mode="reflect", return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()
-        return torch.log10(10_000 * (power.mT @ self.bank) + 1)[:, :FRAMES]
+        with in_float32(wave.device):
+            return torch.log10(10_000 * (power.mT @ self.bank) + 1)[:, :FRAMES]
 
     def tag(self, features: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
         """Logits of features."""

@@ -12,6 +12,8 @@ from itertools import pairwise
 
 import regex
 
+from musiclime_torch.reading.boilerplate import find_boilerplate
+
 _UNSPACED = r"\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = regex.compile(
     rf"""
@@ -24,10 +26,6 @@ _WORD = regex.compile(
 )
 _BREAK = regex.compile(r"\r\n?|[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _HEADER = regex.compile(r"\[([^\[\]]*\p{L}[^\[\]]*)\]")
-# What Genius and its copies add around and between the lines.
-_BOILERPLATE = regex.compile(
-    r"(?i)you might also like.*|\d+embed(?:share.*)?|\d+ contributors?.*|(?:see .* live)?get tickets as low as.*"
-)
 
 
 @dataclass(frozen=True)
@@ -170,8 +168,8 @@ def _time_words(found: list[tuple[int, int]], verse: Verse) -> list[tuple[float 
 
 
 def _notice_boilerplate(text: str) -> list[str]:
-    """Lines that lyrics sites add; left in, they become the top words of whole classes."""
-    suspects = [row for row in text.split("\n") if _BOILERPLATE.fullmatch(row)]
-    if not suspects:
+    """What lyrics sites add; left in, it becomes the top words of whole classes."""
+    found = find_boilerplate(text)
+    if found is None:
         return []
-    return [f"the lyrics hold {suspects[0][:60]!r}, which looks like a lyrics site's own words: delete what isn't sung."]
+    return [f"the lyrics hold {found[:60]!r}, which looks like a lyrics site's own words: delete what isn't sung."]

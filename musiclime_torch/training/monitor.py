@@ -21,6 +21,7 @@ from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.care import keeping_random_states
 from musiclime_torch.track import Track
+from musiclime_torch.training.learner import Learner
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Monitor:
         self,
         tracks: Sequence[Track],
         *,
-        every: int,
+        every: int = 500,
         options: Mapping[str, Any] | None = None,
         log: Log | None = None,
         limits: Mapping[str, tuple[float, float]] | None = None,
@@ -154,11 +155,13 @@ def add_scalars(writer: Any, prefix: str = "explanation") -> Log:
 
 
 def unwrap(model: Any) -> Any:
-    """The model behind `DistributedDataParallel`, `DataParallel` and `torch.compile`."""
+    """The model behind `DistributedDataParallel`, `DataParallel`, `torch.compile` and our own `Learner`."""
     while True:
         inner = getattr(model, "_orig_mod", None)
         if inner is None and isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
             inner = model.module
+        if inner is None and isinstance(model, Learner):
+            inner = model.model
         if inner is None:
             return model
         model = inner

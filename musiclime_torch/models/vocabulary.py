@@ -1,4 +1,4 @@
-"""Lyrics cut into the words the demonstration model knows."""
+"""Lyrics cut into the words that a model knows."""
 
 import re
 

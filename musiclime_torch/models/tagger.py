@@ -4,37 +4,55 @@ Late fusion: ``forward`` is ``fuse(encode_audio(audio), encode_text(text))``. Po
 that a cause may be anywhere; the hidden layer is where a sound *and* a word make one tag.
 """
 
+import json
+from pathlib import Path
+from typing import Any
+
 import torch
 import torchaudio
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from musiclime_torch.demo.vocabulary import cut_words
+from musiclime_torch.failures import InputError
+from musiclime_torch.models.checkpoints import load_state, read_state
 from musiclime_torch.models.contract import TokenBatch, Tokens
+from musiclime_torch.models.precision import in_float32
+from musiclime_torch.models.vocabulary import cut_words
 
 N_FFT = 512
 #: Added to mel power before the logarithm: far below anything the songs play, above rounding noise.
 FLOOR = 1e-2
 
+#: Tells its folders from others: the value of "model_type" in config.json.
+MODEL_TYPE = "musiclime_torch.tagger"
 
-class DemoTagger(nn.Module):
-    """Logits of independent tags from 16 kHz mono audio and lyrics; see ``models.contract`` for what it declares."""
 
-    name = "demo"
+class Tagger(nn.Module):
+    """Logits from 16 kHz mono audio and lyrics; see ``models.contract`` for what it declares."""
+
     sample_rate = 16000
     channels = 1
     max_seconds = 14.0
-    output_kind = "multilabel"
     modalities = ("audio", "lyrics")
     mel_bank: Float[Tensor, "frequency mel"]
     window: Float[Tensor, " frame"]
 
     def __init__(
-        self, classes: tuple[str, ...], words: tuple[str, ...], width: int, n_mels: int, hop: int, token_limit: int
+        self,
+        classes: tuple[str, ...],
+        words: tuple[str, ...],
+        output_kind: str,
+        *,
+        name: str = "tagger",
+        width: int = 32,
+        n_mels: int = 48,
+        hop: int = 400,
+        token_limit: int = 256,
     ) -> None:
         """Make an untrained one; ``words`` is the vocabulary in the order of its ids, the special ones first."""
         super().__init__()
-        self.classes = classes
+        self.classes, self.output_kind, self.name = classes, output_kind, name
+        self.size = {"width": width, "n_mels": n_mels, "hop": hop, "token_limit": token_limit}
         self.vocabulary = {word: index for index, word in enumerate(words)}
         self.token_limit = token_limit
         self.hop = hop
@@ -102,12 +120,50 @@ class DemoTagger(nn.Module):
         read = text if isinstance(text, TokenBatch) else self._embed_strings(text)
         return self.fuse(self.encode_audio(audio), self.encode_text(read))
 
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model.safetensors and config.json."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self.state_dict(), folder / "model.safetensors")
+        described: dict[str, Any] = {
+            "model_type": MODEL_TYPE,
+            "name": self.name,
+            "output_kind": self.output_kind,
+            "classes": list(self.classes),
+            "size": self.size,
+            "words": list(self.vocabulary),
+        }
+        # Last, for it says that all is there.
+        (folder / "config.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "Tagger":
+        """What `save_pretrained` wrote, in eval mode; InputError where something is missing or doesn't fit."""
+        folder = Path(folder)
+        try:
+            described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            if described.get("model_type") != MODEL_TYPE:
+                raise InputError(f"{str(folder)!r} holds a model of type {described.get('model_type')!r}, not {MODEL_TYPE}.")
+            with torch.random.fork_rng(devices=[]):
+                made_of = tuple(described["classes"]), tuple(described["words"]), described["output_kind"]
+                model = cls(*made_of, name=described["name"], **described["size"])
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{str(folder)!r} is not a saved tagger ({error}).") from error
+        source = folder / "model.safetensors"
+        load_state(model, read_state(source), str(source))
+        return model.eval()
+
     def _spectrogram(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch 1 mel time"]:
         # A CPU is three times as fast when what lies between two steps stays in its cache.
         rows = 8 if audio.device.type == "cpu" else max(len(audio), 1)
         # Zeros, not torch.stft's mirrored ends: those can't be made from less than half a window.
         padded = torch.nn.functional.pad(audio.mean(1), (N_FFT // 2, N_FFT // 2))
-        return torch.cat([self._analyse(piece) for piece in torch.split(padded, rows)])
+        with in_float32(audio.device):
+            return torch.cat([self._analyse(piece) for piece in torch.split(padded.float(), rows)])
 
     def _analyse(self, audio: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch 1 mel time"]:
         spectrum = torch.fft.rfft(audio.unfold(1, N_FFT, self.hop) * self.window)

@@ -1,0 +1,145 @@
+"""Songs of a manifest as a model learns from them: decoded when they are needed, cut to what the model hears at once.
+
+With component dropout a song's stems are silenced for moments and its words masked, as explanations will do, and its label
+stays. Where a piece starts and what is dropped hang on the seed, the epoch and the song.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from musiclime_torch.models.contract import Tokens
+from musiclime_torch.reading.audio import read_audio, resample
+from musiclime_torch.reading.boilerplate import Cleaned, strip_boilerplate
+from musiclime_torch.reading.lyric_files import read_lyrics
+from musiclime_torch.reading.lyrics import Lyrics, parse_lyrics
+from musiclime_torch.reading.manifest import Entry
+from musiclime_torch.rendering import gate_stems, mix, own_tokens, spread_windows
+from musiclime_torch.track import load_track
+from musiclime_torch.training.batches import Batch
+from musiclime_torch.training.dropout import draw_rates
+
+#: Equal segments in which dropout silences stems: those of explanations.
+SEGMENTS = 10
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Lyrics as the model's tokens; `owner` is each token's word, the number of words for tokens of none."""
+
+    tokens: Tokens
+    owner: tuple[int, ...]
+    words: int
+
+
+class ManifestSongs:
+    """`Songs` for `fit`. `separator` takes songs apart for component dropout, None for no dropout ("none": sound is one
+    stem); `random` cuts pieces from anywhere, else from the middle.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        labels: Float[Tensor, "song class"],
+        model: Any,
+        *,
+        seed: int,
+        random: bool,
+        separator: str | None,
+        max_seconds: float,
+        clean: bool,
+    ) -> None:
+        """Lyrics are read and cut into tokens here, sound when it is asked for."""
+        self.entries, self.labels, self.seed, self.random = tuple(entries), labels, seed, random
+        self.separator, self.max_seconds = separator, max_seconds
+        self.hears, self.reads = "audio" in model.modalities, "lyrics" in model.modalities
+        self.rate: int = getattr(model, "sample_rate", 0)
+        self.longest: float | None = getattr(model, "max_seconds", None)
+        self.cleaned = [find_text(entry, clean) if self.reads else Cleaned("") for entry in self.entries]
+        # As explanations lay lyrics out: without headers, lines and sections parted by line breaks.
+        lyrics = [parse_lyrics(text.text) for text in self.cleaned]
+        self.texts = [found.text for found in lyrics]
+        self.readings = [_read(model, found) if self.reads else None for found in lyrics]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> Batch:
+        """The song as the epoch has it."""
+        number = index % len(self.entries)
+        rng = np.random.default_rng([self.seed, index])
+        rate = float(draw_rates(1, rng)[0]) if self.separator is not None else 0.0
+        audio = self._hear(self.entries[number], rate, rng) if self.hears else torch.zeros(1, 1, 0)
+        ids, attended = self._read(number, rate, rng)
+        labels = self.labels[number][None]
+        return Batch(audio, ids[None], attended[None], labels, torch.ones_like(labels, dtype=torch.bool))
+
+    def _hear(self, entry: Entry, rate: float, rng: np.random.Generator) -> Float[Tensor, "1 1 frame"]:
+        stems = load_stems(entry, self.rate, self.max_seconds, self.separator)
+        frames = stems.shape[-1]
+        length = frames if self.longest is None else min(frames, round(self.longest * self.rate))
+        start = int(rng.integers(frames - length + 1)) if self.random else (frames - length) // 2
+        stems = stems[:, :, start : start + length]
+        if not rate:
+            return stems.sum(0)[None]
+        edges = tuple(length / self.rate * part / SEGMENTS for part in range(SEGMENTS + 1))
+        kept = torch.from_numpy(rng.random((1, len(stems), SEGMENTS)) >= rate)
+        return mix(gate_stems(stems, None, edges, self.rate, None).windows[0], kept)
+
+    def _read(self, number: int, rate: float, rng: np.random.Generator) -> tuple[Int[Tensor, " t"], Bool[Tensor, " t"]]:
+        reading = self.readings[number]
+        if reading is None:
+            return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.bool)
+        ids, kept = reading.tokens.ids, rng.random(reading.words + 1) >= rate
+        kept[-1] = True
+        here = torch.from_numpy(kept[list(reading.owner)])
+        if reading.tokens.mask_id is None:
+            return ids, here
+        return torch.where(here, ids, reading.tokens.mask_id), torch.ones_like(here)
+
+
+def find_text(entry: Entry, clean: bool) -> Cleaned:
+    """The lyrics of an entry, without a site's additions where `clean` is set; "" where it has none."""
+    if entry.lyrics is None:
+        return Cleaned("")
+    text = read_lyrics(entry.lyrics).text if isinstance(entry.lyrics, Path) else entry.lyrics
+    return strip_boilerplate(text) if clean else Cleaned(text)
+
+
+def load_stems(entry: Entry, rate: int, max_seconds: float, separator: str | None) -> Float[Tensor, "stem 1 frame"]:
+    """An entry's sound at the model's rate, in mono: its stems where there are some or `separator` makes them."""
+    if entry.stems is not None and separator is not None:
+        track = load_track(entry.stems, max_seconds=max_seconds)
+        samples, own = track.stems, track.sample_rate
+    elif separator in (None, "none"):
+        source = entry.audio if entry.audio is not None else entry.stems
+        assert source is not None, "a song that is heard has sound"
+        if source.is_dir():
+            track = load_track(source, max_seconds=max_seconds)
+            samples, own = track.stems.sum(0)[None], track.sample_rate
+        else:
+            recording = read_audio(source, max_seconds=max_seconds)
+            samples, own = recording.samples[None], recording.sample_rate
+    else:
+        assert entry.audio is not None, "a song that is separated has sound"
+        track = load_track(entry.audio, separator=separator, max_seconds=max_seconds)
+        samples, own = track.stems, track.sample_rate
+    return resample(samples.mean(1, keepdim=True), own, rate)
+
+
+def cut_windows(sound: Float[Tensor, "1 frame"], rate: int, longest: float | None) -> Float[Tensor, "window 1 piece"]:
+    """What a model hears of a song one call after another, as explanations cut it."""
+    frames = None if longest is None else round(longest * rate)
+    return torch.stack([sound[:, start:end] for start, end in spread_windows(sound.shape[-1], frames)])
+
+
+def _read(model: Any, lyrics: Lyrics) -> Reading:
+    tokens = model.tokenize(lyrics.text)
+    owner = own_tokens(tokens, [((word.start, word.end),) for word in lyrics.words])
+    return Reading(tokens, tuple(owner), len(lyrics.words))

@@ -1,0 +1,93 @@
+"""Where training starts: trained encoders under new heads, or a small tagger from nothing."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from musiclime_torch.failures import InputError
+from musiclime_torch.models.ast_roberta import PAPER_PREPARATION, AstRoberta
+from musiclime_torch.models.classifiers import AudioClassifier, TextClassifier, count_positions
+from musiclime_torch.models.hub import load_part, load_with_new_head
+from musiclime_torch.models.tagger import Tagger
+from musiclime_torch.models.vocabulary import SPECIALS, WORD
+from musiclime_torch.training.labels import Labels
+
+#: Words a new tagger knows at most, and songs a word must be in to be learned.
+MOST_WORDS, SONGS_A_WORD = 10_000, 2
+
+
+def start_audio(name: str, labels: Labels) -> tuple[AudioClassifier, Any]:
+    """A classifier of sound, and the feature extractor it is saved with."""
+    from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+
+    extractor = load_part(AutoFeatureExtractor, name)
+    return AudioClassifier(
+        load_with_new_head(AutoModelForAudioClassification, name, _configure(labels)), extractor
+    ), extractor
+
+
+def start_lyrics(name: str, labels: Labels) -> tuple[TextClassifier, Any]:
+    """A classifier of lyrics that reads them as the paper does, and its tokenizer."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = load_part(AutoTokenizer, name)
+    module = load_with_new_head(AutoModelForSequenceClassification, name, _configure(labels))
+    module.config.text_preparation = asdict(PAPER_PREPARATION)
+    return TextClassifier(module, tokenizer), tokenizer
+
+
+def join_towers(audio: AudioClassifier, lyrics: TextClassifier, labels: Labels) -> AstRoberta:
+    """The paper's model on the encoders of two classifiers, which it takes over; its head is new."""
+    hearing: Any = getattr(audio.module, "audio_spectrogram_transformer", None)
+    reading: Any = getattr(lyrics.module, "roberta", None)
+    if hearing is None or reading is None:
+        wrong = audio.name if hearing is None else lyrics.name
+        raise InputError(f"{wrong!r} can't be joined: the paper's model takes an AST and a RoBERTa; train one side alone.")
+    limit = count_positions(lyrics.module.config, lyrics.tokenizer, asdict(PAPER_PREPARATION))
+    prepared = replace(PAPER_PREPARATION, limit=limit)
+    model = AstRoberta(
+        audio.module.config, lyrics.module.config, lyrics.tokenizer, labels.classes, prepared, output_kind=labels.kind
+    )
+    model.audio_model = hearing
+    # The pooler, which decides nothing, isn't part of the classifier.
+    model.text_model.load_state_dict(reading.state_dict(), strict=False)
+    return model
+
+
+def start_tagger(texts: Iterable[str], labels: Labels) -> Tagger:
+    """A small model of sound and words, untrained, that knows the words of the songs it will learn from."""
+    songs: Counter[str] = Counter()
+    for text in texts:
+        songs.update({match[0].lower().replace("’", "'") for match in WORD.finditer(text)})
+    common = [word for word, count in songs.most_common(MOST_WORDS) if count >= SONGS_A_WORD]
+    return Tagger(labels.classes, (*SPECIALS, *sorted(common)), labels.kind)
+
+
+def save_classifier(model: AudioClassifier | TextClassifier, part: Any, folder: Path) -> None:
+    """As transformers does, so that any tool reads it; `part` is its extractor or tokenizer."""
+    part.save_pretrained(folder)
+    module: Any = model.module
+    module.save_pretrained(folder)
+
+
+def _configure(labels: Labels) -> dict[str, Any]:
+    kinds = {"logits": "single_label_classification", "multilabel": "multi_label_classification"}
+    return {
+        "num_labels": len(labels.classes),
+        "id2label": dict(enumerate(labels.classes)),
+        "label2id": {name: number for number, name in enumerate(labels.classes)},
+        "problem_type": kinds[labels.kind],
+    }
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Where new weights hang on the seed; nothing drawn afterwards does."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,38 @@
+"""Songs that training never saw, run through a model whole, as explanations run them."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from musiclime_torch.models.care import evaluating
+from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.training.songs import ManifestSongs, cut_windows, load_stems
+
+
+def predict(
+    model: Any, songs: ManifestSongs, device: torch.device | str, without: str | None = None
+) -> Float[Tensor, "song class"]:
+    """Outputs for every song, the mean over its windows; `without` "audio" hears silence, "lyrics" reads nothing."""
+    rows = []
+    with evaluating(model):
+        for number in range(len(songs)):
+            inputs: list[Any] = []
+            windows = 1
+            if songs.hears:
+                heard = _hear(songs, number, without == "audio").to(device)
+                inputs.append(heard)
+                windows = len(heard)
+            if songs.reads:
+                tokens = model.tokenize("" if without == "lyrics" else songs.texts[number])
+                read = model.embed_text(tokens.ids.to(device)).expand(windows, -1, -1)
+                inputs.append(TokenBatch(read, torch.ones(read.shape[:2], dtype=torch.bool, device=device)))
+            rows.append(model(*inputs).mean(0).float().cpu())
+    return torch.stack(rows)
+
+
+def _hear(songs: ManifestSongs, number: int, silent: bool) -> Float[Tensor, "window 1 frame"]:
+    sound = load_stems(songs.entries[number], songs.rate, songs.max_seconds, None).sum(0)
+    windows = cut_windows(sound, songs.rate, songs.longest)
+    return torch.zeros_like(windows) if silent else windows
