@@ -584,3 +584,22 @@ def test_two_processes_train_one_model(catalogue, tmp_path):
 def test_balanced_weights_are_finite(seed):
     truth = (torch.rand(7, 4, generator=torch.Generator().manual_seed(seed)) < 0.3).float()
     assert all(torch.isfinite(balance(truth, kind)).all() for kind in ("logits", "multilabel"))
+
+
+def test_every_epoch_has_every_song_once_in_an_order_of_its_own(entries, tmp_path):
+    model = Heads()
+    songs, asked = make_songs(entries, model), []
+
+    class Watched:
+        def __len__(self):
+            return len(songs)
+
+        def __getitem__(self, index):
+            asked.append(index)
+            return songs[index]
+
+    fit(model, Watched(), None, replace(SHORT, epochs=3, save_every=None, patience=None), tmp_path)
+    n = len(songs)
+    epochs = [asked[start : start + n] for start in range(0, 3 * n, n)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(number * n, (number + 1) * n)) for number in range(3)]
+    assert len({tuple(index % n for index in epoch) for epoch in epochs}) == 3

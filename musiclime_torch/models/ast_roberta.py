@@ -29,9 +29,6 @@ PAPER_PREPARATION = Preparation(lower_case=True, strip_punctuation=True, limit=2
 #: AudioSet's, which the AST checkpoints were trained with.
 FEATURE_MEAN, FEATURE_STD = -4.2677393, 4.5689974
 
-#: Tells our folders from others: the value of "model_type" in config.json.
-MODEL_TYPE = "musiclime_torch.ast_roberta"
-
 
 class Head(nn.Module):
     """LayerNorm and a linear layer."""
@@ -50,6 +47,8 @@ class Head(nn.Module):
 class AstRoberta(nn.Module):
     """Logits from 16 kHz mono audio and lyrics; see `musiclime_torch.models.contract` for what it declares."""
 
+    #: Tells its folders from others: the value of "model_type" in config.json.
+    model_type = "musiclime_torch.ast_roberta"
     name = "ast-roberta"
     sample_rate, channels, modalities = RATE, 1, ("audio", "lyrics")
 
@@ -137,7 +136,7 @@ class AstRoberta(nn.Module):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         described = {
-            "model_type": MODEL_TYPE,
+            "model_type": self.model_type,
             "classes": list(self.classes),
             "output_kind": self.output_kind,
             "sample_rate": self.sample_rate,
@@ -158,8 +157,10 @@ class AstRoberta(nn.Module):
         folder = Path(folder)
         try:
             described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            if described.get("model_type") != MODEL_TYPE:
-                raise InputError(f"{str(folder)!r} holds a model of type {described.get('model_type')!r}, not {MODEL_TYPE}.")
+            if described.get("model_type") != cls.model_type:
+                raise InputError(
+                    f"{str(folder)!r} holds a model of type {described.get('model_type')!r}, not {cls.model_type}."
+                )
             tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
             configs = ASTConfig(**described["audio"]), RobertaConfig(**described["text"])
             preparation, classes = Preparation(**described["text_preparation"]), tuple(described["classes"])

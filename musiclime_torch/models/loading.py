@@ -84,13 +84,14 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
     )
     from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES as HEARING
 
-    from musiclime_torch.models import ast_roberta, tagger
+    from musiclime_torch.models.ast_roberta import AstRoberta
     from musiclime_torch.models.classifiers import AudioClassifier, ClapZeroShot, TextClassifier
     from musiclime_torch.models.hub import load_part, load_weights
+    from musiclime_torch.models.tagger import Tagger
 
-    kind = _read_type(Path(name))
-    if kind in (ast_roberta.MODEL_TYPE, tagger.MODEL_TYPE):
-        return (ast_roberta.AstRoberta if kind == ast_roberta.MODEL_TYPE else tagger.Tagger).from_pretrained(name)
+    for kind in (AstRoberta, Tagger):
+        if _read_type(Path(name)) == kind.model_type:
+            return kind.from_pretrained(name)
     config = load_part(AutoConfig, name)
     if config.model_type == "clap":
         parts = (load_weights(ClapModel, name), load_part(AutoFeatureExtractor, name), load_part(AutoTokenizer, name))

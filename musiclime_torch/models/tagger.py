@@ -23,13 +23,12 @@ N_FFT = 512
 #: Added to mel power before the logarithm: far below anything the songs play, above rounding noise.
 FLOOR = 1e-2
 
-#: Tells its folders from others: the value of "model_type" in config.json.
-MODEL_TYPE = "musiclime_torch.tagger"
-
 
 class Tagger(nn.Module):
     """Logits from 16 kHz mono audio and lyrics; see ``models.contract`` for what it declares."""
 
+    #: Tells its folders from others: the value of "model_type" in config.json.
+    model_type = "musiclime_torch.tagger"
     sample_rate = 16000
     channels = 1
     max_seconds = 14.0
@@ -128,7 +127,7 @@ class Tagger(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         save_file(self.state_dict(), folder / "model.safetensors")
         described: dict[str, Any] = {
-            "model_type": MODEL_TYPE,
+            "model_type": self.model_type,
             "name": self.name,
             "output_kind": self.output_kind,
             "classes": list(self.classes),
@@ -144,8 +143,10 @@ class Tagger(nn.Module):
         folder = Path(folder)
         try:
             described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            if described.get("model_type") != MODEL_TYPE:
-                raise InputError(f"{str(folder)!r} holds a model of type {described.get('model_type')!r}, not {MODEL_TYPE}.")
+            if described.get("model_type") != cls.model_type:
+                raise InputError(
+                    f"{str(folder)!r} holds a model of type {described.get('model_type')!r}, not {cls.model_type}."
+                )
             with torch.random.fork_rng(devices=[]):
                 made_of = tuple(described["classes"]), tuple(described["words"]), described["output_kind"]
                 model = cls(*made_of, name=described["name"], **described["size"])
