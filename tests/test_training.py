@@ -377,6 +377,15 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(entries, tmp_path)
     assert torch.allclose(weights[0], weights[1], atol=1e-5)
 
 
+def test_workers_change_nothing(entries, tmp_path):
+    torch.set_num_threads(1)
+    one, two = (
+        run_tagger(entries, tmp_path / str(workers), replace(SHORT, epochs=2, workers=workers), valid=False)
+        for workers in (0, 2)
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
 def test_bfloat16_trains_nearly_the_same(entries, tmp_path):
     weights = []
     for precision in ("float32", "bfloat16"):
@@ -386,7 +395,7 @@ def test_bfloat16_trains_nearly_the_same(entries, tmp_path):
         fit(model, make_songs(entries, model), None, recipe, tmp_path / precision)
         assert model.seen == {torch.float32}
         weights.append(torch.cat([part.flatten() for part in model.parameters()]))
-    assert 0 < float((weights[0] - weights[1]).abs().max()) < 0.05
+    assert 0 < (weights[0] - weights[1]).abs().max().item() < 0.05
 
 
 def test_heads_learn_faster_than_encoders():

@@ -6,12 +6,15 @@ training logged, `results.json` the scores on the test songs.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from musiclime_torch.devices import find_device
 from musiclime_torch.failures import InputError
@@ -82,22 +85,22 @@ def train(
     Raises:
         InputError: with one sentence, for anything that can't be trained.
     """
-    out, device, prepared = Path(out), find_device(device), preparation or Preparation()
+    out = Path(out)
     if (out / "results.json").is_file():
         raise InputError(f"{str(out)!r} holds a finished run (results.json): give another folder.")
-    run = _Run(out, split(entries), prepared, device, tuple(callbacks))
-    if model == "tagger":
-        if audio_model or text_model or apart:
-            raise InputError("a tagger starts from nothing and learns both sides at once: leave the other models out.")
-        return run.train_tagger(recipe or pick_recipe(model))
-    if model not in (None, "paper"):
+    if model not in (None, "paper", "tagger"):
         raise InputError(f"model {model!r} can't be trained: give paper or tagger, or audio and text models to start from.")
-    recipe = recipe or pick_recipe(model)
-    if model is None and (audio_model is None) != (text_model is None):
-        if apart:
-            raise InputError("one modality alone has nothing to be trained apart from.")
-        return run.train_side(recipe, audio_model, text_model)
-    return run.train_paper(recipe, audio_model or AUDIO_MODEL, text_model or TEXT_MODEL, apart)
+    alone = model is None and (audio_model is None) != (text_model is None)
+    if model == "tagger" and (audio_model or text_model or apart):
+        raise InputError("a tagger starts from nothing and learns both sides at once: leave the other models out.")
+    if alone and apart:
+        raise InputError("one modality alone has nothing to be trained apart from.")
+    work = _lay_out(entries, out, recipe or pick_recipe(model), preparation or Preparation(), find_device(device), callbacks)
+    if model == "tagger":
+        return _train_tagger(work)
+    if alone:
+        return _train_side(work, audio_model, text_model)
+    return _train_paper(work, audio_model or AUDIO_MODEL, text_model or TEXT_MODEL, apart)
 
 
 def pick_recipe(model: str | None) -> Recipe:
@@ -107,126 +110,144 @@ def pick_recipe(model: str | None) -> Recipe:
     return Recipe(epochs=30, rate=TAGGER_RATE, rates=TAGGER_RATES, smoothing=0.01, patience=8)
 
 
-class _Run:
-    """One folder's run: the songs of each split, and what has been trained so far."""
+@dataclass(frozen=True)
+class _Work:
+    """What is to be done, for all models of a run: songs and their labels by split, how, and where to."""
 
-    def __init__(
-        self,
-        out: Path,
-        songs: dict[str, tuple[Entry, ...]],
-        prepared: Preparation,
-        device: torch.device,
-        callbacks: tuple[Any, ...],
-    ) -> None:
-        self.out, self.songs, self.prepared, self.device, self.callbacks = out, songs, prepared, device, callbacks
-        self.labels = read_labels(songs["train"])
-        self.tables = {name: self.labels.encode(part) for name, part in songs.items()}
-        self.scores: dict[str, Scores] = {}
-        self.fits: dict[str, Fitted] = {}
-        self.notes: list[str] = []
+    out: Path
+    songs: dict[str, tuple[Entry, ...]]
+    labels: Labels
+    tables: dict[str, Float[Tensor, "song class"]]
+    recipe: Recipe
+    preparation: Preparation
+    device: torch.device
+    callbacks: tuple[Any, ...]
 
-    def train_tagger(self, recipe: Recipe) -> Trained:
-        """Both sides at once, from nothing."""
-        texts = [find_text(entry, self.prepared.clean).text for entry in self.songs["train"]]
-        with seeded(recipe.seed):
-            model = start_tagger(texts, self.labels)
-        self._fit("model", model, recipe, "tagger")
-        self._score_both(model)
-        return self._finish({"model": model.save_pretrained})
 
-    def train_side(self, recipe: Recipe, audio_model: str | None, text_model: str | None) -> Trained:
-        """One modality alone."""
-        side, start, source = (
-            ("audio", start_audio, audio_model) if text_model is None else ("lyrics", start_lyrics, text_model)
-        )
-        assert source is not None, "one of the two is given"
-        with seeded(recipe.seed):
-            model, part = start(source, self.labels)
-        self._fit(side, model, recipe, source)
-        self._score(side, model, None)
-        return self._finish({side: lambda folder: save_classifier(model, part, folder)})
+def _lay_out(
+    entries: Sequence[Entry],
+    out: Path,
+    recipe: Recipe,
+    preparation: Preparation,
+    device: torch.device,
+    callbacks: Sequence[Any],
+) -> _Work:
+    songs = split(entries)
+    labels = read_labels(songs["train"])
+    tables = {name: labels.encode(part) for name, part in songs.items()}
+    return _Work(out, songs, labels, tables, recipe, preparation, device, tuple(callbacks))
 
-    def train_paper(self, recipe: Recipe, audio_model: str, text_model: str, apart: bool) -> Trained:
-        """AST and RoBERTa, fused late."""
-        about = f"{audio_model} + {text_model}"
-        with seeded(recipe.seed):
-            audio, extractor = start_audio(audio_model, self.labels)
-            lyrics, tokenizer = start_lyrics(text_model, self.labels)
-        if apart:
-            for side, tower, part in (("audio", audio, extractor), ("lyrics", lyrics, tokenizer)):
-                self._fit(side, tower, recipe, about)
-                self._score(side, tower, None)
-                # Now, for the joined model will take the encoders over and change them.
-                self._save(side, lambda folder, tower=tower, part=part: save_classifier(tower, part, folder))
-        with seeded(recipe.seed + 1):
-            model = join_towers(audio, lyrics, self.labels)
-        self._fit("model", model, recipe, f"{about}, {'apart first' if apart else 'at once'}")
-        self._score("both", model, None)
-        if not apart:
-            self._score_sides(model)
-        return self._finish({"model": model.save_pretrained})
 
-    def _fit(self, name: str, model: Any, recipe: Recipe, about: str) -> None:
-        learned, checked = (self._prepare(part, model, recipe.seed) for part in ("train", "valid"))
-        if not self.notes and learned.reads:
-            self.notes += [note for note in (describe_stripped([*learned.cleaned, *checked.cleaned]),) if note]
-        weights = balance(self.tables["train"], self.labels.kind) if self.prepared.balanced else None
-        self.fits[name] = fit(
-            model,
-            learned,
-            checked if len(checked) else None,
-            recipe,
-            self.out / "runs" / name,
-            weights=weights,
-            about=f"{about}; {self.prepared}; {_hash(self.songs)}",
-            device=self.device,
-            callbacks=self.callbacks,
-        )
+def _train_tagger(work: _Work) -> Trained:
+    """Both sides at once, from nothing."""
+    texts = [find_text(entry, work.preparation.clean).text for entry in work.songs["train"]]
+    with seeded(work.recipe.seed):
+        model = start_tagger(texts, work.labels)
+    fitted = _fit(work, "model", model, "tagger")
+    scores = {**_score(work, "both", model), **_score_sides(work, model)}
+    _save(work, "model", model.save_pretrained)
+    return _finish(work, {"model": fitted}, scores)
 
-    def _prepare(self, part: str, model: Any, seed: int) -> ManifestSongs:
-        return ManifestSongs(
-            self.songs[part],
-            self.tables[part],
-            model,
-            seed=seed,
-            random=part == "train",
-            separator=self.prepared.separator if part == "train" else None,
-            max_seconds=self.prepared.max_seconds,
-            clean=self.prepared.clean,
-        )
 
-    def _score_both(self, model: Any) -> None:
-        self._score("both", model, None)
-        self._score_sides(model)
+def _train_side(work: _Work, audio_model: str | None, text_model: str | None) -> Trained:
+    """One modality alone."""
+    model: Any
+    with seeded(work.recipe.seed):
+        if audio_model is not None:
+            side, source, (model, part) = "audio", audio_model, start_audio(audio_model, work.labels)
+        else:
+            assert text_model is not None, "one of the two is given"
+            side, source, (model, part) = "lyrics", text_model, start_lyrics(text_model, work.labels)
+    fitted = _fit(work, side, model, source)
+    scores = _score(work, side, model)
+    _save(work, side, lambda folder: save_classifier(model, part, folder))
+    return _finish(work, {side: fitted}, scores)
 
-    def _score_sides(self, model: Any) -> None:
-        """The same model with one side taken away: not what it would be, had it learned with that side alone."""
-        self._score("audio, no lyrics", model, "lyrics")
-        self._score("lyrics, silent", model, "audio")
 
-    def _score(self, column: str, model: Any, without: str | None) -> None:
-        if not self.songs["test"] or not is_first():
-            return
-        model.to(self.device)
-        outputs = predict(model, self._prepare("test", model, 0), self.device, without)
-        self.scores[column] = score(outputs, self.tables["test"], self.labels.kind)
+def _train_paper(work: _Work, audio_model: str, text_model: str, apart: bool) -> Trained:
+    """AST and RoBERTa, fused late."""
+    about = f"{audio_model} + {text_model}, {'apart first' if apart else 'at once'}"
+    with seeded(work.recipe.seed):
+        audio, extractor = start_audio(audio_model, work.labels)
+        lyrics, tokenizer = start_lyrics(text_model, work.labels)
+    fits: dict[str, Fitted] = {}
+    scores: dict[str, Scores] = {}
+    if apart:
+        for side, tower, part in (("audio", audio, extractor), ("lyrics", lyrics, tokenizer)):
+            fits[side] = _fit(work, side, tower, about)
+            scores |= _score(work, side, tower)
+            # Now, for the joined model will take the encoders over and change them.
+            _save(work, side, partial(save_classifier, tower, part))
+    with seeded(work.recipe.seed + 1):
+        model = join_towers(audio, lyrics, work.labels)
+    fits["model"] = _fit(work, "model", model, about)
+    scores |= _score(work, "both", model)
+    if not apart:
+        scores |= _score_sides(work, model)
+    _save(work, "model", model.save_pretrained)
+    return _finish(work, fits, scores)
 
-    def _save(self, name: str, save: Any) -> None:
-        if is_first():
-            save(self.out / name)
 
-    def _finish(self, saves: dict[str, Any]) -> Trained:
-        for name, save in saves.items():
-            self._save(name, save)
-        songs = {name: len(part) for name, part in self.songs.items()}
-        trained = Trained(self.labels, songs, self.scores, self.fits, tuple(self.notes))
-        if is_first():
-            partial = self.out / ".results.json.partial"
-            partial.write_text(json.dumps(to_record(trained), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            partial.replace(self.out / "results.json")
-            for weights in (self.out / "runs").glob(f"*/{WEIGHTS}"):
-                weights.unlink()
-        return trained
+def _fit(work: _Work, name: str, model: Any, about: str) -> Fitted:
+    learned, checked = _prepare(work, "train", model), _prepare(work, "valid", model)
+    weights = balance(work.tables["train"], work.labels.kind) if work.preparation.balanced else None
+    return fit(
+        model,
+        learned,
+        checked if len(checked) else None,
+        work.recipe,
+        work.out / "runs" / name,
+        weights=weights,
+        about=f"{about}; {work.preparation}; {_hash(work.songs)}",
+        device=work.device,
+        callbacks=work.callbacks,
+    )
+
+
+def _prepare(work: _Work, part: str, model: Any) -> ManifestSongs:
+    trains = part == "train"
+    return ManifestSongs(
+        work.songs[part],
+        work.tables[part],
+        model,
+        seed=work.recipe.seed,
+        random=trains,
+        separator=work.preparation.separator if trains else None,
+        max_seconds=work.preparation.max_seconds,
+        clean=work.preparation.clean,
+    )
+
+
+def _score_sides(work: _Work, model: Any) -> dict[str, Scores]:
+    """The same model with one side taken away: not what it would be, had it learned with that side alone."""
+    return {**_score(work, "audio, no lyrics", model, "lyrics"), **_score(work, "lyrics, silent", model, "audio")}
+
+
+def _score(work: _Work, column: str, model: Any, without: str | None = None) -> dict[str, Scores]:
+    """On the test songs, by the first process; nothing where there are none."""
+    if not work.songs["test"] or not is_first():
+        return {}
+    outputs = predict(model.to(work.device), _prepare(work, "test", model), work.device, without)
+    return {column: score(outputs, work.tables["test"], work.labels.kind)}
+
+
+def _save(work: _Work, name: str, save: Callable[[Path], object]) -> None:
+    if is_first():
+        save(work.out / name)
+
+
+def _finish(work: _Work, fits: dict[str, Fitted], scores: dict[str, Scores]) -> Trained:
+    read = [entry for part in ("train", "valid") for entry in work.songs[part]] if fits.keys() != {"audio"} else []
+    told = describe_stripped([find_text(entry, work.preparation.clean) for entry in read])
+    sizes = {name: len(part) for name, part in work.songs.items()}
+    trained = Trained(work.labels, sizes, scores, fits, (told,) if told else ())
+    if is_first():
+        unfinished = work.out / ".results.json.partial"
+        unfinished.write_text(json.dumps(to_record(trained), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished.replace(work.out / "results.json")
+        for weights in (work.out / "runs").glob(f"*/{WEIGHTS}"):
+            weights.unlink()
+    return trained
 
 
 def to_record(trained: Trained) -> dict[str, Any]:

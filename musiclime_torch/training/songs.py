@@ -61,9 +61,8 @@ class ManifestSongs:
         self.hears, self.reads = "audio" in model.modalities, "lyrics" in model.modalities
         self.rate: int = getattr(model, "sample_rate", 0)
         self.longest: float | None = getattr(model, "max_seconds", None)
-        self.cleaned = [find_text(entry, clean) if self.reads else Cleaned("") for entry in self.entries]
         # As explanations lay lyrics out: without headers, lines and sections parted by line breaks.
-        lyrics = [parse_lyrics(text.text) for text in self.cleaned]
+        lyrics = [parse_lyrics(find_text(entry, clean).text if self.reads else "") for entry in self.entries]
         self.texts = [found.text for found in lyrics]
         self.readings = [_read(model, found) if self.reads else None for found in lyrics]
 
