@@ -60,7 +60,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     songs, epochs, every = (32, 1, 1) if options.smoke else (options.songs, options.epochs, options.every)
     examples = [make_example(seed) for seed in range(songs)]
-    monitor = Monitor(make_probe(4), options={"n_samples": 256}, **({} if every is None else {"every": every}))
+    monitor = Monitor(make_probe(4), **({} if every is None else {"every": every}))
     watched, seconds = train_watched(examples, epochs, monitor)
     plain, _ = train_watched(examples, epochs, None)
     same = all(torch.equal(watched[name], plain[name]) for name in plain)
