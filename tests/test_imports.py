@@ -41,6 +41,8 @@ ROWS = [
     {"explainer"},
     {"captum", "captum_inputs", "views", "demo", "training"},
     {"models.loading"},
+    {"options"},
+    {"corpus"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,0 +1,1 @@
+"""A catalogue explained song by song, in shards, and what all its explanations say together."""

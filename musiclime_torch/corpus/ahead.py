@@ -1,0 +1,92 @@
+"""Songs decoded and taken apart ahead of the device, in processes of their own, and handed on in order."""
+
+import multiprocessing
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from musiclime_torch.failures import InputError
+from musiclime_torch.reading.lyrics import parse_lyrics
+from musiclime_torch.reading.manifest import Entry
+from musiclime_torch.track import Track, load_track
+
+#: Songs that wait for the device, by worker: each holds its stems in memory.
+AHEAD = 2
+#: How often a song's process may die before the song is given up.
+DEATHS = 2
+
+
+def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
+    """A manifest's song as a track, or in one sentence why it is none."""
+    try:
+        source = entry.audio or entry.stems
+        if source is None:
+            raise InputError("it has no audio: give a file or a folder of stems.")
+        stems = entry.stems if entry.audio is not None else None
+        given = {key: value for key, value in loading.items() if not (key == "separator" and (stems or source.is_dir()))}
+        lyrics = entry.lyrics if isinstance(entry.lyrics, Path) else None
+        track = load_track(source, lyrics=lyrics, stems=stems, **given)
+        return replace(track, lyrics=parse_lyrics(entry.lyrics)) if isinstance(entry.lyrics, str) else track
+    except InputError as error:
+        return str(error)
+    except Exception as error:  # one song in a million is no reason to end a run
+        return f"{type(error).__name__}: {error}"
+
+
+def load_ahead(entries: Sequence[Entry], loading: Mapping[str, Any], workers: int) -> Iterator[tuple[Entry, Track | str]]:
+    """Every entry with its track, or why there is none; without workers in this process, one after the other."""
+    if not workers:
+        yield from ((entry, load_entry(entry, loading)) for entry in entries)
+        return
+    waiting, deaths = deque(entries), Counter[str]()
+    while waiting:
+        # What a dead process leaves behind is begun again with new ones.
+        yield from _load_until_death(waiting, loading, workers, deaths)
+
+
+def _load_until_death(
+    waiting: deque[Entry], loading: Mapping[str, Any], workers: int, deaths: Counter[str]
+) -> Iterator[tuple[Entry, Track | str]]:
+    context = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "forkserver")
+    pool = ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,))
+    running: deque[tuple[Entry, Future[tuple[Track, np.ndarray] | str]]] = deque()
+    rest = iter(list(waiting))
+    try:
+        while waiting:
+            while len(running) < AHEAD * workers and (entry := next(rest, None)) is not None:
+                running.append((entry, pool.submit(_load_light, entry, loading)))
+            entry, future = running.popleft()
+            try:
+                found = future.result()
+            except BrokenProcessPool:
+                # Nobody says which of them it was: the one that is waited for comes first, and bears it.
+                deaths[entry.id] += 1
+                if deaths[entry.id] < DEATHS:
+                    return
+                found = f"its process died {DEATHS} times: is there memory enough for its stems?"
+                waiting.popleft()
+                yield entry, found
+                return
+            waiting.popleft()
+            yield entry, found if isinstance(found, str) else _unpack(*found)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _load_light(entry: Entry, loading: Mapping[str, Any]) -> tuple[Track, np.ndarray] | str:
+    """With samples as an array: tensors would travel through shared memory, of which containers have little."""
+    found = load_entry(entry, loading)
+    if isinstance(found, str):
+        return found
+    return replace(found, stems=found.stems[:, :, :1].clone()), found.stems.numpy()
+
+
+def _unpack(track: Track, stems: np.ndarray) -> Track:
+    return replace(track, stems=torch.from_numpy(stems))

@@ -1,0 +1,112 @@
+"""What is wrong with a catalogue's model or its texts, found in its explanations: each finding with size and examples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from musiclime_torch.corpus.aggregation import MIN_SONGS, Global, open_tables
+
+#: A word that is told from zero in this share of a class's songs that have it, and is in this share of its songs, carries
+#: the class whatever the song is about.
+CARRIES, SPREAD = 0.8, 0.5
+#: Share of a song's words, or of its components, past which too much of it is unseen.
+UNSEEN = 0.1
+#: How far the outermost position may lie above the mean of the others, in times.
+EDGE = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`kind` is "boilerplate", "few songs", "unseen" or "position"; `share` is of the attribution concerned, None where no
+    attribution is; `examples` are words, classes or ids.
+    """
+
+    kind: str
+    said: str
+    songs: int
+    share: float | None
+    examples: tuple[str, ...]
+
+
+def audit(out: str | Path, found: Global, *, min_songs: int = MIN_SONGS) -> tuple[Finding, ...]:
+    """Everything that stands out, the gravest kinds first."""
+    tables = open_tables(Path(out))
+    return (
+        *_find_boilerplate(tables, found, min_songs),
+        *_find_position_bias(found, min_songs),
+        *_find_unseen(tables),
+        *_find_small_classes(found, min_songs),
+    )
+
+
+def _find_boilerplate(tables: Any, found: Global, min_songs: int) -> list[Finding]:
+    """Words that carry a class in nearly every one of its songs. What it is about may do so too: somebody has to look."""
+    findings = []
+    for one in found.classes:
+        if one.songs < min_songs:
+            continue
+        rows = tables.execute(
+            """with words as (
+                    select id, replace(lower(word), '’', '''') as word, bool_or(told_from_zero) as told,
+                        sum(abs(attribution)) as size
+                    from attributions where class = $of and predicted and kind = 'lyrics' and word is not null group by all),
+                whole as (select sum(size) as size from words)
+                select word, count(*) as songs, avg(told::int) as carries, sum(words.size) / any_value(whole.size) as share
+                from words, whole group by word having count(*) >= $least and avg(told::int) >= $carries
+                order by share desc, word""",
+            {"of": one.name, "least": max(SPREAD * one.songs, min_songs), "carries": CARRIES},
+        ).fetchall()
+        if rows:
+            share = sum(row[3] for row in rows)
+            words = tuple(row[0] for row in rows)
+            said = (
+                f"{one.name}: {', '.join(words[:6])} stand out in nearly every song that has them, and most have; they "
+                f"carry {share:.0%} of the lyrics' attribution: are they sung?"
+            )
+            findings.append(Finding("boilerplate", said, rows[0][1], share, words))
+    return findings
+
+
+def _find_position_bias(found: Global, min_songs: int) -> list[Finding]:
+    """The first or last position far above the others, in every stem together: models hear edges, songs don't end there."""
+    findings = []
+    for one in found.classes:
+        sizes: dict[int, float] = {}
+        for feature in found.features:
+            if feature.of == one.name and feature.position is not None:
+                sizes[feature.position] = sizes.get(feature.position, 0.0) + feature.average
+        if one.songs < min_songs or len(sizes) < 4:
+            continue
+        inner = [size for place, size in sizes.items() if 0 < place < max(sizes)]
+        usual, total = sum(inner) / len(inner), sum(sizes.values())
+        for place, name in ((0, "first"), (max(sizes), "last")):
+            if sizes[place] > EDGE * usual > 0:
+                said = f"{one.name}: the {name} position weighs {sizes[place] / usual:.1f} times the inner ones."
+                findings.append(Finding("position", said, one.songs, sizes[place] / total, (one.name,)))
+    return findings
+
+
+def _find_unseen(tables: Any) -> list[Finding]:
+    """Songs of which the model can't notice much: lyrics past its limit, silent stems."""
+    findings = []
+    for kind, what in (("lyrics", "words"), ("audio", "of the sound")):
+        rows = tables.execute(
+            """select id, avg(unseen::int) as share from attributions where predicted and kind = $kind group by id
+               having avg(unseen::int) > $least order by share desc, id""",
+            {"kind": kind, "least": UNSEEN},
+        ).fetchall()
+        if rows:
+            said = (
+                f"{len(rows)} songs have more than {UNSEEN:.0%} {what} that the model can't notice, up to {rows[0][1]:.0%}."
+            )
+            findings.append(Finding("unseen", said, len(rows), None, tuple(row[0] for row in rows[:10])))
+    return findings
+
+
+def _find_small_classes(found: Global, min_songs: int) -> list[Finding]:
+    small = [one for one in found.classes if one.songs < min_songs]
+    if not small:
+        return []
+    names = tuple(one.name for one in small)
+    said = f"{len(small)} classes were given to fewer than {min_songs} songs and aren't ranked: {', '.join(names[:6])}."
+    return [Finding("few songs", said, sum(one.songs for one in small), None, names)]

@@ -1,0 +1,65 @@
+"""A catalogue's classes as tables: on the terminal, and as CSV and Parquet."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow
+from pyarrow import csv, parquet
+from rich.table import Table
+
+from musiclime_torch.corpus.aggregation import Feature, Global
+from musiclime_torch.corpus.auditing import Finding
+from musiclime_torch.failures import InputError
+
+
+def make_tables(found: Global, of: str | None, top: int) -> Iterator[Table]:
+    """All classes side by side, then what carries each of them that has songs enough."""
+    table = Table(title="Classes: shares of the squared attributions, freed of sampling noise")
+    stems = list(dict.fromkeys(stem for one in found.classes for stem in one.stem_shares))
+    for heading in ("class", "songs", "lyrics", "lyrics, a component", *stems):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for one in found.classes:
+        shares = [f"{one.stem_shares.get(stem, 0):.0%}" for stem in stems]
+        table.add_row(one.name, str(one.songs), f"{one.lyrics_share:.0%}", f"{one.lyrics_share_by_component:.0%}", *shares)
+    yield table
+    for one in found.classes:
+        if one.ranked and of in (None, one.name):
+            yield _make_ranking(
+                one.name, one.songs, [*found.top(one.name, top, "lyrics"), *found.top(one.name, top, "audio")]
+            )
+
+
+def _make_ranking(name: str, songs: int, features: Sequence[Feature]) -> Table:
+    table = Table(title=f"{name}: means over {songs} songs that can be told from zero")
+    table.add_column("feature", no_wrap=True)
+    # Importances: the average, LIME's, and that weighted by homogeneity.
+    for heading in ("songs", "mean", "95%", "average", "LIME", "weighted"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in features:
+        interval = "" if one.low is None or one.high is None else f"{one.low:+.3f} to {one.high:+.3f}"
+        numbers = (one.average, one.importance, one.homogeneity)
+        table.add_row(one.name, str(one.songs), f"{one.mean:+.3f}", interval, *(f"{number:.3f}" for number in numbers))
+    return table
+
+
+def write_summary(found: Global, findings: Sequence[Finding], out: Path) -> None:
+    """features, classes and findings, each as .csv and .parquet. InputError where the folder can't be written to."""
+    classes = []
+    for one in found.classes:
+        row = asdict(one)
+        shares = row.pop("stem_shares")
+        classes.append({**row, **{f"share of {stem}": share for stem, share in shares.items()}})
+    tables = {
+        "features": [asdict(one) for one in found.features],
+        "classes": classes,
+        "findings": [{**asdict(one), "examples": ", ".join(one.examples)} for one in findings],
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, rows in tables.items():
+            table = pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({"said": pyarrow.array([], pyarrow.string())})
+            parquet.write_table(table, out / f"{name}.parquet")
+            csv.write_csv(table, out / f"{name}.csv")
+    except OSError as error:
+        raise InputError(f"{str(out)!r} can't be written to ({error.strerror}): give another --out folder.") from error

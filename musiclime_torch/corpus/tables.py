@@ -1,0 +1,204 @@
+"""An explanation as rows of Parquet: one a class and component, one a song, one a pair that acts together."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+from pyarrow import parquet
+
+from musiclime_torch.corpus.shards import HASH_KEY
+from musiclime_torch.explanation import Explanation
+from musiclime_torch.failures import InputError
+from musiclime_torch.reading.manifest import Entry
+
+_NAME = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+_TEXTS = pyarrow.list_(pyarrow.string())
+_NUMBERS = pyarrow.list_(pyarrow.float64())
+
+#: `position` counts a stem's segments from 0; `start` and `end` are seconds; `line` counts from 1.
+SCHEMAS = {
+    "attributions": pyarrow.schema(
+        [
+            ("id", pyarrow.string()),
+            ("class", _NAME),
+            ("predicted", pyarrow.bool_()),
+            ("attribution", pyarrow.float64()),
+            ("standard_error", pyarrow.float64()),
+            ("told_from_zero", pyarrow.bool_()),
+            ("unseen", pyarrow.bool_()),
+            ("kind", _NAME),
+            ("stem", _NAME),
+            ("position", pyarrow.int32()),
+            ("start", pyarrow.float64()),
+            ("end", pyarrow.float64()),
+            ("word", pyarrow.string()),
+            ("line", pyarrow.int32()),
+        ]
+    ),
+    "interactions": pyarrow.schema(
+        [
+            ("id", pyarrow.string()),
+            ("class", _NAME),
+            ("stem", _NAME),
+            ("position", pyarrow.int32()),
+            ("word", pyarrow.string()),
+            ("line", pyarrow.int32()),
+            ("interaction", pyarrow.float64()),
+            ("standard_error", pyarrow.float64()),
+        ]
+    ),
+    "failures": pyarrow.schema([("id", pyarrow.string()), ("place", pyarrow.string()), ("reason", pyarrow.string())]),
+    "songs": pyarrow.schema(
+        [
+            ("id", pyarrow.string()),
+            ("labels", _TEXTS),
+            ("title", pyarrow.string()),
+            ("predicted", pyarrow.string()),
+            ("classes", _TEXTS),
+            ("outputs", _NUMBERS),
+            ("outputs_empty", _NUMBERS),
+            ("fidelity", _NUMBERS),
+            ("value", pyarrow.string()),
+            ("space", pyarrow.string()),
+            ("components", pyarrow.int32()),
+            ("unseen", pyarrow.int32()),
+            ("sound_seconds", pyarrow.float64()),
+            ("seconds", pyarrow.float64()),
+            ("audio_passes", pyarrow.int64()),
+            ("lyrics_passes", pyarrow.int64()),
+            ("audio_hash", pyarrow.string()),
+            ("lyrics_hash", pyarrow.string()),
+            ("model_hash", pyarrow.string()),
+            ("warnings", _TEXTS),
+        ]
+    ),
+}
+
+#: Pairs kept a song and class: those that can be told from zero, largest first.
+MOST_PAIRS = 50
+
+
+@dataclass
+class Rows:
+    """Rows by table, as they come in."""
+
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in SCHEMAS})
+
+    def add(
+        self, entry: Entry, explanation: Explanation, asked: Sequence[int], sound_seconds: float, seconds: float
+    ) -> None:
+        """A song's rows, for the classes in `asked`."""
+        predicted = int(explanation.output_song.argmax())
+        for row in asked:
+            self.tables["attributions"] += _list_components(entry.id, explanation, row, row == predicted)
+            self.tables["interactions"] += _list_pairs(entry.id, explanation, row)
+        self.tables["songs"].append(_describe_song(entry, explanation, predicted, sound_seconds, seconds))
+
+    def fail(self, entry: Entry, reason: str) -> None:
+        """A song that couldn't be explained."""
+        self.tables["failures"].append({"id": entry.id, "place": entry.place, "reason": reason})
+
+
+def write_table(rows: Sequence[dict[str, Any]], name: str, path: Path, settings_hash: str) -> None:
+    """One table of one shard, whole or not at all. InputError where the disk is full or can't be written to."""
+    schema = SCHEMAS[name].with_metadata({HASH_KEY: settings_hash.encode()})
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema), file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{str(path)!r} can't be written ({error.strerror or error}): make room, and give the same command again; what "
+            f"is done stays."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _list_components(song: str, explanation: Explanation, row: int, predicted: bool) -> list[dict[str, Any]]:
+    told = explanation.distinguishable[row].tolist()
+    values, errors = explanation.attributions[row].tolist(), explanation.standard_errors[row].tolist()
+    segments = max(explanation.components.n_segments, 1)
+    return [
+        {
+            "id": song,
+            "class": explanation.classes[row],
+            "predicted": predicted,
+            "attribution": values[column],
+            "standard_error": errors[column],
+            "told_from_zero": told[column],
+            "unseen": column in explanation.unseen,
+            "kind": item.kind,
+            "stem": item.stem,
+            "position": column % segments if item.kind == "audio" else None,
+            "start": item.start,
+            "end": item.end,
+            "word": item.word,
+            "line": item.line,
+        }
+        for column, item in enumerate(explanation.components.items)
+    ]
+
+
+def _list_pairs(song: str, explanation: Explanation, row: int) -> list[dict[str, Any]]:
+    found = explanation.interactions
+    if found is None:
+        return []
+    scale = found.find_space(None)
+    values, errors = found.values[scale, row], found.standard_errors[scale, row]
+    order = values.abs().argsort(descending=True, stable=True)
+    told = order[found.distinguishable[scale, row][order]][:MOST_PAIRS].tolist()
+    segments = max(explanation.components.n_segments, 1)
+    rows = []
+    for pair in told:
+        columns = found.columns[pair].tolist()
+        sound, words = (explanation.components.items[column] for column in columns)
+        if (sound.kind, words.kind) == ("audio", "lyrics"):
+            rows.append(
+                {
+                    "id": song,
+                    "class": explanation.classes[row],
+                    "stem": sound.stem,
+                    "position": columns[0] % segments,
+                    "word": words.word,
+                    "line": words.line,
+                    "interaction": float(values[pair]),
+                    "standard_error": float(errors[pair]),
+                }
+            )
+    return rows
+
+
+def _describe_song(
+    entry: Entry, explanation: Explanation, predicted: int, sound_seconds: float, seconds: float
+) -> dict[str, Any]:
+    origin = explanation.provenance
+    return {
+        "id": entry.id,
+        "labels": list(entry.labels),
+        "title": origin["title"],
+        "predicted": explanation.classes[predicted],
+        "classes": list(explanation.classes),
+        "outputs": explanation.output_song.tolist(),
+        "outputs_empty": explanation.output_empty.tolist(),
+        "fidelity": explanation.fidelity.tolist(),
+        "value": explanation.value,
+        "space": explanation.space,
+        "components": len(explanation.components),
+        "unseen": len(explanation.unseen),
+        "sound_seconds": sound_seconds,
+        "seconds": seconds,
+        "audio_passes": explanation.audio_passes,
+        "lyrics_passes": explanation.lyrics_passes,
+        "audio_hash": origin["audio_hash"],
+        "lyrics_hash": origin["lyrics_hash"],
+        "model_hash": origin["model_hash"],
+        "warnings": list(explanation.warnings),
+    }

@@ -1,0 +1,153 @@
+"""Options that commands share, and what is made of them. Options that weren't given aren't passed on: defaults are those of
+`explain` and `load_track`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from musiclime_torch.failures import InputError
+
+_EXPLAIN_OPTIONS = [
+    click.option(
+        "--model",
+        metavar="NAME",
+        help="demo, musicnn-minilm, a folder, a hub id, or package.module:object for a model of your own.  [default: demo]",
+    ),
+    click.option("--audio-model", metavar="NAME", help="A classifier of sound, likewise; with --text-model their sum."),
+    click.option("--text-model", metavar="NAME", help="A classifier of lyrics, likewise."),
+    click.option("--model-weights", metavar="A,B", help="What the two count in their sum.  [default: 1,1]"),
+    click.option("--target", metavar="CLASS", help="Class to explain, by name or number.  [default: the predicted one]"),
+    click.option("--foil", metavar="CLASS", help="Why the target and not this class."),
+    click.option("--segments", metavar="N|3s|A,B,..", help="Equal time segments, their length, or cut points in seconds."),
+    click.option("--units", type=click.Choice(["word", "type", "line", "section"]), help="What of the lyrics is switched."),
+    click.option(
+        "--baseline", metavar="NAME|SONG", help="What a removed stem becomes: silence, noise, or another song's stem."
+    ),
+    click.option(
+        "--lyrics-baseline",
+        type=click.Choice(["mask", "zero", "pad", "gone"]),
+        help="What a removed word's tokens become.  [default: the mask token, where the model has one]",
+    ),
+    click.option(
+        "--design",
+        type=click.Choice(["auto", "crossed", "joint", "foldover", "kerdock", "unfolded", "bernoulli", "bernoulli+song"]),
+        help="How masks are drawn.  [default: crossed where the model encodes sound and lyrics apart, else joint]",
+    ),
+    click.option("--n-samples", metavar="N|N,M", help="Masks in all, or of the sound and of the lyrics; whole blocks."),
+    click.option("--until", metavar="'top K'|'width W'", help="Stop once the order of the top K, or all half widths, are."),
+    click.option("--weights", type=click.Choice(["uniform", "lime", "paper", "shapley"]), help="Row weights."),
+    click.option("--kernel-width", type=float, help="Width of LIME's kernel."),
+    click.option("--ridge", type=float, help="Ridge penalty."),
+    click.option("--space", type=click.Choice(["logit", "log-odds", "probability", "raw"]), help="Scale of the decision."),
+    click.option(
+        "--preset",
+        type=click.Choice(["paper"]),
+        help="MusicLIME's own settings, whole; other options override it.",
+    ),
+    click.option("--confidence", type=float, help="Of the intervals."),
+    click.option(
+        "--evidence", is_flag=True, default=None, help="Search for what alone keeps the decision, and what flips it."
+    ),
+    click.option("--seed", type=int, help="Seed of the masks."),
+    click.option("--batch-size", type=int, help="Variants a forward pass."),
+    click.option(
+        "--precision", type=click.Choice(["float32", "bfloat16"]), help="Of encoders; heads and solves stay as they are."
+    ),
+    click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda where there is one]"),
+    click.option("--sample-rate", type=int, help="Rate the model hears at, where it doesn't say so itself."),
+    click.option("--classes", metavar="A,B,..", help="Names of the model's outputs, where it doesn't give them itself."),
+    click.option(
+        "--output-kind",
+        type=click.Choice(["logits", "multilabel", "probabilities", "regression", "embedding"]),
+        help="What the model's outputs are, where it doesn't say so itself.",
+    ),
+    click.option("--modalities", type=click.Choice(["audio", "lyrics", "audio,lyrics"]), help="What it takes, likewise."),
+]
+
+_OUTPUT_OPTIONS = [
+    click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write the explanation to."),
+    click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
+    click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
+]
+
+
+def explain_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Models, and everything `explain` takes."""
+    return _add(command, _EXPLAIN_OPTIONS)
+
+
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Where one explanation goes."""
+    return _add(command, _OUTPUT_OPTIONS)
+
+
+def _add(command: Callable[..., None], options: list[Any]) -> Callable[..., None]:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def gather(options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `explain` from what was given; a preset comes first, the rest overrides it."""
+    from musiclime_torch.explainer import PAPER
+
+    given = {name: value for name, value in options.items() if value is not None and name != "preset"}
+    for name in ("classes", "modalities"):
+        if name in given:
+            given[name] = split(given[name])
+    if "n_samples" in given:
+        given["n_samples"] = _read_counts(given["n_samples"])
+    return {**(PAPER if options["preset"] else {}), **given}
+
+
+def _read_counts(text: str) -> int | tuple[int, ...]:
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--n-samples {text!r} is not understood: give one number, or two (528,208).") from None
+    return counts[0] if len(counts) == 1 else counts
+
+
+def load_models(options: dict[str, Any], device: str) -> Any:
+    """The one model, or the sum of the two, that --model, --audio-model and --text-model name."""
+    from musiclime_torch.models.loading import load_ensemble, load_model
+
+    given = pop_given(options, "model", "audio_model", "text_model", "model_weights")
+    labels = None if options["classes"] is None else split(options["classes"])
+    if "model" in given and len(given) > 1:
+        raise InputError("--model is the whole model: leave --audio-model, --text-model and --model-weights out.")
+    if "audio_model" in given and "text_model" in given:
+        weights = _read_weights(given.get("model_weights", "1,1"))
+        return load_ensemble(given["audio_model"], given["text_model"], weights, device, labels)
+    if "model_weights" in given:
+        raise InputError("--model-weights weighs two models: give --audio-model and --text-model.")
+    return load_model(next(iter(given.values()), "demo"), device, labels)
+
+
+def _read_weights(text: str) -> tuple[float, float]:
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--model-weights {text!r} is not understood: give two numbers (1,0.5).") from None
+    return first, second
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The parts between commas."""
+    return tuple(part.strip() for part in text.split(","))
+
+
+def default_device() -> str:
+    """The first GPU, where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def pop_given(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Take options out; those that were given."""
+    taken = {name: options.pop(name) for name in names}
+    return {name: value for name, value in taken.items() if value is not None}

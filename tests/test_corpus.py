@@ -1,0 +1,430 @@
+"""A catalogue explained in shards: nothing lost, nothing doubled, the same by any number of processes; and what it says."""
+
+import errno
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models import Additive
+from pyarrow import parquet
+
+from musiclime_torch.cli import cli
+from musiclime_torch.corpus import ahead, running
+from musiclime_torch.corpus.aggregation import Global, aggregate
+from musiclime_torch.corpus.auditing import audit
+from musiclime_torch.corpus.running import explain_corpus
+from musiclime_torch.corpus.shards import TABLES, Place, claim_folder, cut_shards, find_place
+from musiclime_torch.corpus.tables import SCHEMAS, write_table
+from musiclime_torch.demo.bundle import load_demo_model
+from musiclime_torch.demo.catalogue import main as make_catalogue
+from musiclime_torch.explainer import explain
+from musiclime_torch.failures import InputError
+from musiclime_torch.reading.manifest import Entry, read_manifest
+from musiclime_torch.track import load_track
+
+OPTIONS = {"n_samples": 64, "segments": 2, "units": "line"}
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten generated songs."""
+    folder = tmp_path_factory.mktemp("corpus")
+    make_catalogue(["--songs", "10", "--tags", "drum fill,love song", "--out", str(folder)])
+    return folder / "manifest.csv"
+
+
+@pytest.fixture
+def entries(manifest: Path) -> tuple[Entry, ...]:
+    return read_manifest(manifest)
+
+
+def run(entries, out: Path, **more):
+    given = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 3, "workers": 0} | more
+    return explain_corpus(load_demo_model(), entries, out, **given)
+
+
+def read(out: Path, name: str) -> list[tuple]:
+    return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
+
+
+def test_rows_are_what_explain_says(entries, tmp_path):
+    done = run(entries[:2], tmp_path, targets=["anthem"])
+    assert (done.explained, done.failed) == (2, 0)
+    entry = entries[1]
+    found = explain(load_demo_model(), load_track(entry.audio, lyrics=entry.lyrics, separator="none"), **OPTIONS)
+    table = parquet.read_table(tmp_path / "attributions" / "000000.parquet").to_pylist()
+    rows = [row for row in table if row["id"] == entry.id]
+    assert {row["class"] for row in rows} == {found.classes[found.target], "anthem"}
+    own = [row for row in rows if row["predicted"]]
+    assert [row["attribution"] for row in own] == found.attributions[found.target].tolist()
+    assert [row["standard_error"] for row in own] == found.standard_errors[found.target].tolist()
+    assert [row["told_from_zero"] for row in own] == found.distinguishable[found.target].tolist()
+    assert [row["position"] for row in own][:3] == [0, 1, None]
+    assert [row["line"] for row in own] == [item.line for item in found.components.items]
+    (song,) = [row for row in parquet.read_table(tmp_path / "songs").to_pylist() if row["id"] == entry.id]
+    assert song["outputs"] == found.output_song.tolist()
+    assert (song["labels"], song["audio_hash"]) == ([entry.labels[0]], found.provenance["audio_hash"])
+
+
+def test_all_classes_and_lyrics_as_text(entries, tmp_path):
+    text = [Entry("a", entries[0].audio, "love me\ndo"), Entry("b", entries[0].audio)]
+    run(text, tmp_path, all_classes=True)
+    counted = Counter((row[0], row[1]) for row in read(tmp_path, "attributions"))
+    assert {count for (song, _), count in counted.items() if song == "a"} == {4}
+    assert len(counted) == 14
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_any_number_of_processes_writes_the_same(entries, tmp_path, world):
+    run(entries, tmp_path / "one")
+    for rank in reversed(range(world)):
+        run(entries, tmp_path / "many", place=Place(rank, world))
+    for name in ("attributions", "interactions", "failures"):
+        assert read(tmp_path / "one", name) == read(tmp_path / "many", name)
+    assert (tmp_path / "many" / "failures.parquet").exists()
+
+
+def test_what_is_done_is_not_done_again(entries, tmp_path, monkeypatch):
+    run(entries, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("0*.parquet")}
+    (tmp_path / "songs" / "000001.parquet").unlink()  # as if killed before its last file
+    (tmp_path / "songs" / "000002.parquet").write_bytes(b"PAR1 cut short")
+    done = run(entries, tmp_path)
+    assert (done.explained, done.before) == (6, 4)
+    touched = {path.name for path, when in before.items() if path.stat().st_mtime_ns != when}
+    assert touched == {"000001.parquet", "000002.parquet"}
+    assert Counter(row[0] for row in read(tmp_path, "songs")) == Counter(entry.id for entry in entries)
+
+
+def test_songs_that_fail_are_rows_and_end_nothing(entries, tmp_path):
+    (tmp_path / "bad.wav").write_text("no sound")
+    odd = [
+        Entry("../../etc/passwd", entries[0].audio),
+        Entry("nowhere", tmp_path / "nowhere.wav", place="row 2, line 3"),
+        Entry("bad\0\n\"';--", tmp_path / "bad.wav"),
+        Entry("none"),
+        Entry("x" * 5000, entries[1].audio),
+    ]
+    out = tmp_path / "out"
+    done = run(odd, out)
+    assert (done.explained, done.failed) == (2, 3)
+    failures = parquet.read_table(out / "failures.parquet").to_pylist()
+    assert [row["id"] for row in failures] == ["nowhere", "bad\0\n\"';--", "none"]
+    assert failures[0]["place"] == "row 2, line 3"
+    assert "nowhere.wav" in failures[0]["reason"]
+    assert {row[0] for row in read(out, "songs")} == {odd[0].id, odd[4].id}
+    assert not [path for path in out.rglob("*") if not path.name.startswith(("0", "run", *TABLES))]
+
+
+def test_a_folder_holds_one_run(entries, tmp_path):
+    run(entries[:2], tmp_path)
+    with pytest.raises(InputError, match=r"other settings, explain .*'n_samples': '64'.*128"):
+        run(entries[:2], tmp_path, options={**OPTIONS, "n_samples": 128})
+    with pytest.raises(InputError, match="the manifest isn't the one"):
+        run(entries[:3], tmp_path)
+    run(entries[:2], tmp_path, options={**OPTIONS, "batch_size": 3})  # changes nothing but rounding
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(InputError, match="is no run's"):
+        run(entries[:2], tmp_path)
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(InputError, match=r"tables but no run\.json"):
+        run(entries[:2], tmp_path)
+
+
+def test_a_full_disk_is_a_sentence_and_loses_nothing(entries, tmp_path, monkeypatch):
+    run(entries[:3], tmp_path / "reference", shard_size=1)
+    whole, calls = os.fsync, []
+
+    def fill(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 6:  # in the middle of the second shard
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fill)
+    with pytest.raises(InputError, match=r"No space left on device.*same command again"):
+        run(entries[:3], tmp_path / "full", shard_size=1)
+    monkeypatch.undo()
+    assert len(read(tmp_path / "full", "songs")) == 1
+    assert not list((tmp_path / "full").rglob(".*"))
+    run(entries[:3], tmp_path / "full", shard_size=1)
+    assert read(tmp_path / "full", "attributions") == read(tmp_path / "reference", "attributions")
+
+
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 9))
+def test_shards_hold_every_song_once_in_order(numbers, size):
+    entries = [Entry(str(number)) for number in numbers]
+    shards = cut_shards(entries, size)
+    assert [entry for shard in shards for entry in shard.entries] == entries
+    assert all(len(shard.entries) == size for shard in shards[:-1])
+    assert len({shard.file for shard in shards}) == len(shards)
+
+
+def test_places_come_from_the_launcher():
+    assert find_place({"RANK": "2", "WORLD_SIZE": "3"}) == Place(2, 3)
+    slurm = {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_COUNT": "4"}
+    assert find_place(slurm) == Place(2, 4)
+    for wrong in ({"RANK": "3", "WORLD_SIZE": "3"}, {"RANK": "x", "WORLD_SIZE": "3"}, {"SLURM_ARRAY_TASK_ID": "1"}):
+        with pytest.raises(InputError, match="set RANK and WORLD_SIZE"):
+            find_place(wrong)
+
+
+def test_only_one_process_begins_a_folder(tmp_path):
+    first = claim_folder(tmp_path, {"a": 1}, "m")
+    assert claim_folder(tmp_path, {"a": 1}, "m") == first
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+# --- reading ahead ---
+
+
+def test_workers_hand_songs_on_in_order_and_unchanged(entries):
+    plain = list(ahead.load_ahead(entries, {"separator": "hpss"}, 0))
+    spread = list(ahead.load_ahead(entries, {"separator": "hpss"}, 2))
+    assert [entry for entry, _ in spread] == list(entries)
+    for (_, one), (_, other) in zip(plain, spread, strict=True):
+        assert torch.equal(one.stems, other.stems)
+        assert (one.stem_names, one.lyrics, one.audio_hash) == (other.stem_names, other.lyrics, other.audio_hash)
+
+
+def die_on(entry, loading):
+    """Stands in for a song that kills its process."""
+    if entry.id in loading["deadly"]:
+        mark = Path(loading["marks"]) / f"{entry.id}{time.monotonic_ns()}"
+        mark.touch()
+        if len(list(Path(loading["marks"]).glob(f"{entry.id}*"))) <= loading["deadly"][entry.id]:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return entry.id
+
+
+@pytest.mark.parametrize(("deaths", "fate"), [(1, "b"), (5, "its process died 2 times")])
+def test_a_process_that_dies_takes_no_other_song_along(tmp_path, monkeypatch, deaths, fate):
+    monkeypatch.setattr(ahead, "_load_light", die_on)
+    songs = [Entry(name) for name in "abcde"]
+    loading = {"deadly": {"b": deaths}, "marks": str(tmp_path)}
+    found = {entry.id: said for entry, said in ahead.load_ahead(songs, loading, 1)}
+    assert list(found) == list("abcde")
+    assert found["b"].startswith(fate)
+    assert all(found[name] == name for name in "acde")
+
+
+def start(manifest: Path, out: Path, *more: str, **environment: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "musiclime_torch", "corpus", str(manifest), "--model", "demo", "--out", str(out)]
+    options = ["--separator", "none", "--n-samples", "64", "--segments", "2", "--units", "line", "--shard-size", "2"]
+    here = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen([*command, *options, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=here)
+
+
+@pytest.mark.slow
+def test_kills_lose_and_double_nothing(manifest, entries, tmp_path):
+    run(entries, tmp_path / "whole", shard_size=2)
+    out, rng, kills = tmp_path / "killed", np.random.default_rng(0), 0
+    while True:
+        process = start(manifest, out, "--workers", "1")
+        try:
+            process.communicate(timeout=float(rng.uniform(6, 14)))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+            assert kills < 20
+    assert process.returncode == 0
+    for name in ("attributions", "interactions"):
+        assert read(out, name) == read(tmp_path / "whole", name)
+    assert Counter(row[0] for row in read(out, "songs")) == Counter(entry.id for entry in entries)
+
+
+@pytest.mark.slow
+def test_two_ranks_side_by_side(manifest, entries, tmp_path):
+    run(entries, tmp_path / "whole", shard_size=2)
+    both = [start(manifest, tmp_path / "two", RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+    said = [process.communicate()[1] for process in both]
+    assert all(process.returncode == 0 for process in both), said
+    assert read(tmp_path / "two", "attributions") == read(tmp_path / "whole", "attributions")
+
+
+# --- what it says ---
+
+
+def write_songs(out: Path, songs: list[dict]) -> None:
+    """A run's tables from lists of (kind, stem, position, word, attribution, ...) by song."""
+    digest = claim_folder(out, {}, "")
+    rows = [
+        {
+            "id": song["id"], "class": song["class"], "predicted": True, "attribution": value, "standard_error": error,
+            "told_from_zero": abs(value) > 2 * error, "unseen": unseen, "kind": "lyrics" if stem is None else "audio",
+            "stem": stem, "position": position, "start": None, "end": None, "word": word, "line": None,
+        }
+        for song in songs
+        for stem, position, word, value, error, unseen in song["rows"]
+    ]  # fmt: skip
+    kept = [{**dict.fromkeys(SCHEMAS["songs"].names), "id": song["id"], "predicted": song["class"]} for song in songs]
+    for name, table in (("attributions", rows), ("interactions", []), ("failures", []), ("songs", kept)):
+        write_table(table, name, out / name / "000000.parquet", digest)
+
+
+def draw_songs(seed: int, songs: int) -> list[dict]:
+    rng = np.random.default_rng(seed)
+    words = ["love", "Love", "night", "don't", "don’t", "rain"]
+    return [
+        {
+            "id": f"song{number}",
+            "class": str(rng.choice(["pop", "rock"])),
+            "rows": [
+                *[
+                    (stem, place, None, float(rng.normal()), 0.1, False)
+                    for stem in ("drums", "vocals")
+                    for place in range(3)
+                ],
+                *[
+                    (None, None, str(rng.choice(words)), float(rng.normal()), 0.1, bool(rng.random() < 0.1))
+                    for _ in range(6)
+                ],
+            ],
+        }
+        for number in range(songs)
+    ]
+
+
+@given(st.integers(0, 10_000), st.integers(1, 12))
+@settings(max_examples=15, deadline=None)
+def test_importances_are_those_of_van_der_linden(seed, count):
+    from tempfile import TemporaryDirectory
+
+    songs = draw_songs(seed, count)
+    with TemporaryDirectory() as folder:
+        write_songs(Path(folder), songs)
+        found = aggregate(folder, min_songs=2)
+    sizes: dict[tuple[str, str], list[float]] = defaultdict(list)
+    per_song: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for song in songs:
+        for stem, place, word, value, _, unseen in song["rows"]:
+            name = f"{stem} {place}" if stem else word.lower().replace("’", "'")
+            if not unseen:
+                sizes[song["class"], name].append(abs(value))
+                per_song[song["class"], name][song["id"]] += value
+    importance = {key: math.sqrt(sum(values)) for key, values in sizes.items()}
+    totals: dict[str, float] = defaultdict(float)
+    for (_, name), value in importance.items():
+        totals[name] += value
+    entropies: dict[str, float] = defaultdict(float)
+    for (_, name), value in importance.items():
+        entropies[name] -= value / totals[name] * math.log2(value / totals[name])
+    low, high = min(entropies.values()), max(entropies.values())
+    assert {(one.of, one.name) for one in found.features} == set(sizes)
+    for one in found.features:
+        key = (one.of, one.name)
+        weight = 1 - (entropies[one.name] - low) / (high - low) if high > low else 1.0
+        assert one.importance == pytest.approx(importance[key])
+        assert one.average == pytest.approx(sum(sizes[key]) / len(sizes[key]))
+        assert one.homogeneity == pytest.approx(weight * importance[key], abs=1e-9)
+        assert one.mean == pytest.approx(sum(per_song[key].values()) / len(per_song[key]))
+        assert (one.songs, one.components) == (len(per_song[key]), len(sizes[key]))
+
+
+def make_global(tmp_path: Path, songs: list[dict], **more) -> Global:
+    write_songs(tmp_path, songs)
+    return aggregate(tmp_path, **more)
+
+
+def test_intervals_come_from_resampled_songs_and_few_songs_get_none(tmp_path):
+    rng = np.random.default_rng(1)
+    values = rng.normal(1.0, 0.5, size=40)
+    songs = [{"id": str(n), "class": "a", "rows": [(None, None, "x", float(v), 0.1, False)]} for n, v in enumerate(values)]
+    songs += [{"id": f"r{n}", "class": "a", "rows": [(None, None, "rare", 9.0, 0.1, False)]} for n in range(3)]
+    found = make_global(tmp_path, songs)
+    one = next(feature for feature in found.features if feature.name == "x")
+    half = 1.96 * values.std() / math.sqrt(40)
+    assert one.low == pytest.approx(values.mean() - half, abs=0.05)
+    assert one.high == pytest.approx(values.mean() + half, abs=0.05)
+    rare = next(feature for feature in found.features if feature.name == "rare")
+    assert rare.low is None
+    assert [feature.name for feature in found.top("a", 5)] == ["x"]
+
+
+def test_long_lyrics_do_not_win_by_counting(tmp_path):
+    songs = [
+        {
+            "id": str(n),
+            "class": "a",
+            "rows": [("drums", 0, None, 1.0, 0.0, False), *[(None, None, f"w{k}", 0.3, 0.3, False) for k in range(200)]],
+        }
+        for n in range(12)
+    ]
+    (one,) = make_global(tmp_path, songs).classes
+    # All of the words' size is sampling noise.
+    assert (one.lyrics_share, one.lyrics_share_by_component) == (0.0, 0.0)
+    assert one.stem_shares == {"drums": 1.0}
+
+
+def plant(seed: int, boilerplate: bool, edge: bool, blind: bool) -> list[dict]:
+    rng = np.random.default_rng(seed)
+    songs = []
+    for number in range(30):
+        rows = [("all", place, None, float(rng.normal(0, 0.2)), 0.1, False) for place in range(8)]
+        if edge:
+            rows[7] = ("all", 7, None, 3.0, 0.1, False)
+        rows += [(None, None, f"word{rng.integers(500)}", float(rng.normal(0, 0.3)), 0.1, False) for _ in range(40)]
+        if boilerplate:
+            rows += [
+                (None, None, word, float(rng.normal(1.5, 0.1)), 0.1, False) for word in ("You", "might", "also", "like")
+            ]
+        if blind and number < 4:
+            rows += [(None, None, f"late{n}", 0.0, 0.0, True) for n in range(30)]
+        songs.append({"id": f"s{number}", "class": "pop", "rows": rows})
+    return [*songs, {"id": "lonely", "class": "jazz", "rows": songs[0]["rows"][:8]}]
+
+
+@pytest.mark.parametrize("planted", ["nothing", "boilerplate", "edge", "blind"])
+def test_audits_find_what_was_planted_and_nothing_else(tmp_path, planted):
+    found = make_global(tmp_path, plant(3, planted == "boilerplate", planted == "edge", planted == "blind"))
+    findings = {one.kind: one for one in audit(tmp_path, found)}
+    expected = {"nothing": set(), "boilerplate": {"boilerplate"}, "edge": {"position"}, "blind": {"unseen"}}[planted]
+    assert set(findings) == {"few songs", *expected}
+    assert findings["few songs"].examples == ("jazz",)
+    if planted == "boilerplate":
+        one = findings["boilerplate"]
+        assert set(one.examples) == {"you", "might", "also", "like"}
+        assert one.share == pytest.approx(6 / (6 + 40 * 0.3 * math.sqrt(2 / math.pi)), abs=0.05)
+    if planted == "edge":
+        assert "the last position" in findings["position"].said
+    if planted == "blind":
+        assert findings["unseen"].examples == ("s0", "s1", "s2", "s3")
+
+
+def test_commands(manifest, tmp_path):
+    out = tmp_path / "out"
+    options = ["--model", "demo", "--separator", "none", "--n-samples", "64", "--segments", "4", "--workers", "0"]
+    done = CliRunner().invoke(cli, ["corpus", str(manifest), *options, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "10 songs explained, 0 failed, 0 done before" in done.stderr
+    shown = CliRunner().invoke(cli, ["global", str(out), "--min-songs", "3", "--out", str(tmp_path / "tables")])
+    assert shown.exit_code == 0, shown.output
+    assert "love song: means over 5 songs" in shown.stdout
+    assert len(duckdb.sql(f"select * from '{tmp_path}/tables/features.csv'").fetchall()) > 8
+    assert {path.suffix for path in (tmp_path / "tables").iterdir()} == {".csv", ".parquet"}
+    wrong = CliRunner().invoke(cli, ["global", str(out), "--class", "jazz"])
+    assert "choose one of drum fill, love song" in str(wrong.exception)
+    assert "holds no run" in str(CliRunner().invoke(cli, ["global", str(tmp_path)]).exception)
+    for more, said in ((["--foil", "anthem"], "one song"), (["--baseline", "x.wav"], "silence or noise")):
+        failed = CliRunner().invoke(cli, ["corpus", str(manifest), *options, *more, "--out", str(tmp_path / "b")])
+        assert said in str(failed.exception)
+
+
+def test_a_bare_model_runs_too(entries, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "WORKERS", 0)
+    done = explain_corpus(Additive(), entries[:1], tmp_path, options={"segments": 2, "n_samples": 16}, workers=0)
+    assert done.explained + done.failed == 1
