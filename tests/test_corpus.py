@@ -228,20 +228,21 @@ def start(manifest: Path, out: Path, *more: str, **environment: str) -> subproce
 
 
 @pytest.mark.slow
-def test_kills_lose_and_double_nothing(manifest, entries, tmp_path):
+def test_kills_lose_and_double_nothing_and_leave_no_process(manifest, entries, tmp_path):
     run(entries, tmp_path / "whole", shard_size=2)
-    out, rng, kills = tmp_path / "killed", np.random.default_rng(0), 0
-    while True:
+    out, rng, finished = tmp_path / "killed", np.random.default_rng(0), 0
+    for _ in range(3):
         process = start(manifest, out, "--workers", "1")
-        try:
-            process.communicate(timeout=float(rng.uniform(6, 14)))
-            break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
-            assert kills < 20
-    assert process.returncode == 0
+        while len(list(out.glob("songs/0*.parquet"))) <= finished and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(float(rng.uniform(0, 0.5)))
+        process.kill()
+        # Ends once every process that holds its pipes has gone.
+        process.communicate(timeout=60)
+        finished = len(list(out.glob("songs/0*.parquet")))
+    process = start(manifest, out, "--workers", "1")
+    said = process.communicate(timeout=200)[1]
+    assert process.returncode == 0, said
     for name in ("attributions", "interactions"):
         assert read(out, name) == read(tmp_path / "whole", name)
     assert Counter(row[0] for row in read(out, "songs")) == Counter(entry.id for entry in entries)

@@ -1,6 +1,8 @@
 """Songs decoded and taken apart ahead of the device, in processes of their own, and handed on in order."""
 
 import multiprocessing
+import os
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -55,7 +57,7 @@ def _load_until_death(
     waiting: deque[Entry], loading: Mapping[str, Any], workers: int, deaths: Counter[str]
 ) -> Iterator[tuple[Entry, Track | str]]:
     context = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "forkserver")
-    pool = ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin_worker)
     running: deque[tuple[Entry, Future[tuple[Track, np.ndarray] | str]]] = deque()
     rest = iter(list(waiting))
     try:
@@ -78,6 +80,19 @@ def _load_until_death(
             yield entry, found if isinstance(found, str) else _unpack(*found)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """One thread each; and where the run is killed, its workers, which nobody asks any more, go too."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _load_light(entry: Entry, loading: Mapping[str, Any]) -> tuple[Track, np.ndarray] | str:
