@@ -54,6 +54,16 @@ class Recipe:
     workers: int = 0
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """How a run went: `loss` is the mean over its steps, `best_macro_f1` None without songs to check."""
+
+    steps: int
+    epochs: float
+    loss: float
+    best_macro_f1: float | None
+
+
 def fit(
     model: Any,
     songs: Songs,
@@ -65,7 +75,7 @@ def fit(
     about: str = "",
     device: torch.device | str = "cpu",
     callbacks: Sequence[Any] = (),
-) -> "Fitted":
+) -> Fitted:
     """Fit `model` in place, in eval mode afterwards; with `checked` songs the weights with the best macro F1 on them stay.
 
     `folder` keeps checkpoints while the run lasts, its weights afterwards, and TensorBoard's logs; what it began under the
@@ -105,16 +115,6 @@ def fit(
         _finish(folder, model, fitted)
     trainer.accelerator.wait_for_everyone()
     return fitted
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """How a run went: `loss` is the mean over its steps, `best_macro_f1` None without songs to check."""
-
-    steps: int
-    epochs: float
-    loss: float
-    best_macro_f1: float | None
 
 
 def is_first() -> bool:
