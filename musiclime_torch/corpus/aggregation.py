@@ -5,15 +5,17 @@ Their three numbers are computed as defined: LIME importance I_cj = sqrt(Σ|w|),
 homogeneity-weighted importance H_cj = (1 - (H_j - H_min) / (H_max - H_min)) I_cj, H_j being the entropy in bits of I_cj over
 classes; where all features are as homogeneous, the weight is 1. Beside them stand the signed mean over songs with its
 bootstrap interval. A feature is a word, whatever its case, or a stem at a position; its occurrences in one song are summed
-first, so that a song counts once. The tables are streamed: memory hangs on the number of features, not of songs.
+first, so that a song counts once. Shards are read some at a time: memory hangs on the number of features, not of songs.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from musiclime_torch.corpus.shards import TABLES, describe_run
 from musiclime_torch.failures import InputError
@@ -21,17 +23,40 @@ from musiclime_torch.failures import InputError
 #: Songs that a class or a feature must be in to be ranked: fewer say something of the songs, not of the class.
 MIN_SONGS = 10
 #: Resamplings of the songs behind an interval.
-RESAMPLINGS = 1000
+RESAMPLINGS = 500
+#: Rows read at a time, or one shard's.
+PART = 500_000
 
 # One row a song, class and feature. Names of features can't meet: words hold no tab.
-PER_SONG = """
+_PER_SONG = """
+    create or replace temp table part as
     select id, class, kind, case when kind = 'audio' then stem || chr(9) || position
         else replace(lower(word), '’', '''') end as feature,
         any_value(stem) as stem, any_value(position) as position, sum(attribution) as w, sum(abs(attribution)) as size,
         sum(attribution * attribution - standard_error * standard_error) as energy, count(*) as n
-    from attributions where not unseen and predicted and (kind = 'audio' or word is not null)
+    from read_parquet([{files}]) where not unseen and predicted and (kind = 'audio' or word is not null)
     group by id, class, kind, feature
 """
+
+# Sums over the part's songs. Negative energies are sampling noise.
+_SUMS = {
+    "features": """select class, kind, feature, any_value(stem) as stem, any_value(position) as position, count(*) as songs,
+        sum(n) as components, sum(size) as size, sum(w) as w from part group by class, kind, feature""",
+    "classes": """with songs as (
+            select class, id, greatest(sum(energy) filter (kind = 'lyrics'), 0) as words,
+                greatest(sum(energy) filter (kind = 'audio'), 0) as sound,
+                greatest(sum(energy) filter (kind = 'lyrics') / sum(n) filter (kind = 'lyrics'), 0) as each_word,
+                greatest(sum(energy) filter (kind = 'audio') / sum(n) filter (kind = 'audio'), 0) as each_sound
+            from part group by class, id)
+        select class, count(*) as songs, count(sound) as heard,
+            sum(coalesce(coalesce(words, 0) / nullif(coalesce(words, 0) + coalesce(sound, 0), 0), 0)) as lyrics,
+            sum(coalesce(coalesce(each_word, 0) / nullif(coalesce(each_word, 0) + coalesce(each_sound, 0), 0), 0)) as by_each
+        from songs group by class""",
+    "stems": """with stems as (
+            select class, id, stem, greatest(sum(energy), 0) as e from part where kind = 'audio' group by class, id, stem),
+        shares as (select class, stem, e / nullif(sum(e) over (partition by class, id), 0) as share from stems)
+        select class, stem, sum(coalesce(share, 0)) as share from shares group by class, stem""",
+}
 
 
 @dataclass(frozen=True)
@@ -88,28 +113,39 @@ class Global:
 def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float = 0.95, seed: int = 0) -> Global:
     """Stream over a run's tables. Only explanations of the predicted class count.
 
-    Intervals come from resampling songs; each is for itself.
+    Intervals come from resampling songs (Poisson bootstrap, each song's counts drawn from its id); each is for itself.
 
     Raises:
         InputError: the folder holds no run, or no song has been explained.
     """
     out = Path(out)
-    database, per_song = open_tables(out), PER_SONG
-    rows = database.sql(
-        f"""select class, kind, feature, any_value(stem) as stem, any_value(position) as position, count(*) as songs,
-            sum(n)::bigint as components, sum(size) as size, avg(w) as mean from ({per_song}) group by class, kind, feature
-            order by class, kind, feature"""
+    database, shards = open_tables(out), list_shards(out)
+    for _ in _read_parts(database, out, shards):
+        for name, query in _SUMS.items():
+            known = database.execute("select count(*) from duckdb_tables() where table_name = $1", [name]).fetchall()[0][0]
+            database.execute(f"insert into {name} {query}" if known else f"create temp table {name} as {query}")
+    rows = database.execute(
+        """select class, kind, feature, any_value(stem), any_value(position), sum(songs)::bigint, sum(components)::bigint,
+            sum(size), sum(w) / sum(songs) from features group by class, kind, feature order by class, kind, feature"""
     ).fetchall()
     if not rows:
         raise InputError(f"no song in {str(out)!r} has been explained yet.")
-    features = _weigh(rows)
-    classes = _summarise(database, per_song, min_songs)
+    features, classes = _weigh(rows), _summarise(database, min_songs)
     ranked = {one.name for one in classes if one.ranked}
-    chosen = [one for one in features if one.songs >= min_songs and one.of in ranked]
-    limits = _resample(database, per_song, chosen, confidence, seed)
-    finished = tuple(_bound(one, limits.get((one.of, one.kind, one.name))) for one in features)
-    failed = int(database.sql("select count(*) from failures").fetchall()[0][0])
-    return Global(sum(one.songs for one in classes), failed, classes, finished)
+    chosen = [number for number, one in enumerate(features) if one.songs >= min_songs and one.of in ranked]
+    limits = _resample(database, out, shards, [rows[number][:3] for number in chosen], confidence, seed)
+    for number, (low, high) in zip(chosen, limits, strict=True):
+        features[number] = replace(features[number], low=low, high=high)
+    failed = int(database.execute("select count(*) from failures").fetchall()[0][0])
+    return Global(sum(one.songs for one in classes), failed, classes, tuple(features))
+
+
+def list_shards(out: Path) -> list[str]:
+    """Files of the shards that are done. Songs tell: what was begun and not finished doesn't count."""
+    done = sorted(path.name for path in (out / "songs").glob("[0-9]*.parquet"))
+    if not done:
+        raise InputError(f"no song in {str(out)!r} has been explained yet.")
+    return done
 
 
 def open_tables(out: Path) -> Any:
@@ -122,15 +158,30 @@ def open_tables(out: Path) -> Any:
     except ImportError as error:
         raise InputError("this needs duckdb, which isn't installed: run pip install 'musiclime_torch[corpus]'.") from error
     describe_run(out)
-    # Songs tell that a shard is whole: what was begun and not finished doesn't count.
-    done = sorted(path.name for path in (out / "songs").glob("[0-9]*.parquet"))
-    if not done:
-        raise InputError(f"no song in {str(out)!r} has been explained yet.")
+    done = list_shards(out)
     database = duckdb.connect()
     for name in TABLES:
-        files = ", ".join("'" + str(out / name / file).replace("'", "''") + "'" for file in done)
-        database.execute(f"create view {name} as select * from read_parquet([{files}])")
+        database.execute(f"create view {name} as select * from read_parquet([{_quote(out / name, done)}])")
     return database
+
+
+def _quote(folder: Path, files: Sequence[str]) -> str:
+    return ", ".join("'" + str(folder / file).replace("'", "''") + "'" for file in files)
+
+
+def _read_parts(database: Any, out: Path, shards: Sequence[str]) -> Iterator[None]:
+    """The table `part` with some shards' songs, then with the next ones."""
+    from pyarrow import parquet
+
+    files: list[str] = []
+    room = PART
+    for number, shard in enumerate(shards, 1):
+        files.append(shard)
+        room -= parquet.read_metadata(out / "attributions" / shard).num_rows
+        if room <= 0 or number == len(shards):
+            database.execute(_PER_SONG.format(files=_quote(out / "attributions", files)))
+            yield
+            files, room = [], PART
 
 
 def _weigh(rows: Sequence[tuple[Any, ...]]) -> list[Feature]:
@@ -157,74 +208,50 @@ def _entropy(importances: Sequence[float]) -> float:
     return float(-sum(share * np.log2(share) for share in shares))
 
 
-def _summarise(database: Any, per_song: str, min_songs: int) -> tuple[ClassSummary, ...]:
-    rows = database.sql(
-        f"""with songs as (
-                select class, id, greatest(sum(case when kind = 'lyrics' then energy else 0 end), 0) as words,
-                    greatest(sum(case when kind = 'audio' then energy else 0 end), 0) as sound,
-                    sum(case when kind = 'lyrics' then n else 0 end) as n_words,
-                    sum(case when kind = 'audio' then n else 0 end) as n_sound
-                from ({per_song}) group by class, id)
-            select class, count(*), coalesce(avg(words / nullif(words + sound, 0)), 0),
-                coalesce(avg(coalesce(words / nullif(n_words, 0), 0) / nullif(
-                    coalesce(words / nullif(n_words, 0), 0) + coalesce(sound / nullif(n_sound, 0), 0), 0)), 0)
-            from songs group by class order by class"""
+def _summarise(database: Any, min_songs: int) -> tuple[ClassSummary, ...]:
+    rows = database.execute(
+        """select class, sum(songs)::bigint, sum(heard)::bigint, sum(lyrics) / sum(songs), sum(by_each) / sum(songs)
+            from classes group by class order by class"""
     ).fetchall()
-    stems: dict[str, dict[str, float]] = {}
-    for of, stem, share in database.sql(
-        f"""with stems as (select class, id, stem, greatest(sum(energy), 0) as e from ({per_song}) where kind = 'audio'
-                group by class, id, stem),
-            shares as (select class, id, stem, e / nullif(sum(e) over (partition by class, id), 0) as share from stems),
-            counts as (select class, count(distinct id) as songs from stems group by class)
-            select class, stem, sum(share) / any_value(songs) from shares join counts using (class)
-            group by class, stem order by class, stem"""
+    sums: dict[str, dict[str, float]] = {}
+    for of, stem, share in database.execute(
+        "select class, stem, sum(share) from stems group by class, stem order by class, stem"
     ).fetchall():
-        stems.setdefault(of, {})[stem] = float(share or 0.0)
+        sums.setdefault(of, {})[stem] = share
     return tuple(
-        ClassSummary(of, songs, songs >= min_songs, float(share), float(each), stems.get(of, {}))
-        for of, songs, share, each in rows
+        ClassSummary(
+            of, songs, songs >= min_songs, lyrics, each, {stem: share / heard for stem, share in sums.get(of, {}).items()}
+        )
+        for of, songs, heard, lyrics, each in rows
     )
 
 
 def _resample(
-    database: Any, per_song: str, chosen: Sequence[Feature], confidence: float, seed: int
-) -> dict[tuple[str, str, str], tuple[float, float]]:
-    """Percentiles of the mean over resampled songs, a feature at a time: each hangs on its own songs alone."""
+    database: Any, out: Path, shards: Sequence[str], chosen: Sequence[tuple[str, str, str]], confidence: float, seed: int
+) -> list[tuple[float, float]]:
+    """Percentiles of each chosen feature's mean over resampled songs."""
     if not chosen:
-        return {}
-    wanted = {(one.of, one.kind, one.name) for one in chosen}
-    cursor = database.execute(f"select class, kind, feature, w from ({per_song}) order by class, kind, feature, id")
-    limits: dict[tuple[str, str, str], tuple[float, float]] = {}
-    current: tuple[str, str, str] | None = None
-    values: list[float] = []
+        return []
+    numbers = {key: number for number, key in enumerate(chosen)}
+    sums, counts = np.zeros((len(chosen), RESAMPLINGS)), np.zeros((len(chosen), RESAMPLINGS))
+    for _ in _read_parts(database, out, shards):
+        rows = [
+            (numbers[of, kind, feature], song, w)
+            for of, kind, feature, song, w in database.execute("select class, kind, feature, id, w from part").fetchall()
+            if (of, kind, feature) in numbers
+        ]
+        songs = {song: place for place, song in enumerate(sorted({song for _, song, _ in rows}))}
+        drawn = np.stack([_draw_counts(song, seed) for song in songs]) if songs else np.zeros((0, RESAMPLINGS))
+        where = ([number for number, _, _ in rows], [songs[song] for _, song, _ in rows])
+        shape = (len(chosen), len(songs))
+        sums += sparse.csr_array(([w for _, _, w in rows], where), shape) @ drawn
+        counts += sparse.csr_array((np.ones(len(rows)), where), shape) @ drawn
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     tails = [50 * (1 - confidence), 50 * (1 + confidence)]
-
-    def close() -> None:
-        if current in wanted and current is not None:
-            low, high = np.percentile(_draw_means(np.array(values), seed), tails)
-            limits[current] = (float(low), float(high))
-
-    while batch := cursor.fetchmany(100_000):
-        for of, kind, name, value in batch:
-            key = (of, kind, name.replace("\t", " ") if kind == "audio" else name)
-            if key != current:
-                close()
-                current, values = key, []
-            values.append(value)
-    close()
-    return limits
+    return [(float(low), float(high)) for low, high in np.nanpercentile(means, tails, axis=1).T]
 
 
-def _draw_means(values: np.ndarray, seed: int) -> np.ndarray:
-    """Means of as many songs drawn with replacement, by how often each is drawn; a batch of resamplings at a time."""
-    rng, n = np.random.default_rng(seed), len(values)
-    step = max(2_000_000 // n, 1)
-    means = [
-        rng.multinomial(n, np.full(n, 1 / n), size=min(step, RESAMPLINGS - start)) @ values / n
-        for start in range(0, RESAMPLINGS, step)
-    ]
-    return np.concatenate(means)
-
-
-def _bound(feature: Feature, limits: tuple[float, float] | None) -> Feature:
-    return feature if limits is None else replace(feature, low=limits[0], high=limits[1])
+def _draw_counts(song: str, seed: int) -> np.ndarray:
+    """How often a song is in each resampling; the same whatever shard it is in."""
+    key = int.from_bytes(hashlib.sha256(f"{seed} {song}".encode()).digest()[:16], "big")
+    return np.random.Generator(np.random.Philox(key=key)).poisson(1.0, RESAMPLINGS).astype(float)
