@@ -18,6 +18,7 @@ ROWS = [
         "models.contract",
         "models.heads",
         "models.checkpoints",
+        "models.folders",
         "models.hub",
         "models.preparation",
         "models.precision",

@@ -165,7 +165,7 @@ def test_parts_by_folder_and_what_is_said_offline(tmp_path: Path):
         build_ast_roberta(("a", "b"), "nobody/nothing", text)
     with pytest.raises(InputError, match=r"holds no ASTModel|lacks"):
         build_ast_roberta(("a", "b"), text, text)
-    with pytest.raises(InputError, match="is not a saved AST"):
+    with pytest.raises(InputError, match=r"is not a saved musiclime_torch\.ast_roberta"):
         AstRoberta.from_pretrained(tmp_path)
 
 

@@ -4,7 +4,6 @@ Late fusion, so it gets crossed masks. State-dict names are those of the publish
 ``text_model.*`` (its pooler too, which decides nothing), ``classifier.layer_norm.*`` and ``classifier.fc.*``.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from musiclime_torch.failures import InputError
 from musiclime_torch.models.checkpoints import load_state, read_state
 from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.models.fbank import RATE, KaldiFbank
+from musiclime_torch.models.folders import WEIGHTS, read_description, write_model
 from musiclime_torch.models.heads import fuse_layer_norm_pairs
 from musiclime_torch.models.hub import load_part, load_weights
 from musiclime_torch.models.preparation import Preparation
@@ -131,12 +131,7 @@ class AstRoberta(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model.safetensors, config.json and a folder `tokenizer`."""
-        from safetensors.torch import save_file
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         described = {
-            "model_type": self.model_type,
             "classes": list(self.classes),
             "output_kind": self.output_kind,
             "sample_rate": self.sample_rate,
@@ -144,10 +139,8 @@ class AstRoberta(nn.Module):
             "audio": self.audio_model.config.to_diff_dict(),
             "text": self.text_model.config.to_diff_dict(),
         }
-        self.tokenizer.save_pretrained(folder / "tokenizer")
-        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / "model.safetensors")
-        # Last, for it says that all is there.
-        (folder / "config.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.tokenizer.save_pretrained(Path(folder) / "tokenizer")
+        write_model(self, self.model_type, described, Path(folder))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "AstRoberta":
@@ -155,22 +148,16 @@ class AstRoberta(nn.Module):
         from transformers import ASTConfig, AutoTokenizer, RobertaConfig
 
         folder = Path(folder)
+        described = read_description(folder, cls.model_type)
         try:
-            described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            if described.get("model_type") != cls.model_type:
-                raise InputError(
-                    f"{str(folder)!r} holds a model of type {described.get('model_type')!r}, not {cls.model_type}."
-                )
             tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
             configs = ASTConfig(**described["audio"]), RobertaConfig(**described["text"])
             preparation, classes = Preparation(**described["text_preparation"]), tuple(described["classes"])
-        except InputError:
-            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{str(folder)!r} is not a saved AST + RoBERTa ({error}).") from error
         with torch.random.fork_rng(devices=[]):
             model = cls(*configs, tokenizer, classes, preparation, described.get("output_kind", "logits"))
-        return model.load_checkpoint(folder / "model.safetensors").eval()
+        return model.load_checkpoint(folder / WEIGHTS).eval()
 
 
 def build_ast_roberta(

@@ -1,6 +1,5 @@
 """Models by the names the command line gives them: built in, in a folder, on the hub, or of one's own."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -86,11 +85,12 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
 
     from musiclime_torch.models.ast_roberta import AstRoberta
     from musiclime_torch.models.classifiers import AudioClassifier, ClapZeroShot, TextClassifier
+    from musiclime_torch.models.folders import read_type
     from musiclime_torch.models.hub import load_part, load_weights
     from musiclime_torch.models.tagger import Tagger
 
     for kind in (AstRoberta, Tagger):
-        if _read_type(Path(name)) == kind.model_type:
+        if read_type(Path(name)) == kind.model_type:
             return kind.from_pretrained(name)
     config = load_part(AutoConfig, name)
     if config.model_type == "clap":
@@ -99,14 +99,6 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
     if config.model_type in HEARING:
         return AudioClassifier(load_weights(AutoModelForAudioClassification, name), load_part(AutoFeatureExtractor, name))
     return TextClassifier(load_weights(AutoModelForSequenceClassification, name), load_part(AutoTokenizer, name))
-
-
-def _read_type(folder: Path) -> str | None:
-    try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found.get("model_type") if isinstance(found, dict) else None
 
 
 def _import_model(name: str) -> Any:

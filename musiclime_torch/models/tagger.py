@@ -4,7 +4,6 @@ Late fusion: ``forward`` is ``fuse(encode_audio(audio), encode_text(text))``. Po
 that a cause may be anywhere; the hidden layer is where a sound *and* a word make one tag.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.checkpoints import load_state, read_state
 from musiclime_torch.models.contract import TokenBatch, Tokens
+from musiclime_torch.models.folders import WEIGHTS, read_description, write_model
 from musiclime_torch.models.precision import in_float32
 from musiclime_torch.models.vocabulary import cut_words
 
@@ -121,41 +121,27 @@ class Tagger(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model.safetensors and config.json."""
-        from safetensors.torch import save_file
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.state_dict(), folder / "model.safetensors")
         described: dict[str, Any] = {
-            "model_type": self.model_type,
             "name": self.name,
             "output_kind": self.output_kind,
             "classes": list(self.classes),
             "size": self.size,
             "words": list(self.vocabulary),
         }
-        # Last, for it says that all is there.
-        (folder / "config.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_model(self, self.model_type, described, Path(folder))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Tagger":
         """What `save_pretrained` wrote, in eval mode; InputError where something is missing or doesn't fit."""
         folder = Path(folder)
+        described = read_description(folder, cls.model_type)
         try:
-            described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            if described.get("model_type") != cls.model_type:
-                raise InputError(
-                    f"{str(folder)!r} holds a model of type {described.get('model_type')!r}, not {cls.model_type}."
-                )
+            made_of = tuple(described["classes"]), tuple(described["words"]), described["output_kind"]
             with torch.random.fork_rng(devices=[]):
-                made_of = tuple(described["classes"]), tuple(described["words"]), described["output_kind"]
                 model = cls(*made_of, name=described["name"], **described["size"])
-        except InputError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{str(folder)!r} is not a saved tagger ({error}).") from error
-        source = folder / "model.safetensors"
-        load_state(model, read_state(source), str(source))
+        load_state(model, read_state(folder / WEIGHTS), str(folder / WEIGHTS))
         return model.eval()
 
     def _spectrogram(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch 1 mel time"]:

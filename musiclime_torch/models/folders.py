@@ -1,0 +1,43 @@
+"""Folders of our own models: model.safetensors, and config.json, which says what the model is made of."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from musiclime_torch.failures import InputError
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def write_model(module: nn.Module, model_type: str, described: dict[str, Any], folder: Path) -> None:
+    """Write both. `model_type` tells the folder from others."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / WEIGHTS)
+    text = json.dumps({"model_type": model_type, **described}, indent=1, ensure_ascii=False)
+    # Last, for it says that all is there.
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def read_description(folder: Path, model_type: str) -> dict[str, Any]:
+    """What config.json says; InputError where it can't be read, or is of another type of model."""
+    try:
+        described: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        found = described.get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{str(folder)!r} is not a saved {model_type} ({error}).") from error
+    if found != model_type:
+        raise InputError(f"{str(folder)!r} holds a model of type {found!r}, not {model_type}.")
+    return described
+
+
+def read_type(folder: Path) -> str | None:
+    """The type of model in a folder, ours or of `transformers`; None where there is none."""
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("model_type") if isinstance(found, dict) else None
