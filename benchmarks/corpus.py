@@ -1,0 +1,104 @@
+"""What running a catalogue costs over explaining its songs in a plain loop, and what a second process gives.
+
+Generated songs with the embedded model, all in one run: a loop of `load_track` and `explain`; the corpus runner in one
+process, reading by itself and with one process that reads ahead; and two ranks side by side, each with a thread of its own.
+Starting up isn't counted: ranks wait for each other before they begin.
+
+    python benchmarks/corpus.py [--smoke] [--songs 24]
+"""
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from musiclime_torch.corpus.running import explain_corpus
+from musiclime_torch.corpus.shards import Place
+from musiclime_torch.demo.bundle import load_demo_model
+from musiclime_torch.demo.catalogue import write_catalogue
+from musiclime_torch.demo.tags import TAGS
+from musiclime_torch.explainer import explain
+from musiclime_torch.reading.manifest import Entry, read_manifest
+from musiclime_torch.track import load_track
+
+OPTIONS = {"n_samples": 512}
+
+
+def loop(entries: tuple[Entry, ...]) -> float:
+    """Seconds of the plain loop."""
+    model, started = load_demo_model(), time.perf_counter()
+    for entry in entries:
+        explain(model, load_track(entry.audio, lyrics=entry.lyrics, separator="none"), **OPTIONS)
+    return time.perf_counter() - started
+
+
+def run(entries: tuple[Entry, ...], out: Path, workers: int, place: Place) -> float:
+    """Seconds of the runner."""
+    model, started = load_demo_model(), time.perf_counter()
+    loading = {"separator": "none"}
+    explain_corpus(model, entries, out, options=OPTIONS, loading=loading, shard_size=4, workers=workers, place=place)
+    return time.perf_counter() - started
+
+
+def run_rank(barrier: Any, results: Any, entries: tuple[Entry, ...], out: Path, place: Place) -> None:
+    """One of several ranks, in a process of its own."""
+    torch.set_num_threads(1)
+    load_demo_model()
+    barrier.wait()
+    results.put(run(entries, out, 0, place))
+
+
+def run_ranks(entries: tuple[Entry, ...], out: Path, world: int) -> float:
+    """Seconds of the slowest of all ranks."""
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(world), context.Queue()
+    ranks = [
+        context.Process(target=run_rank, args=(barrier, results, entries, out, Place(rank, world))) for rank in range(world)
+    ]
+    for rank in ranks:
+        rank.start()
+    seconds = max(results.get() for _ in ranks)
+    for rank in ranks:
+        rank.join()
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="four songs")
+    parser.add_argument("--songs", type=int, default=24)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        entries = read_manifest(write_catalogue(folder, 4 if options.smoke else options.songs, 0, tuple(TAGS)))
+        explain(load_demo_model(), load_track(entries[0].audio, separator="none"), n_samples=32)  # warm
+        plain = loop(entries)
+        alone = run(entries, folder / "alone", 0, Place(0, 1))
+        ahead = run(entries, folder / "ahead", 1, Place(0, 1))
+        one, two = (run_ranks(entries, folder / f"ranks{world}", world) for world in (1, 2))
+    table = Table(title=f"{len(entries)} songs, {OPTIONS['n_samples']} passes each, one thread a process")
+    for heading in ("how", "seconds", "of the plain loop"):
+        table.add_column(heading)
+    named = {
+        "plain loop": plain,
+        "runner": alone,
+        "runner, one process reads ahead": ahead,
+        "one rank": one,
+        "two ranks": two,
+    }
+    for how, seconds in named.items():
+        table.add_row(how, f"{seconds:.1f}", f"{seconds / plain:.2f}")
+    Console(width=100).print(table)
+    print(json.dumps({"overhead": round(alone / plain - 1, 4), "two_ranks": round(one / two, 3)}))
+
+
+if __name__ == "__main__":
+    main()
