@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from musiclime_torch.corpus.command import corpus, summarise
+from musiclime_torch.corpus.command import contrast, corpus, summarise
 from musiclime_torch.failures import InputError
 from musiclime_torch.options import default_device, explain_options, gather, load_models, output_options, pop_given
 from musiclime_torch.training.command import train
@@ -87,6 +87,7 @@ def demo(form: str, top: int, out: Path | None, **options: Any) -> None:
 cli.add_command(train)
 cli.add_command(corpus)
 cli.add_command(summarise)
+cli.add_command(contrast)
 
 
 def main() -> None:

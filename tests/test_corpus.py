@@ -24,6 +24,7 @@ from musiclime_torch.cli import cli
 from musiclime_torch.corpus import ahead, running
 from musiclime_torch.corpus.aggregation import Global, aggregate
 from musiclime_torch.corpus.auditing import audit
+from musiclime_torch.corpus.comparing import compare
 from musiclime_torch.corpus.running import explain_corpus
 from musiclime_torch.corpus.shards import TABLES, Place, claim_folder, cut_shards, find_place
 from musiclime_torch.corpus.tables import SCHEMAS, write_table
@@ -429,3 +430,44 @@ def test_a_bare_model_runs_too(entries, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "WORKERS", 0)
     done = explain_corpus(Additive(), entries[:1], tmp_path, options={"segments": 2, "n_samples": 16}, workers=0)
     assert done.explained + done.failed == 1
+
+
+def test_words_that_act_with_stems_are_counted_over_songs(tmp_path):
+    songs = [{"id": f"s{n}", "class": "a", "rows": [("drums", 0, None, 1.0, 0.1, False)]} for n in range(12)]
+    write_songs(tmp_path, songs)
+    shared = {"class": "a", "position": 0, "line": 1, "standard_error": 0.1}
+    rows = [{**shared, "id": f"s{n}", "stem": "drums", "word": word, "interaction": 1.0} for n in range(11) for word in "Xx"]
+    rows += [{**shared, "id": f"s{n}", "stem": "bass", "word": "rare", "interaction": 5.0} for n in range(3)]
+    rows += [{**shared, "id": "s0", "stem": "drums", "word": "x", "interaction": 9.0, "class": "asked"}]
+    digest = claim_folder(tmp_path, {}, "")
+    write_table(rows, "interactions", tmp_path / "interactions" / "000000.parquet", digest)
+    (pair,) = aggregate(tmp_path).pairs
+    assert (pair.of, pair.stem, pair.word, pair.songs, pair.mean) == ("a", "drums", "x", 11, 2.0)
+
+
+def test_two_runs_are_compared_song_by_song(tmp_path):
+    rng = np.random.default_rng(0)
+    runs: dict[str, list[dict]] = {"one": [], "two": []}
+    for number in range(30):
+        values = rng.normal(size=6)
+        for name, songs in runs.items():
+            rows = [("drums", place, None, float(value), 0.1, False) for place, value in enumerate(values)]
+            rows += [(None, None, "Love", 0.5 + rng.normal(0, 0.1) + (2.0 if name == "two" else 0.0), 0.1, False)]
+            of = "rock" if number < 2 and name == "two" else "pop"
+            songs.append({"id": f"s{number:02d}", "class": of, "rows": rows})
+    for name, songs in runs.items():
+        write_songs(tmp_path / name, songs)
+    found = compare(tmp_path / "one", tmp_path / "two")
+    assert (found.songs, found.decided_otherwise) == (30, 2)
+    assert found.examples == (("s00", "pop", "rock"), ("s01", "pop", "rock"))
+    assert [(one.of, one.name, one.songs) for one in found.shifts] == [("pop", "love", 28)]
+    assert found.shifts[0].change == pytest.approx(2.0, abs=0.1)
+    assert found.agreement is not None
+    assert 0.3 < found.agreement < 1
+    same = compare(tmp_path / "one", tmp_path / "one")
+    assert (same.agreement, same.shifts, same.decided_otherwise) == (1.0, (), 0)
+    shown = CliRunner().invoke(cli, ["compare", str(tmp_path / "one"), str(tmp_path / "two")])
+    assert "2 are decided otherwise" in shown.stdout
+    write_songs(tmp_path / "three", [{"id": "other", "class": "a", "rows": [("drums", 0, None, 1.0, 0.1, False)]}])
+    with pytest.raises(InputError, match="compare runs over the same manifest"):
+        compare(tmp_path / "one", tmp_path / "three")

@@ -38,6 +38,13 @@ _PER_SONG = """
     group by id, class, kind, feature
 """
 
+_PAIRS = """
+    select class, stem, word, count(*) as songs, avg(w) from (
+        select i.id, i.class, stem, replace(lower(word), '’', '''') as word, sum(interaction) as w
+        from interactions i join songs s on i.id = s.id and i.class = s.predicted where word is not null group by all)
+    group by class, stem, word having count(*) >= $least order by class, songs desc, abs(avg(w)) desc, stem, word
+"""
+
 # Sums over the part's songs. Negative energies are sampling noise.
 _SUMS = {
     "features": """select class, kind, feature, any_value(stem) as stem, any_value(position) as position, count(*) as songs,
@@ -95,6 +102,19 @@ class ClassSummary:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """A stem and a word that act together in a class: `songs` are those in which that can be told from zero, `mean` is the
+    interaction's over these songs alone, its occurrences in one song summed.
+    """
+
+    of: str
+    stem: str
+    word: str
+    songs: int
+    mean: float
+
+
+@dataclass(frozen=True)
 class Global:
     """All classes of a catalogue."""
 
@@ -102,6 +122,7 @@ class Global:
     failures: int
     classes: tuple[ClassSummary, ...]
     features: tuple[Feature, ...]
+    pairs: tuple[Pair, ...]
 
     def top(self, of: str, k: int, kind: str | None = None) -> list[Feature]:
         """The k features of a class with the largest means that are told from zero, largest first."""
@@ -137,7 +158,8 @@ def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float 
     for number, (low, high) in zip(chosen, limits, strict=True):
         features[number] = replace(features[number], low=low, high=high)
     failed = int(database.execute("select count(*) from failures").fetchall()[0][0])
-    return Global(sum(one.songs for one in classes), failed, classes, tuple(features))
+    pairs = tuple(Pair(*row) for row in database.execute(_PAIRS, {"least": min_songs}).fetchall())
+    return Global(sum(one.songs for one in classes), failed, classes, tuple(features), pairs)
 
 
 def list_shards(out: Path) -> list[str]:
@@ -148,8 +170,9 @@ def list_shards(out: Path) -> list[str]:
     return done
 
 
-def open_tables(out: Path) -> Any:
-    """A run's tables as a DuckDB connection with views `attributions`, `interactions`, `failures` and `songs`.
+def open_tables(out: Path, schema: str = "main", database: Any = None) -> Any:
+    """A run's tables as a DuckDB connection with views `attributions`, `interactions`, `failures` and `songs`, or as a
+    schema of a connection that there is.
 
     InputError where the folder holds no run, or nothing has been explained yet.
     """
@@ -159,9 +182,10 @@ def open_tables(out: Path) -> Any:
         raise InputError("this needs duckdb, which isn't installed: run pip install 'musiclime_torch[corpus]'.") from error
     describe_run(out)
     done = list_shards(out)
-    database = duckdb.connect()
+    database = database or duckdb.connect()
+    database.execute(f"create schema if not exists {schema}")
     for name in TABLES:
-        database.execute(f"create view {name} as select * from read_parquet([{_quote(out / name, done)}])")
+        database.execute(f"create view {schema}.{name} as select * from read_parquet([{_quote(out / name, done)}])")
     return database
 
 

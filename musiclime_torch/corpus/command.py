@@ -1,4 +1,4 @@
-"""`musiclime corpus` and `musiclime global`. Nothing heavy is imported before they run."""
+"""`musiclime corpus`, `musiclime global` and `musiclime compare`. Nothing heavy is imported before they run."""
 
 import sys
 from contextlib import redirect_stdout
@@ -89,3 +89,26 @@ def summarise(folder: Path, of: str | None, top: int, min_songs: int | None, out
     if out is not None:
         write_summary(found, findings, out)
         click.echo(f"Written to {out}.", err=True)
+
+
+@click.command("compare")
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table.")
+@click.option("--min-songs", type=click.IntRange(min=2), help="Compare nothing that fewer songs have.  [default: 10]")
+def contrast(first: Path, second: Path, top: int, min_songs: int | None) -> None:
+    """Where two runs over the same songs part, of two versions of a model, say."""
+    from rich.console import Console
+
+    from musiclime_torch.corpus.comparing import compare
+    from musiclime_torch.corpus.summary import make_comparison
+
+    found = compare(first, second, **({} if min_songs is None else {"min_songs": min_songs}))
+    console = Console()
+    said = f"{found.songs} songs in both; {found.decided_otherwise} are decided otherwise."
+    if found.agreement is not None:
+        said += f" Where they are decided alike, attributions correlate at {found.agreement:.2f}."
+    console.print(said, highlight=False)
+    for number, before, after in found.examples:
+        console.print(f"  {number}: {before} became {after}", markup=False, highlight=False)
+    console.print(make_comparison(found, top))

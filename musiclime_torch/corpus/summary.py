@@ -8,8 +8,9 @@ import pyarrow
 from pyarrow import csv, parquet
 from rich.table import Table
 
-from musiclime_torch.corpus.aggregation import Feature, Global
+from musiclime_torch.corpus.aggregation import Feature, Global, Pair
 from musiclime_torch.corpus.auditing import Finding
+from musiclime_torch.corpus.comparing import Comparison
 from musiclime_torch.failures import InputError
 
 
@@ -43,8 +44,31 @@ def _make_ranking(name: str, songs: int, features: Sequence[Feature]) -> Table:
     return table
 
 
+def _make_pairs(name: str, pairs: Sequence[Pair]) -> Table:
+    table = Table(title=f"{name}: stems and words that act together")
+    table.add_column("pair", no_wrap=True)
+    table.add_column("songs where it shows", justify="right")
+    table.add_column("mean there", justify="right")
+    for pair in pairs:
+        table.add_row(f"{pair.stem} × {pair.word}", str(pair.songs), f"{pair.mean:+.3f}")
+    return table
+
+
+def make_comparison(found: Comparison, top: int) -> Table:
+    """The largest shifts between two runs."""
+    table = Table(title="Features whose mean attribution differs by more than three standard errors")
+    table.add_column("class", no_wrap=True)
+    table.add_column("feature", no_wrap=True)
+    for heading in ("songs", "first", "second", "change"):
+        table.add_column(heading, justify="right")
+    for one in found.shifts[:top]:
+        numbers = (f"{number:+.3f}" for number in (one.first, one.second, one.change))
+        table.add_row(one.of, one.name, str(one.songs), *numbers)
+    return table
+
+
 def write_summary(found: Global, findings: Sequence[Finding], out: Path) -> None:
-    """features, classes and findings, each as .csv and .parquet. InputError where the folder can't be written to."""
+    """features, classes, pairs and findings, each as .csv and .parquet. InputError where the folder can't be written to."""
     classes = []
     for one in found.classes:
         row = asdict(one)
@@ -53,6 +77,7 @@ def write_summary(found: Global, findings: Sequence[Finding], out: Path) -> None
     tables = {
         "features": [asdict(one) for one in found.features],
         "classes": classes,
+        "pairs": [asdict(one) for one in found.pairs],
         "findings": [{**asdict(one), "examples": ", ".join(one.examples)} for one in findings],
     }
     try:
