@@ -162,3 +162,24 @@ def test_bad_input_is_one_sentence_and_exit_code_2(song: Path, tmp_path: Path, a
     assert sorted(tmp_path.rglob("*")) == before
     if "--units" not in arguments:
         assert [line for line in done.stderr.splitlines() if line.startswith("musiclime: ")] == done.stderr.splitlines()[-1:]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "arguments", "said"),
+    [
+        ("pyarrow", ["corpus", "m.csv", "--model", "demo", "--out", "out"], "pip install 'musiclime_torch[corpus]'"),
+        ("duckdb", ["global", "out"], "catalogues need duckdb"),
+        ("accelerate", ["train", "m.csv", "--model", "tagger", "--out", "out"], "pip install 'musiclime_torch[train]'"),
+    ],
+)
+def test_packages_that_are_missing_are_named_with_the_extra_that_has_them(tmp_path, lacking, arguments, said):
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 8000)
+    (tmp_path / "m.csv").write_text("id,audio,lyrics,label,split\na,a.wav,la,x,train\nb,a.wav,lo,y,train\n")
+    script = (
+        f"import sys; sys.modules[{lacking!r}] = None; sys.argv[1:] = {arguments!r}\n"
+        "from musiclime_torch.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

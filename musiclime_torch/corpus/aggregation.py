@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
+from pyarrow import parquet
 from scipy import sparse
 
 from musiclime_torch.corpus.shards import TABLES, describe_run
@@ -176,10 +178,6 @@ def open_tables(out: Path, schema: str = "main", database: Any = None) -> Any:
 
     InputError where the folder holds no run, or nothing has been explained yet.
     """
-    try:
-        import duckdb
-    except ImportError as error:
-        raise InputError("this needs duckdb, which isn't installed: run pip install 'musiclime_torch[corpus]'.") from error
     describe_run(out)
     done = list_shards(out)
     database = database or duckdb.connect()
@@ -195,8 +193,6 @@ def _quote(folder: Path, files: Sequence[str]) -> str:
 
 def _read_parts(database: Any, out: Path, shards: Sequence[str]) -> Iterator[None]:
     """The table `part` with some shards' songs, then with the next ones."""
-    from pyarrow import parquet
-
     files: list[str] = []
     room = PART
     for number, shard in enumerate(shards, 1):

@@ -1,7 +1,8 @@
 """`musiclime corpus`, `musiclime global` and `musiclime compare`. Nothing heavy is imported before they run."""
 
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,16 @@ import click
 
 from musiclime_torch.failures import InputError
 from musiclime_torch.options import default_device, explain_options, gather, load_models, pop_given, split
+
+
+@contextmanager
+def _needing_extra() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(
+            f"catalogues need {error.name}, which isn't installed: run pip install 'musiclime_torch[corpus]'."
+        ) from error
 
 
 @click.command()
@@ -37,7 +48,8 @@ def corpus(manifest: Path, out: Path, **options: Any) -> None:
     if not about:
         raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
     with redirect_stdout(sys.stderr):
-        from musiclime_torch.corpus.running import explain_corpus
+        with _needing_extra():
+            from musiclime_torch.corpus.running import explain_corpus
         from musiclime_torch.reading.manifest import read_manifest
 
         entries = read_manifest(manifest)
@@ -70,9 +82,10 @@ def summarise(folder: Path, of: str | None, top: int, min_songs: int | None, out
     """What carries each class over a catalogue that `musiclime corpus` has explained, and what stands out."""
     from rich.console import Console
 
-    from musiclime_torch.corpus.aggregation import aggregate
-    from musiclime_torch.corpus.auditing import audit
-    from musiclime_torch.corpus.summary import make_tables, write_summary
+    with _needing_extra():
+        from musiclime_torch.corpus.aggregation import aggregate
+        from musiclime_torch.corpus.auditing import audit
+        from musiclime_torch.corpus.summary import make_tables, write_summary
 
     given = {} if min_songs is None else {"min_songs": min_songs}
     found = aggregate(folder, **given)
@@ -100,8 +113,9 @@ def contrast(first: Path, second: Path, top: int, min_songs: int | None) -> None
     """Where two runs over the same songs part, of two versions of a model, say."""
     from rich.console import Console
 
-    from musiclime_torch.corpus.comparing import compare
-    from musiclime_torch.corpus.summary import make_comparison
+    with _needing_extra():
+        from musiclime_torch.corpus.comparing import compare
+        from musiclime_torch.corpus.summary import make_comparison
 
     found = compare(first, second, **({} if min_songs is None else {"min_songs": min_songs}))
     console = Console()
