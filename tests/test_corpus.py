@@ -3,7 +3,6 @@
 import errno
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from deadly import die_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import Additive
@@ -198,16 +198,6 @@ def test_workers_hand_songs_on_in_order_and_unchanged(entries):
     for (_, one), (_, other) in zip(plain, spread, strict=True):
         assert torch.equal(one.stems, other.stems)
         assert (one.stem_names, one.lyrics, one.audio_hash) == (other.stem_names, other.lyrics, other.audio_hash)
-
-
-def die_on(entry, loading):
-    """Stands in for a song that kills its process."""
-    if entry.id in loading["deadly"]:
-        mark = Path(loading["marks"]) / f"{entry.id}{time.monotonic_ns()}"
-        mark.touch()
-        if len(list(Path(loading["marks"]).glob(f"{entry.id}*"))) <= loading["deadly"][entry.id]:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return entry.id
 
 
 @pytest.mark.parametrize(("deaths", "fate"), [(1, "b"), (5, "its process died 2 times")])
