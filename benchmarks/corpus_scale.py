@@ -25,6 +25,12 @@ from musiclime_torch.corpus.shards import TABLES, claim_folder
 CELLS, WORDS, CLASSES = 40, 100, 20
 #: Songs a file.
 SHARD = 500
+#: Columns of the tables that play no part here.
+_EMPTY = {
+    "songs": "'x' as id, 'x' as predicted",
+    "failures": "'x' as id",
+    "interactions": "'x' as id, 'x' as class, 'x' as stem, 'x' as word, 1.0 as interaction",
+}
 
 
 def write_rows(out: Path, songs: int) -> None:
@@ -45,7 +51,7 @@ def write_rows(out: Path, songs: int) -> None:
                 from range({first}, {last}) a(s), range({CELLS + WORDS}) b(c))
                 to '{out}/attributions/{number:06d}.parquet' (compression zstd)"""
         )
-        for name, columns in (("songs", "'x' as id"), ("failures", "'x' as id"), ("interactions", "'x' as id")):
+        for name, columns in _EMPTY.items():
             database.execute(f"copy (select {columns} limit 0) to '{out}/{name}/{number:06d}.parquet'")
 
 
