@@ -19,7 +19,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from musiclime_torch.corpus.running import explain_corpus
+from musiclime_torch.corpus.job import begin_job
+from musiclime_torch.corpus.running import run_here
 from musiclime_torch.corpus.shards import Place
 from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.demo.catalogue import write_catalogue
@@ -43,7 +44,8 @@ def run(entries: tuple[Entry, ...], out: Path, workers: int, place: Place) -> fl
     """Seconds of the runner."""
     model, started = load_demo_model(), time.perf_counter()
     loading = {"separator": "none"}
-    explain_corpus(model, entries, out, options=OPTIONS, loading=loading, shard_size=4, workers=workers, place=place)
+    job = begin_job(entries, out, options=OPTIONS, loading=loading, shard_size=4)
+    run_here(model, job, workers=workers, place=place)
     return time.perf_counter() - started
 
 

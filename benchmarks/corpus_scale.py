@@ -29,6 +29,8 @@ SHARD = 500
 _EMPTY = {
     "songs": "'x' as id, 'x' as predicted",
     "failures": "'x' as id",
+    "controls": "'x' as id, 'x' as class, true as decoy, 'x' as kind, 'x' as stem, 0 as position, 0 as origin, "
+    "1.0 as attribution, 1.0 as standard_error",
     "interactions": "'x' as id, 'x' as class, 'x' as stem, 'x' as word, 1.0 as interaction",
 }
 

@@ -21,11 +21,12 @@ from models import Additive
 from pyarrow import parquet
 
 from musiclime_torch.cli import cli
-from musiclime_torch.corpus import ahead, running
+from musiclime_torch.corpus import ahead
 from musiclime_torch.corpus.aggregation import Global, aggregate
 from musiclime_torch.corpus.auditing import audit
 from musiclime_torch.corpus.comparing import compare
-from musiclime_torch.corpus.running import explain_corpus
+from musiclime_torch.corpus.job import begin_job
+from musiclime_torch.corpus.running import run_here
 from musiclime_torch.corpus.shards import TABLES, Place, claim_folder, cut_shards, find_place
 from musiclime_torch.corpus.tables import SCHEMAS, write_table
 from musiclime_torch.demo.bundle import load_demo_model
@@ -51,9 +52,13 @@ def entries(manifest: Path) -> tuple[Entry, ...]:
     return read_manifest(manifest)
 
 
-def run(entries, out: Path, **more):
-    given = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 3, "workers": 0} | more
-    return explain_corpus(load_demo_model(), entries, out, **given)
+def begin(entries, out: Path, **more):
+    given = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 3} | more
+    return begin_job(entries, out, **given)
+
+
+def run(entries, out: Path, place: Place | None = None, **more):
+    return run_here(load_demo_model(), begin(entries, out, **more), workers=0, place=place)
 
 
 def read(out: Path, name: str) -> list[tuple]:
@@ -150,7 +155,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(entries, tmp_path, monkeypa
 
     def fill(descriptor):
         calls.append(descriptor)
-        if len(calls) == 6:  # in the middle of the second shard
+        if len(calls) == 8:  # in the middle of the second shard
             raise OSError(errno.ENOSPC, "No space left on device")
         whole(descriptor)
 
@@ -200,9 +205,9 @@ def test_workers_hand_songs_on_in_order_and_unchanged(entries):
         assert (one.stem_names, one.lyrics, one.audio_hash) == (other.stem_names, other.lyrics, other.audio_hash)
 
 
-@pytest.mark.parametrize(("deaths", "fate"), [(1, "b"), (5, "its process died 2 times")])
+@pytest.mark.parametrize(("deaths", "fate"), [(2, "b"), (5, "its process died 3 times")])
 def test_a_process_that_dies_takes_no_other_song_along(tmp_path, monkeypatch, deaths, fate):
-    monkeypatch.setattr(ahead, "_load_light", die_on)
+    monkeypatch.setattr(ahead, "load_light", die_on)
     songs = [Entry(name) for name in "abcde"]
     loading = {"deadly": {"b": deaths}, "marks": str(tmp_path)}
     found = {entry.id: said for entry, said in ahead.load_ahead(songs, loading, 1)}
@@ -264,7 +269,7 @@ def write_songs(out: Path, songs: list[dict]) -> None:
         for stem, position, word, value, error, unseen in song["rows"]
     ]  # fmt: skip
     kept = [{**dict.fromkeys(SCHEMAS["songs"].names), "id": song["id"], "predicted": song["class"]} for song in songs]
-    for name, table in (("attributions", rows), ("interactions", []), ("failures", []), ("songs", kept)):
+    for name, table in (("attributions", rows), ("interactions", []), ("controls", []), ("failures", []), ("songs", kept)):
         write_table(table, name, out / name / "000000.parquet", digest)
 
 
@@ -347,6 +352,27 @@ def test_intervals_come_from_resampled_songs_and_few_songs_get_none(tmp_path):
     assert [feature.name for feature in found.top("a", 5)] == ["x"]
 
 
+def test_what_is_listed_allows_for_how_much_was_asked(tmp_path):
+    rng = np.random.default_rng(5)
+    songs = [
+        {
+            "id": str(n),
+            "class": "a",
+            "rows": [
+                (None, None, "real", float(rng.normal(2, 0.5)), 0.1, False),
+                *[(None, None, f"w{k}", float(rng.normal()), 0.1, False) for k in range(400)],
+            ],
+        }
+        for n in range(30)
+    ]
+    found = make_global(tmp_path, songs)
+    alone = [one for one in found.features if not one.low <= 0 <= one.high]
+    assert len(alone) > 10  # intervals are each for itself
+    listed = found.top("a", 500)
+    assert listed[0].name == "real"
+    assert len(listed) <= 3
+
+
 def test_long_lyrics_do_not_win_by_counting(tmp_path):
     songs = [
         {
@@ -403,22 +429,27 @@ def test_commands(manifest, tmp_path):
     done = CliRunner().invoke(cli, ["corpus", str(manifest), *options, "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert "10 songs explained, 0 failed, 0 done before" in done.stderr
-    shown = CliRunner().invoke(cli, ["global", str(out), "--min-songs", "3", "--out", str(tmp_path / "tables")])
+    folders = ["--out", str(tmp_path / "tables"), "--plots", str(tmp_path / "plots")]
+    shown = CliRunner().invoke(cli, ["global", str(out), "--min-songs", "3", *folders])
     assert shown.exit_code == 0, shown.output
     assert "love song: means over 5 songs" in shown.stdout
     assert len(duckdb.sql(f"select * from '{tmp_path}/tables/features.csv'").fetchall()) > 8
     assert {path.suffix for path in (tmp_path / "tables").iterdir()} == {".csv", ".parquet"}
+    assert len(list((tmp_path / "plots").glob("*.svg"))) == 5
     wrong = CliRunner().invoke(cli, ["global", str(out), "--class", "jazz"])
     assert "choose one of drum fill, love song" in str(wrong.exception)
     assert "holds no run" in str(CliRunner().invoke(cli, ["global", str(tmp_path)]).exception)
-    for more, said in ((["--foil", "anthem"], "one song"), (["--baseline", "x.wav"], "silence or noise")):
+    for more, said in (
+        (["--foil", "anthem"], "one song"),
+        (["--baseline", "x.wav"], "silence or noise"),
+        (["--actors", "2"], "not for --engine here"),
+    ):
         failed = CliRunner().invoke(cli, ["corpus", str(manifest), *options, *more, "--out", str(tmp_path / "b")])
         assert said in str(failed.exception)
 
 
-def test_a_bare_model_runs_too(entries, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "WORKERS", 0)
-    done = explain_corpus(Additive(), entries[:1], tmp_path, options={"segments": 2, "n_samples": 16}, workers=0)
+def test_a_bare_model_runs_too(entries, tmp_path):
+    done = run_here(Additive(), begin_job(entries[:1], tmp_path, options={"segments": 2, "n_samples": 16}), workers=0)
     assert done.explained + done.failed == 1
 
 

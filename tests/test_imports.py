@@ -44,6 +44,8 @@ ROWS = [
     {"models.loading"},
     {"options"},
     {"corpus"},
+    {"plots"},
+    {"corpus.command"},
     {"cli"},
     {"__main__"},
 ]

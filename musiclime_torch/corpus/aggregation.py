@@ -16,11 +16,14 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import torch
 from pyarrow import parquet
 from scipy import sparse
 
+from musiclime_torch.corpus.control_results import Floor, Rotation, compare_rotated, find_floors
 from musiclime_torch.corpus.shards import TABLES, describe_run
 from musiclime_torch.failures import InputError
+from musiclime_torch.statistics.intervals import discover
 
 #: Songs that a class or a feature must be in to be ranked: fewer say something of the songs, not of the class.
 MIN_SONGS = 10
@@ -71,7 +74,7 @@ _SUMS = {
 @dataclass(frozen=True)
 class Feature:
     """What a feature does for a class. `mean` is signed, over the songs that have it, `low` to `high` its interval (None
-    where it isn't ranked); `components` counts occurrences.
+    where it isn't ranked); `told` allows for how many features were asked, `components` counts occurrences.
     """
 
     of: str
@@ -87,6 +90,7 @@ class Feature:
     mean: float
     low: float | None = None
     high: float | None = None
+    told: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,25 +122,27 @@ class Pair:
 
 @dataclass(frozen=True)
 class Global:
-    """All classes of a catalogue."""
+    """All classes of a catalogue; `floors` and `rotation` where songs were explained as their own control."""
 
     songs: int
     failures: int
     classes: tuple[ClassSummary, ...]
     features: tuple[Feature, ...]
     pairs: tuple[Pair, ...]
+    floors: tuple[Floor, ...]
+    rotation: Rotation | None
 
     def top(self, of: str, k: int, kind: str | None = None) -> list[Feature]:
         """The k features of a class with the largest means that are told from zero, largest first."""
-        chosen = [one for one in self.features if one.of == of and kind in (None, one.kind)]
-        clear = [one for one in chosen if one.low is not None and one.high is not None and not one.low <= 0 <= one.high]
-        return sorted(clear, key=lambda one: -abs(one.mean))[:k]
+        chosen = [one for one in self.features if one.of == of and one.told and kind in (None, one.kind)]
+        return sorted(chosen, key=lambda one: -abs(one.mean))[:k]
 
 
 def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float = 0.95, seed: int = 0) -> Global:
     """Stream over a run's tables. Only explanations of the predicted class count.
 
-    Intervals come from resampling songs (Poisson bootstrap, each song's counts drawn from its id); each is for itself.
+    Intervals come from resampling songs (Poisson bootstrap, each song's counts drawn from its id); each is for itself. What
+    is `told` from zero allows for the number of a class's features: at most 1 - `confidence` of it is there by chance.
 
     Raises:
         InputError: the folder holds no run, or no song has been explained.
@@ -157,11 +163,14 @@ def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float 
     ranked = {one.name for one in classes if one.ranked}
     chosen = [number for number, one in enumerate(features) if one.songs >= min_songs and one.of in ranked]
     limits = _resample(database, out, shards, [rows[number][:3] for number in chosen], confidence, seed)
-    for number, (low, high) in zip(chosen, limits, strict=True):
+    for number, (low, high, _) in zip(chosen, limits, strict=True):
         features[number] = replace(features[number], low=low, high=high)
+    for number in _tell(features, chosen, [spread for _, _, spread in limits], 1 - confidence):
+        features[number] = replace(features[number], told=True)
     failed = int(database.execute("select count(*) from failures").fetchall()[0][0])
     pairs = tuple(Pair(*row) for row in database.execute(_PAIRS, {"least": min_songs}).fetchall())
-    return Global(sum(one.songs for one in classes), failed, classes, tuple(features), pairs)
+    songs = sum(one.songs for one in classes)
+    return Global(songs, failed, classes, tuple(features), pairs, find_floors(database), compare_rotated(database))
 
 
 def list_shards(out: Path) -> list[str]:
@@ -248,7 +257,7 @@ def _summarise(database: Any, min_songs: int) -> tuple[ClassSummary, ...]:
 
 def _resample(
     database: Any, out: Path, shards: Sequence[str], chosen: Sequence[tuple[str, str, str]], confidence: float, seed: int
-) -> list[tuple[float, float]]:
+) -> list[tuple[float, float, float]]:
     """Percentiles of each chosen feature's mean over resampled songs."""
     if not chosen:
         return []
@@ -268,7 +277,20 @@ def _resample(
         counts += sparse.csr_array((np.ones(len(rows)), where), shape) @ drawn
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     tails = [50 * (1 - confidence), 50 * (1 + confidence)]
-    return [(float(low), float(high)) for low, high in np.nanpercentile(means, tails, axis=1).T]
+    low, high = np.nanpercentile(means, tails, axis=1)
+    return list(zip(low.tolist(), high.tolist(), np.nanstd(means, axis=1).tolist(), strict=True))
+
+
+def _tell(features: Sequence[Feature], chosen: Sequence[int], spreads: Sequence[float], rate: float) -> Iterator[int]:
+    """Which of the chosen features aren't zero, class by class."""
+    for of in dict.fromkeys(features[number].of for number in chosen):
+        own = [place for place, number in enumerate(chosen) if features[number].of == of]
+        songs = torch.tensor([features[chosen[place]].songs for place in own], dtype=torch.float64)
+        values = torch.tensor([features[chosen[place]].mean for place in own], dtype=torch.float64)
+        # A bootstrap of n songs divides by n, not by n - 1.
+        errors = torch.tensor([spreads[place] for place in own], dtype=torch.float64) * (songs / (songs - 1)).sqrt()
+        told = discover(values, errors, songs - 1, rate).tolist()
+        yield from (chosen[place] for place, found in zip(own, told, strict=True) if found)
 
 
 def _draw_counts(song: str, seed: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from musiclime_torch.track import Track, load_track
 #: Songs that wait for the device, by worker: each holds its stems in memory.
 AHEAD = 2
 #: How often a song's process may die before the song is given up.
-DEATHS = 2
+DEATHS = 3
 
 
 def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
@@ -63,7 +63,13 @@ def _load_until_death(
     try:
         while waiting:
             while len(running) < AHEAD * workers and (entry := next(rest, None)) is not None:
-                running.append((entry, pool.submit(_load_light, entry, loading)))
+                try:
+                    running.append((entry, pool.submit(load_light, entry, loading)))
+                except BrokenProcessPool:
+                    # Its process died between two songs: what was read before is still here, and no song is to blame.
+                    break
+            if not running:
+                return
             entry, future = running.popleft()
             try:
                 found = future.result()
@@ -77,7 +83,7 @@ def _load_until_death(
                 yield entry, found
                 return
             waiting.popleft()
-            yield entry, found if isinstance(found, str) else _unpack(*found)
+            yield entry, found if isinstance(found, str) else unpack(*found)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -95,7 +101,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _load_light(entry: Entry, loading: Mapping[str, Any]) -> tuple[Track, np.ndarray] | str:
+def load_light(entry: Entry, loading: Mapping[str, Any]) -> tuple[Track, np.ndarray] | str:
     """With samples as an array: tensors would travel through shared memory, of which containers have little."""
     found = load_entry(entry, loading)
     if isinstance(found, str):
@@ -103,5 +109,6 @@ def _load_light(entry: Entry, loading: Mapping[str, Any]) -> tuple[Track, np.nda
     return replace(found, stems=found.stems[:, :, :1].clone()), found.stems.numpy()
 
 
-def _unpack(track: Track, stems: np.ndarray) -> Track:
-    return replace(track, stems=torch.from_numpy(stems))
+def unpack(track: Track, stems: np.ndarray) -> Track:
+    """The track that `load_light` took apart."""
+    return replace(track, stems=torch.from_numpy(stems if stems.flags.writeable else stems.copy()))

@@ -13,12 +13,16 @@ CARRIES, SPREAD = 0.8, 0.5
 UNSEEN = 0.1
 #: How far the outermost position may lie above the mean of the others, in times.
 EDGE = 2.0
+#: Share of a rotated song's attributions that stays at its positions, in standard errors at least that many.
+STAYS, SURE = 0.25, 3.0
+#: How large decoys may be beside real components.
+NOISY = 0.25
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`kind` is "boilerplate", "few songs", "unseen" or "position"; `share` is of the attribution concerned, None where no
-    attribution is; `examples` are words, classes or ids.
+    """`kind` is "boilerplate", "position", "rotation", "noise", "unseen" or "few songs"; `share` is of the attribution
+    concerned, None where no attribution is; `examples` are words, classes or ids.
     """
 
     kind: str
@@ -34,6 +38,8 @@ def audit(out: str | Path, found: Global, *, min_songs: int = MIN_SONGS) -> tupl
     return (
         *_find_boilerplate(tables, found, min_songs),
         *_find_position_bias(found, min_songs),
+        *_find_what_stays(found, min_songs),
+        *_find_noise(found, min_songs),
         *_find_unseen(tables),
         *_find_small_classes(found, min_songs),
     )
@@ -83,6 +89,37 @@ def _find_position_bias(found: Global, min_songs: int) -> list[Finding]:
             if sizes[place] > EDGE * usual > 0:
                 said = f"{one.name}: the {name} position weighs {sizes[place] / usual:.1f} times the inner ones."
                 findings.append(Finding("position", said, one.songs, sizes[place] / total, (one.name,)))
+    return findings
+
+
+def _find_what_stays(found: Global, min_songs: int) -> list[Finding]:
+    """Attribution that stays at its position when the music is rotated."""
+    seen = found.rotation
+    if seen is None or seen.songs < min_songs:
+        return []
+    total = abs(seen.position) + abs(seen.music)
+    if seen.position < SURE * seen.error or seen.position < STAYS * total:
+        return []
+    share = seen.position / total
+    said = (
+        f"in {seen.songs} songs with rotated segments {share:.0%} of the attribution stays at its position instead of going "
+        f"with the music (slopes {seen.position:.2f} and {seen.music:.2f}): the model listens to places."
+    )
+    return [Finding("rotation", said, seen.songs, share, ())]
+
+
+def _find_noise(found: Global, min_songs: int) -> list[Finding]:
+    """Decoys, known to be irrelevant, that weigh like what is there."""
+    findings = []
+    for floor in found.floors:
+        if floor.songs >= min_songs and floor.ratio > NOISY:
+            what, named = ("an inaudible hiss", "sound") if floor.kind == "audio" else ("words that mean nothing", "lyrics")
+            said = (
+                f"{what} weighs {floor.ratio:.0%} of what real components of the {named} do, in {floor.songs} songs: "
+                f"{floor.hidden:.0%} of what is told from zero there is no larger than {floor.size:.3g}, the floor below "
+                f"which 19 of 20 irrelevant components lie."
+            )
+            findings.append(Finding("noise", said, floor.songs, floor.ratio, ()))
     return findings
 
 

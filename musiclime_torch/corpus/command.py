@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from musiclime_torch.options import default_device, explain_options, gather, loa
 
 
 @contextmanager
-def _needing_extra() -> Iterator[None]:
+def _needing_extra(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
         raise InputError(
-            f"catalogues need {error.name}, which isn't installed: run pip install 'musiclime_torch[corpus]'."
+            f"this needs {error.name}, which isn't installed: run pip install 'musiclime_torch[{extra}]'."
         ) from error
 
 
@@ -29,33 +30,46 @@ def _needing_extra() -> Iterator[None]:
 @click.option("--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Fail longer songs.  [default: 900]")
 @click.option("--all-classes", is_flag=True, help="Write every class, not only the predicted one and --target A,B.")
 @click.option("--shard-size", type=click.IntRange(min=1), metavar="SONGS", help="Songs that are written at once.")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that decode and separate ahead.")
+@click.option("--controls", type=click.FloatRange(0, 1), metavar="SHARE", help="Songs also explained as their own control.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that decode and separate ahead.  [default: 1]")
+@click.option("--engine", type=click.Choice(["here", "ray"]), default="here", show_default=True, help="Who runs it.")
+@click.option("--actors", type=click.IntRange(min=1), help="Of ray: processes that hold the model.  [default: 1]")
+@click.option("--gpus", type=click.FloatRange(min=0), help="Of ray: GPUs an actor.  [default: 1 with --device cuda]")
+@click.option("--output", type=click.Choice(["object-store", "filesystem"]), help="Of ray: this process writes, or actors.")
 @explain_options
-def corpus(manifest: Path, out: Path, **options: Any) -> None:
+def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
     """Explain every song of MANIFEST (.csv, .tsv, .jsonl or .parquet); the same command again goes on with a run.
 
-    Under torchrun, or in a Slurm array, every process takes its share of the shards.
+    Under torchrun, or in a Slurm array, every process takes its share of the shards. --engine ray spreads them over a
+    cluster.
     """
     loading = pop_given(options, "separator", "max_seconds")
-    running = pop_given(options, "shard_size", "workers")
+    running = {"here": pop_given(options, "workers"), "ray": pop_given(options, "actors", "gpus", "output")}
+    strange = next((name for other, given in running.items() if other != engine for name in given), None)
+    if strange is not None:
+        raise InputError(f"--{strange} is not for --engine {engine}: leave one of them out.")
+    cutting = pop_given(options, "shard_size", "controls")
     every, target, foil = options.pop("all_classes"), options.pop("target"), options.pop("foil")
     if foil is not None or options.pop("evidence"):
         raise InputError("--foil and --evidence are questions about one song: use explain.")
     if options["baseline"] not in (None, "silence", "noise"):
         raise InputError(f"--baseline {options['baseline']!r} is one song's: give silence or noise.")
     device = options.pop("device") or default_device()
-    about = {name: options[name] for name in ("model", "audio_model", "text_model", "model_weights") if options[name]}
+    naming = {name: options.pop(name) for name in ("model", "audio_model", "text_model", "model_weights")}
+    about = {name: given for name, given in naming.items() if given}
     if not about:
         raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
     with redirect_stdout(sys.stderr):
-        with _needing_extra():
-            from musiclime_torch.corpus.running import explain_corpus
         from musiclime_torch.reading.manifest import read_manifest
 
         entries = read_manifest(manifest)
-        model = load_models(options, device)
-        done = explain_corpus(
-            model,
+        naming["classes"] = options["classes"]
+        with _needing_extra("corpus"):
+            from musiclime_torch.corpus.job import begin_job
+            from musiclime_torch.corpus.running import run_here
+        # A model that can't be loaded is said before a folder is begun; on Ray every actor loads its own.
+        model: Any = None if engine == "ray" else load_models(dict(naming), device)
+        job = begin_job(
             entries,
             out,
             options={**gather(options), "device": device},
@@ -63,9 +77,15 @@ def corpus(manifest: Path, out: Path, **options: Any) -> None:
             targets=() if target is None else split(target),
             all_classes=every,
             about=about,
-            progress=True,
-            **running,
+            **cutting,
         )
+        if engine == "ray":
+            with _needing_extra("ray"):
+                from musiclime_torch.corpus.on_ray import run_on_ray
+            gpus = {} if device == "cpu" else {"gpus": 1.0}
+            done = run_on_ray(partial(load_models, naming, device), job, progress=True, **{**gpus, **running["ray"]})
+        else:
+            done = run_here(model, job, progress=True, **running["here"])
     said = f"{done.explained} songs explained, {done.failed} failed, {done.before} done before."
     click.echo(f"{said} Written to {out}.", err=True)
     if done.failed:
@@ -78,11 +98,12 @@ def corpus(manifest: Path, out: Path, **options: Any) -> None:
 @click.option("--top", type=click.IntRange(min=1), default=8, show_default=True, help="Words and cells a class.")
 @click.option("--min-songs", type=click.IntRange(min=2), help="Rank nothing that fewer songs have.  [default: 10]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the tables as CSV and Parquet.")
-def summarise(folder: Path, of: str | None, top: int, min_songs: int | None, out: Path | None) -> None:
+@click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Folder for figures, as SVG.")
+def summarise(folder: Path, of: str | None, top: int, min_songs: int | None, out: Path | None, plots: Path | None) -> None:
     """What carries each class over a catalogue that `musiclime corpus` has explained, and what stands out."""
     from rich.console import Console
 
-    with _needing_extra():
+    with _needing_extra("corpus"):
         from musiclime_torch.corpus.aggregation import aggregate
         from musiclime_torch.corpus.auditing import audit
         from musiclime_torch.corpus.summary import make_tables, write_summary
@@ -95,6 +116,9 @@ def summarise(folder: Path, of: str | None, top: int, min_songs: int | None, out
     findings = audit(folder, found, **given)
     console = Console()
     console.print(f"{found.songs} songs explained, {found.failures} failed.", highlight=False)
+    for floor in found.floors:
+        said = f"{floor.kind}: 95% of components known to be irrelevant lie below {floor.size:.3g} ({floor.songs} songs)."
+        console.print(said, highlight=False)
     for finding in findings:
         console.print(f"{finding.kind}: {finding.said}", markup=False, highlight=False)
     for table in make_tables(found, of, top):
@@ -102,6 +126,13 @@ def summarise(folder: Path, of: str | None, top: int, min_songs: int | None, out
     if out is not None:
         write_summary(found, findings, out)
         click.echo(f"Written to {out}.", err=True)
+    if plots is not None:
+        with _needing_extra("plots"):
+            import matplotlib as mpl
+
+            mpl.use("agg")
+            from musiclime_torch.plots.catalogue import write_plots
+        click.echo(f"{len(write_plots(found, plots))} figures written to {plots}.", err=True)
 
 
 @click.command("compare")
@@ -113,7 +144,7 @@ def contrast(first: Path, second: Path, top: int, min_songs: int | None) -> None
     """Where two runs over the same songs part, of two versions of a model, say."""
     from rich.console import Console
 
-    with _needing_extra():
+    with _needing_extra("corpus"):
         from musiclime_torch.corpus.comparing import compare
         from musiclime_torch.corpus.summary import make_comparison
 

@@ -19,7 +19,7 @@ from musiclime_torch.reading.manifest import Entry
 HASH_KEY = b"musiclime_torch.settings"
 
 #: What a run writes, in this order: songs say that the rest is there.
-TABLES = ("attributions", "interactions", "failures", "songs")
+TABLES = ("attributions", "interactions", "controls", "failures", "songs")
 
 
 @dataclass(frozen=True)

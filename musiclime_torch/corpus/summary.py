@@ -29,6 +29,9 @@ def make_tables(found: Global, of: str | None, top: int) -> Iterator[Table]:
             yield _make_ranking(
                 one.name, one.songs, [*found.top(one.name, top, "lyrics"), *found.top(one.name, top, "audio")]
             )
+            pairs = [pair for pair in found.pairs if pair.of == one.name][:top]
+            if pairs:
+                yield _make_pairs(one.name, pairs)
 
 
 def _make_ranking(name: str, songs: int, features: Sequence[Feature]) -> Table:

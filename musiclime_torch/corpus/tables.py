@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
+from musiclime_torch.corpus.controls import Control
 from musiclime_torch.corpus.shards import HASH_KEY
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
@@ -18,7 +19,8 @@ _NAME = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
 _TEXTS = pyarrow.list_(pyarrow.string())
 _NUMBERS = pyarrow.list_(pyarrow.float64())
 
-#: `position` counts a stem's segments from 0; `start` and `end` are seconds; `line` counts from 1.
+#: `position` counts a stem's segments from 0; `start` and `end` are seconds; `line` counts from 1. In `controls`, `position`
+#: is where a segment is heard and `origin` the position it has in the song.
 SCHEMAS = {
     "attributions": pyarrow.schema(
         [
@@ -47,6 +49,20 @@ SCHEMAS = {
             ("word", pyarrow.string()),
             ("line", pyarrow.int32()),
             ("interaction", pyarrow.float64()),
+            ("standard_error", pyarrow.float64()),
+        ]
+    ),
+    "controls": pyarrow.schema(
+        [
+            ("id", pyarrow.string()),
+            ("class", _NAME),
+            ("decoy", pyarrow.bool_()),
+            ("kind", _NAME),
+            ("stem", _NAME),
+            ("position", pyarrow.int32()),
+            ("origin", pyarrow.int32()),
+            ("word", pyarrow.string()),
+            ("attribution", pyarrow.float64()),
             ("standard_error", pyarrow.float64()),
         ]
     ),
@@ -97,6 +113,15 @@ class Rows:
             self.tables["interactions"] += _list_pairs(entry.id, explanation, row)
         self.tables["songs"].append(_describe_song(entry, explanation, predicted, sound_seconds, seconds))
 
+    def add_control(self, entry: Entry, explanation: Explanation, control: Control) -> None:
+        """A song explained as its own control, for the explanation's target."""
+        self.tables["controls"] += _list_control(entry.id, explanation, control)
+
+    def extend(self, other: "Rows") -> None:
+        """Another song's rows after these."""
+        for name, rows in other.tables.items():
+            self.tables[name] += rows
+
     def fail(self, entry: Entry, reason: str) -> None:
         """A song that couldn't be explained."""
         self.tables["failures"].append({"id": entry.id, "place": entry.place, "reason": reason})
@@ -145,6 +170,31 @@ def _list_components(song: str, explanation: Explanation, row: int, predicted: b
         }
         for column, item in enumerate(explanation.components.items)
     ]
+
+
+def _list_control(song: str, explanation: Explanation, control: Control) -> list[dict[str, Any]]:
+    components, row = explanation.components, explanation.target
+    values, errors = explanation.attributions[row].tolist(), explanation.standard_errors[row].tolist()
+    segments = max(components.n_segments, 1)
+    rows = []
+    for column, item in enumerate(components.items):
+        if column not in explanation.unseen:
+            heard = item.kind == "audio"
+            rows.append(
+                {
+                    "id": song,
+                    "class": explanation.classes[row],
+                    "decoy": control.is_decoy(components, column),
+                    "kind": item.kind,
+                    "stem": item.stem,
+                    "position": column % segments if heard else None,
+                    "origin": (column + control.shift) % segments if heard else None,
+                    "word": item.word,
+                    "attribution": values[column],
+                    "standard_error": errors[column],
+                }
+            )
+    return rows
 
 
 def _list_pairs(song: str, explanation: Explanation, row: int) -> list[dict[str, Any]]:

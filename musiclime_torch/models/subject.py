@@ -76,7 +76,7 @@ def describe_model(
     return Subject(
         model=model,
         module=module_behind(model),
-        name=str(getattr(model, "name", None) or getattr(model, "__qualname__", type(model).__qualname__)),
+        name=name_model(model),
         sample_rate=rate,
         channels=getattr(model, "channels", None),
         max_seconds=longest,
@@ -86,3 +86,8 @@ def describe_model(
         text_form=text_form,
         late_fusion=len(takes) == 2 and all(callable(getattr(model, part, None)) for part in _LATE_FUSION),
     )
+
+
+def name_model(model: Callable[..., Any]) -> str:
+    """What a model calls itself, or else its function or class."""
+    return str(getattr(model, "name", None) or getattr(model, "__qualname__", type(model).__qualname__))

@@ -1,5 +1,6 @@
 """What the first block of masks tells about the ones to draw next: folded or not, and how many a side."""
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -37,11 +38,29 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
     return bool(odd * (2 * third_order - 1) > float(fdtri(pairs - d, pairs - 1, SURE)) * even)
 
 
+class _Credit(threading.local):
+    """Operations that were run for this thread in another one, or here for another."""
+
+    flops = 0.0
+
+
+_credit = _Credit()
+
+
 def count_flops(call: Callable[[], T]) -> tuple[T, float]:
     """The result of a call and its floating-point operations (matrix products and convolutions), at least one."""
-    with FlopCounterMode(display=False) as counter:
-        result = call()
-    return result, float(max(counter.get_total_flops(), 1))
+    before, _credit.flops = _credit.flops, 0.0
+    try:
+        with FlopCounterMode(display=False) as counter:
+            result = call()
+        return result, max(counter.get_total_flops() + _credit.flops, 1.0)
+    finally:
+        _credit.flops = before
+
+
+def credit_flops(flops: float) -> None:
+    """Add operations that this thread's counter doesn't see, or take off those it sees and that aren't its own."""
+    _credit.flops += flops
 
 
 def allocate(

@@ -1,0 +1,106 @@
+"""What songs that were explained as their own control say about all others: a noise floor, and whether attribution follows
+the music or the position.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: Share of the decoys that lie below the floor.
+BELOW = 0.95
+
+# Energies are freed of sampling noise: what is left of a decoy's is the model's and the masking's.
+_FLOORS = """
+    select kind, count(distinct id) filter (decoy) as songs, quantile_cont(abs(attribution), $below) filter (decoy) as floor,
+        avg(attribution * attribution - standard_error * standard_error) filter (decoy) as noise,
+        avg(attribution * attribution - standard_error * standard_error) filter (not decoy) as real
+    from controls group by kind having count(*) filter (decoy) > 0 order by kind
+"""
+
+# What is told from zero in the songs themselves, and how much of that is no larger than the floor.
+_BELOW = """
+    select avg((abs(attribution) <= $floor)::int) from attributions where predicted and told_from_zero and kind = $kind
+"""
+
+# A segment of a rotated song beside the song's own attribution at that position, and of that music.
+_ROTATED = """
+    with matched as (
+        select c.id, c.stem, c.attribution as now, there.attribution as there, same.attribution as same
+        from controls c
+        join attributions there on there.id = c.id and there.class = c.class and there.stem = c.stem
+            and there.position = c.position
+        join attributions same on same.id = c.id and same.class = c.class and same.stem = c.stem and same.position = c.origin
+        where c.kind = 'audio' and not c.decoy and c.position <> c.origin and not there.unseen and not same.unseen),
+    centred as (
+        select id, now - avg(now) over w as now, there - avg(there) over w as there, same - avg(same) over w as same
+        from matched window w as (partition by id, stem))
+    select id, sum(there * there), sum(same * same), sum(there * same), sum(there * now), sum(same * now)
+    from centred group by id order by id
+"""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """How large the attributions are that irrelevant components get: 95% of them are smaller than `size`.
+
+    `ratio` compares decoys with real components (root mean squares, freed of sampling noise); `hidden` is the share of what
+    is told from zero in the catalogue that is no larger than the floor.
+    """
+
+    kind: str
+    songs: int
+    size: float
+    ratio: float
+    hidden: float
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Regression of rotated songs' attributions on what the position had and on what the music had, each song's stems
+    centred; `error` is the standard error of `position`, by leaving songs out.
+    """
+
+    songs: int
+    position: float
+    music: float
+    error: float
+
+
+def find_floors(tables: Any) -> tuple[Floor, ...]:
+    """One for the sound and one for the lyrics, where songs were explained as their own control."""
+    floors = []
+    for kind, songs, size, noise, real in tables.execute(_FLOORS, {"below": BELOW}).fetchall():
+        ratio = (max(noise, 0.0) / real) ** 0.5 if real and real > 0 else 0.0
+        hidden = tables.execute(_BELOW, {"floor": size, "kind": kind}).fetchall()[0][0]
+        floors.append(Floor(kind, songs, size, ratio, hidden or 0.0))
+    return tuple(floors)
+
+
+def compare_rotated(tables: Any) -> Rotation | None:
+    """Does attribution follow the music? None with fewer than two rotated songs, or two segments, which can't tell."""
+    rows = tables.execute(_ROTATED).fetchall()
+    if len(rows) < 2:
+        return None
+    sums = np.array([row[1:] for row in rows], dtype=float)
+    whole = sums.sum(0)
+    slopes = _regress(whole)
+    if slopes is None:
+        return None
+    rest = [found for row in sums if (found := _regress(whole - row)) is not None]
+    spread = np.array([found[0] for found in rest])
+    count = len(spread)
+    error = float(np.sqrt((count - 1) / count * ((spread - spread.mean()) ** 2).sum())) if count > 1 else float("inf")
+    return Rotation(len(rows), slopes[0], slopes[1], error)
+
+
+def _regress(sums: np.ndarray) -> tuple[float, float] | None:
+    """Slopes on both, from their sums of products; None where the two are one."""
+    there, same, both, there_now, same_now = sums
+    determinant = there * same - both * both
+    if determinant <= 1e-6 * there * same:
+        return None
+    return (
+        float((same * there_now - both * same_now) / determinant),
+        float((there * same_now - both * there_now) / determinant),
+    )

@@ -1,0 +1,80 @@
+"""One shard explained: what every launcher calls."""
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
+
+from musiclime_torch.classes import find_class
+from musiclime_torch.corpus.controls import is_chosen, make_control
+from musiclime_torch.corpus.job import Job
+from musiclime_torch.corpus.sharing import SharedModel
+from musiclime_torch.corpus.tables import Rows
+from musiclime_torch.explainer import explain
+from musiclime_torch.failures import InputError
+from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
+from musiclime_torch.reading.manifest import Entry
+from musiclime_torch.track import Track
+
+#: Songs that share batches at most: the stems of each lie in memory meanwhile.
+TOGETHER = 8
+
+#: A manifest's song, read; or in one sentence why it couldn't be.
+Loaded = tuple[Entry, Track | str]
+
+#: `explain`'s own defaults, which live there alone.
+_DEFAULTS = {name: one.default for name, one in inspect.signature(explain).parameters.items()}
+
+
+def explain_shard(
+    model: Callable[..., Any], job: Job, songs: Iterable[Loaded], advance: Callable[[int], object] = lambda songs: None
+) -> Rows:
+    """Rows of a shard's songs, in their order. Songs whose variants don't fill a batch share batches with others."""
+    rows, rest = Rows(), iter(songs)
+    together = _count_together(job)
+    shared = SharedModel(model, _find(job, "batch_size"))
+    with evaluating(module_behind(model)), keeping_random_states():
+        while some := list(islice(rest, together)):
+            if len(some) == 1:
+                found = [_explain_song(model, job, *some[0])]
+            else:
+                found = shared.run_together([functools.partial(_explain_song, shared, job, *one) for one in some])
+            for one in found:
+                rows.extend(one)
+            advance(len(found))
+    return rows
+
+
+def _count_together(job: Job) -> int:
+    """How many songs' masks fill a batch."""
+    asked = _find(job, "n_samples")
+    masks = asked if isinstance(asked, int) else min(asked)
+    return min(max(_find(job, "batch_size") // max(masks, 1), 1), TOGETHER)
+
+
+def _find(job: Job, name: str) -> Any:
+    return job.options.get(name, _DEFAULTS[name])
+
+
+def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Track | str) -> Rows:
+    rows, started = Rows(), time.perf_counter()
+    if isinstance(found, str):
+        rows.fail(entry, found)
+        return rows
+    try:
+        explanation = explain(model, found, **job.options)
+        predicted = int(explanation.output_song.argmax())
+        asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
+        if is_chosen(entry.id, job.controls):
+            control = make_control(found, _find(job, "segments"), entry.id)
+            again = {**job.options, "segments": control.edges[1:-1] or 1, "target": explanation.classes[predicted]}
+            rows.add_control(entry, explain(model, control.track, **again), control)
+    except InputError as error:
+        rows = Rows()
+        rows.fail(entry, str(error))
+        return rows
+    chosen = range(len(explanation.classes)) if job.all_classes else sorted(asked)
+    rows.add(entry, explanation, chosen, found.seconds, time.perf_counter() - started)
+    return rows

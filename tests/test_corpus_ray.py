@@ -1,0 +1,44 @@
+"""A catalogue on Ray: the same tables, and a run begun there goes on elsewhere."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from test_corpus import OPTIONS
+
+from musiclime_torch.corpus.job import begin_job
+from musiclime_torch.corpus.running import run_here
+from musiclime_torch.corpus.shards import Place
+from musiclime_torch.demo.bundle import load_demo_model
+from musiclime_torch.demo.catalogue import write_catalogue
+from musiclime_torch.failures import InputError
+from musiclime_torch.reading.manifest import Entry, read_manifest
+
+on_ray = pytest.importorskip("musiclime_torch.corpus.on_ray")
+
+
+def read(out: Path, name: str) -> list[tuple]:
+    return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["object-store", "filesystem"])
+def test_ray_writes_what_one_process_does_and_goes_on_with_its_run(tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    entries = (*read_manifest(write_catalogue(Path("songs"), 5, 0, ("anthem",))), Entry("none"))
+    given = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 2, "controls": 0.5}
+    run_here(load_demo_model(), begin_job(entries, tmp_path / "here", **given), workers=0)
+    job = begin_job(entries, Path("ray"), **given)
+    run_here(load_demo_model(), job, workers=0, place=Place(1, 3))
+    done = on_ray.run_on_ray(load_demo_model, job, output=output)
+    assert (done.explained, done.failed, done.before) == (3, 1, 2)
+    assert "no audio" in done.first_failure
+    for name in ("attributions", "interactions", "controls", "failures"):
+        assert read(tmp_path / "ray", name) == read(tmp_path / "here", name)
+    assert (tmp_path / "ray" / "failures.parquet").exists()
+    assert on_ray.run_on_ray(load_demo_model, job).before == 6
+
+
+def test_it_needs_an_actor(tmp_path):
+    with pytest.raises(InputError, match="give 1 or more"):
+        on_ray.run_on_ray(load_demo_model, begin_job([Entry("a")], tmp_path), actors=0)
