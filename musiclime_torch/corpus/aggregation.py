@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow
 import torch
 from pyarrow import parquet
 from scipy import sparse
@@ -261,24 +262,35 @@ def _resample(
     """Percentiles of each chosen feature's mean over resampled songs."""
     if not chosen:
         return []
-    numbers = {key: number for number, key in enumerate(chosen)}
+    of, kind, name = (list(column) for column in zip(*chosen, strict=True))
+    database.register("chosen", pyarrow.table({"class": of, "kind": kind, "feature": name, "number": range(len(chosen))}))
     sums, counts = np.zeros((len(chosen), RESAMPLINGS)), np.zeros((len(chosen), RESAMPLINGS))
     for _ in _read_parts(database, out, shards):
-        rows = [
-            (numbers[of, kind, feature], song, w)
-            for of, kind, feature, song, w in database.execute("select class, kind, feature, id, w from part").fetchall()
-            if (of, kind, feature) in numbers
-        ]
-        songs = {song: place for place, song in enumerate(sorted({song for _, song, _ in rows}))}
-        drawn = np.stack([_draw_counts(song, seed) for song in songs]) if songs else np.zeros((0, RESAMPLINGS))
-        where = ([number for number, _, _ in rows], [songs[song] for _, song, _ in rows])
-        shape = (len(chosen), len(songs))
-        sums += sparse.csr_array(([w for _, _, w in rows], where), shape) @ drawn
-        counts += sparse.csr_array((np.ones(len(rows)), where), shape) @ drawn
-    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-    tails = [50 * (1 - confidence), 50 * (1 + confidence)]
-    low, high = np.nanpercentile(means, tails, axis=1)
-    return list(zip(low.tolist(), high.tolist(), np.nanstd(means, axis=1).tolist(), strict=True))
+        database.execute(
+            "create or replace temp table picked as select * from part join chosen using (class, kind, feature)"
+        )
+        songs = database.execute("select distinct id from picked order by id").fetchall()
+        rows = database.execute("select number, dense_rank() over (order by id) - 1 as song, w from picked").fetchnumpy()
+        drawn = np.array([_draw_counts(song, seed) for (song,) in songs]).reshape(-1, RESAMPLINGS)
+        where, shape = (rows["number"], rows["song"]), (len(chosen), len(songs))
+        sums += sparse.csr_array((rows["w"], where), shape) @ drawn
+        counts += sparse.csr_array((np.ones(len(rows["w"])), where), shape) @ drawn
+    # A resampling may hold none of a feature's songs; with ten of them one in 20,000 does.
+    means = np.divide(sums, counts, out=sums, where=counts > 0)
+    missing = ~counts.all(1)
+    limits = np.empty((3, len(chosen)))
+    for number in missing.nonzero()[0]:
+        limits[:, number] = _describe_spread(means[number, counts[number] > 0], confidence)
+    whole = (~missing).nonzero()[0]
+    for some in np.array_split(whole, max(len(whole) // 10_000, 1)):
+        limits[:, some] = _describe_spread(means[some], confidence)
+    return list(zip(*limits.tolist(), strict=True))
+
+
+def _describe_spread(means: np.ndarray, confidence: float) -> tuple[np.ndarray, ...]:
+    """Both ends of the interval, and the standard deviation, along the last axis."""
+    low, high = np.percentile(means, [50 * (1 - confidence), 50 * (1 + confidence)], axis=-1)
+    return low, high, means.std(-1)
 
 
 def _tell(features: Sequence[Feature], chosen: Sequence[int], spreads: Sequence[float], rate: float) -> Iterator[int]:
