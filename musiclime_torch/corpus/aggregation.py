@@ -277,20 +277,19 @@ def _resample(
         counts += sparse.csr_array((np.ones(len(rows["w"])), where), shape) @ drawn
     # A resampling may hold none of a feature's songs; with ten of them one in 20,000 does.
     means = np.divide(sums, counts, out=sums, where=counts > 0)
-    missing = ~counts.all(1)
+    whole = counts.all(axis=1)
     limits = np.empty((3, len(chosen)))
-    for number in missing.nonzero()[0]:
-        limits[:, number] = _describe_spread(means[number, counts[number] > 0], confidence)
-    whole = (~missing).nonzero()[0]
-    for some in np.array_split(whole, max(len(whole) // 10_000, 1)):
+    for number in np.flatnonzero(~whole):
+        limits[:, [number]] = _describe_spread(means[[number]][:, counts[number] > 0], confidence)
+    for some in np.array_split(np.flatnonzero(whole), len(chosen) // 10_000 + 1):
         limits[:, some] = _describe_spread(means[some], confidence)
     return list(zip(*limits.tolist(), strict=True))
 
 
 def _describe_spread(means: np.ndarray, confidence: float) -> tuple[np.ndarray, ...]:
-    """Both ends of the interval, and the standard deviation, along the last axis."""
-    low, high = np.percentile(means, [50 * (1 - confidence), 50 * (1 + confidence)], axis=-1)
-    return low, high, means.std(-1)
+    """Of each row's resamplings: both ends of the interval, and the standard deviation."""
+    low, high = np.percentile(means, [50 * (1 - confidence), 50 * (1 + confidence)], axis=1)
+    return low, high, means.std(axis=1)
 
 
 def _tell(features: Sequence[Feature], chosen: Sequence[int], spreads: Sequence[float], rate: float) -> Iterator[int]:
