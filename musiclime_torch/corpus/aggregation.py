@@ -71,6 +71,16 @@ _SUMS = {
         select class, stem, sum(coalesce(share, 0)) as share from shares group by class, stem""",
 }
 
+# One row for what several parts have in common: or else tables would grow with the songs.
+_JOINED = {
+    "features": """select class, kind, feature, any_value(stem) as stem, any_value(position) as position,
+        sum(songs)::bigint as songs, sum(components)::bigint as components, sum(size) as size, sum(w) as w
+        from features group by class, kind, feature""",
+    "classes": """select class, sum(songs)::bigint as songs, sum(heard)::bigint as heard, sum(lyrics) as lyrics,
+        sum(by_each) as by_each from classes group by class""",
+    "stems": "select class, stem, sum(share) as share from stems group by class, stem",
+}
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -150,13 +160,13 @@ def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float 
     """
     out = Path(out)
     database, shards = open_tables(out), list_shards(out)
-    for _ in _read_parts(database, out, shards):
+    for number, _ in enumerate(_read_parts(database, out, shards)):
         for name, query in _SUMS.items():
-            known = database.execute("select count(*) from duckdb_tables() where table_name = $1", [name]).fetchall()[0][0]
-            database.execute(f"insert into {name} {query}" if known else f"create temp table {name} as {query}")
+            database.execute(f"insert into {name} {query}" if number else f"create temp table {name} as {query}")
+            database.execute(f"create or replace temp table {name} as {_JOINED[name]}")
     rows = database.execute(
-        """select class, kind, feature, any_value(stem), any_value(position), sum(songs)::bigint, sum(components)::bigint,
-            sum(size), sum(w) / sum(songs) from features group by class, kind, feature order by class, kind, feature"""
+        """select class, kind, feature, stem, position, songs, components, size, w / songs from features
+            order by class, kind, feature"""
     ).fetchall()
     if not rows:
         raise InputError(f"no song in {str(out)!r} has been explained yet.")
@@ -240,13 +250,10 @@ def _entropy(importances: Sequence[float]) -> float:
 
 def _summarise(database: Any, min_songs: int) -> tuple[ClassSummary, ...]:
     rows = database.execute(
-        """select class, sum(songs)::bigint, sum(heard)::bigint, sum(lyrics) / sum(songs), sum(by_each) / sum(songs)
-            from classes group by class order by class"""
+        "select class, songs, heard, lyrics / songs, by_each / songs from classes order by class"
     ).fetchall()
     sums: dict[str, dict[str, float]] = {}
-    for of, stem, share in database.execute(
-        "select class, stem, sum(share) from stems group by class, stem order by class, stem"
-    ).fetchall():
+    for of, stem, share in database.execute("select class, stem, share from stems order by class, stem").fetchall():
         sums.setdefault(of, {})[stem] = share
     return tuple(
         ClassSummary(

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -42,7 +42,9 @@ def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
         return f"{type(error).__name__}: {error}"
 
 
-def load_ahead(entries: Sequence[Entry], loading: Mapping[str, Any], workers: int) -> Iterator[tuple[Entry, Track | str]]:
+def load_ahead(
+    entries: Sequence[Entry], loading: Mapping[str, Any], workers: int
+) -> Generator[tuple[Entry, Track | str], None, None]:
     """Every entry with its track, or why there is none; without workers in this process, one after the other."""
     if not workers:
         yield from ((entry, load_entry(entry, loading)) for entry in entries)
@@ -55,7 +57,7 @@ def load_ahead(entries: Sequence[Entry], loading: Mapping[str, Any], workers: in
 
 def _load_until_death(
     waiting: deque[Entry], loading: Mapping[str, Any], workers: int, deaths: Counter[str]
-) -> Iterator[tuple[Entry, Track | str]]:
+) -> Generator[tuple[Entry, Track | str], None, None]:
     context = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "forkserver")
     pool = ProcessPoolExecutor(workers, context, initializer=_begin_worker)
     running: deque[tuple[Entry, Future[tuple[Track, np.ndarray] | str]]] = deque()
@@ -85,7 +87,9 @@ def _load_until_death(
             waiting.popleft()
             yield entry, found if isinstance(found, str) else unpack(*found)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Where this process is itself a child of multiprocessing's, leaving without having waited can hang: its exit closes
+        # the queue through which the pool tells its workers to go.
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _begin_worker() -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -33,9 +34,11 @@ def run_here(
     """
     place = place or find_place()
     left = job.list_left(place.rank, place.world)
-    songs = load_ahead([entry for shard in left for entry in shard.entries], job.loading, workers)
     tally = Tally()
-    with tqdm(total=count_songs(left), unit="song", disable=None if progress else True, file=sys.stderr) as bar:
+    with (
+        closing(load_ahead([entry for shard in left for entry in shard.entries], job.loading, workers)) as songs,
+        tqdm(total=count_songs(left), unit="song", disable=None if progress else True, file=sys.stderr) as bar,
+    ):
         for shard in left:
             rows = explain_shard(model, job, islice(songs, len(shard.entries)), bar.update)
             write_shard(job, shard, rows)
