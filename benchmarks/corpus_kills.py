@@ -78,7 +78,8 @@ def kill_readers(entries: tuple[Entry, ...], folder: Path, kills: int, rng: rand
         process = multiprocessing.get_context("spawn").Process(target=run, args=(entries, out, log, 1))
         process.start()
         while process.is_alive():
-            time.sleep(rng.uniform(0.3, 1.5))
+            # A process takes seconds to start: some are killed before they have read anything, some between songs.
+            time.sleep(rng.uniform(0.3, 12))
             for reader in find_readers(process.pid or 0):
                 if fallen < kills:
                     os.kill(reader, signal.SIGKILL)

@@ -1,13 +1,16 @@
 """Songs decoded and taken apart ahead of the device, in processes of their own, and handed on in order."""
 
+import hashlib
 import multiprocessing
 import os
+import tempfile
 import threading
 from collections import Counter, deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,38 +61,48 @@ def load_ahead(
 def _load_until_death(
     waiting: deque[Entry], loading: Mapping[str, Any], workers: int, deaths: Counter[str]
 ) -> Generator[tuple[Entry, Track | str], None, None]:
+    """Songs until a process dies, or until one that is suspected of that has been loaded alone."""
+    alone = bool(deaths[waiting[0].id])
     context = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "forkserver")
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin_worker)
+    pool = ProcessPoolExecutor(1 if alone else workers, context, initializer=_begin_worker)
     running: deque[tuple[Entry, Future[tuple[Track, np.ndarray] | str]]] = deque()
-    rest = iter(list(waiting))
-    try:
-        while waiting:
-            while len(running) < AHEAD * workers and (entry := next(rest, None)) is not None:
-                try:
-                    running.append((entry, pool.submit(load_light, entry, loading)))
-                except BrokenProcessPool:
-                    # Its process died between two songs: what was read before is still here, and no song is to blame.
-                    break
-            if not running:
-                return
-            entry, future = running.popleft()
-            try:
-                found = future.result()
-            except BrokenProcessPool:
-                # Nobody says which of them it was: the one that is waited for comes first, and bears it.
-                deaths[entry.id] += 1
-                if deaths[entry.id] < DEATHS:
+    rest = iter([waiting[0]] if alone else list(waiting))
+    with tempfile.TemporaryDirectory() as marks:
+        try:
+            while waiting:
+                while len(running) < AHEAD * workers and (entry := next(rest, None)) is not None:
+                    running.append((entry, pool.submit(_load_marked, load_light, entry, loading, _mark(marks, entry))))
+                if not running:
                     return
-                found = f"its process died {DEATHS} times: is there memory enough for its stems?"
+                entry, future = running.popleft()
+                found = future.result()
                 waiting.popleft()
-                yield entry, found
-                return
-            waiting.popleft()
-            yield entry, found if isinstance(found, str) else unpack(*found)
+                yield entry, found if isinstance(found, str) else unpack(*found)
+        except BrokenProcessPool:
+            # Suspected are those that were being loaded; a process that dies before or between songs is nobody's fault.
+            deaths.update(entry.id for entry in islice(waiting, AHEAD * workers) if _mark(marks, entry).exists())
+            if deaths[waiting[0].id] >= DEATHS:
+                reason = f"its process died {DEATHS} times: is there memory enough for its stems?"
+                yield waiting.popleft(), reason
+        finally:
+            # Where this process is itself a child of multiprocessing's, leaving without having waited can hang: its exit
+            # closes the queue through which the pool tells its workers to go.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _mark(folder: str, entry: Entry) -> Path:
+    """A file that is there while a song is being loaded."""
+    return Path(folder, hashlib.sha256(entry.id.encode()).hexdigest())
+
+
+def _load_marked(
+    load: Callable[[Entry, Mapping[str, Any]], Any], entry: Entry, loading: Mapping[str, Any], mark: Path
+) -> Any:
+    mark.touch()
+    try:
+        return load(entry, loading)
     finally:
-        # Where this process is itself a child of multiprocessing's, leaving without having waited can hang: its exit closes
-        # the queue through which the pool tells its workers to go.
-        pool.shutdown(wait=True, cancel_futures=True)
+        mark.unlink()
 
 
 def _begin_worker() -> None:
