@@ -13,7 +13,8 @@ from test_corpus import draw_songs, write_songs
 
 from musiclime_torch.corpus.aggregation import Global, aggregate
 from musiclime_torch.failures import InputError
-from musiclime_torch.plots.catalogue import UNTOLD, plot_classes, plot_features, plot_positions, write_plots
+from musiclime_torch.plots.axes import UNTOLD
+from musiclime_torch.plots.catalogue import plot_classes, plot_features, plot_positions, write_plots
 
 
 @pytest.fixture

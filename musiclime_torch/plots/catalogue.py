@@ -12,27 +12,25 @@ from matplotlib.figure import Figure
 
 from musiclime_torch.corpus.aggregation import Feature, Global
 from musiclime_torch.failures import InputError
-
-#: For and against: apart for the colour-blind too (Okabe & Ito).
-FOR, AGAINST, UNTOLD = "#0072B2", "#D55E00", "#9a9a9a"
+from musiclime_torch.plots.axes import AGAINST, FOR, UNTOLD, escape, make_axes, pick_colour
 
 
 def plot_features(found: Global, of: str, top: int = 12, kind: str | None = None, ax: Axes | None = None) -> Axes:
     """Bars of the largest means of a class with their intervals over songs, largest on top; `kind` "audio" or "lyrics"."""
     songs = _find_songs(found, of)
     features = found.top(of, top, kind)
-    ax = _make_axes(ax, (6, 0.8 + 0.32 * max(len(features), 2)))
+    ax = make_axes(ax, (6, 0.8 + 0.32 * max(len(features), 2)))
     if not features:
         ax.text(0.5, 0.5, "nothing can be told from zero", ha="center", va="center", transform=ax.transAxes, color=UNTOLD)
     for place, one in enumerate(features):
-        ax.barh(place, one.mean, color=FOR if one.mean > 0 else AGAINST, height=0.7)
+        ax.barh(place, one.mean, color=pick_colour(one.mean), height=0.7)
         if one.low is not None and one.high is not None:
             ax.plot([one.low, one.high], [place, place], color="black", linewidth=1)
-    ax.set_yticks(range(len(features)), [f"{_escape(one.name)} ({one.songs})" for one in features])
+    ax.set_yticks(range(len(features)), [f"{escape(one.name)} ({one.songs})" for one in features])
     ax.invert_yaxis()
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel("mean attribution, 95% interval over songs")
-    ax.set_title(f"{_escape(of)}: what carries it ({songs} songs)", loc="left")
+    ax.set_title(f"{escape(of)}: what carries it ({songs} songs)", loc="left")
     return ax
 
 
@@ -45,17 +43,17 @@ def plot_positions(found: Global, of: str, ax: Axes | None = None) -> Axes:
     table = np.full((max(len(stems), 1), count), np.nan)
     for (stem, position), one in cells.items():
         table[stems.index(stem), position] = one.mean
-    ax = _make_axes(ax, (1.5 + 0.55 * count, 1.4 + 0.45 * max(len(stems), 1)))
+    ax = make_axes(ax, (1.5 + 0.55 * count, 1.4 + 0.45 * max(len(stems), 1)))
     reach = float(np.nanmax(np.abs(table))) if cells else 1.0
     image = ax.imshow(table, cmap="RdBu", vmin=-reach or -1, vmax=reach or 1, aspect="auto")
     for (stem, position), one in cells.items():
         if not one.told:
             ax.text(position, stems.index(stem), "×", ha="center", va="center", color=UNTOLD)
-    ax.set_yticks(range(len(stems)), [_escape(str(stem)) for stem in stems])
+    ax.set_yticks(range(len(stems)), [escape(str(stem)) for stem in stems])
     ax.set_xticks(range(count), [str(position + 1) for position in range(count)])
     ax.set_xlabel("segment of the song")
     ax.set_title(
-        f"{_escape(of)}: stems and moments ({songs} songs; ×: can't be told from zero)", loc="left", fontsize="medium"
+        f"{escape(of)}: stems and moments ({songs} songs; ×: can't be told from zero)", loc="left", fontsize="medium"
     )
     ax.figure.colorbar(image, ax=ax, label="mean attribution")
     return ax
@@ -74,19 +72,19 @@ def plot_classes(found: Global, first: str, second: str, labels: int = 12, ax: A
     shared = [key for key in sides[0] if key in sides[1]]
     told = [key for key in shared if sides[0][key].told or sides[1][key].told]
     told.sort(key=lambda key: -abs(sides[0][key].mean - sides[1][key].mean))
-    ax = _make_axes(ax, (6, 6))
+    ax = make_axes(ax, (6, 6))
     for key in shared:
         marker = "s" if key[0] == "audio" else "o"
         colour = UNTOLD if key not in told else FOR if key[0] == "audio" else AGAINST
         ax.scatter(sides[0][key].mean, sides[1][key].mean, marker=marker, s=18, color=colour, zorder=2)
     for key in told[:labels]:
         place = (sides[0][key].mean, sides[1][key].mean)
-        ax.annotate(_escape(key[1]), place, xytext=(4, 3), textcoords="offset points", fontsize="small")
+        ax.annotate(escape(key[1]), place, xytext=(4, 3), textcoords="offset points", fontsize="small")
     ax.axline((0, 0), slope=1, color=UNTOLD, linewidth=0.8, zorder=1)
     ax.axhline(0, color="black", linewidth=0.6, zorder=1)
     ax.axvline(0, color="black", linewidth=0.6, zorder=1)
-    ax.set_xlabel(f"mean attribution to {_escape(first)}")
-    ax.set_ylabel(f"mean attribution to {_escape(second)}")
+    ax.set_xlabel(f"mean attribution to {escape(first)}")
+    ax.set_ylabel(f"mean attribution to {escape(second)}")
     ax.set_title("squares: stems at moments; dots: words; grey: told from zero in neither", loc="left", fontsize="medium")
     return ax
 
@@ -116,17 +114,8 @@ def write_plots(found: Global, out: Path) -> list[Path]:
     return paths
 
 
-def _make_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
-
-
 def _find_songs(found: Global, of: str) -> int:
     for one in found.classes:
         if one.name == of:
             return one.songs
     raise InputError(f"no song was given the class {of!r}: choose one of {', '.join(one.name for one in found.classes)}.")
-
-
-def _escape(name: str) -> str:
-    """Words as they are: matplotlib takes what stands between dollars for a formula."""
-    return name.replace("$", r"\$")
