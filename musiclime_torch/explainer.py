@@ -35,6 +35,9 @@ from musiclime_torch.spaces import Scale, Space, pick_space, to_values
 from musiclime_torch.statistics.stopping import Until, read_until
 from musiclime_torch.track import Track
 
+#: Equal time segments, where the model doesn't say that they would be too short.
+SEGMENTS = 10
+
 #: MusicLIME's own settings (Sotirou et al. 2025 and its code): `explain(model, track, **PAPER)`. Its explanations show the
 #: predicted class and positive attributions only; preparing the lyrics (lower case, no punctuation) is the model's part.
 PAPER: Mapping[str, Any] = MappingProxyType(
@@ -58,7 +61,7 @@ def explain(
     *,
     target: int | str | None = None,
     foil: int | str | None = None,
-    segments: Segments = 10,
+    segments: Segments | None = None,
     units: Units = "word",
     baseline: AudioBaseline = "silence",
     lyrics_baseline: LyricsBaseline | None = None,
@@ -89,7 +92,8 @@ def explain(
         track: the song, from `load_track` or made by hand.
         target: class the views show, by name or number; the predicted one for None. All classes are solved anyway.
         foil: another class: why the target and not this one, as one more class to look at.
-        segments: number of equal time segments, "3s" for a length, or cut points in seconds.
+        segments: number of equal time segments, "3s" for a length, or cut points in seconds; None makes ten, or fewer where
+            they would be shorter than what the model says it can judge.
         units: what of the lyrics is switched: "word", "type", "line" or "section".
         baseline: what a removed stem becomes: "silence", "noise" or another track's stem.
         lyrics_baseline: what a removed word's tokens become: "mask", "zero", "pad" or "gone"; None takes the mask token
@@ -130,6 +134,7 @@ def explain(
     sampling = Sampling(design, weights, kernel_width, n_samples, seed)
     wanted = None if until is None else read_until(until)
     where = _pick_device(subject, device)
+    segments = _pick_segments(subject, track) if segments is None else segments
     components = list_components(track, segments, units, subject.modalities)
     with keeping_random_states(), evaluating(subject.module):
         sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, where)
@@ -183,6 +188,11 @@ def explain(
         warnings=_collect_warnings(track) + told + estimate.notes,
         provenance=record_provenance(subject, track, settings, where),
     )
+
+
+def _pick_segments(subject: Subject, track: Track) -> int:
+    fitting = SEGMENTS if subject.shortest_seconds is None else int(track.seconds / subject.shortest_seconds + 1e-9)
+    return max(min(SEGMENTS, fitting), 1)
 
 
 def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:

@@ -21,7 +21,11 @@ _EXPLAIN_OPTIONS = [
     click.option("--model-weights", metavar="A,B", help="What the two count in their sum.  [default: 1,1]"),
     click.option("--target", metavar="CLASS", help="Class to explain, by name or number.  [default: the predicted one]"),
     click.option("--foil", metavar="CLASS", help="Why the target and not this class."),
-    click.option("--segments", metavar="N|3s|A,B,..", help="Equal time segments, their length, or cut points in seconds."),
+    click.option(
+        "--segments",
+        metavar="N|3s|A,B,..",
+        help="Equal time segments, their length, or cut points in seconds.  [default: 10, or as the model says]",
+    ),
     click.option("--units", type=click.Choice(["word", "type", "line", "section"]), help="What of the lyrics is switched."),
     click.option(
         "--baseline", metavar="NAME|SONG", help="What a removed stem becomes: silence, noise, or another song's stem."

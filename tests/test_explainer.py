@@ -43,6 +43,18 @@ def test_song_minus_empty_song_is_the_sum_of_an_additive_models_attributions(tra
     assert torch.allclose(explanation.intercept, explanation.output_empty, atol=1e-3)
 
 
+@pytest.mark.parametrize(("shortest", "segments"), [(None, 10), (0.3, 6), (0.05, 10), (60.0, 1)])
+def test_segments_are_no_shorter_than_the_model_says(track: Track, shortest: float | None, segments: int):
+    model = Additive()
+    model.shortest_seconds = shortest
+    assert track.seconds == 2
+    assert explain(model, track, n_samples=1).components.n_segments == segments
+    assert explain(model, track, n_samples=1, segments=12).components.n_segments == 12
+    model.shortest_seconds = 0.0
+    with pytest.raises(InputError, match="above 0"):
+        explain(model, track)
+
+
 @pytest.mark.parametrize("space", ["logit", "log-odds", "probability"])
 def test_batch_size_changes_nothing(track: Track, space: str):
     runs = [explain(Additive(), track, n_samples=200, space=space, batch_size=size) for size in (1, 7, 1000)]

@@ -40,7 +40,7 @@ ROWS = [
     {"checks", "evidence", "provenance"},
     {"estimation", "explanation"},
     {"explainer"},
-    {"captum", "captum_inputs", "views", "demo", "training"},
+    {"captum", "captum_inputs", "exports", "views", "demo", "training"},
     {"models.loading"},
     {"options"},
     {"corpus"},

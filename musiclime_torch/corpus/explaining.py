@@ -68,7 +68,8 @@ def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Trac
         predicted = int(explanation.output_song.argmax())
         asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
         if is_chosen(entry.id, job.controls):
-            control = make_control(found, _find(job, "segments"), entry.id)
+            cuts = [edge + found.offset for edge in explanation.components.edges[1:-1]]
+            control = make_control(found, cuts or 1, entry.id)
             again = {**job.options, "segments": control.edges[1:-1] or 1, "target": explanation.classes[predicted]}
             rows.add_control(entry, explain(model, control.track, **again), control)
     except InputError as error:

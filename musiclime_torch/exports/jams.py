@@ -20,7 +20,9 @@ def to_jams(explanation: Explanation, seconds: float, target: int | str | None =
     row = explanation.class_index(target)
     annotation = jams.Annotation(namespace="tag_open", duration=seconds)
     annotation.annotation_metadata = jams.AnnotationMetadata(
-        annotation_tools="musiclime_torch", data_source="program", version=str(explanation.provenance.get("version", ""))
+        annotation_tools="musiclime_torch",
+        data_source="program",
+        version=explanation.provenance["versions"]["musiclime_torch"],
     )
     errors, told = [], []
     for column, item in enumerate(explanation.components.items):
@@ -40,5 +42,5 @@ def to_jams(explanation: Explanation, seconds: float, target: int | str | None =
     )
     found = jams.JAMS(annotations=[annotation])
     found.file_metadata.duration = seconds
-    found.file_metadata.title = str(explanation.provenance.get("title", ""))
+    found.file_metadata.title = explanation.provenance["title"]
     return found

@@ -1,4 +1,4 @@
-"""Every component of every class as a row, for CSV and Parquet: the same columns as a catalogue's `attributions`, and more."""
+"""Every component of every class as a row, for CSV and Parquet: columns as in a catalogue's `attributions`, and more."""
 
 import csv
 from io import StringIO
@@ -10,7 +10,7 @@ from musiclime_torch.failures import InputError
 
 
 def list_rows(explanation: Explanation) -> list[dict[str, Any]]:
-    """Rows class by class, components in their columns' order. `low` to `high` is the interval; what doesn't apply is None."""
+    """Class by class, components in their columns' order; `low` to `high` is the interval. What doesn't apply is None."""
     rows = []
     for row, of in enumerate(explanation.classes):
         for column, item in enumerate(explanation.components.items):

@@ -8,6 +8,7 @@ More, all optional, read as plain attributes:
 ``sample_rate``   Hz the model hears at.
 ``channels``      1 or 2; without it the track's own number is kept.
 ``max_seconds``   length heard in one call; longer songs are run on successive windows and averaged.
+``shortest_seconds``   what is cut shorter is off the model's map: `explain` makes no shorter segments unless told to.
 ``classes``       names of the output columns.
 ``output_kind``   one of ``OUTPUT_KINDS``.
 ``modalities``    ``("audio", "lyrics")``, ``("audio",)`` or ``("lyrics",)``: the positional arguments it takes.

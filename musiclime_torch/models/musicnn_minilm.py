@@ -33,7 +33,7 @@ class MusicnnMiniLM(nn.Module):
         super().__init__()
         self.ear, self.eye, self.similarity = ear, eye, similarity
         self.classes, self.sample_rate, self.channels = ear.classes, ear.sample_rate, ear.channels
-        self.max_seconds = ear.max_seconds
+        self.max_seconds, self.shortest_seconds = ear.max_seconds, ear.shortest_seconds
         with torch.no_grad():
             directions = eye.embed_strings(list(prompts))
         self.register_buffer("prompts", directions - directions.mean(0), persistent=False)

@@ -32,6 +32,7 @@ class Subject:
     sample_rate: int | None
     channels: int | None
     max_seconds: float | None
+    shortest_seconds: float | None
     classes: tuple[str, ...] | None
     output_kind: str
     modalities: tuple[str, ...]
@@ -68,6 +69,9 @@ def describe_model(
         raise InputError(f"a sample rate of {rate} Hz is none: give the rate the model hears at, such as 16000.")
     if longest is not None and not longest >= 0.1:
         raise InputError(f"the model says that it hears {longest} s (max_seconds): it must be a tenth of a second or more.")
+    shortest = getattr(model, "shortest_seconds", None)
+    if shortest is not None and not shortest > 0:
+        raise InputError(f"the model says that {shortest} s is its shortest segment (shortest_seconds): it must be above 0.")
     if names is not None and len(set(names)) < len(names):
         raise InputError(f"the class names {', '.join(map(str, names))} are not all different.")
     text_form: TextForm = "strings"
@@ -80,6 +84,7 @@ def describe_model(
         sample_rate=rate,
         channels=getattr(model, "channels", None),
         max_seconds=longest,
+        shortest_seconds=shortest,
         classes=None if names is None else tuple(map(str, names)),
         output_kind=kind,
         modalities=takes,

@@ -1,0 +1,139 @@
+"""What other tools are given: read back by their own readers where Python has them, else by the format's own words."""
+
+import csv
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import duckdb
+import jams
+import pytest
+import torch
+from captum.attr import visualization
+
+from musiclime_torch.components import list_components
+from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
+from musiclime_torch.explainer import explain
+from musiclime_torch.explanation import Explanation
+from musiclime_torch.exports.captum_record import to_visualization_record
+from musiclime_torch.exports.jams import to_jams
+from musiclime_torch.exports.labels import to_audacity, to_sonic_visualiser
+from musiclime_torch.exports.tables import list_rows, to_csv, write_parquet
+from musiclime_torch.failures import InputError
+
+ODD = 'a\tb\n"c",<d> ​$é'
+
+
+@pytest.fixture(scope="module")
+def explained() -> Explanation:
+    found = explain(load_demo_model(), load_demo_track(), segments=4, n_samples=(48, 96), target="anthem")
+    assert found.top(3)
+    return found
+
+
+@pytest.fixture
+def odd(explained) -> Explanation:
+    """Names that no format expects."""
+    items = tuple(replace(item, name=ODD + item.name) for item in explained.components.items)
+    return replace(explained, components=replace(explained.components, items=items))
+
+
+def timed(explanation: Explanation, row: int) -> dict[str, float]:
+    return {
+        item.name: float(explanation.attributions[row, column])
+        for column, item in enumerate(explanation.components.items)
+        if item.start is not None and explanation.distinguishable[row, column]
+    }
+
+
+def test_audacity_reads_three_fields_a_line_in_order(explained, odd):
+    lines = [line.split("\t") for line in to_audacity(explained).splitlines()]
+    expected = timed(explained, explained.target)
+    assert {text.rsplit(" ", 1)[0] for _, _, text in lines} == set(expected)
+    assert [float(start) for start, _, _ in lines] == sorted(float(start) for start, _, _ in lines)
+    assert all(float(start) <= float(end) for start, end, _ in lines)
+    for _, _, text in lines:
+        name, value = text.rsplit(" ", 1)
+        assert float(value) == pytest.approx(expected[name], rel=5e-3)
+    assert all(line.count("\t") == 2 for line in to_audacity(odd).splitlines())
+    assert len(to_audacity(odd).splitlines()) == len(lines)
+
+
+def test_sonic_visualiser_reads_regions(explained, odd):
+    rows = list(csv.DictReader(StringIO(to_sonic_visualiser(explained, "love song"))))
+    expected = timed(explained, explained.class_index("love song"))
+    assert {row["LABEL"]: pytest.approx(float(row["VALUE"])) for row in rows} == expected
+    by_name = {item.name: item for item in explained.components.items}
+    for row in rows:
+        item = by_name[row["LABEL"]]
+        assert float(row["TIME"]) == pytest.approx(item.start, abs=1e-6)
+        assert float(row["DURATION"]) == pytest.approx(item.end - item.start, abs=2e-6)
+    assert len(list(csv.reader(StringIO(to_sonic_visualiser(odd, "love song"))))) == len(rows) + 1
+
+
+def test_lines_have_a_start_alone_and_untimed_lyrics_no_moment(explained):
+    track = load_demo_track()
+    lines = list_components(track, segments=4, units="line", modalities=("lyrics",))
+    count = len(lines)
+    whole = replace(
+        explained,
+        components=lines,
+        attributions=torch.ones(len(explained.classes), count, dtype=torch.float64),
+        standard_errors=torch.full((len(explained.classes), count), 1e-3, dtype=torch.float64),
+        degrees_of_freedom=torch.full((len(explained.classes), count), 50.0, dtype=torch.float64),
+        unseen={},
+    )
+    said = to_audacity(whole).splitlines()
+    assert len(said) == sum(item.start is not None for item in lines.items) > 0
+    assert all(line.split("\t")[0] == line.split("\t")[1] for line in said)
+
+
+def test_tables_hold_every_class_and_component(explained, odd, tmp_path: Path):
+    rows = list_rows(explained)
+    assert len(rows) == len(explained.classes) * len(explained.components)
+    first = rows[len(explained.components) * explained.target]
+    assert first["attribution"] == float(explained.attributions[explained.target, 0])
+    assert first["high"] - first["low"] == pytest.approx(2 * float(explained.half_width[explained.target, 0]))
+    read = list(csv.DictReader(StringIO(to_csv(odd))))
+    assert read[0]["component"] == ODD + explained.components.items[0].name
+    assert [float(row["attribution"]) for row in read] == [row["attribution"] for row in rows]
+    write_parquet(odd, tmp_path / "a.parquet")
+    back = duckdb.sql(f"select component, attribution, line, told_from_zero from '{tmp_path}/a.parquet'").fetchall()
+    assert [row[1] for row in back] == [row["attribution"] for row in rows]
+    assert back[-1][0] == ODD + explained.components.items[-1].name
+    assert back[-1][2] == explained.components.items[-1].line
+
+
+def test_jams_validates_and_comes_back(explained, odd, tmp_path: Path):
+    to_jams(odd, load_demo_track().seconds).save(str(tmp_path / "a.jams"))  # strict: validated when written
+    found = jams.load(str(tmp_path / "a.jams"))
+    annotation = found.annotations[0]
+    items = [item for item in explained.components.items if item.start is not None]
+    data = sorted(annotation.data, key=lambda one: (one.time, one.value))
+    assert len(data) == len(items)
+    values = {ODD + item.name: float(explained.attributions[explained.target, column])
+              for column, item in enumerate(explained.components.items)}  # fmt: skip
+    assert all(one.confidence == pytest.approx(values[one.value]) for one in data)
+    assert annotation.sandbox.target == "anthem"
+    assert len(annotation.sandbox.standard_errors) == len(items)
+    assert found.file_metadata.duration == pytest.approx(load_demo_track().seconds)
+
+
+def test_captum_draws_the_words_and_escapes_them(explained, odd):
+    record = to_visualization_record(explained, "love song")
+    first = explained.components.n_audio
+    words = [item.word for item in explained.components.items[first:]]
+    assert record.raw_input_ids == words
+    told = explained.distinguishable[explained.target, first:]
+    assert float(record.word_attributions.abs().max()) == 1
+    assert not record.word_attributions[~told].any()
+    assert words[int(record.word_attributions.argmax())] == "tonight"
+    hostile = replace(
+        odd, components=replace(odd.components, items=tuple(replace(i, word="<script>x") for i in odd.components.items))
+    )
+    shown = visualization.visualize_text([to_visualization_record(hostile)]).data
+    assert "<script>" not in shown
+    assert "&lt;script&gt;x" in shown
+    silent = replace(explained, components=replace(explained.components, items=explained.components.items[:first]))
+    with pytest.raises(InputError, match="no lyrics"):
+        to_visualization_record(silent)
