@@ -6,8 +6,9 @@ examples under one mask are what gives an output.
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ from musiclime_torch.captum.request import Request
 
 Forward = Callable[..., Any]
 
+#: Elements of altered inputs made, and of outputs kept to be picked from, at a time, where a forward takes or gives fewer.
+CELLS = 2**20
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -30,7 +34,11 @@ class Rows:
     whole: bool
 
     def __len__(self) -> int:
-        return len(self.example)
+        return self.example.shape[0]
+
+    def part(self, start: int, end: int) -> "Rows":
+        """Some of them."""
+        return Rows(self.first + start, self.example[start:end], self.whole)
 
 
 @dataclass(frozen=True)
@@ -64,25 +72,68 @@ def plan_rows(forward: Forward, request: Request, n_samples: int, perturbations_
 def evaluate(forward: Forward, plan: Plan, masks: Bool[Tensor, "design n component"]) -> Float[Tensor, "n example output"]:
     """Outputs of every example under its masks; of one "example" where a batch is `whole`.
 
-    `masks` are one design for all examples, or one each.
+    `masks` are one design for all examples, or one each. Inputs are made for many forwards at once where they are small, and
+    outputs picked for as many: with one row a forward what remains of the cost is the call.
     """
     request, n, examples = plan.request, masks.shape[1], plan.request.examples
     total, step = n * examples, examples if plan.whole else plan.per_eval
+    size = sum(tensor[0].numel() for tensor in request.inputs)
+    stride = max(CELLS // max(size * step, 1), 1) * step
     outputs: Tensor | None = None
     done = 0
     with watch(plan, total, step) as bar:
-        for start in range(0, total, step):
-            number = torch.arange(start, min(start + step, total), device=request.device)
+        for start in range(0, total, stride):
+            number = torch.arange(start, min(start + stride, total), device=request.device)
             rows = Rows(start, number % examples, plan.whole)
-            batch = ask(forward, request, alter(request, _pick(masks, rows, number, examples), rows), rows)
-            if outputs is None:
-                kind = torch.promote_types(batch.dtype, torch.float32)
-                outputs = batch.new_empty(n * (1 if plan.whole else examples), batch.shape[1], dtype=kind)
-            outputs[done : done + len(batch)] = batch
-            done += len(batch)
-            bar.update()
+            altered = alter(request, _pick(masks, rows, number, examples), rows)
+            for batch in _ask_in_turn(forward, request, altered, rows, step, bar):
+                if outputs is None:
+                    kind = torch.promote_types(batch.dtype, torch.float32)
+                    outputs = batch.new_empty(n * (1 if plan.whole else examples), batch.shape[1], dtype=kind)
+                outputs[done : done + len(batch)] = batch
+                done += len(batch)
     assert outputs is not None, "a design has at least one row"
     return outputs.unflatten(0, (n, -1))
+
+
+def ask(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows) -> Float[Tensor, "answer output"]:
+    """Outputs of some rows in one forward; a single one where they are `whole`."""
+    answer = _run_forward(forward, altered, None, _pick_extra(request, rows))
+    return _pick_outputs(request, _line_up(answer, request, 1 if rows.whole else len(rows)), rows)
+
+
+def _ask_in_turn(
+    forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int, bar: tqdm
+) -> Iterator[Float[Tensor, "answer output"]]:
+    # Captum looks this up anew in every forward, which takes longer than a small model.
+    takes_inputs = bool(signature(forward).parameters)
+    extra: tuple[Any, ...] = ()
+    waiting: list[Tensor] = []
+    first = last = held = 0
+    for inputs in zip(*(tensor.split(step) for tensor in altered), strict=True):
+        count = inputs[0].shape[0]
+        if request.extra is not None:
+            extra = _pick_extra(request, rows.part(last, last + count)) or ()
+        answer = _line_up(forward(*inputs, *extra) if takes_inputs else forward(), request, 1 if rows.whole else count)
+        waiting.append(answer)
+        held += answer.numel()
+        last += count
+        bar.update()
+        if held >= CELLS or last == len(rows):
+            yield _pick_outputs(request, torch.cat(waiting), rows.part(first, last))
+            waiting, first, held = [], last, 0
+
+
+def _line_up(answer: Any, request: Request, count: int) -> Tensor:
+    """What a forward returned, as `count` lines; AssertionError where it gave another number of them."""
+    output = answer if isinstance(answer, Tensor) else torch.tensor(answer, dtype=torch.float64, device=request.device)
+    output = output if output.dim() else output[None]
+    if output.shape[0] != count or not output.numel():
+        raise AssertionError(
+            f"the forward function returned shape {tuple(output.shape)} for {count} rows: it must give one row "
+            f"of outputs per example, or one number per batch (with perturbations_per_eval=1)."
+        )
+    return output
 
 
 def watch(plan: Plan, total: int, step: int) -> tqdm:
@@ -96,22 +147,6 @@ def alter(request: Request, kept: Bool[Tensor, "row component"], rows: Rows) -> 
     return tuple(
         _replace(tensor, baseline, _look_up(kept, owner, request.plain, rows), rows) for tensor, baseline, owner in parts
     )
-
-
-def ask(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows) -> Float[Tensor, "answer output"]:
-    """Outputs of the rows, flattened; a single one where they are `whole`. AssertionError where their number is another."""
-    output = _run_forward(forward, altered, None, _pick_extra(request, rows))
-    if not isinstance(output, Tensor):
-        output = torch.tensor([output], dtype=torch.float64, device=request.device)
-    if not rows.whole or output.dim() > 1:
-        output = _select(request, output, rows)
-    count = 1 if rows.whole else len(rows)
-    if output.numel() == 0 or (output.shape[0] if output.dim() else 1) != count:
-        raise AssertionError(
-            f"the forward function returned shape {tuple(output.shape)} for {len(rows)} rows: it must give one row "
-            f"of outputs per example, or one number per batch (with perturbations_per_eval=1)."
-        )
-    return output.reshape(count, -1)
 
 
 def _pick(
@@ -160,13 +195,14 @@ def _follow(arg: Any, examples: int, rows: Rows) -> Any:
     return arg.expand(len(rows), *arg.shape[1:]) if len(arg) == 1 else arg
 
 
-def _select(request: Request, output: Tensor, rows: Rows) -> Tensor:
-    target = request.target
+def _pick_outputs(request: Request, output: Tensor, rows: Rows) -> Float[Tensor, "answer output"]:
+    """The target of each line, or all its outputs, flattened. A batch summed up to one number has nothing to pick from."""
+    target = None if rows.whole and output.dim() == 1 else request.target
     if isinstance(target, Tensor):
         if output.dim() != 2:
             raise AssertionError(f"a tensor of targets needs outputs (example, class), not {tuple(output.shape)}.")
         return output.gather(1, target.to(output.device).index_select(0, rows.example.to(output.device))[:, None])
     if isinstance(target, list):
         chosen = [target[number % request.examples] for number in range(rows.first, rows.first + len(rows))]
-        return _select_targets(output, chosen)
-    return _select_targets(output, target)
+        return _select_targets(output, chosen).reshape(len(output), -1)
+    return _select_targets(output, target).reshape(len(output), -1)
