@@ -42,12 +42,12 @@ class Chance:
 
     @contextmanager
     def governing(self) -> Iterator[None]:
-        """Callables that draw from torch's global state draw from here instead, and the state is given back."""
+        """For one example: callables that draw from torch's global state draw from here instead; it is given back."""
         if self.is_global:
             yield
         else:
             with torch.random.fork_rng():
-                torch.manual_seed(draw_seed(self.start()))
+                torch.manual_seed(draw_seed(self.generator) if self.seed is None else self.seed)
                 yield
 
 

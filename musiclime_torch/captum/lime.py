@@ -111,9 +111,11 @@ class Lime(CaptumLime):
         kernel, ridge = recognise(self.similarity_func), find_ridge(self.interpretable_model)
         if kernel is not None and ridge is not None and not self._is_customised():
             return self._explain_together(plan, kernel, ridge, judged)
-        with self.chance.governing():
-            parts = [request] if plan.whole else request.split()
-            return join([self._explain_apart(replace(plan, request=part), kernel, ridge, judged) for part in parts])
+        found = []
+        for part in [request] if plan.whole else request.split():
+            with self.chance.governing():
+                found.append(self._explain_apart(replace(plan, request=part), kernel, ridge, judged))
+        return join(found)
 
     def _explain_together(self, plan: Plan, kernel: Kernel, ridge: float, judged: bool) -> Lines:
         """All examples, in shared forwards and one solve."""
