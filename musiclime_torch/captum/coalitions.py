@@ -4,6 +4,8 @@ The spread is leverage sampling's (`musiclime_torch.shapley.leverage`), drawn fo
 where that refuses, with fewer pairs than components: there the values of least norm are given.
 """
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -63,7 +65,7 @@ def solve_every(masks: Bool[Tensor, "n d"], outputs: Float[Tensor, "n output"], 
     d = masks.shape[1]
     inside = (sizes > 0) & (sizes < d)
     # Shapley's kernel over the coalitions inside, (d − 1) / (C(d, s) s (d − s)); the two ends are met whatever they weigh.
-    counts = torch.exp(torch.lgamma(sizes.new_tensor(d + 1.0)) - torch.lgamma(sizes + 1) - torch.lgamma(d - sizes + 1))
+    counts = torch.exp(math.lgamma(d + 1) - torch.lgamma(sizes + 1) - torch.lgamma(d - sizes + 1))
     weights = torch.where(inside, (d - 1) / (counts * sizes * (d - sizes)).clamp_min(1), 0.0)
     return _report(solve_exact(masks, outputs), masks, weights, outputs.double(), outputs[0].double(), judged)
 
