@@ -14,6 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from musiclime_torch.captum import KernelShap, Lime
+from musiclime_torch.captum.request import state
 from musiclime_torch.design import CrossedDesign, draw_foldover
 from musiclime_torch.estimation.crossing import build_grid, encode_masks
 from musiclime_torch.evaluation import Probe, ask
@@ -154,6 +156,21 @@ def test_crossed_masks_take_their_encoder_passes_and_nothing_else_and_ask_nothin
     assert fit.coefficients.shape == (6, 13, 8)
     assert fit.coefficients.device.type == shares.values.device.type == values.device.type == "cuda"
     assert guard.seen == []
+
+
+@pytest.mark.parametrize("kind", [Lime, KernelShap])
+def test_the_drop_ins_of_captum_ask_nothing_before_their_last_coefficient(kind):
+    with pretended_cuda() as guard:
+        with torch.device("cuda"):
+            model, inputs = torch.nn.Linear(5, 3), torch.randn(4, 5)
+        request = state(inputs, None, None, None, None)
+        guard.seen.clear()
+        guard.sent = 0
+        lines = kind(model, seed=0)._explain(request, 40, 16, show_progress=False, judged=True)
+    assert lines.coefficients.shape == lines.standard_errors.shape == (12, 5)
+    assert lines.coefficients.device.type == lines.fidelity.device.type == "cuda"
+    assert guard.seen == []
+    assert guard.sent == 1  # the masks, before any forward
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,212 @@
+"""Overhead outside the model of `musiclime_torch.captum`'s Lime and KernelShap and of Captum's own, on one callable.
+
+The callable takes mask-sized tensors and is timed by itself; what is left of an `attribute` call is overhead. Ours and
+Captum's run in turn in one process with the same number of samples and of rows a forward; ratios are taken within a round,
+and their median is reported. Captum explains one target of one example at a time: its time for 8 outputs or examples is 8
+times that of one call of the same round. Microseconds are a variant of one example.
+
+Defaults are each one's own: Captum's lasso (linear regression for KernelShap) against our closed form. Correlations are of
+attributions under the same surrogate (`SkLearnRidge`, Captum's kernel) from other masks, on a model with interactions.
+Memory is the peak that a call adds in a process of its own. The last line holds the smaller ratio of Lime's and KernelShap's
+in forwards of 500 rows; those that end on `_at_one_row` are at Captum's default of one.
+
+    python benchmarks/captum_dropin.py [--smoke] [--threads 1]
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import captum.attr
+import torch
+from captum._utils.models.linear_model import SkLearnRidge
+from rich.console import Console
+from rich.table import Table
+
+from musiclime_torch.captum import KernelShap, Lime
+
+COMPONENTS, OUTPUTS, EXAMPLES = 100, 8, 8
+
+#: Rows a forward where not Captum's default of one.
+ROWS = 500
+
+
+class TimedModel:
+    """A linear model, or one with interactions, that adds its own time up."""
+
+    def __init__(self, interacting: bool = False) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.weight = torch.randn(COMPONENTS, OUTPUTS, generator=generator)
+        self.interacting = interacting
+        self.seconds = 0.0
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        started = time.perf_counter()
+        y = x @ self.weight
+        if self.interacting:
+            y = 8 * torch.tanh(y / 8) + 0.1 * (x[:, :-1] * x[:, 1:]).sum(1, keepdim=True)
+        self.seconds += time.perf_counter() - started
+        return y
+
+
+def measure(attribute: Callable[[], object], model: TimedModel) -> float:
+    """Seconds of a call outside the model."""
+    time.sleep(0.3)  # threads of the libraries before it spin down, and don't count against whoever comes next
+    model.seconds = 0.0
+    started = time.perf_counter()
+    attribute()
+    return time.perf_counter() - started - model.seconds
+
+
+def list_calls(model: TimedModel, n_samples: int) -> dict[str, dict[str, Callable[[], object]]]:
+    """Ours for one target, all and a batch, and Captum's for one target, by what is compared."""
+    one, many = torch.ones(1, COMPONENTS), torch.rand(EXAMPLES, COMPONENTS, generator=torch.Generator().manual_seed(1)) + 0.5
+    pairs = {
+        "Lime": (Lime(model), captum.attr.Lime(model)),
+        "KernelShap": (KernelShap(model), captum.attr.KernelShap(model)),
+        "Lime, ridge": (Lime(model, SkLearnRidge(alpha=1.0)), captum.attr.Lime(model, SkLearnRidge(alpha=1.0))),
+    }
+
+    def bind(attribution: captum.attr.Attribution, x: torch.Tensor, rows: int, target: int | None) -> Callable[[], object]:
+        return lambda: attribution.attribute(x, target=target, n_samples=n_samples, perturbations_per_eval=rows)
+
+    return {
+        f"{name}, {rows} row{'s' * (rows > 1)} a forward": {
+            "captum": bind(captums, one, rows, 0),
+            "one": bind(ours, one, rows, 0),
+            "all": bind(ours, one, rows, None),
+            "batch": bind(ours, many, rows, 0),
+        }
+        for name, (ours, captums) in pairs.items()
+        for rows in (1, ROWS)
+    }
+
+
+def correlate(n_samples: int) -> dict[str, float]:
+    """Correlation of our attributions with Captum's, from other masks: at least 0.995 is the same answer."""
+    model, x = TimedModel(interacting=True), torch.ones(1, COMPONENTS)
+    options = {"target": 0, "n_samples": n_samples, "perturbations_per_eval": ROWS}
+    torch.manual_seed(0)
+    captums = captum.attr.Lime(model, SkLearnRidge(alpha=1.0)).attribute(x, **options)
+    ours = Lime(model, SkLearnRidge(alpha=1.0), seed=1).attribute(x, **options)
+    default = Lime(model, seed=1).attribute(x, **options)
+    shap = captum.attr.KernelShap(model).attribute(x, **options)
+    our_shap = KernelShap(model, seed=1).attribute(x, **options)
+
+    def between(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float(torch.corrcoef(torch.cat([a, b]))[0, 1])
+
+    return {
+        "Lime, ridge": between(ours, captums),
+        "Lime, our default and ridge": between(default, captums),
+        "KernelShap": between(our_shap, shap),
+    }
+
+
+def add_memory(whose: str, n_samples: int) -> float:
+    """MiB that one call adds to the peak of a process of its own: 100 components of 1,000 elements, 8 targets of ours."""
+    result = subprocess.run(
+        [sys.executable, __file__, "--memory-of", whose, str(n_samples)], check=True, capture_output=True, text=True
+    )
+    return float(result.stdout)
+
+
+def report_memory(whose: str, n_samples: int) -> None:
+    """Run in a process of its own by `add_memory`."""
+    owner = torch.arange(COMPONENTS).repeat_interleave(1000)[None]
+    x = torch.ones(1, len(owner[0]))
+
+    def model(z: torch.Tensor) -> torch.Tensor:
+        return z[:, ::1000] @ torch.ones(COMPONENTS, OUTPUTS)
+
+    classes = {
+        "Lime": Lime,
+        "KernelShap": KernelShap,
+        "Captum Lime": captum.attr.Lime,
+        "Captum KernelShap": captum.attr.KernelShap,
+    }
+    attribution, target = classes[whose](model), 0 if "Captum" in whose else None
+    attribution.attribute(x, target=target, feature_mask=owner, n_samples=300, perturbations_per_eval=50)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    attribution.attribute(x, target=target, feature_mask=owner, n_samples=n_samples, perturbations_per_eval=50)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="a short run whose figures mean little")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    warnings.simplefilter("ignore")
+    if options.memory_of:
+        report_memory(options.memory_of[0], int(options.memory_of[1]))
+        return
+    rounds, n_samples, n_correlated = (1, 300, 1000) if options.smoke else (5, 5000, 20_000)
+    model = TimedModel()
+    calls = list_calls(model, n_samples)
+    for by_kind in calls.values():
+        by_kind["one"]()  # the first call pays for threads and caches
+    seconds: dict[str, list[dict[str, float]]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, by_kind in calls.items():
+            seconds[name].append({kind: measure(call, model) for kind, call in by_kind.items()})
+    times = {name: summarise(taken, n_samples) for name, taken in seconds.items()}
+    correlations = correlate(n_correlated)
+    weighed = ("Lime",) if options.smoke else ("Lime", "Captum Lime", "KernelShap", "Captum KernelShap")
+    memory = {whose: add_memory(whose, n_samples) for whose in weighed}
+    show(times, correlations, memory, f"{n_samples:,} variants × {COMPONENTS} components, {options.threads} thread(s)")
+    batched = [times[f"{name}, {ROWS} rows a forward"] for name in ("Lime", "KernelShap")]
+    single = [times[f"{name}, 1 row a forward"] for name in ("Lime", "KernelShap")]
+    print(
+        json.dumps(
+            {
+                "ours_us": round(batched[0]["one_us"], 2),
+                "lime_us": round(batched[0]["captum_us"], 1),
+                "kernelshap_us": round(batched[1]["captum_us"], 1),
+                "ratio_one": round(min(times["one"] for times in batched), 1),
+                "ratio_all8": round(min(times["all"] for times in batched), 1),
+                "ratio_batch8": round(min(times["batch"] for times in batched), 1),
+                "ratio_one_at_one_row": round(min(times["one"] for times in single), 1),
+                "ratio_all8_at_one_row": round(min(times["all"] for times in single), 1),
+                "correlation": round(min(correlations["Lime, ridge"], correlations["KernelShap"]), 4),
+            }
+        )
+    )
+
+
+def summarise(rounds: list[dict[str, float]], n_samples: int) -> dict[str, float]:
+    """Medians: microseconds a variant, and Captum's time over ours for one target, all outputs, and a batch."""
+    found = {f"{kind}_us": statistics.median(taken[kind] for taken in rounds) * 1e6 / n_samples for kind in rounds[0]}
+    found["batch_us"] /= EXAMPLES
+    for kind, captums_calls in (("one", 1), ("all", OUTPUTS), ("batch", EXAMPLES)):
+        found[kind] = statistics.median(captums_calls * taken["captum"] / taken[kind] for taken in rounds)
+    return found
+
+
+def show(times: dict[str, dict[str, float]], correlations: dict[str, float], memory: dict[str, float], title: str) -> None:
+    """The tables."""
+    table = Table(title=f"{title}, torch {torch.__version__}: µs a variant outside the model, and Captum's time over ours")
+    headings = ("", "Captum", "ours", "ours, all 8", "ours, 8 examples", "× one", "× all 8", "× 8 examples")
+    for heading in headings:
+        table.add_column(heading)
+    for name, row in times.items():
+        micros = [f"{row[kind]:.1f}" for kind in ("captum_us", "one_us", "all_us", "batch_us")]
+        table.add_row(name, *micros, *(f"{row[kind]:.0f}" for kind in ("one", "all", "batch")))
+    console = Console(width=130)
+    console.print(table)
+    for name, value in correlations.items():
+        console.print(f"correlation with Captum's attributions, {name}: {value:.4f}")
+    for name, value in memory.items():
+        console.print(f"memory added by a call of {name}, 100,000 elements, 50 rows a forward: {value:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Coalitions for `KernelShap`: all of them where they fit the budget, else pairs of complements spread evenly over sizes.
+
+The spread is leverage sampling's (`musiclime_torch.shapley.leverage`), drawn for all sizes at once. A drop-in has to answer
+where that refuses, with fewer pairs than components: there the values of least norm are given.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from musiclime_torch.captum.explained import Lines, unknown
+from musiclime_torch.captum.least_squares import JITTER, factorise, refine, score_fit
+from musiclime_torch.shapley.exact import solve_exact
+from musiclime_torch.shapley.fit import ShapleyFit
+from musiclime_torch.shapley.leverage import (
+    LISTED,
+    SPARE_PAIRS,
+    LeverageDesign,
+    allocate,
+    count_pairs,
+    direct,
+    draw_size,
+    judge,
+    weigh_rows,
+)
+
+
+def draw_coalitions(d: int, pairs: int, generator: torch.Generator) -> LeverageDesign:
+    """Distinct pairs, as many for every size; where sizes are more than pairs, of sizes at equal steps."""
+    counts = allocate(d, pairs) if pairs >= d // 2 else dict.fromkeys(_step(d // 2, pairs), 1)
+    few = {size: count for size, count in counts.items() if count_pairs(d, size) <= LISTED * count}
+    many = {size: count for size, count in counts.items() if size not in few}
+    rows = {size: draw_size(d, size, count, generator) for size, count in few.items()}
+    rows |= dict(zip(many, _draw_distinct(d, many, generator).split(list(many.values())), strict=True)) if many else {}
+    drawn = [rows[size] for size in counts]
+    return weigh_rows(torch.cat(drawn) if drawn else torch.zeros(0, d, dtype=torch.bool), counts)
+
+
+def solve_coalitions(design: LeverageDesign, outputs: Float[Tensor, "n output"], judged: bool) -> Lines:
+    """Shapley values from rows [all on, all off, the design's], by least squares under the constraint that they sum to the
+    difference of the first two (Lundberg & Lee 2017). Errors, where the pairs suffice for them: see `leverage.judge`.
+    """
+    song, empty, values = outputs[0].double(), outputs[1].double(), outputs[2:].double()
+    gain, d = song - empty, design.masks.shape[1]
+    balance = design.masks[0::2].double().mean(1, keepdim=True) - 0.5
+    directions, root = direct(design), design.weights[0::2, None].sqrt()
+    targets = root * ((values[0::2] - values[1::2]) / 2 - balance * gain)
+    # Rows sum to zero: the direction in which all components change alike is the constraint's, and is filled for Cholesky.
+    gram = (directions.T @ directions + 1 / d)[None]
+    factor = factorise(gram, JITTER * gram.diagonal(dim1=1, dim2=2).amax(1)[:, None, None])
+    slopes = refine(gram, factor, (directions.T @ targets)[None])[0]
+    fit = ShapleyFit(slopes + gain / d, unknown(slopes), unknown(slopes))
+    if judged and len(directions) >= d - 1 + SPARE_PAIRS:
+        influence = torch.cholesky_solve(directions.T, factor[0]).T
+        leverage = (influence * directions).sum(1, keepdim=True)
+        fit = judge(fit.coefficients, targets - directions @ slopes, influence, leverage, 1 - design.rates[0::2, None])
+    return _report(fit, design.masks, design.weights, values, empty, judged)
+
+
+def solve_every(masks: Bool[Tensor, "n d"], outputs: Float[Tensor, "n output"], judged: bool) -> Lines:
+    """Shapley values from all coalitions, of which the first is the empty one."""
+    sizes = masks.sum(1).double()
+    d = masks.shape[1]
+    inside = (sizes > 0) & (sizes < d)
+    # Shapley's kernel over the coalitions inside, (d − 1) / (C(d, s) s (d − s)); the two ends are met whatever they weigh.
+    counts = torch.exp(math.lgamma(d + 1) - torch.lgamma(sizes + 1) - torch.lgamma(d - sizes + 1))
+    weights = torch.where(inside, (d - 1) / (counts * sizes * (d - sizes)).clamp_min(1), 0.0)
+    return _report(solve_exact(masks, outputs), masks, weights, outputs.double(), outputs[0].double(), judged)
+
+
+def _report(
+    fit: ShapleyFit,
+    masks: Bool[Tensor, "n d"],
+    weights: Float[Tensor, " n"],
+    outputs: Float[Tensor, "n output"],
+    empty: Float[Tensor, " output"],
+    judged: bool,
+) -> Lines:
+    fidelity = unknown(empty)
+    if judged:
+        fidelity = score_fit(weights[:, None], outputs, empty + masks.double() @ fit.coefficients)
+    return Lines(fit.coefficients.T, empty, fidelity, fit.standard_errors.T, fit.degrees_of_freedom.T)
+
+
+def _step(sizes: int, pairs: int) -> list[int]:
+    """`pairs` of the sizes 1 to `sizes`, at equal steps."""
+    return [1 + (2 * pair + 1) * sizes // (2 * pairs) for pair in range(pairs)]
+
+
+def _draw_distinct(d: int, counts: dict[int, int], generator: torch.Generator) -> Bool[Tensor, "pair d"]:
+    """Coalitions of each size, uniform, none twice. Of two halves the one with component 0."""
+    sizes = torch.tensor([size for size, count in counts.items() for _ in range(count)])
+    rows = _draw_sizes(d, sizes, generator)
+    marks = torch.randn(d, generator=generator, dtype=torch.float64)
+    while True:
+        # Equal coalitions have equal sums of random marks, and others don't.
+        order = (rows.double() @ marks).sort()
+        twice = order.indices[1:][order.values.diff() == 0]
+        if not len(twice):
+            return rows
+        rows[twice] = _draw_sizes(d, sizes[twice], generator)
+
+
+def _draw_sizes(d: int, sizes: Tensor, generator: torch.Generator) -> Bool[Tensor, "pair d"]:
+    order = torch.rand(len(sizes), d, generator=generator).argsort(1)
+    rows = torch.zeros(len(sizes), d, dtype=torch.bool).scatter_(1, order, torch.arange(d) < sizes[:, None])
+    return rows ^ ((2 * sizes == d) & ~rows[:, 0])[:, None]

@@ -1,0 +1,198 @@
+"""`Lime` in the place of `captum.attr.Lime`: the same call, solved in closed form for all examples and outputs at once.
+
+With a surrogate given, everything is Captum's to the letter, masks and random numbers included. Where nothing is asked, what
+is fitted differs on purpose: weighted least squares in place of a lasso, whose penalty sets small attributions to nought; a
+kernel on masks (`MaskKernel`) in place of one on the values of inputs; and the inputs themselves as the first sample.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from captum._utils.models.model import Model
+from captum.attr import Lime as CaptumLime
+from captum.attr._core.lime import default_perturb_func
+from captum.log import log_usage
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from musiclime_torch.captum.calling import mask_inputs, sample_by_calls
+from musiclime_torch.captum.draws import Chance, draw_masks, move_as_a_fit
+from musiclime_torch.captum.explained import Explained, Lines, join, report
+from musiclime_torch.captum.kernels import Kernel, MaskKernel, recognise, weigh
+from musiclime_torch.captum.least_squares import fit_lines
+from musiclime_torch.captum.request import Baselines, Inputs, Request, Target, state
+from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
+from musiclime_torch.captum.surrogates import LeastSquares, Samples, find_ridge, hand_over, leave_fitted
+
+
+class Lime(CaptumLime):
+    """Captum's `Lime`, batched. Arguments before `seed` are Captum's.
+
+    Args:
+        forward_func: Any callable Captum takes.
+        interpretable_model: A surrogate of Captum's. Least squares and ridge regressions are solved here, for all examples
+            and outputs; any other is fitted by itself, to the data Captum would give it. None: least squares.
+        similarity_func: The weight of a sample. Captum's exponential kernels and `MaskKernel` are computed for all
+            samples at once, others are called sample by sample. None: Captum's default where a surrogate is given,
+            else `MaskKernel()`.
+        perturb_func: Captum's way to draw samples; one of your own is called sample by sample.
+        seed: Draw the same masks in every call and for every example, and leave the global random state alone. With common
+            random numbers two calls differ by their inputs only.
+        generator: Draw from this CPU generator, in turn. With neither, from the global random state, as Captum.
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        interpretable_model: Model | None = None,
+        similarity_func: Callable[..., Any] | None = None,
+        perturb_func: Callable[..., Any] | None = None,
+        *,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if interpretable_model is None:
+            interpretable_model = LeastSquares()
+            similarity_func = similarity_func or MaskKernel()
+        CaptumLime.__init__(self, forward_func, interpretable_model, similarity_func, perturb_func)
+        self.from_interp_rep_transform = mask_inputs
+        self.chance = Chance(seed, generator)
+
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]  # Captum's decorator has no annotations
+    @torch.no_grad()
+    def attribute(
+        self,
+        inputs: Inputs,
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: object | None = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        n_samples: int = 25,
+        perturbations_per_eval: int = 1,
+        return_input_shape: bool = True,
+        show_progress: bool = False,
+    ) -> Inputs:
+        """Attribute outputs to components; arguments and shapes are those of `captum.attr.Lime`.
+
+        All examples go through the model together: a forward has `perturbations_per_eval` rows, or one of each example
+        where that is more. Where no target is given for several outputs, all are attributed at once: rows are examples ×
+        outputs, example-major, as `FeatureAblation` gives them.
+        """
+        request = state(inputs, baselines, target, additional_forward_args, feature_mask)
+        lines = self._explain(request, n_samples, perturbations_per_eval, show_progress, judged=False)
+        return report(lines, request, return_input_shape).attributions
+
+    @torch.no_grad()
+    def attribute_with_fit(
+        self,
+        inputs: Inputs,
+        baselines: Baselines = None,
+        target: Target = None,
+        additional_forward_args: object | None = None,
+        feature_mask: Tensor | tuple[Tensor, ...] | None = None,
+        n_samples: int = 25,
+        perturbations_per_eval: int = 1,
+        return_input_shape: bool = True,
+        show_progress: bool = False,
+    ) -> Explained:
+        """The attributions with their standard errors, intercept and fidelity; nothing is kept on the object."""
+        request = state(inputs, baselines, target, additional_forward_args, feature_mask)
+        lines = self._explain(request, n_samples, perturbations_per_eval, show_progress, judged=True)
+        return report(lines, request, return_input_shape)
+
+    def _explain(self, request: Request, n_samples: int, per_eval: int, show_progress: bool, judged: bool) -> Lines:
+        progress = f"{self.get_name()} attribution" if show_progress else None
+        plan = plan_rows(self.forward_func, request, n_samples, per_eval, progress)
+        if n_samples <= request.components:
+            warn_of_few(n_samples, request.components + 1, request.components)
+        kernel, ridge = recognise(self.similarity_func), find_ridge(self.interpretable_model)
+        if kernel is not None and ridge is not None and not self._is_customised():
+            return self._explain_together(plan, kernel, ridge, judged)
+        found = []
+        for part in [request] if plan.whole else request.split():
+            with self.chance.governing():
+                found.append(self._explain_apart(replace(plan, request=part), kernel, ridge, judged))
+        return join(found)
+
+    def _explain_together(self, plan: Plan, kernel: Kernel, ridge: float, judged: bool) -> Lines:
+        """All examples, in shared forwards and one solve."""
+        request, generator = plan.request, self.chance.start()
+        drawn = []
+        for _ in range(1 if plan.whole or self.chance.shared else request.examples):
+            drawn.append(self._draw(plan, generator))
+            if self.chance.is_global:
+                move_as_a_fit(request.components)
+        masks = torch.stack(drawn).to(request.device)
+        outputs = evaluate(self.forward_func, widen(plan), masks)
+        lines = fit_lines(*pair_up(masks, weigh(kernel, request, masks, plan.whole), outputs), ridge, judged)
+        leave_fitted(self.interpretable_model, lines, outputs.shape[2])
+        return lines
+
+    def _explain_apart(self, plan: Plan, kernel: Kernel | None, ridge: float | None, judged: bool) -> Lines:
+        """One example, for surrogates and callables that take no more."""
+        if kernel is None or self._is_customised():
+            samples = sample_by_calls(self, plan, self._arguments(plan.request.components))
+        else:
+            masks = self._draw(plan, self.chance.start()).to(plan.request.device)
+            outputs = evaluate(self.forward_func, plan, masks[None])[:, 0]
+            samples = Samples(masks, weigh(kernel, plan.request, masks[None], plan.whole)[0], outputs)
+        if ridge is None or not samples.are_masks():
+            return hand_over(self.interpretable_model, samples)
+        if self.chance.is_global:
+            move_as_a_fit(plan.request.components)
+        masks, weights, outputs = (part[None] for part in (samples.rows > 0, samples.weights, samples.outputs))
+        lines = fit_lines(*gather(masks, weights, outputs), ridge, judged)
+        leave_fitted(self.interpretable_model, lines, outputs.shape[2])
+        return lines
+
+    def _draw(self, plan: Plan, generator: torch.Generator | None) -> Bool[Tensor, "n component"]:
+        masks = draw_masks(plan.n_samples, plan.request.components, generator)
+        if type(self.interpretable_model) is LeastSquares:
+            masks[0] = True
+        return masks
+
+    def _is_customised(self) -> bool:
+        """Whether samples are drawn or made in a way that is known only by calling it."""
+        return (
+            self.perturb_func is not default_perturb_func
+            or self.from_interp_rep_transform is not mask_inputs
+            or not self.perturb_interpretable_space
+        )
+
+    def _arguments(self, components: int) -> dict[str, object]:
+        """What callables are given beyond Captum's usual arguments."""
+        return {}
+
+
+def widen(plan: Plan) -> Plan:
+    """A forward takes a row of each example at least: the inputs themselves were as many."""
+    return replace(plan, per_eval=max(plan.per_eval, plan.request.examples))
+
+
+def gather(
+    masks: Bool[Tensor, "design n component"], weights: Float[Tensor, "design n"], outputs: Shaped[Tensor, "design n output"]
+) -> tuple[Bool[Tensor, "design n component"], Float[Tensor, "design n"], Shaped[Tensor, "design n output"]]:
+    """All three where the outputs are: a model on another device answers there."""
+    return masks.to(outputs.device), weights.to(outputs.device), outputs
+
+
+def pair_up(
+    masks: Bool[Tensor, "design n component"], weights: Float[Tensor, "some n"], outputs: Float[Tensor, "n example output"]
+) -> tuple[Bool[Tensor, "one n component"], Float[Tensor, "one n"], Float[Tensor, "one n out"]]:
+    """What is fitted to what: examples with the same masks and weights are outputs of one design."""
+    if len(masks) == len(weights) == 1:
+        return gather(masks, weights, outputs.flatten(1)[None])
+    examples = outputs.shape[1]
+    return gather(masks.expand(examples, -1, -1), weights.expand(examples, -1), outputs.transpose(0, 1))
+
+
+def warn_of_few(n_samples: int, least: int, components: int) -> None:
+    """Fewer samples than unknowns: infinitely many attributions fit, and one of them is returned."""
+    warnings.warn(
+        f"n_samples={n_samples} can't tell {components} components apart: of all attributions that fit, the smallest are "
+        f"given; ask for at least {least}, or group elements with feature_mask.",
+        stacklevel=6,
+    )

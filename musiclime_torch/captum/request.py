@@ -1,0 +1,127 @@
+"""What an `attribute` call asks: its inputs, what stands in for them, who owns which element, and which output counts."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from captum._utils.common import _format_additional_forward_args, _format_output, _is_tuple
+from captum.attr._core.lime import construct_feature_mask
+from captum.attr._utils.batching import _batch_example_iterator
+from captum.attr._utils.common import _format_input_baseline
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Inputs = Tensor | tuple[Tensor, ...]
+Baselines = Tensor | float | tuple[Tensor | float, ...] | None
+#: One for all examples (number, or tuple into more dimensions), or one an example.
+Target = int | tuple[int, ...] | Tensor | list[int] | list[tuple[int, ...]] | None
+
+#: The surrogate holds a matrix of components × components in float64: 800 MB here.
+MANY = 10_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """Inputs, baselines and owners are tuples of the same length, whatever the caller gave; `as_tuple` says what it was.
+
+    An owner holds the component of each element: shaped like its input, with one row for all examples or one each.
+    `plain` says that the elements are the components, one by one, so that nothing needs to be looked up.
+    """
+
+    inputs: tuple[Tensor, ...]
+    baselines: tuple[Tensor | float, ...]
+    owners: tuple[Int[Tensor, "..."], ...]
+    components: int
+    plain: bool
+    target: Target
+    extra: tuple[Any, ...] | None
+    as_tuple: bool
+
+    @property
+    def examples(self) -> int:
+        """Number of examples."""
+        return self.inputs[0].shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the inputs are, and where attributions go."""
+        return self.inputs[0].device
+
+    def split(self) -> Iterator["Request"]:
+        """A request for each example, as Captum cuts them."""
+        cut = _batch_example_iterator(self.examples, self.inputs, self.baselines, self.owners, self.target, self.extra)
+        for inputs, baselines, owners, target, extra in cut:
+            yield replace(
+                self, inputs=inputs, baselines=baselines, owners=owners, target=settle_target(target, inputs[0]), extra=extra
+            )
+
+    def spread(self, values: Float[Tensor, "row component"]) -> Inputs:
+        """Values at the elements of their components, in the form of the inputs."""
+        pairs = zip(self.owners, self.inputs, strict=True)
+        return _format_output(self.as_tuple, tuple(_spread(values, owner, tensor) for owner, tensor in pairs))
+
+
+def state(
+    inputs: Inputs,
+    baselines: Baselines,
+    target: Target,
+    additional_forward_args: object,
+    feature_mask: Tensor | tuple[Tensor, ...] | None,
+) -> Request:
+    """The arguments of an `attribute` call, checked and in one form. What Captum warns of or refuses, this does too."""
+    tensors, stand_ins = _format_input_baseline(inputs, baselines)
+    owners, components = construct_feature_mask(feature_mask, tensors)
+    if components > MANY:
+        warnings.warn(
+            f"{components} components make a large surrogate: group elements into fewer with feature_mask.", stacklevel=5
+        )
+    pairs = list(zip(owners, tensors, strict=True))
+    owners = tuple(owner[None] if owner.dim() == tensor.dim() - 1 else owner for owner, tensor in pairs)
+    plain = len(tensors) == 1 and (feature_mask is None or _counts_up(owners[0], components))
+    return Request(
+        tensors,
+        stand_ins,
+        owners,
+        components,
+        plain,
+        settle_target(target, tensors[0]),
+        _format_additional_forward_args(additional_forward_args),
+        _is_tuple(inputs),
+    )
+
+
+def settle_target(target: Target, tensor: Tensor) -> Target:
+    """One number as an int, one a example as a tensor on the device: nothing is read from the device later."""
+    examples = tensor.shape[0]
+    if isinstance(target, Tensor) and target.numel() == 1:
+        return int(target.item())
+    if isinstance(target, list) and all(isinstance(item, int) for item in target):
+        target = torch.tensor(target)
+    if isinstance(target, Tensor | list) and len(target) != examples:
+        raise AssertionError(f"{len(target)} targets were given for {examples} examples.")
+    return target.to(tensor.device, torch.long) if isinstance(target, Tensor) else target
+
+
+def _counts_up(owner: Int[Tensor, "..."], components: int) -> bool:
+    """Whether a mask only numbers the elements; one on another device isn't asked, for its answer would be waited for."""
+    return (
+        owner.device.type == "cpu"
+        and owner.shape[0] == 1
+        and owner.numel() == components
+        and torch.equal(owner.flatten(), torch.arange(components))
+    )
+
+
+def _spread(values: Float[Tensor, "row component"], owner: Int[Tensor, "..."], tensor: Tensor) -> Tensor:
+    """Values at the elements of their components. Rows are examples × outputs, or fewer where a batch was summed up."""
+    owner = owner.to(values.device)
+    examples = tensor.shape[0]
+    if owner.shape[0] == 1 or len(values) % examples:
+        spread = values[:, owner[0]]
+    else:
+        each = values.unflatten(0, (examples, -1))
+        where = owner.flatten(1)[:, None].expand(-1, each.shape[1], -1)
+        spread = each.gather(2, where).flatten(0, 1).unflatten(1, owner.shape[1:])
+    return spread.expand(len(values), *tensor.shape[1:]).contiguous()

@@ -1,0 +1,208 @@
+"""Rows: an example of a request under a mask. Making its inputs, and asking the forward function for many at once.
+
+Row r is example r % examples under the mask number r // examples. Where a forward function sums its batch up (`whole`), all
+examples under one mask are what gives an output.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import torch
+from captum._utils.common import _expand_additional_forward_args, _run_forward, _select_targets
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from tqdm import tqdm
+
+from musiclime_torch.captum.request import Request
+
+Forward = Callable[..., Any]
+
+#: Elements of altered inputs made, and of outputs kept to be picked from, at a time, where a forward takes or gives fewer.
+CELLS = 2**20
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Consecutive rows: the first one's number, and the example of each; `whole` where together they give one output."""
+
+    first: int
+    example: Int[Tensor, " row"]
+    whole: bool
+
+    def __len__(self) -> int:
+        return self.example.shape[0]
+
+    def part(self, start: int, end: int) -> "Rows":
+        """Some of them."""
+        return Rows(self.first + start, self.example[start:end], self.whole)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a request is to be sampled: the number of masks, of rows in a forward, and what a progress bar says, if any."""
+
+    request: Request
+    n_samples: int
+    per_eval: int
+    whole: bool
+    progress: str | None
+
+
+def plan_rows(forward: Forward, request: Request, n_samples: int, perturbations_per_eval: int, progress: str | None) -> Plan:
+    """Asks the forward function once, on the inputs themselves, whether it sums a batch of examples up.
+
+    AssertionError, as from Captum, where it does and more than one row a forward are wanted: they couldn't be told apart.
+    """
+    whole = False
+    if request.examples > 1:
+        output = _run_forward(forward, request.inputs, None, request.extra)
+        whole = not isinstance(output, Tensor) or output.dim() == 0 or output.shape[0] == 1
+    if whole and perturbations_per_eval > 1:
+        raise AssertionError(
+            f"perturbations_per_eval={perturbations_per_eval} must be 1 for a forward function that gives one number per "
+            f"batch."
+        )
+    return Plan(request, n_samples, max(perturbations_per_eval, 1), whole, progress)
+
+
+def evaluate(forward: Forward, plan: Plan, masks: Bool[Tensor, "design n component"]) -> Float[Tensor, "n example output"]:
+    """Outputs of every example under its masks; of one "example" where a batch is `whole`.
+
+    `masks` are one design for all examples, or one each. Inputs are made for many forwards at once where they are small, and
+    outputs picked for as many: with one row a forward what remains of the cost is the call.
+    """
+    request, n, examples = plan.request, masks.shape[1], plan.request.examples
+    total, step = n * examples, examples if plan.whole else plan.per_eval
+    size = sum(tensor[0].numel() for tensor in request.inputs)
+    stride = max(CELLS // max(size * step, 1), 1) * step
+    outputs: Tensor | None = None
+    done = 0
+    with watch(plan, total, step) as bar:
+        for start in range(0, total, stride):
+            number = torch.arange(start, min(start + stride, total), device=request.device)
+            rows = Rows(start, number % examples, plan.whole)
+            altered = alter(request, _pick(masks, rows, number, examples), rows)
+            for batch in _ask_in_turn(forward, request, altered, rows, step, bar):
+                if outputs is None:
+                    kind = torch.promote_types(batch.dtype, torch.float32)
+                    outputs = batch.new_empty(n * (1 if plan.whole else examples), batch.shape[1], dtype=kind)
+                outputs[done : done + len(batch)] = batch
+                done += len(batch)
+    assert outputs is not None, "a design has at least one row"
+    return outputs.unflatten(0, (n, -1))
+
+
+def ask(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows) -> Float[Tensor, "answer output"]:
+    """Outputs of some rows in one forward; a single one where they are `whole`."""
+    answer = _run_forward(forward, altered, None, _pick_extra(request, rows))
+    return _pick_outputs(request, _line_up(answer, request, 1 if rows.whole else len(rows)), rows)
+
+
+def _ask_in_turn(
+    forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int, bar: tqdm
+) -> Iterator[Float[Tensor, "answer output"]]:
+    # Captum looks this up anew in every forward, which takes longer than a small model.
+    takes_inputs = bool(signature(forward).parameters)
+    extra: tuple[Any, ...] = ()
+    waiting: list[Tensor] = []
+    first = last = held = 0
+    for inputs in zip(*(tensor.split(step) for tensor in altered), strict=True):
+        count = inputs[0].shape[0]
+        if request.extra is not None:
+            extra = _pick_extra(request, rows.part(last, last + count)) or ()
+        answer = _line_up(forward(*inputs, *extra) if takes_inputs else forward(), request, 1 if rows.whole else count)
+        waiting.append(answer)
+        held += answer.numel()
+        last += count
+        bar.update()
+        if held >= CELLS or last == len(rows):
+            yield _pick_outputs(request, torch.cat(waiting), rows.part(first, last))
+            waiting, first, held = [], last, 0
+
+
+def _line_up(answer: Any, request: Request, count: int) -> Tensor:
+    """What a forward returned, as `count` lines; AssertionError where it gave another number of them."""
+    output = answer if isinstance(answer, Tensor) else torch.tensor(answer, dtype=torch.float64, device=request.device)
+    output = output if output.dim() else output[None]
+    if output.shape[0] != count or not output.numel():
+        raise AssertionError(
+            f"the forward function returned shape {tuple(output.shape)} for {count} rows: it must give one row "
+            f"of outputs per example, or one number per batch (with perturbations_per_eval=1)."
+        )
+    return output
+
+
+def watch(plan: Plan, total: int, step: int) -> tqdm:
+    """A bar on standard error that counts forwards."""
+    return tqdm(total=math.ceil(total / step), desc=plan.progress, disable=plan.progress is None, file=sys.stderr)
+
+
+def alter(request: Request, kept: Bool[Tensor, "row component"], rows: Rows) -> tuple[Tensor, ...]:
+    """Inputs of the rows: each element its own, or its baseline's where its component is off."""
+    parts = zip(request.inputs, request.baselines, request.owners, strict=True)
+    return tuple(
+        _replace(tensor, baseline, _look_up(kept, owner, request.plain, rows), rows) for tensor, baseline, owner in parts
+    )
+
+
+def _pick(
+    masks: Bool[Tensor, "design n component"], rows: Rows, number: Int[Tensor, " row"], examples: int
+) -> Bool[Tensor, "row component"]:
+    n = masks.shape[1]
+    if examples == 1:
+        return masks[0, rows.first : rows.first + len(rows)]
+    if len(masks) == 1:
+        return masks[0].index_select(0, number // examples)
+    return masks.flatten(0, 1).index_select(0, rows.example * n + number // examples)
+
+
+def _look_up(kept: Bool[Tensor, "row component"], owner: Int[Tensor, "..."], plain: bool, rows: Rows) -> Bool[Tensor, "..."]:
+    """Which elements of each row keep their own value: row-major, shaped like the feature mask of one example."""
+    owner = owner.to(kept.device)
+    if plain:
+        keep = kept
+    elif owner.shape[0] == 1:
+        keep = kept.index_select(1, owner.flatten())
+    else:
+        keep = kept.gather(1, owner.flatten(1).index_select(0, rows.example))
+    return keep.reshape(len(kept), *owner.shape[1:])
+
+
+def _replace(tensor: Tensor, baseline: Tensor | float, keep: Bool[Tensor, "..."], rows: Rows) -> Tensor:
+    """Each element its own or its baseline's: `where`, so that an infinite baseline stays harmless."""
+    own = tensor if tensor.shape[0] == 1 else tensor.index_select(0, rows.example)
+    if isinstance(baseline, Tensor) and baseline.shape[0] > 1:
+        baseline = baseline.index_select(0, rows.example)
+    return torch.where(keep, own, baseline)
+
+
+def _pick_extra(request: Request, rows: Rows) -> tuple[Any, ...] | None:
+    """Additional arguments with one row per example follow their example, others are handed on (Captum's rule)."""
+    if request.extra is None or request.examples == 1:
+        return _expand_additional_forward_args(request.extra, len(rows))
+    return tuple(_follow(arg, request.examples, rows) for arg in request.extra)
+
+
+def _follow(arg: Any, examples: int, rows: Rows) -> Any:
+    if not isinstance(arg, Tensor) or not arg.dim() or rows.whole:
+        return arg
+    if len(arg) == examples:
+        return arg.index_select(0, rows.example.to(arg.device))
+    return arg.expand(len(rows), *arg.shape[1:]) if len(arg) == 1 else arg
+
+
+def _pick_outputs(request: Request, output: Tensor, rows: Rows) -> Float[Tensor, "answer output"]:
+    """The target of each line, or all its outputs, flattened. A batch summed up to one number has nothing to pick from."""
+    target = None if rows.whole and output.dim() == 1 else request.target
+    if isinstance(target, Tensor):
+        if output.dim() != 2:
+            raise AssertionError(f"a tensor of targets needs outputs (example, class), not {tuple(output.shape)}.")
+        return output.gather(1, target.to(output.device).index_select(0, rows.example.to(output.device))[:, None])
+    if isinstance(target, list):
+        chosen = [target[number % request.examples] for number in range(rows.first, rows.first + len(rows))]
+        return _select_targets(output, chosen).reshape(len(output), -1)
+    return _select_targets(output, target).reshape(len(output), -1)
