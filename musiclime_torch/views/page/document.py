@@ -34,6 +34,7 @@ def render(template: str, scripts: tuple[str, ...], media: str | None, values: d
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
+    environment.filters["say"] = _say
     style = _read("page.css")
     script = "".join(_read(name) for name in scripts)
     sources = {
@@ -60,6 +61,11 @@ def write_page(text: str, path: Path, option: str) -> None:
         raise InputError(f"{path.parent} can't be written to ({error.strerror}): give another {option} folder.") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _say(number: float | None) -> str:
+    """Three figures with a minus sign that is one."""
+    return "?" if number is None else f"{number:#.3g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
 def _read(name: str) -> str:

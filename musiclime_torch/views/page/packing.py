@@ -14,7 +14,7 @@ from musiclime_torch.explanation import Explanation
 #: Bytes that the numbers of all classes may take in a page; classes past that are left out, those with least output first.
 ROOM = 560_000
 #: Pairs shown a class.
-MOST_PAIRS = 12
+MOST_PAIRS = 8
 #: A step too many: the half width of an interval that is wider than can be written.
 UNBOUNDED = 32767
 
@@ -105,7 +105,7 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
         ]
         for pair in shown
     ]
-    parts = [[part, round(share, 3), round(half, 3)] for part, share, half in interactions.part(row, space)]
+    parts = [[part, round(share, 3), round_to(half, 2)] for part, share, half in interactions.part(row, space)]
     return {
         "pairs": pairs,
         "pairsTold": int(told.sum()),

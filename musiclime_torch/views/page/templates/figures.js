@@ -14,7 +14,6 @@ function make(name, attributes = {}, ...children) {
 }
 
 const sign = (number) => (number > 0 ? "+" : number < 0 ? "−" : "");
-const plain = (number) => (number === null ? "?" : String(number).replace("-", "−"));
 
 function fixed(number, decimals, signed = true) {
   const text = Math.abs(number).toFixed(Math.max(decimals, 0));
@@ -24,8 +23,16 @@ function fixed(number, decimals, signed = true) {
 // A number with three figures, however large.
 function short(number, signed = true) {
   if (number === null || !isFinite(number)) return "?";
-  const text = Number(Math.abs(number).toPrecision(3)).toString();
+  const size = Math.abs(number);
+  const text = size === 0 ? "0" : size >= 1000 ? String(Math.round(size)) : size >= 0.001 ? size.toPrecision(3) : size.toExponential(1);
   return (signed ? sign(number) : number < 0 ? "−" : "") + text;
+}
+
+// Half an interval: never "0" for what is merely small.
+function halfOf(half, decimals) {
+  if (half === null || !isFinite(half)) return "± ?";
+  const shown = fixed(half, decimals, false);
+  return half > 0 && Number(shown) === 0 ? `± <${(10 ** -Math.max(decimals, 0)).toFixed(Math.max(decimals, 0))}` : `± ${shown}`;
 }
 
 function clock(seconds) {
@@ -63,3 +70,42 @@ function drawRow(label, bar, number, { go = null, kind = "", about = "" } = {}) 
   }
   return row;
 }
+
+// One of a group is in the tab order; arrows move on.
+function rove(elements, move, selected, enter = () => {}) {
+  if (!elements.length) return;
+  elements[0].tabIndex = 0;
+  elements.forEach((element, place) => {
+    element.addEventListener("focus", () => {
+      for (const other of elements) other.tabIndex = -1;
+      element.tabIndex = 0;
+      selected(element);
+    });
+    element.addEventListener("click", () => {
+      element.focus();
+      enter(element);
+    });
+    element.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        enter(element);
+        return;
+      }
+      const next = elements[move(place, event.key)];
+      if (next && next !== element) {
+        event.preventDefault();
+        next.focus();
+      }
+    });
+  });
+}
+
+// Moves of the arrow keys in rows of the same length.
+const inGrid = (perRow) => (place, key) => {
+  const column = place % perRow;
+  if (key === "ArrowRight") return column < perRow - 1 ? place + 1 : place;
+  if (key === "ArrowLeft") return column ? place - 1 : place;
+  if (key === "Home") return place - column;
+  if (key === "End") return place - column + perRow - 1;
+  return { ArrowDown: place + perRow, ArrowUp: place - perRow }[key] ?? place;
+};

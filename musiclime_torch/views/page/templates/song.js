@@ -28,7 +28,7 @@ function unpack(one) {
   return one;
 }
 
-const withHalf = (column) => `${fixed(shown.values[column], shown.decimals)} ± ${isFinite(shown.halves[column]) ? fixed(shown.halves[column], shown.decimals, false) : "?"}`;
+const withHalf = (column) => `${fixed(shown.values[column], shown.decimals)}\u00a0${halfOf(shown.halves[column], shown.decimals).replace(" ", "\u00a0")}`;
 const isolate = (text) => `\u2068${text}\u2069`;
 
 function describe(column) {
@@ -85,14 +85,20 @@ function show(index) {
   find("counts").textContent = `${shown.ranked.length} of ${data.columns.length}`;
 }
 
+const SPACES = {
+  logit: " (the model’s raw score: the higher, the more of this class)",
+  "log-odds": " (how it would bet: 0 is even, above is for the class)",
+  probability: " (between 0 and 1)",
+};
+
 function sum() {
   const verdict = find("verdict");
   const moved = shown.song - shown.empty;
   const strong = (text) => make("strong", {}, make("bdi", {}, text));
   verdict.replaceChildren(
-    strong(shown.name), ` has the ${data.space} ${short(shown.song, false)} on this song and ${short(shown.empty, false)} with everything removed. `,
+    strong(shown.name), ` has the ${data.space} ${short(shown.song, false)} on this song${SPACES[data.space] ?? ""} and ${short(shown.empty, false)} with everything removed. `,
   );
-  const top = shown.ranked.slice(0, 3);
+  const top = shown.ranked.slice(0, 3).filter((column) => Math.abs(shown.values[column]) > shown.reach / 20);
   if (!top.length) {
     verdict.append("No single stem, moment or word can be told from doing nothing.");
     return;
@@ -119,10 +125,10 @@ function drawWaterfall() {
   const others = shown.ranked.length - listed.length;
   const listedSum = listed.reduce((so, column) => so + shown.values[column], 0);
   const othersSum = shown.ranked.slice(10).reduce((so, column) => so + shown.values[column], 0);
-  if (others) step(`${others} more that stand out`, othersSum, { kind: "rest" });
+  if (others) step(`${others} smaller ones`, othersSum, { kind: "rest" });
   const unranked = data.columns.length - shown.ranked.length - Object.keys(data.unseen).length;
-  if (unranked) step(`${unranked} that can’t be told from zero`, total - listedSum - othersSum, { kind: "untold" });
-  if (!data.exact) step("left for what acts together", shown.remainder, { kind: "left" });
+  if (unranked) step(`${unranked} not told from zero`, total - listedSum - othersSum, { kind: "untold" });
+  if (!data.exact) step("what acts together", shown.remainder, { kind: "left" });
   const ends = steps.flatMap((one) => [one.from, one.to, ...(isFinite(one.half ?? NaN) ? [one.to - one.half, one.to + one.half] : [])]);
   const place = scale(Math.min(shown.empty, shown.song, ...ends), Math.max(shown.empty, shown.song, ...ends));
   const level = (label, at) => {
@@ -132,7 +138,7 @@ function drawWaterfall() {
   };
   find("steps-how").textContent =
     `From the model’s ${data.space} with everything removed to that of the song. Each bar is one part’s ${data.value}, the thin line its ${data.confidence} interval. ` +
-    (data.exact ? "Shapley values add up to the song exactly." : `${data.value}s don’t add up to the song: the last bar is what they leave.`);
+    (data.exact ? "Shapley values add up to the song exactly." : `${data.value}s don’t add up to the song: the dashed bar is what they leave, for parts that act together.`);
   find("waterfall").replaceChildren(
     level("everything removed", shown.empty),
     ...steps.map((one) => {
@@ -164,7 +170,7 @@ function drawPairs() {
     ...pairs.map(([one, other, value, half]) => {
       const label = `${isolate(data.columns[one])} × ${isolate(data.columns[other])}`;
       const bar = drawBar(place, 0, value, { kind: value > 0 ? "for" : "against", low: value - half, high: value + half, zero: 0 });
-      return drawRow(label, bar, `${fixed(value, decimals)} ± ${fixed(half, decimals, false)}`, { kind: "pair", go: () => go(one, other) });
+      return drawRow(label, bar, `${fixed(value, decimals)} ${halfOf(half, decimals)}`, { kind: "pair", go: () => go(one, other) });
     }),
   );
 }
@@ -182,7 +188,7 @@ function drawParts() {
     here += wide;
   });
   const names = parts.map(([name, share, half], place) =>
-    make("span", {}, make("i", { class: `key part${place}` }), `${name} ${Math.round(100 * Math.min(Math.max(share, 0), 1))} ± ${short(100 * half, false)}%`));
+    make("span", {}, make("i", { class: `key part${place}` }), `${name} ${fixed(100 * Math.min(Math.max(share, 0), 1), 1, false)} ${halfOf(100 * half, 1)}%`));
   held.append(svg, make("p", { class: "keys" }, ...names));
 }
 
@@ -204,7 +210,7 @@ function drawOutputs() {
 function fillTable() {
   const head = make("tr", {}, ...["component", `${data.value} (${data.space})`, `± ${data.confidence}`].map((name) => make("th", { scope: "col" }, name)));
   const rows = shown.ranked.slice(0, 400).map((column) =>
-    make("tr", {}, make("td", {}, make("bdi", {}, data.columns[column])), make("td", {}, fixed(shown.values[column], shown.decimals)), make("td", {}, isFinite(shown.halves[column]) ? fixed(shown.halves[column], shown.decimals, false) : "?")));
+    make("tr", {}, make("td", {}, make("bdi", {}, data.columns[column])), make("td", {}, fixed(shown.values[column], shown.decimals)), make("td", {}, halfOf(shown.halves[column], shown.decimals).slice(2))));
   find("table").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
@@ -248,44 +254,8 @@ function play(element) {
   player.play().catch(() => {});
 }
 
-// One of a group is in the tab order; arrows move on.
-function rove(elements, move, selected) {
-  if (!elements.length) return;
-  elements[0].tabIndex = 0;
-  elements.forEach((element, place) => {
-    element.addEventListener("focus", () => {
-      for (const other of elements) other.tabIndex = -1;
-      element.tabIndex = 0;
-      selected(element);
-    });
-    element.addEventListener("click", () => {
-      element.focus();
-      play(element);
-    });
-    element.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") {
-        event.preventDefault();
-        play(element);
-        return;
-      }
-      const next = elements[move(place, event.key)];
-      if (next && next !== element) {
-        event.preventDefault();
-        next.focus();
-      }
-    });
-  });
-}
-
 const perRow = every("#heat g[role=row]")[0]?.children.length ?? 1;
-rove(cells, (place, key) => {
-  const column = place % perRow;
-  if (key === "ArrowRight") return column < perRow - 1 ? place + 1 : place;
-  if (key === "ArrowLeft") return column ? place - 1 : place;
-  if (key === "Home") return place - column;
-  if (key === "End") return place - column + perRow - 1;
-  return { ArrowDown: place + perRow, ArrowUp: place - perRow }[key] ?? place;
-}, (cell) => select(Number(cell.dataset.column)));
+rove(cells, inGrid(perRow), (cell) => select(Number(cell.dataset.column)), play);
 
 const lineOf = words.map((word) => word.parentElement);
 rove(words, (place, key) => {
@@ -297,7 +267,7 @@ rove(words, (place, key) => {
     return before < 0 ? place : lineOf.indexOf(lineOf[before]);
   }
   return place;
-}, (word) => select(Number(word.dataset.column)));
+}, (word) => select(Number(word.dataset.column)), play);
 
 // --- following what is played ---
 
