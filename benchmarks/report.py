@@ -33,7 +33,9 @@ ARGUMENTS = (
     "--disable-component-update --disable-sync"
 ).split()
 #: Painted twice after the load event: what the script drew is on the screen.
-_OPENED = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"""
+_OPENED = (
+    """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"""
+)
 
 
 def invent_track(seconds: float, words: int) -> Track:
@@ -46,7 +48,12 @@ def invent_track(seconds: float, words: int) -> Track:
         sung = " ".join(f"word{number % 400}" for number in range(first, min(first + 8, words)))
         lines.append(f"[{int(start // 60):02d}:{start % 60:05.2f}]{sung}")
     return Track(
-        stems, ("drums", "bass", "other", "vocals"), RATE, parse_lrc("\n".join(lines)), title="a long song", source="invented"
+        stems,
+        ("drums", "bass", "other", "vocals"),
+        RATE,
+        parse_lrc("\n".join(lines)),
+        title="a long song",
+        source="invented",
     )
 
 

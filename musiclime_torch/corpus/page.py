@@ -40,7 +40,12 @@ def to_corpus_html(found: Global, findings: Sequence[Finding], *, title: str) ->
         "failures": found.failures,
         "total": len(found.classes),
         "findings": [
-            {"heading": _HEADINGS.get(one.kind, one.kind), "said": one.said, "songs": one.songs, "examples": one.examples[:12]}
+            {
+                "heading": _HEADINGS.get(one.kind, one.kind),
+                "said": one.said,
+                "songs": one.songs,
+                "examples": one.examples[:12],
+            }
             for one in findings
         ],
         "floors": [(floor.kind, round_to(floor.size, 3), floor.songs) for floor in found.floors],

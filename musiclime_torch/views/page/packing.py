@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.explanation import Explanation
+from musiclime_torch.statistics.intervals import quantile
 
 #: Bytes that the numbers of all classes may take in a page; classes past that are left out, those with least output first.
 ROOM = 560_000
@@ -95,15 +96,14 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     space = interactions.default_space
     scale = interactions.find_space(space)
     values, told = interactions.values[scale, row], interactions.distinguishable[scale, row]
-    order = values.abs().argsort(descending=True, stable=True)
-    shown = order[told[order]][:MOST_PAIRS].tolist()
+    count = min(MOST_PAIRS, int(told.sum()))
+    shown = torch.where(told, values.abs(), -1.0).topk(count).indices
+    # Of a long song's hundred thousands of pairs only these need an interval.
+    freedom = interactions.degrees_of_freedom[scale, row, shown]
+    halves = interactions.standard_errors[scale, row, shown] * quantile(freedom, 1 - interactions.rate)
     pairs = [
-        [
-            *interactions.columns[pair].tolist(),
-            round_to(float(values[pair]), 4),
-            round_to(float(interactions.half_width[scale, row, pair]), 2),
-        ]
-        for pair in shown
+        [*interactions.columns[pair].tolist(), round_to(float(values[pair]), 4), round_to(half, 2)]
+        for pair, half in zip(shown.tolist(), halves.tolist(), strict=True)
     ]
     parts = [[part, round(share, 3), round_to(half, 2)] for part, share, half in interactions.part(row, space)]
     return {

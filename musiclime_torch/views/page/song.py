@@ -126,16 +126,14 @@ def _describe_line(line: SheetLine) -> dict[str, Any]:
     return {"pieces": pieces, "start": line.start_seconds, "opens": line.opens}
 
 
-def _describe_versions(
-    explanation: Explanation, track: Track, versions: list[Version], place: Placing
-) -> dict[str, dict[str, Any]]:
+def _describe_versions(explanation: Explanation, track: Track, versions: list[Version], place: Placing) -> dict[str, Any]:
     """By name: sound, gain, what the model says, the components' names and the lyrics that were left."""
     heard = [version for version in versions if version.sound is not None]
     sounds = [version.sound for version in heard if version.sound is not None]
     gains = dict(zip((version.name for version in heard), match_loudness(sounds, track.sample_rate), strict=True))
     evidence = explanation.evidence
     columns = {} if evidence is None else {"keeping": evidence.keeping, "flipping": evidence.flipping}
-    found = {}
+    found: dict[str, Any] = {"keeping": None, "flipping": None}
     for version in versions:
         address = None
         if version.sound is not None:
