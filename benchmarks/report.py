@@ -28,10 +28,16 @@ from musiclime_torch.views.page.song import write_report
 
 RATE = 16_000
 #: Chromium without a screen, and without anything that talks to a network.
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 #: Painted twice after the load event: what the script drew is on the screen.
 _OPENED = (
     """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"""

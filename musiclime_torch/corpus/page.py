@@ -9,9 +9,10 @@ from musiclime_torch.corpus.auditing import Finding
 from musiclime_torch.views.page.document import render, write_page
 from musiclime_torch.views.page.packing import round_to
 
-#: Classes in a page, those with the most songs; words, and cells of the sound, listed for each; features that two classes are
-#: compared by, of each class.
-MOST_CLASSES, MOST_FEATURES, MOST_COMPARED, MOST_PAIRS = 60, 14, 30, 8
+#: Classes in a page: those with the most songs.
+MOST_CLASSES = 60
+#: Words, cells of the sound, and pairs listed for each; and what each gives to the comparison of two.
+MOST_FEATURES, MOST_PAIRS, MOST_COMPARED = 14, 8, 30
 
 #: What a finding is about, in words for people who have not read how it is found.
 _HEADINGS = {
