@@ -184,6 +184,7 @@ def test_a_long_songs_sound_lies_beside_it_and_plays(browser, tmp_path):
         assert heard.complaints == []
 
 
+@pytest.mark.slow
 def test_ten_minutes_and_1500_words_stay_under_a_megabyte(browser, tmp_path):
     """Seconds are measured by benchmarks/report.py, whose song this is."""
     invented = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "report.py"))
