@@ -6,7 +6,7 @@ from typing import Any
 
 from musiclime_torch.corpus.aggregation import Feature, Global
 from musiclime_torch.corpus.auditing import Finding
-from musiclime_torch.views.page.document import render, write_page
+from musiclime_torch.views.page.document import render, write_whole
 from musiclime_torch.views.page.packing import round_to
 
 #: Classes in a page: those with the most songs.
@@ -27,7 +27,7 @@ _HEADINGS = {
 
 def write_corpus_report(found: Global, findings: Sequence[Finding], folder: Path, *, title: str) -> Path:
     """Write index.html; its path. InputError where the folder can't be written to."""
-    write_page(to_corpus_html(found, findings, title=title), folder / "index.html", "--report")
+    write_whole(to_corpus_html(found, findings, title=title).encode(), folder / "index.html", "--report")
     return folder / "index.html"
 
 

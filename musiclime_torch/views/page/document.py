@@ -50,17 +50,18 @@ def render(template: str, scripts: tuple[str, ...], media: str | None, values: d
     return environment.get_template(template).render(**clean(values), **own)
 
 
-def write_page(text: str, path: Path, option: str) -> None:
-    """The file appears whole or not at all. InputError where the folder can't be written to."""
+def write_whole(data: bytes, path: Path, option: str) -> None:
+    """A file that appears whole or not at all. InputError where the folder can't be written to, named by its `option`."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
+        try:
+            partial.write_bytes(data)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path.parent} can't be written to ({error.strerror}): give another {option} folder.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _say(number: float | None) -> str:

@@ -22,7 +22,7 @@ from musiclime_torch.track import Track
 class Version:
     """One way to hear the song: which components stay on, its sound, and what the model says of it in the explained space.
 
-    `sound` is None where nothing of the sound is left, or nothing of it is changed.
+    `sound` is None where silence alone is left of it, or nothing of it is changed.
     """
 
     name: str
@@ -54,7 +54,9 @@ def make_versions(explanation: Explanation, track: Track, baseline: AudioBaselin
         kept[list(columns)] = name == "keeping"
         kept[list(explanation.unseen)] = True
         heard = kept[: components.n_audio]
-        audible = bool(heard.any()) and not bool(heard.all())
+        # With everything removed there is still what stands in for it, unless that is silence.
+        audible = bool(heard.any()) or (len(heard) > 0 and explanation.provenance["settings"]["baseline"] != "silence")
+        audible &= not bool(heard.all())
         sound = render_masked(explanation, track, heard, baseline) if audible else None
         versions.append(Version(name, kept, sound, output))
     return versions

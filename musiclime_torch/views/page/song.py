@@ -10,7 +10,7 @@ from markupsafe import Markup
 from musiclime_torch.baselines import AudioBaseline
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.track import Track
-from musiclime_torch.views.page.document import render, write_page
+from musiclime_torch.views.page.document import render, write_whole
 from musiclime_torch.views.page.loudness import match_loudness
 from musiclime_torch.views.page.mixes import Version, make_versions
 from musiclime_torch.views.page.packing import pack_classes, round_to
@@ -48,7 +48,7 @@ def write_report(explanation: Explanation, track: Track, folder: Path, *, baseli
 
         # A page opened as a file has no origin that 'self' could mean.
         text = _compose(explanation, track, baseline, place, "'self' file:")
-    write_page(text, folder / "index.html", "--out")
+    write_whole(text.encode(), folder / "index.html", "--out")
     return folder / "index.html"
 
 

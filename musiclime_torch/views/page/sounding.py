@@ -8,8 +8,8 @@ import soundfile
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.failures import InputError
 from musiclime_torch.reading.audio import resample
+from musiclime_torch.views.page.document import write_whole
 
 #: Seconds up to which a song lies in the page itself: three players of longer songs would make it many megabytes.
 EMBED_SECONDS = 45.0
@@ -43,13 +43,5 @@ def embed_sound(ending: str, data: bytes) -> str:
 def lay_beside(name: str, ending: str, data: bytes, folder: Path) -> str:
     """As a file in `folder`/audio; the address from a page in `folder`."""
     path = folder / "audio" / f"{name}.{ending}"
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path.parent} can't be written to ({error.strerror}): give another --out folder.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(data, path, "--out")
     return f"audio/{path.name}"
