@@ -134,7 +134,9 @@ def test_by_keyboard_alone(opened):
     for key, column in (("ArrowRight", 1), ("ArrowDown", 5), ("End", 7), ("ArrowRight", 7), ("ArrowUp", 3), ("Home", 0)):
         opened.keyboard.press(key)
         assert opened.evaluate(focused) == str(column), key
-    assert opened.evaluate("getComputedStyle(document.activeElement).strokeWidth") == "3px"
+    where = "['x', 'y', 'width'].map((name) => {}.getAttribute(name))"
+    frame = opened.evaluate(where.format("document.querySelector('#heat .mark')"))
+    assert frame == opened.evaluate(where.format("document.activeElement")), "focus is seen"
     opened.keyboard.press("ArrowRight")
     opened.keyboard.press("Enter")
     opened.wait_for_function(f"() => {playing(opened)}.currentTime > 1")

@@ -80,6 +80,7 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "timed": any(line.start_seconds is not None for line in lines),
         "reads": explanation.components.n_audio < len(explanation.components),
         "versions": _describe_versions(explanation, track, versions, place),
+        "matched": sum(version.sound is not None for version in versions) > 1,
         "evidence": None if explanation.evidence is None else asdict(explanation.evidence),
         "checks": list_checks(explanation),
         "settings": list_settings(explanation),

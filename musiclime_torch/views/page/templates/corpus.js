@@ -42,7 +42,7 @@ function drawMap(one) {
   find("map-block").hidden = !one.cells.length;
   if (!one.cells.length) return;
   const stems = [...new Set(one.cells.map(([stem]) => stem))];
-  const count = 1 + Math.max(...one.cells.map(([, position]) => position));
+  const wide = 1 + Math.max(...one.cells.map(([, position]) => position));
   const known = new Map(one.cells.map((cell) => [JSON.stringify(cell.slice(0, 2)), cell]));
   const reach = Math.max(...one.cells.map((cell) => (cell[6] ? Math.abs(cell[2]) : 0))) || 1;
   const height = 34;
@@ -51,10 +51,10 @@ function drawMap(one) {
   stems.forEach((stem, row) => {
     const group = document.createElementNS("http://www.w3.org/2000/svg", "g");
     group.setAttribute("role", "row");
-    for (let position = 0; position < count; position++) {
+    for (let position = 0; position < wide; position++) {
       const cell = known.get(JSON.stringify([stem, position]));
       const kind = !cell ? "none" : !cell[6] ? "untold" : cell[2] > 0 ? "for" : "against";
-      const box = { x: (100 * position) / count + "%", width: 100 / count + "%", y: height * row, height };
+      const box = { x: (100 * position) / wide + "%", width: 100 / wide + "%", y: height * row, height };
       const rect = make("rect", { ...box, class: kind, role: "gridcell", tabindex: -1, "aria-label": describeCell(stem, position, cell) });
       rect.style.setProperty("--strength", cell ? Math.min(Math.abs(cell[2]) / reach, 1) : 0);
       group.append(rect);
@@ -67,16 +67,19 @@ function drawMap(one) {
   over.setAttribute("aria-hidden", "true");
   rects.forEach((rect, at) => {
     const mark = rect.classList.contains("for") ? "+" : rect.classList.contains("against") ? "−" : "";
-    over.append(make("text", { x: (100 * ((at % count) + 0.5)) / count + "%", y: height * Math.floor(at / count) + height / 2 + 5 }, mark));
+    over.append(make("text", { x: (100 * ((at % wide) + 0.5)) / wide + "%", y: height * Math.floor(at / wide) + height / 2 + 5 }, mark));
   });
   svg.append(over);
   const ticks = make("svg", { class: "ticks", height: 22, "aria-hidden": "true" });
-  for (let position = 0; position < count; position += Math.ceil(count / 20)) ticks.append(make("text", { class: "middle", x: (100 * (position + 0.5)) / count + "%", y: 15 }, String(position + 1)));
-  find("map").style.setProperty("--segments", count);
+  for (let position = 0; position < wide; position += Math.ceil(wide / 20)) ticks.append(make("text", { class: "middle", x: (100 * (position + 0.5)) / wide + "%", y: 15 }, String(position + 1)));
+  find("map").style.setProperty("--segments", wide);
   find("map").replaceChildren(svg, ticks);
   find("map-names").replaceChildren(...stems.map((stem) => make("span", { class: "short-label", title: stem }, make("bdi", {}, stem))));
   find("map-detail").textContent = "";
-  rove(rects, inGrid(count), (rect) => (find("map-detail").textContent = rect.getAttribute("aria-label")));
+  rove(rects, inGrid(wide), (rect) => {
+    find("map-detail").textContent = rect.getAttribute("aria-label");
+    markCells(over, [rect]);
+  });
 }
 
 function describeCell(stem, position, cell) {

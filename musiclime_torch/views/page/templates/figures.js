@@ -35,6 +35,8 @@ function halfOf(half, decimals) {
   return half > 0 && Number(shown) === 0 ? `± <${(10 ** -Math.max(decimals, 0)).toFixed(Math.max(decimals, 0))}` : `± ${shown}`;
 }
 
+const count = (number) => number.toLocaleString("en");
+
 function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
@@ -109,3 +111,17 @@ const inGrid = (perRow) => (place, key) => {
   if (key === "End") return place - column + perRow - 1;
   return { ArrowDown: place + perRow, ArrowUp: place - perRow }[key] ?? place;
 };
+
+// Frames around cells, above their neighbours, which would cover a cell's own outline.
+function markCells(over, chosen) {
+  for (const old of every(".mark", over)) old.remove();
+  for (const cell of chosen) {
+    const box = Object.fromEntries(["x", "y", "width", "height"].map((name) => [name, cell.getAttribute(name)]));
+    over.append(make("rect", { class: "mark", ...box }));
+  }
+}
+
+// Paper has no folds to open.
+addEventListener("beforeprint", () => {
+  for (const one of every("details")) one.open = true;
+});

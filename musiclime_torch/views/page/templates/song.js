@@ -68,7 +68,7 @@ function show(index) {
     word.setAttribute("aria-label", `${word.textContent}: ${data.unseen[column] ? "the model can’t notice it" : shown.told[column] ? withHalf(column) : "can’t be told from zero"}`);
   }
   find("legend-reach").textContent = `− ${fixed(shown.reach, shown.decimals, false)} … + ${fixed(shown.reach, shown.decimals, false)} ${data.space}`;
-  for (const chosen of every(".chosen")) chosen.classList.remove("chosen");
+  select();
   // Until somebody picks one, the largest of each side is described.
   for (const [id, own] of [["cell-detail", (column) => column < data.cells], ["word-detail", (column) => column >= data.cells]]) {
     const largest = shown.ranked.find(own);
@@ -82,7 +82,7 @@ function show(index) {
   find("fidelity").textContent = shown.fidelity === null ? "?" : `${Math.round(100 * shown.fidelity)}%`;
   find("error").textContent = short(shown.error, false);
   find("error-of").textContent = `masks, on the scale of the ${data.space}`;
-  find("counts").textContent = `${shown.ranked.length} of ${data.columns.length}`;
+  find("counts").textContent = `${count(shown.ranked.length)} of ${count(data.columns.length)}`;
 }
 
 const SPACES = {
@@ -125,9 +125,9 @@ function drawWaterfall() {
   const others = shown.ranked.length - listed.length;
   const listedSum = listed.reduce((so, column) => so + shown.values[column], 0);
   const othersSum = shown.ranked.slice(10).reduce((so, column) => so + shown.values[column], 0);
-  if (others) step(`${others} smaller ones`, othersSum, { kind: "rest" });
+  if (others) step(`${count(others)} smaller ones`, othersSum, { kind: "rest" });
   const unranked = data.columns.length - shown.ranked.length - Object.keys(data.unseen).length;
-  if (unranked) step(`${unranked} not told from zero`, total - listedSum - othersSum, { kind: "untold" });
+  if (unranked) step(`${count(unranked)} not told from zero`, total - listedSum - othersSum, { kind: "untold" });
   if (!data.exact) step("what acts together", shown.remainder, { kind: "left" });
   const ends = steps.flatMap((one) => [one.from, one.to, ...(isFinite(one.half ?? NaN) ? [one.to - one.half, one.to + one.half] : [])]);
   const place = scale(Math.min(shown.empty, shown.song, ...ends), Math.max(shown.empty, shown.song, ...ends));
@@ -160,15 +160,15 @@ function drawPairs() {
     return;
   }
   find("together-how").textContent =
-    `What two parts do together beyond what each does alone, in ${data.pairSpace}. ${shown.pairsTold} of ${data.pairCount} pairs can be told from zero` +
+    `What two parts do together beyond what each does alone, in ${data.pairSpace}. ${count(shown.pairsTold)} of ${count(data.pairCount)} pairs can be told from zero` +
     (shown.pairsTold > pairs.length ? `; the ${pairs.length} largest are shown. ` : ". ") + `All pairs explain ${(100 * shown.explained).toFixed(1)}% of the variance.`;
   drawParts();
   const reach = Math.max(...pairs.map((pair) => Math.abs(pair[2]) + pair[3]), 0) || 1;
   const place = scale(-reach, reach);
-  const decimals = 3 - Math.floor(Math.log10(reach));
   find("pairs").replaceChildren(
     ...pairs.map(([one, other, value, half]) => {
       const label = `${isolate(data.columns[one])} × ${isolate(data.columns[other])}`;
+      const decimals = Math.min(2 - Math.floor(Math.log10(Math.abs(value) || 1)), 6);
       const bar = drawBar(place, 0, value, { kind: value > 0 ? "for" : "against", low: value - half, high: value + half, zero: 0 });
       return drawRow(label, bar, `${fixed(value, decimals)} ${halfOf(half, decimals)}`, { kind: "pair", go: () => go(one, other) });
     }),
@@ -218,21 +218,20 @@ function fillTable() {
 
 const detailOf = (column) => find(column < data.cells ? "cell-detail" : "word-detail");
 
-function select(column) {
-  for (const element of [...cells, ...words]) element.classList.toggle("chosen", Number(element.dataset.column) === column);
-  const detail = detailOf(column);
-  if (detail) detail.textContent = describe(column);
+function select(...columns) {
+  for (const word of words) word.classList.toggle("chosen", columns.includes(Number(word.dataset.column)));
+  const over = document.querySelector("#heat .over");
+  if (over) markCells(over, cells.filter((cell) => columns.includes(Number(cell.dataset.column))));
+  for (const column of columns) {
+    const detail = detailOf(column);
+    if (detail) detail.textContent = describe(column);
+  }
 }
 
 // Shows a component (or a pair of them) and plays from the first one's time.
-function go(column, other = null) {
-  select(column);
-  const element = [...cells, ...words].find((one) => Number(one.dataset.column) === column);
-  if (other !== null) {
-    for (const one of [...cells, ...words]) if (Number(one.dataset.column) === other) one.classList.add("chosen");
-    const detail = detailOf(other);
-    if (detail) detail.textContent = describe(other);
-  }
+function go(...columns) {
+  select(...columns);
+  const element = [...cells, ...words].find((one) => Number(one.dataset.column) === columns[0]);
   if (element) {
     element.scrollIntoView({ block: "nearest", behavior: still.matches ? "auto" : "smooth" });
     play(element);
