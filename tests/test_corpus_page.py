@@ -84,8 +84,7 @@ def test_two_classes_are_set_against_each_other(browser, path, found):
         assert heard.complaints == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
 def test_axe_finds_nothing_serious_and_nothing_sticks_out(browser, path, scheme, width):
     with open_page(browser, path, width, color_scheme=scheme) as (page, heard):
         assert overflow(page) <= 0

@@ -153,8 +153,7 @@ def test_by_keyboard_alone(opened):
         assert opened.evaluate("document.activeElement.textContent") == word, key
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
 def test_axe_finds_nothing_serious_and_nothing_sticks_out(browser, path, scheme, width):
     with open_page(browser, path, width, color_scheme=scheme, reduced_motion="reduce") as (page, heard):
         page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from musiclime_torch.cleaning import clean
@@ -24,8 +25,6 @@ def render(template: str, scripts: tuple[str, ...], media: str | None, values: d
 
     Strings in `values` lose their control characters first: a page that holds a NUL isn't HTML.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     environment = Environment(
         loader=PackageLoader(_FOLDER, "templates"),
         autoescape=True,

@@ -137,7 +137,7 @@ function drawWaterfall() {
     return drawRow(label, bar, short(at, false), { kind: "ends" });
   };
   find("steps-how").textContent =
-    `From the model’s ${data.space} with everything removed to that of the song. Each bar is one part’s ${data.value}, the thin line its ${data.confidence} interval. ` +
+    `From the model’s ${data.space} with everything removed to that of the song. Each bar is one part’s ${data.value}, the thin line its ${data.confidence} interval; bars that sum many parts have none. ` +
     (data.exact ? "Shapley values add up to the song exactly." : `${data.value}s don’t add up to the song: the dashed bar is what they leave, for parts that act together.`);
   find("waterfall").replaceChildren(
     level("everything removed", shown.empty),
