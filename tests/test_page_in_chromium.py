@@ -83,15 +83,19 @@ def test_numbers_are_the_explanations_for_every_class(opened, explanation):
                 assert float(shown.replace("−", "-")) == pytest.approx(value, abs=1e-3)
 
 
-def test_the_waterfall_closes(opened, explanation):
-    row = explanation.target
-    numbers = [
-        text.replace("−", "-").split("\u00a0")[0] for text in opened.locator("#waterfall .number").all_text_contents()
-    ]
-    start, *steps, end = map(float, numbers)
-    assert start == pytest.approx(float(explanation.output_empty[row]), rel=5e-3)
-    assert start + sum(steps) == pytest.approx(end, abs=0.02)
-    assert steps[-1] == pytest.approx(float(explanation.remainder[row]), abs=1e-3)
+def test_the_waterfall_closes_for_every_class(opened, explanation):
+    grouped = set()
+    for index, option in enumerate(opened.locator("#class option").all_text_contents()):
+        opened.select_option("#class", str(index))
+        row = explanation.classes.index(option.rsplit(" (", 1)[0])
+        numbers = opened.locator("#waterfall .number").all_text_contents()
+        start, *steps, end = (float(text.replace("−", "-").split("\u00a0")[0]) for text in numbers)
+        assert start == pytest.approx(float(explanation.output_empty[row]), abs=5e-3)
+        assert end == pytest.approx(float(explanation.output_song[row]), abs=5e-3)
+        assert start + sum(steps) == pytest.approx(end, abs=0.02)
+        assert steps[-1] == pytest.approx(float(explanation.remainder[row]), abs=1e-3)
+        grouped |= {label.split(" ", 1)[-1] for label in opened.locator("#waterfall .label").all_text_contents()}
+    assert "not told from zero" in grouped
 
 
 def playing(page, name="song") -> str:
