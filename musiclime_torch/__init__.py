@@ -1,7 +1,8 @@
 """Explains what music models hear and read: LIME over stems, moments and words, batched in PyTorch.
 
-`load_track` takes a song apart, `explain` watches a model on thousands of its variants and returns an `Explanation`;
-`MusicLIME` is the same surrogate as a Captum attribution. Names are imported on first use: torch takes seconds.
+`load_track` takes a song apart, `explain` watches a model on thousands of its variants and returns an `Explanation`,
+`to_html` makes a page of it; `MusicLIME` is the same surrogate as a Captum attribution. Names are imported on first use:
+torch takes seconds.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from musiclime_torch.failures import InputError
     from musiclime_torch.reading.lyrics import Lyrics
     from musiclime_torch.track import Track, load_track
+    from musiclime_torch.views.page.song import to_html
 
 _HOMES = {
     "PAPER": "explainer",
@@ -23,9 +25,10 @@ _HOMES = {
     "Track": "track",
     "explain": "explainer",
     "load_track": "track",
+    "to_html": "views.page.song",
 }
 
-__all__ = ["PAPER", "Explanation", "InputError", "Lyrics", "MusicLIME", "Track", "explain", "load_track"]
+__all__ = ["PAPER", "Explanation", "InputError", "Lyrics", "MusicLIME", "Track", "explain", "load_track", "to_html"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ from musiclime_torch.training.command import train
 
 if TYPE_CHECKING:
     from musiclime_torch.explanation import Explanation
+    from musiclime_torch.track import Track
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,7 +49,7 @@ def cli() -> None:
 def explain(song: Path, form: str, top: int, out: Path | None, **options: Any) -> None:
     """Explain what a model makes of SONG: an audio file, a .stem.mp4, or a folder of stems."""
     loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
-    _check_out(out)
+    reporting = _plan_report(out, options)
     device = options.pop("device") or default_device()
     if not any(options[name] for name in ("model", "audio_model", "text_model")):
         click.echo(
@@ -61,8 +62,8 @@ def explain(song: Path, form: str, top: int, out: Path | None, **options: Any) -
         track = load_track(song, device=device, **loading)
         click.echo(f"Stems: {track.source}", err=True)
         _load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
-        explanation = _run(model, track, device, options)
-    _show(explanation, options, form, top, out)
+        explanation = _run(model, track, device, options, reporting)
+    _show(explanation, track if reporting else None, options, form, top, out)
 
 
 @cli.command()
@@ -70,7 +71,7 @@ def explain(song: Path, form: str, top: int, out: Path | None, **options: Any) -
 @output_options
 def demo(form: str, top: int, out: Path | None, **options: Any) -> None:
     """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target says else."""
-    _check_out(out)
+    reporting = _plan_report(out, options)
     device = options.pop("device") or default_device()
     if options["target"] is None and not any(options[name] for name in ("model", "audio_model", "text_model")):
         # Of the song's two tags the one that takes a sound and a word together.
@@ -79,8 +80,9 @@ def demo(form: str, top: int, out: Path | None, **options: Any) -> None:
         from musiclime_torch.demo.bundle import describe_causes, load_demo_track
 
         _load_baseline(options, device, {})
-        explanation = _run(load_models(options, device), load_demo_track(), device, options)
-    _show(explanation, options, form, top, out)
+        track = load_demo_track()
+        explanation = _run(load_models(options, device), track, device, options, reporting)
+    _show(explanation, track if reporting else None, options, form, top, out)
     click.echo(describe_causes(), err=True)
 
 
@@ -117,16 +119,27 @@ def _load_baseline(options: dict[str, Any], device: str, loading: dict[str, Any]
         options["baseline"] = load_track(Path(options["baseline"]), device=device, **loading)
 
 
-def _run(model: Any, track: Any, device: str, options: dict[str, Any]) -> "Explanation":
-    """Explain with what was given. Whatever a model prints meanwhile mustn't get into the result on standard output."""
+def _run(model: Any, track: "Track", device: str, options: dict[str, Any], reporting: bool) -> "Explanation":
+    """Explain with what was given; for a report with the evidence, where the outputs decide anything.
+
+    Whatever a model prints meanwhile mustn't get into the result on standard output.
+    """
+    from musiclime_torch.evidence import DECIDING
     from musiclime_torch.explainer import explain as run
 
     given = gather(options)
+    if reporting and (given.get("output_kind") or getattr(model, "output_kind", "logits")) in DECIDING:
+        given["evidence"] = True
     return run(model, track, device=device, progress=True, **given)
 
 
-def _show(explanation: "Explanation", options: dict[str, Any], form: str, top: int, out: Path | None) -> None:
-    """The result on standard output and, if asked, in a folder. MusicLIME shows positive attributions only."""
+def _show(
+    explanation: "Explanation", track: "Track | None", options: dict[str, Any], form: str, top: int, out: Path | None
+) -> None:
+    """The result on standard output and, if asked, in a folder; with the track, as a page too.
+
+    MusicLIME shows positive attributions only.
+    """
     from rich.console import Console
 
     from musiclime_torch.views.record import to_json
@@ -135,12 +148,17 @@ def _show(explanation: "Explanation", options: dict[str, Any], form: str, top: i
     positive_only = options["preset"] == "paper"
     if out is not None:
         _write(explanation, out, top, positive_only)
+        if track is not None:
+            from musiclime_torch.views.page.song import write_report
+
+            write_report(explanation, track, out, baseline=options["baseline"])
     if form == "json":
         click.echo(to_json(explanation))
     else:
         print_table(explanation, None, top, positive_only, Console())
     if out is not None:
-        click.echo(f"Written to {out}.", err=True)
+        page = "" if track is None else f" Open {out / 'index.html'} in a browser."
+        click.echo(f"Written to {out}.{page}", err=True)
 
 
 def _write(explanation: "Explanation", out: Path, top: int, positive_only: bool) -> None:
@@ -166,6 +184,9 @@ def _write(explanation: "Explanation", out: Path, top: int, positive_only: bool)
         raise InputError(f"{out} can't be written to ({error.strerror}): give another --out folder.") from error
 
 
-def _check_out(out: Path | None) -> None:
+def _plan_report(out: Path | None, options: dict[str, Any]) -> bool:
+    """Whether a page is to be written; InputError for a folder that can't be one."""
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file: give a folder.")
+    without = options.pop("no_report")
+    return out is not None and not without

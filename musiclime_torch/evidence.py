@@ -16,6 +16,9 @@ from musiclime_torch.evaluation import Probe, ask
 from musiclime_torch.failures import InputError
 from musiclime_torch.spaces import Scale, to_values
 
+#: Kinds of outputs that decide something.
+DECIDING = ("logits", "multilabel", "probabilities")
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -60,7 +63,7 @@ def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"])
 
 def measure_margin(outputs: Float[Tensor, "n class"], scale: Scale) -> Float[Tensor, " n"]:
     """How clearly the target is decided for: above its foil, above all other classes, or above its threshold."""
-    if scale.output_kind not in ("logits", "multilabel", "probabilities"):
+    if scale.output_kind not in DECIDING:
         raise InputError(f"outputs that are {scale.output_kind} decide nothing: evidence needs a classifier.")
     own = outputs[:, scale.target]
     if scale.foil is not None:

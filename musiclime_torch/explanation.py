@@ -14,11 +14,15 @@ from musiclime_torch.classes import find_class
 from musiclime_torch.components import Component, Components
 from musiclime_torch.evidence import Evidence, read_evidence
 from musiclime_torch.failures import InputError
+from musiclime_torch.fragment import Ranking, draw_fragment
 from musiclime_torch.interactions import Interactions, read_interactions
 from musiclime_torch.statistics.intervals import discover, quantile
 
 #: Raised whenever a reader of the old files would misread the new ones.
 FORMAT_VERSION = 2
+
+#: Rows that a notebook shows.
+ROWS = 12
 
 _TENSORS = (
     "attributions",
@@ -71,6 +75,27 @@ class Explanation:
     def __repr__(self) -> str:
         title, target = self.provenance.get("title", ""), self.classes[self.target]
         return f"<Explanation of {target!r} for {title!r}: {len(self.components)} components, {len(self.classes)} classes>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the largest components with their intervals; no script, nothing loaded."""
+        row, shown = self.target, self.top(ROWS)
+        told, unseen = int(self.distinguishable[row].sum()), len(self.unseen)
+        counts = [f"{told} of {len(self.components)} components can be told from zero"]
+        counts += [f"the {len(shown)} largest are listed"] if told > len(shown) else []
+        counts += [f"{unseen} the model can't notice"] if unseen else []
+        fidelity = f"{100 * float(self.fidelity[row]):.0f}% of the variance of {self.n_variants:,} variants"
+        outputs = f"{float(self.output_song[row]):.3g} on the song, {float(self.output_empty[row]):.3g} with nothing of it"
+        return draw_fragment(
+            Ranking(
+                title=f"{self.classes[row]}: {self.space} {outputs} ({self.provenance.get('title') or 'untitled song'})",
+                heading=f"{self.value} ({self.space})",
+                rows=[(component.name, value, half) for component, value, half in shown],
+                notes=[
+                    f"{'; '.join(counts)}. Single components explain {fidelity}. ± is {100 * self.confidence:g}%.",
+                    *self.warnings,
+                ],
+            )
+        )
 
     @property
     def risk(self) -> float:

@@ -72,7 +72,14 @@ _EXPLAIN_OPTIONS = [
 ]
 
 _OUTPUT_OPTIONS = [
-    click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write the explanation to."),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Folder for the explanation, and for a page to look at and listen to, index.html. The page shows the evidence, "
+        "which takes a few more variants.",
+    ),
+    click.option("--no-report", is_flag=True, help="No page, and no search for evidence unless --evidence asks for it."),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
     click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
 ]

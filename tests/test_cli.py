@@ -53,7 +53,10 @@ def test_explain_writes_json_alone_to_standard_output_and_a_folder(song: Path, t
         "explanation.json",
         "explanation.safetensors",
         "explanation.txt",
+        "index.html",
     ]
+    assert "index.html in a browser" in done.stderr
+    assert record["evidence"]["decision"]
     assert json.loads((tmp_path / "out" / "explanation.json").read_text()) == record
     assert len(Explanation.load(tmp_path / "out" / "explanation.safetensors").components) == len(record["components"])
 
@@ -110,10 +113,16 @@ def test_a_model_that_prints_does_not_spoil_the_json(song: Path, tmp_path: Path)
     options = (
         "--model loud:model --modalities audio --output-kind regression --sample-rate 8000 --separator none --format json"
     )
-    done = run("explain", song, *options.split(), folder=tmp_path)
+    done = run("explain", song, *options.split(), "--out", "out", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["space"] == "raw"
     assert "called" in done.stderr
+    # What decides nothing has no evidence, and a page all the same.
+    assert json.loads(done.stdout)["evidence"] is None
+    assert (tmp_path / "out" / "index.html").exists()
+    done = run("explain", song, *options.split(), "--out", "without", "--no-report", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "without" / "index.html").exists()
 
 
 @pytest.mark.slow

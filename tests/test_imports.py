@@ -11,8 +11,8 @@ ROOT = Path(musiclime_torch.__file__).parent
 
 #: From the song to the explanation, then what stands on top. A module may import from earlier rows and from its own.
 ROWS = [
-    {"failures", "devices"},
-    {"classes", "designs", "reading", "statistics.intervals"},
+    {"failures", "devices", "cleaning"},
+    {"classes", "designs", "fragment", "reading", "statistics.intervals"},
     {
         "models.care",
         "models.contract",

@@ -98,8 +98,17 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
 @click.option("--top", type=click.IntRange(min=1), default=8, show_default=True, help="Words and cells a class.")
 @click.option("--min-songs", type=click.IntRange(min=2), help="Rank nothing that fewer songs have.  [default: 10]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the tables as CSV and Parquet.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="Folder for a page to look at, index.html.")
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Folder for figures, as SVG.")
-def summarise(folder: Path, of: str | None, top: int, min_songs: int | None, out: Path | None, plots: Path | None) -> None:
+def summarise(
+    folder: Path,
+    of: str | None,
+    top: int,
+    min_songs: int | None,
+    out: Path | None,
+    report: Path | None,
+    plots: Path | None,
+) -> None:
     """What carries each class over a catalogue that `musiclime corpus` has explained, and what stands out."""
     from rich.console import Console
 
@@ -126,6 +135,11 @@ def summarise(folder: Path, of: str | None, top: int, min_songs: int | None, out
     if out is not None:
         write_summary(found, findings, out)
         click.echo(f"Written to {out}.", err=True)
+    if report is not None:
+        from musiclime_torch.corpus.page import write_corpus_report
+
+        page = write_corpus_report(found, findings, report, title=folder.resolve().name)
+        click.echo(f"Open {page} in a browser.", err=True)
     if plots is not None:
         with _needing_extra("plots"):
             import matplotlib as mpl

@@ -1,0 +1,1 @@
+"""One song's explanation as a page: to look at, to listen to, and to check."""

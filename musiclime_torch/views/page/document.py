@@ -1,0 +1,76 @@
+"""A page from its template: everything that comes from outside is escaped, and nothing runs or loads but what is ours.
+
+Style and script stand in the page itself; the Content-Security-Policy lets these two through by their hashes, and sound
+where there is some. A page says nothing to any network, and what a song's lyrics smuggled into it couldn't run.
+"""
+
+import base64
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from musiclime_torch.cleaning import clean
+from musiclime_torch.failures import InputError
+from musiclime_torch.fragment import STYLE
+
+_FOLDER = "musiclime_torch.views.page"
+
+
+def render(template: str, scripts: tuple[str, ...], media: str | None, values: dict[str, Any]) -> str:
+    """Fill a template of the templates folder; `media` is the policy's source of sound, None where there is none.
+
+    Strings in `values` lose their control characters first: a page that holds a NUL isn't HTML.
+    """
+    environment = Environment(
+        loader=PackageLoader(_FOLDER, "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
+    environment.filters["say"] = _say
+    style = _read("page.css")
+    script = "".join(_read(name) for name in scripts)
+    sources = {
+        "default-src": "'none'",
+        "style-src": f"{_allow(style)} {_allow(STYLE)}",
+        "script-src": _allow(script),
+        **({} if media is None else {"media-src": media}),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    policy = "; ".join(f"{name} {source}" for name, source in sources.items())
+    own = {"policy": policy, "style": Markup(style), "script": Markup(script)}
+    return environment.get_template(template).render(**clean(values), **own)
+
+
+def write_whole(data: bytes, path: Path, option: str) -> None:
+    """A file that appears whole or not at all. InputError where the folder can't be written to, named by its `option`."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(data)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent} can't be written to ({error.strerror}): give another {option} folder.") from error
+
+
+def _say(number: float | None) -> str:
+    """Three figures with a minus sign that is one."""
+    return "?" if number is None else f"{number:#.3g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
+
+
+def _read(name: str) -> str:
+    return (files(_FOLDER) / "templates" / name).read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def _allow(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,105 @@
+"""What there is to listen to: the song, the evidence alone, the song without it; mixed by the gates of the variants.
+
+At the song's own rate and channels, which may be better than what the model hears. Components that the model can't notice
+stay on, as they do in variants.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from musiclime_torch.baselines import AudioBaseline, borrow_stems, make_noise
+from musiclime_torch.explanation import Explanation
+from musiclime_torch.failures import InputError
+from musiclime_torch.rendering import gate_stems, mix
+from musiclime_torch.sources import fit_stems
+from musiclime_torch.track import Track
+
+
+@dataclass(frozen=True)
+class Version:
+    """One way to hear the song: which components stay on, its sound, and what the model says of it in the explained space.
+
+    `sound` is None where silence alone is left of it, or nothing of it is changed.
+    """
+
+    name: str
+    kept: Bool[Tensor, " component"]
+    sound: Float[Tensor, "channel frame"] | None
+    output: float
+
+
+def make_versions(explanation: Explanation, track: Track, baseline: AudioBaseline | None) -> list[Version]:
+    """The song first, then what of the evidence was found; `baseline` where it was another song, which can't be remembered.
+
+    Raises:
+        InputError: the track isn't the one that was explained, or the baseline song is lacking.
+    """
+    _check(explanation, track)
+    evidence, components = explanation.evidence, explanation.components
+    everything = torch.ones(len(components), dtype=torch.bool)
+    versions = [Version("song", everything, track.stems.sum(0), float(explanation.output_song[explanation.target]))]
+    if evidence is None:
+        return versions
+    sets = (
+        ("keeping", evidence.keeping, evidence.output_keeping),
+        ("flipping", evidence.flipping, evidence.output_flipping),
+    )
+    for name, columns, output in sets:
+        if columns is None or output is None:
+            continue
+        kept = everything.clone() if name == "flipping" else torch.zeros_like(everything)
+        kept[list(columns)] = name == "keeping"
+        kept[list(explanation.unseen)] = True
+        heard = kept[: components.n_audio]
+        # With everything removed there is still what stands in for it, unless that is silence.
+        audible = bool(heard.any()) or (len(heard) > 0 and explanation.provenance["settings"]["baseline"] != "silence")
+        audible &= not bool(heard.all())
+        sound = render_masked(explanation, track, heard, baseline) if audible else None
+        versions.append(Version(name, kept, sound, output))
+    return versions
+
+
+def render_masked(
+    explanation: Explanation, track: Track, heard: Bool[Tensor, " cell"], baseline: AudioBaseline | None = None
+) -> Float[Tensor, "channel frame"]:
+    """The track with some cells on, the rest their baseline, cross-faded as the model heard it.
+
+    One channel at a time: a long song's stems are large, and gates hold a copy of them.
+    """
+    components = explanation.components
+    stand_in = _stand_in(explanation, track, baseline)
+    masks = heard.reshape(1, components.n_stems, components.n_segments)
+    channels = []
+    for number in range(track.stems.shape[1]):
+        own = slice(number, number + 1)
+        floor = None if stand_in is None else stand_in[:, own]
+        gates = gate_stems(track.stems[:, own], floor, components.edges, track.sample_rate, None)
+        channels.append(mix(gates.windows[0], masks)[0, 0])
+    return torch.stack(channels)
+
+
+def _stand_in(
+    explanation: Explanation, track: Track, baseline: AudioBaseline | None
+) -> Float[Tensor, "stem channel frame"] | None:
+    settings = explanation.provenance["settings"]
+    name = settings["baseline"]
+    if isinstance(baseline, Track):
+        other = fit_stems(baseline, track.sample_rate, track.stems.shape[1])
+        return borrow_stems(other, baseline.stem_names, track.stem_names, track.stems.shape[-1])
+    if name == "noise":
+        return make_noise(track.stems, settings["seed"])
+    if name != "silence":
+        raise InputError(f"what stood in for removed stems was the song {name!r}: give its track as baseline.")
+    return None
+
+
+def _check(explanation: Explanation, track: Track) -> None:
+    known, own = explanation.provenance.get("audio_hash"), track.audio_hash
+    components = explanation.components
+    lasts = components.edges[-1] if components.edges else track.seconds
+    stems = tuple(dict.fromkeys(item.stem for item in components.items if item.stem is not None))
+    if (known and own and known != own) or abs(lasts - track.seconds) > 1e-3 or (stems and stems != track.stem_names):
+        raise InputError(f"the track {track.title!r} is not the one that was explained: give the same song, part and stems.")

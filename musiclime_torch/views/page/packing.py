@@ -1,0 +1,131 @@
+"""All classes' numbers in little room: every one rounded to what the page shows, as 16-bit steps of a power of ten."""
+
+import base64
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from musiclime_torch.explanation import Explanation
+from musiclime_torch.statistics.intervals import quantile
+
+#: Bytes that the numbers of all classes may take in a page; classes past that are left out, those with least output first.
+ROOM = 560_000
+#: Pairs shown a class.
+MOST_PAIRS = 8
+#: A step too many: the half width of an interval that is wider than can be written.
+UNBOUNDED = 32767
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The classes that a page has room for, and how many there are."""
+
+    classes: list[dict[str, Any]]
+    shown: int
+    total: int
+
+
+def pack_classes(explanation: Explanation) -> Packed:
+    """The target first, its contrast and rivals after it, by the output on the song."""
+    # Two numbers of two bytes and two bits a component, in base64; and what each class has besides.
+    each = math.ceil(len(explanation.components) * 4.25 * 4 / 3) + 1500
+    rows = order_classes(explanation)[: max(ROOM // each, 2)]
+    return Packed([_pack_class(explanation, row) for row in rows], len(rows), len(explanation.classes))
+
+
+def order_classes(explanation: Explanation) -> list[int]:
+    """Rows of the classes: the target, of a contrast its two sides, then the rest from the largest output down."""
+    target, names = explanation.target, explanation.classes
+    by_output = [int(row) for row in explanation.output_song.argsort(descending=True, stable=True)]
+    sides = [row for row in by_output if names[target] in (f"{names[row]} rather than {other}" for other in names)]
+    sides += [row for row in by_output if names[target] in (f"{other} rather than {names[row]}" for other in names)]
+    return list(dict.fromkeys([target, *sides, *by_output]))
+
+
+def _pack_class(explanation: Explanation, row: int) -> dict[str, Any]:
+    values, halves = explanation.attributions[row], explanation.half_width[row]
+    decimals = choose_decimals(values, halves)
+    told = explanation.distinguishable[row]
+    return {
+        "name": explanation.classes[row],
+        "song": round_to(float(explanation.output_song[row]), 5),
+        "empty": round_to(float(explanation.output_empty[row]), 5),
+        "remainder": round_to(float(explanation.remainder[row]), 5),
+        "fidelity": round_to(float(explanation.fidelity[row]), 3),
+        "error": round_to(_typical(explanation.standard_errors[row], explanation), 2),
+        "decimals": decimals,
+        "values": pack_steps(values, decimals),
+        "halves": pack_steps(halves, decimals),
+        "told": _pack_bits(told),
+        **_pack_pairs(explanation, row),
+    }
+
+
+def choose_decimals(values: Float[Tensor, " d"], halves: Float[Tensor, " d"]) -> int:
+    """Decimals that give the largest attribution four figures; a negative number rounds to tens and more.
+
+    >>> choose_decimals(torch.tensor([0.012345]), torch.tensor([0.001]))
+    5
+    """
+    finite = halves[halves.isfinite()]
+    largest = max(float(values.abs().max()), float(finite.max()) / 3 if len(finite) else 0.0) if len(values) else 0.0
+    return 3 - math.floor(math.log10(largest)) if 0 < largest < math.inf else 3
+
+
+def pack_steps(numbers: Float[Tensor, " d"], decimals: int) -> str:
+    """Base64 of little-endian 16-bit integers, in steps of 10^-decimals."""
+    steps = torch.nan_to_num(numbers.double() * 10.0**decimals, UNBOUNDED, UNBOUNDED, -UNBOUNDED)
+    whole = steps.round().clamp(-UNBOUNDED, UNBOUNDED).to(torch.int16)
+    return base64.b64encode(whole.numpy().astype("<i2").tobytes()).decode()
+
+
+def _pack_bits(told: Bool[Tensor, " d"]) -> str:
+    import numpy as np
+
+    return base64.b64encode(np.packbits(told.numpy(), bitorder="little").tobytes()).decode()
+
+
+def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
+    interactions = explanation.interactions
+    if interactions is None:
+        return {}
+    space = interactions.default_space
+    scale = interactions.find_space(space)
+    values, told = interactions.values[scale, row], interactions.distinguishable[scale, row]
+    count = min(MOST_PAIRS, int(told.sum()))
+    shown = torch.where(told, values.abs(), -1.0).topk(count).indices
+    # Of a long song's hundred thousands of pairs only these need an interval.
+    freedom = interactions.degrees_of_freedom[scale, row, shown]
+    halves = interactions.standard_errors[scale, row, shown] * quantile(freedom, 1 - interactions.rate)
+    pairs = [
+        [*interactions.columns[pair].tolist(), round_to(float(values[pair]), 4), round_to(half, 2)]
+        for pair, half in zip(shown.tolist(), halves.tolist(), strict=True)
+    ]
+    parts = [[part, round(share, 3), round_to(half, 2)] for part, share, half in interactions.part(row, space)]
+    return {
+        "pairs": pairs,
+        "pairsTold": int(told.sum()),
+        "explained": round(max(float(interactions.explained[scale, row]), 0.0), 4),
+        "parts": parts,
+    }
+
+
+def _typical(errors: Float[Tensor, " d"], explanation: Explanation) -> float:
+    """The median over what the model can notice."""
+    seen = [column for column in range(len(errors)) if column not in explanation.unseen]
+    return float(errors[seen].median()) if seen else 0.0
+
+
+def round_to(number: float, figures: int) -> float | None:
+    """A number to so many significant figures; None for what is none, which JSON can't hold.
+
+    >>> round_to(0.0123456, 3)
+    0.0123
+    """
+    if not math.isfinite(number):
+        return None
+    return round(number, figures - 1 - math.floor(math.log10(abs(number)))) if number else 0.0

@@ -1,0 +1,70 @@
+"""The lyrics cut into what is coloured: runs of characters that belong to one component, line by line, with their times."""
+
+from dataclasses import dataclass
+
+from musiclime_torch.components import Components
+from musiclime_torch.reading.lyrics import Lyrics
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of text; `column` is its component, None for what belongs to none (punctuation, spaces)."""
+
+    text: str
+    column: int | None
+    start_seconds: float | None
+
+
+@dataclass(frozen=True)
+class SheetLine:
+    """One line as written; a line with nothing in it parts sections. `opens` is the name of a section that begins here."""
+
+    pieces: tuple[Piece, ...]
+    start_seconds: float | None
+    opens: str | None
+
+
+def lay_out_lyrics(lyrics: Lyrics, components: Components) -> tuple[SheetLine, ...]:
+    """All lines of the text. Joining the pieces of all lines with newlines gives the text back."""
+    spans = sorted(
+        (start, end, components.n_audio + column)
+        for column, parts in enumerate(components.lyric_spans)
+        for start, end in parts
+    )
+    line_times = {line.start: line.start_seconds for line in lyrics.lines}
+    word_times = {word.start: word.start_seconds for word in lyrics.words}
+    openings = {section.start: section.name for section in lyrics.sections}
+    named = any(not name.startswith("section ") for name in openings.values())
+    found, here = [], 0
+    for row in lyrics.text.split("\n"):
+        end = here + len(row)
+        pieces = _cut_line(lyrics.text, here, end, spans, word_times)
+        opens = openings.get(here) if named else None
+        found.append(SheetLine(pieces, line_times.get(here), opens))
+        here = end + 1
+    return tuple(found)
+
+
+def _cut_line(
+    text: str, start: int, end: int, spans: list[tuple[int, int, int]], times: dict[int, float | None]
+) -> tuple[Piece, ...]:
+    from bisect import bisect_left
+
+    pieces, here = [], start
+    first = bisect_left(spans, (start, -1, -1))
+    # A section reaches over several lines: it may have begun before this one.
+    if first and spans[first - 1][1] > start:
+        first -= 1
+    for begins, ends, column in spans[first:]:
+        if begins >= end:
+            break
+        begins, ends = max(begins, here), min(ends, end)
+        if begins >= ends:
+            continue
+        if here < begins:
+            pieces.append(Piece(text[here:begins], None, None))
+        pieces.append(Piece(text[begins:ends], column, times.get(begins)))
+        here = ends
+    if here < end:
+        pieces.append(Piece(text[here:end], None, None))
+    return tuple(pieces)

@@ -1,0 +1,170 @@
+"""The page of one song: its picture, its words, its numbers for every class, and what to listen to."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from musiclime_torch.baselines import AudioBaseline
+from musiclime_torch.explanation import Explanation
+from musiclime_torch.track import Track
+from musiclime_torch.views.page.document import render, write_whole
+from musiclime_torch.views.page.loudness import match_loudness
+from musiclime_torch.views.page.mixes import Version, make_versions
+from musiclime_torch.views.page.packing import pack_classes, round_to
+from musiclime_torch.views.page.sheet import SheetLine, lay_out_lyrics
+from musiclime_torch.views.page.sounding import EMBED_SECONDS, embed_sound, encode_sound, lay_beside
+from musiclime_torch.views.page.trust import list_checks, list_origins, list_settings, list_unseen
+from musiclime_torch.views.page.waveform import SONG_STEPS, STEM_STEPS, draw_outline, measure_peaks
+
+#: (name, file ending, bytes) of a sound -> its address in the page.
+Placing = Callable[[str, str, bytes], str]
+
+
+def to_html(explanation: Explanation, track: Track, *, baseline: AudioBaseline | None = None) -> str:
+    """A page that is complete in itself, sound too: megabytes for a long song, whose sound `write_report` lays beside it.
+
+    Args:
+        explanation: made with ``evidence=True``, if what kept the decision is to be shown and heard.
+        track: the track that was explained.
+        baseline: the track that stood in for removed stems, where it was one.
+
+    Raises:
+        InputError: the track isn't the one that was explained, or its baseline is lacking.
+    """
+    return _compose(explanation, track, baseline, lambda name, ending, data: embed_sound(ending, data), "data:")
+
+
+def write_report(explanation: Explanation, track: Track, folder: Path, *, baseline: AudioBaseline | None = None) -> Path:
+    """Write index.html, and for songs over `EMBED_SECONDS` the sound beside it as audio/*; the path of the page."""
+    if track.seconds <= EMBED_SECONDS:
+        text = to_html(explanation, track, baseline=baseline)
+    else:
+
+        def place(name: str, ending: str, data: bytes) -> str:
+            return lay_beside(name, ending, data, folder)
+
+        # A page opened as a file has no origin that 'self' could mean.
+        text = _compose(explanation, track, baseline, place, "'self' file:")
+    write_whole(text.encode(), folder / "index.html", "--out")
+    return folder / "index.html"
+
+
+def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | None, place: Placing, media: str) -> str:
+    versions = make_versions(explanation, track, baseline)
+    packed = pack_classes(explanation)
+    lines = () if track.lyrics is None else lay_out_lyrics(track.lyrics, explanation.components)
+    data = {
+        "classes": packed.classes,
+        "columns": [item.name for item in explanation.components.items],
+        "unseen": {str(column): reason for column, reason in explanation.unseen.items()},
+        "cells": explanation.components.n_audio,
+        "offset": track.offset,
+        "seconds": track.seconds,
+        "space": explanation.space,
+        "value": explanation.value,
+        "confidence": f"{100 * explanation.confidence:g}%",
+        "exact": explanation.value == "Shapley value",
+        "pairSpace": None if explanation.interactions is None else explanation.interactions.default_space,
+        "pairCount": 0 if explanation.interactions is None else len(explanation.interactions.columns),
+    }
+    values = {
+        "title": explanation.provenance.get("title") or "untitled song",
+        "model": explanation.provenance.get("model", ""),
+        "target": explanation.classes[explanation.target],
+        "data": data,
+        "picture": _draw(explanation, track),
+        "lines": [_describe_line(line) for line in lines],
+        "timed": any(line.start_seconds is not None for line in lines),
+        "reads": explanation.components.n_audio < len(explanation.components),
+        "versions": _describe_versions(explanation, track, versions, place),
+        "matched": sum(version.sound is not None for version in versions) > 1,
+        "evidence": None if explanation.evidence is None else asdict(explanation.evidence),
+        "checks": list_checks(explanation),
+        "settings": list_settings(explanation),
+        "origins": list_origins(explanation),
+        "unseen": list_unseen(explanation),
+        "warnings": list(explanation.warnings),
+        "shown": packed.shown,
+        "total": packed.total,
+        "plain": Markup(explanation._repr_html_()),
+    }
+    return render("song.html.j2", ("figures.js", "song.js"), media, values)
+
+
+def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
+    """Outlines of the song and its stems, and where the segments lie, in percent of the song."""
+    song = track.stems.sum(0)
+    peaks = measure_peaks(song, SONG_STEPS)
+    components, whole = explanation.components, track.seconds
+    edges = [round(100 * edge / whole, 3) for edge in components.edges]
+    outlines = [measure_peaks(stem, STEM_STEPS) for stem in track.stems] if edges else []
+    loudest = max([float(outline.max()) for outline in outlines], default=0.0)
+    return {
+        "song": draw_outline(peaks, float(peaks.max()), mirrored=True),
+        "edges": edges,
+        "stems": [
+            {"name": name, "outline": draw_outline(outline, loudest, mirrored=False)}
+            for name, outline in zip(track.stem_names, outlines, strict=False)
+        ],
+        "ticks": _mark_time(track.offset, whole),
+    }
+
+
+def _mark_time(offset: float, seconds: float) -> list[tuple[float, str]]:
+    """At most nine round times, (percent, clock)."""
+    step = next(step for step in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 10**9) if seconds / step <= 8)
+    first = -(-offset // step) * step
+    times = [first + step * number for number in range(9) if first + step * number <= offset + seconds]
+    shown = [(100 * (time - offset) / seconds, time) for time in times]
+    return [(round(place, 3), f"{int(time // 60)}:{int(time % 60):02d}") for place, time in shown if place <= 97]
+
+
+def _describe_line(line: SheetLine) -> dict[str, Any]:
+    pieces = [(piece.text, piece.column, piece.start_seconds) for piece in line.pieces]
+    return {"pieces": pieces, "start": line.start_seconds, "opens": line.opens}
+
+
+def _describe_versions(explanation: Explanation, track: Track, versions: list[Version], place: Placing) -> dict[str, Any]:
+    """By name: sound, gain, what the model says, the components' names and the lyrics that were left."""
+    heard = [version for version in versions if version.sound is not None]
+    sounds = [version.sound for version in heard if version.sound is not None]
+    gains = dict(zip((version.name for version in heard), match_loudness(sounds, track.sample_rate), strict=True))
+    evidence = explanation.evidence
+    columns = {} if evidence is None else {"keeping": evidence.keeping, "flipping": evidence.flipping}
+    found: dict[str, Any] = {"keeping": None, "flipping": None}
+    for version in versions:
+        address = None
+        if version.sound is not None:
+            ending, data = encode_sound(version.sound, track.sample_rate, gains[version.name])
+            address = place(version.name, ending, data)
+        named = columns.get(version.name) or ()
+        found[version.name] = {
+            "address": address,
+            "gain": round(gains.get(version.name, 0.0), 1),
+            "output": round_to(version.output, 3),
+            "columns": [(column, explanation.components.items[column].name) for column in named],
+            "lyrics": _list_left(explanation, track, version),
+        }
+    return found
+
+
+def _list_left(explanation: Explanation, track: Track, version: Version) -> list[list[tuple[str, bool]]]:
+    """Lines of (text, kept) where the version takes words away; nothing where it doesn't."""
+    read = version.kept[explanation.components.n_audio :]
+    if track.lyrics is None or bool(read.all()):
+        return []
+    lines = []
+    for line in lay_out_lyrics(track.lyrics, explanation.components):
+        runs: list[tuple[str, bool]] = []
+        for piece in line.pieces:
+            kept = piece.column is None or bool(version.kept[piece.column])
+            # What lies between two removed words goes with them: one run is less to read, and to send.
+            if runs and (runs[-1][1] == kept or (piece.column is None and not piece.text.strip())):
+                runs[-1] = (runs[-1][0] + piece.text, runs[-1][1])
+            else:
+                runs.append((piece.text, kept))
+        lines.append(runs)
+    return lines

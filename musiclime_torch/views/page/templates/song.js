@@ -1,0 +1,345 @@
+
+const cells = every("#heat rect[data-column]");
+const words = every("#lyrics .w");
+const signs = new Map(every("#heat text[data-sign]").map((text) => [Number(text.dataset.sign), text]));
+const players = every("audio[data-version]");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+let shown = null; // the class on show, unpacked
+let player = players[0] ?? null; // the one that is heard, or was last
+
+// --- numbers ---
+
+function unpack(one) {
+  if (one.unpacked) return one;
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const numbers = (text) => {
+    const view = new DataView(bytes(text).buffer);
+    return Array.from({ length: view.byteLength / 2 }, (_, place) => view.getInt16(2 * place, true));
+  };
+  const step = 10 ** -one.decimals;
+  const bits = bytes(one.told);
+  one.values = numbers(one.values).map((number) => number * step);
+  one.halves = numbers(one.halves).map((number) => (number >= 32767 ? Infinity : number * step));
+  one.told = one.values.map((_, column) => Boolean((bits[column >> 3] >> (column & 7)) & 1));
+  one.ranked = one.values.map((_, column) => column).filter((column) => one.told[column]);
+  one.ranked.sort((a, b) => Math.abs(one.values[b]) - Math.abs(one.values[a]));
+  one.reach = Math.abs(one.values[one.ranked[0]] ?? 0) || 1;
+  one.unpacked = true;
+  return one;
+}
+
+const withHalf = (column) => `${fixed(shown.values[column], shown.decimals)}\u00a0${halfOf(shown.halves[column], shown.decimals).replace(" ", "\u00a0")}`;
+const isolate = (text) => `\u2068${text}\u2069`;
+
+function describe(column) {
+  const name = isolate(data.columns[column]);
+  const reason = data.unseen[column];
+  if (reason) return `${name}: the model can’t notice it (${reason}).`;
+  if (!shown.told[column]) return `${name}: can’t be told from zero (${withHalf(column)}).`;
+  const does = shown.values[column] > 0 ? "raises" : "lowers";
+  const pairs = (shown.pairs ?? []).filter((pair) => pair[0] === column || pair[1] === column).slice(0, 2);
+  const others = pairs.map((pair) => isolate(data.columns[pair[0] === column ? pair[1] : pair[0]]));
+  const along = others.length ? ` It acts together with ${others.join(" and ")}.` : "";
+  return `${name} ${does} the ${data.space} of ${isolate(shown.name)} by ${withHalf(column)}.${along}`;
+}
+
+function paint(element, column) {
+  const kind = data.unseen[column] ? "unseen" : !shown.told[column] ? "untold" : shown.values[column] > 0 ? "for" : "against";
+  element.classList.remove("unseen", "untold", "for", "against");
+  element.classList.add(kind);
+  element.style.setProperty("--strength", Math.min(Math.abs(shown.values[column]) / shown.reach, 1).toFixed(3));
+  return kind;
+}
+
+// --- the figures of one class ---
+
+function show(index) {
+  shown = unpack(data.classes[index]);
+  find("class").value = index;
+  for (const cell of cells) {
+    const column = Number(cell.dataset.column);
+    const kind = paint(cell, column);
+    signs.get(column).textContent = kind === "for" ? "+" : kind === "against" ? "−" : "";
+    cell.setAttribute("aria-label", describe(column));
+  }
+  for (const word of words) {
+    const column = Number(word.dataset.column);
+    paint(word, column);
+    word.setAttribute("aria-label", `${word.textContent}: ${data.unseen[column] ? "the model can’t notice it" : shown.told[column] ? withHalf(column) : "can’t be told from zero"}`);
+  }
+  find("legend-reach").textContent = `− ${fixed(shown.reach, shown.decimals, false)} … + ${fixed(shown.reach, shown.decimals, false)} ${data.space}`;
+  select();
+  // Until somebody picks one, the largest of each side is described.
+  for (const [id, own] of [["cell-detail", (column) => column < data.cells], ["word-detail", (column) => column >= data.cells]]) {
+    const largest = shown.ranked.find(own);
+    if (find(id)) find(id).textContent = largest === undefined ? "" : describe(largest);
+  }
+  sum();
+  drawWaterfall();
+  drawPairs();
+  drawOutputs();
+  fillTable();
+  find("fidelity").textContent = shown.fidelity === null ? "?" : `${Math.round(100 * shown.fidelity)}%`;
+  find("error").textContent = short(shown.error, false);
+  find("error-of").textContent = `masks, on the scale of the ${data.space}`;
+  find("counts").textContent = `${count(shown.ranked.length)} of ${count(data.columns.length)}`;
+}
+
+const SPACES = {
+  logit: " (the model’s raw score: the higher, the more of this class)",
+  "log-odds": " (how it would bet: 0 is even, above is for the class)",
+  probability: " (between 0 and 1)",
+};
+
+function sum() {
+  const verdict = find("verdict");
+  const moved = shown.song - shown.empty;
+  const strong = (text) => make("strong", {}, make("bdi", {}, text));
+  verdict.replaceChildren(
+    strong(shown.name), ` has the ${data.space} ${short(shown.song, false)} on this song${SPACES[data.space] ?? ""} and ${short(shown.empty, false)} with everything removed. `,
+  );
+  const top = shown.ranked.slice(0, 3).filter((column) => Math.abs(shown.values[column]) > shown.reach / 20);
+  if (!top.length) {
+    verdict.append("No single stem, moment or word can be told from doing nothing.");
+    return;
+  }
+  verdict.append(`Of single parts, ${top.length > 1 ? "these move" : "this moves"} it most: `);
+  top.forEach((column, place) => {
+    const button = make("button", { type: "button", class: "inline" }, make("bdi", {}, data.columns[column]));
+    button.addEventListener("click", () => go(column));
+    verdict.append(place ? ", " : "", button, ` (${withHalf(column)})`);
+  });
+  verdict.append(moved === 0 ? "." : "; each number is what the part adds on average while the others are on or off.");
+}
+
+function drawWaterfall() {
+  const listed = shown.ranked.slice(0, 10);
+  const total = shown.song - shown.empty - shown.remainder; // what all attributions add up to
+  const steps = [];
+  let here = shown.empty;
+  const step = (label, size, more = {}) => {
+    steps.push({ label, from: here, to: here + size, size, ...more });
+    here += size;
+  };
+  for (const column of listed) step(data.columns[column], shown.values[column], { column, half: shown.halves[column] });
+  const others = shown.ranked.length - listed.length;
+  const listedSum = listed.reduce((so, column) => so + shown.values[column], 0);
+  const othersSum = shown.ranked.slice(10).reduce((so, column) => so + shown.values[column], 0);
+  if (others) step(`${count(others)} smaller ones`, othersSum, { kind: "rest" });
+  const unranked = data.columns.length - shown.ranked.length - Object.keys(data.unseen).length;
+  if (unranked) step(`${count(unranked)} not told from zero`, total - listedSum - othersSum, { kind: "untold" });
+  if (!data.exact) step("what acts together", shown.remainder, { kind: "left" });
+  const ends = steps.flatMap((one) => [one.from, one.to, ...(isFinite(one.half ?? NaN) ? [one.to - one.half, one.to + one.half] : [])]);
+  const place = scale(Math.min(shown.empty, shown.song, ...ends), Math.max(shown.empty, shown.song, ...ends));
+  const level = (label, at) => {
+    const bar = drawBar(place, at, at, { kind: "end" });
+    bar.append(make("circle", { class: "full", cx: place(at) + "%", cy: "50%", r: 5 }));
+    return drawRow(label, bar, short(at, false), { kind: "ends" });
+  };
+  find("steps-how").textContent =
+    `From the model’s ${data.space} with everything removed to that of the song. Each bar is one part’s ${data.value}, the thin line its ${data.confidence} interval; bars that sum many parts have none. ` +
+    (data.exact ? "Shapley values add up to the song exactly." : `${data.value}s don’t add up to the song: the dashed bar is what they leave, for parts that act together.`);
+  find("waterfall").replaceChildren(
+    level("everything removed", shown.empty),
+    ...steps.map((one) => {
+      const kind = one.kind ?? (one.size > 0 ? "for" : "against");
+      const interval = isFinite(one.half ?? NaN) ? { low: one.to - one.half, high: one.to + one.half } : {};
+      const number = one.column === undefined ? fixed(one.size, shown.decimals) : withHalf(one.column);
+      return drawRow(one.label, drawBar(place, one.from, one.to, { kind, ...interval }), number, { go: one.column === undefined ? null : () => go(one.column) });
+    }),
+    level("the song", shown.song),
+  );
+}
+
+function drawPairs() {
+  const pairs = shown.pairs;
+  if (!pairs || !data.pairCount) {
+    find("together-how").textContent = "Pairs of a stem and a word were not looked at here: the model takes one of the two, or was asked with masks that can’t tell them apart.";
+    find("parts").replaceChildren();
+    find("pairs").replaceChildren();
+    return;
+  }
+  find("together-how").textContent =
+    `What two parts do together beyond what each does alone, in ${data.pairSpace}. ${count(shown.pairsTold)} of ${count(data.pairCount)} pairs can be told from zero` +
+    (shown.pairsTold > pairs.length ? `; the ${pairs.length} largest are shown. ` : ". ") + `All pairs explain ${(100 * shown.explained).toFixed(1)}% of the variance.`;
+  drawParts();
+  const reach = Math.max(...pairs.map((pair) => Math.abs(pair[2]) + pair[3]), 0) || 1;
+  const place = scale(-reach, reach);
+  find("pairs").replaceChildren(
+    ...pairs.map(([one, other, value, half]) => {
+      const label = `${isolate(data.columns[one])} × ${isolate(data.columns[other])}`;
+      const decimals = Math.min(2 - Math.floor(Math.log10(Math.abs(value) || 1)), 6);
+      const bar = drawBar(place, 0, value, { kind: value > 0 ? "for" : "against", low: value - half, high: value + half, zero: 0 });
+      return drawRow(label, bar, `${fixed(value, decimals)} ${halfOf(half, decimals)}`, { kind: "pair", go: () => go(one, other) });
+    }),
+  );
+}
+
+function drawParts() {
+  const parts = shown.parts ?? [];
+  const held = find("parts");
+  held.replaceChildren();
+  if (!parts.length) return;
+  const svg = make("svg", { class: "shares", role: "img", "aria-label": "Shares of the decision" });
+  let here = 0;
+  parts.forEach(([, share], place) => {
+    const wide = 100 * Math.min(Math.max(share, 0), 1);
+    svg.append(make("rect", { class: `part${place}`, x: here + "%", width: wide + "%", y: 0, height: "100%" }));
+    here += wide;
+  });
+  const names = parts.map(([name, share, half], place) =>
+    make("span", {}, make("i", { class: `key part${place}` }), `${name} ${fixed(100 * Math.min(Math.max(share, 0), 1), 1, false)} ${halfOf(100 * half, 1)}%`));
+  held.append(svg, make("p", { class: "keys" }, ...names));
+}
+
+function drawOutputs() {
+  const all = data.classes.slice(0, 14);
+  const ends = all.flatMap((one) => [one.song, one.empty]);
+  const place = scale(Math.min(...ends), Math.max(...ends));
+  find("outputs").replaceChildren(
+    ...all.map((one, index) => {
+      const bar = drawBar(place, one.empty, one.song, { kind: "span" });
+      bar.append(make("circle", { class: "hollow", cx: place(one.empty) + "%", cy: "50%", r: 4 }), make("circle", { class: "full", cx: place(one.song) + "%", cy: "50%", r: 5 }));
+      const row = drawRow(one.name, bar, short(one.song, false), { go: () => show(index), about: `, explain this class` });
+      if (one === shown) row.setAttribute("aria-current", "true");
+      return row;
+    }),
+  );
+}
+
+function fillTable() {
+  const head = make("tr", {}, ...["component", `${data.value} (${data.space})`, `± ${data.confidence}`].map((name) => make("th", { scope: "col" }, name)));
+  const rows = shown.ranked.slice(0, 400).map((column) =>
+    make("tr", {}, make("td", {}, make("bdi", {}, data.columns[column])), make("td", {}, fixed(shown.values[column], shown.decimals)), make("td", {}, halfOf(shown.halves[column], shown.decimals).slice(2))));
+  find("table").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
+}
+
+// --- going to a component ---
+
+const detailOf = (column) => find(column < data.cells ? "cell-detail" : "word-detail");
+
+function select(...columns) {
+  for (const word of words) word.classList.toggle("chosen", columns.includes(Number(word.dataset.column)));
+  const over = document.querySelector("#heat .over");
+  if (over) markCells(over, cells.filter((cell) => columns.includes(Number(cell.dataset.column))));
+  for (const column of columns) {
+    const detail = detailOf(column);
+    if (detail) detail.textContent = describe(column);
+  }
+}
+
+// Shows a component (or a pair of them) and plays from the first one's time.
+function go(...columns) {
+  select(...columns);
+  const element = [...cells, ...words].find((one) => Number(one.dataset.column) === columns[0]);
+  if (element) {
+    element.scrollIntoView({ block: "nearest", behavior: still.matches ? "auto" : "smooth" });
+    play(element);
+  }
+}
+
+function startOf(element) {
+  if (element.tagName === "rect") return data.offset + (parseFloat(element.getAttribute("x")) / 100) * data.seconds;
+  const start = element.dataset.start ?? element.closest("p")?.dataset.start;
+  return start === undefined ? null : Number(start);
+}
+
+function play(element) {
+  const start = startOf(element);
+  if (start === null || !player) return;
+  const seconds = start - data.offset;
+  if (seconds < 0 || seconds >= data.seconds) return;
+  player.currentTime = seconds;
+  player.play().catch(() => {});
+}
+
+const perRow = every("#heat g[role=row]")[0]?.children.length ?? 1;
+rove(cells, inGrid(perRow), (cell) => select(Number(cell.dataset.column)), play);
+
+const lineOf = words.map((word) => word.parentElement);
+rove(words, (place, key) => {
+  if (key === "ArrowRight") return place + 1;
+  if (key === "ArrowLeft") return place - 1;
+  if (key === "ArrowDown") return lineOf.findIndex((line, at) => at > place && line !== lineOf[place]);
+  if (key === "ArrowUp") {
+    const before = lineOf.findLastIndex((line, at) => at < place && line !== lineOf[place]);
+    return before < 0 ? place : lineOf.indexOf(lineOf[before]);
+  }
+  return place;
+}, (word) => select(Number(word.dataset.column)), play);
+
+// --- following what is played ---
+
+const timedLines = every("#lyrics p[data-start]").map((line) => ({ line, start: Number(line.dataset.start) })).sort((a, b) => a.start - b.start);
+const timedWords = words.filter((word) => word.dataset.start !== undefined).map((word) => ({ word, start: Number(word.dataset.start) })).sort((a, b) => a.start - b.start);
+let sung = [];
+
+const lastBefore = (list, time) => {
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle].start <= time) low = middle + 1;
+    else high = middle;
+  }
+  return list[low - 1];
+};
+
+function follow() {
+  const time = player.currentTime + data.offset;
+  const head = find("playhead");
+  head.hidden = false;
+  head.style.left = `${(100 * player.currentTime) / data.seconds}%`;
+  const line = lastBefore(timedLines, time)?.line;
+  const word = lastBefore(timedWords, time)?.word;
+  const now = [line, word && word.parentElement === line ? word : undefined].filter(Boolean);
+  if (now.some((element, place) => element !== sung[place]) || now.length !== sung.length) {
+    for (const element of sung) element.classList.remove("sung");
+    for (const element of now) element.classList.add("sung");
+    if (line && line !== sung[0]) keepInSight(line);
+    sung = now;
+    find("now-what").textContent = line ? line.textContent : "";
+  }
+  find("now-time").textContent = `${clock(time)} / ${clock(data.offset + data.seconds)}`;
+}
+
+// Scrolls the lyrics alone, never the page under somebody's eyes.
+function keepInSight(line) {
+  const box = find("lyrics");
+  const top = line.offsetTop - box.offsetTop - box.clientHeight / 3;
+  box.scrollTo({ top, behavior: still.matches ? "auto" : "smooth" });
+}
+
+let ticking = 0;
+function tick() {
+  follow();
+  ticking = player.paused ? 0 : requestAnimationFrame(tick);
+}
+
+for (const one of players) {
+  one.addEventListener("play", () => {
+    player = one;
+    for (const other of players) if (other !== one) other.pause();
+    find("now").hidden = false;
+    find("now-button").textContent = "Pause";
+    if (!ticking) ticking = requestAnimationFrame(tick);
+  });
+  one.addEventListener("pause", () => {
+    if (one === player) find("now-button").textContent = "Play";
+  });
+  one.addEventListener("seeked", () => {
+    if (one === player) follow();
+  });
+}
+find("now-button").addEventListener("click", () => (player.paused ? player.play().catch(() => {}) : player.pause()));
+find("lanes").addEventListener("click", (event) => {
+  if (event.target.closest(".wave") === null || !player) return;
+  const box = find("lanes").getBoundingClientRect();
+  player.currentTime = ((event.clientX - box.left) / box.width) * data.seconds;
+  player.play().catch(() => {});
+});
+for (const button of every("[data-go]")) button.addEventListener("click", () => go(Number(button.dataset.go)));
+
+find("lanes").style.setProperty("--segments", perRow);
+find("class").append(...data.classes.map((one, index) => make("option", { value: index }, `${one.name} (${short(one.song, false)})`)));
+find("class").addEventListener("change", (event) => show(Number(event.target.value)));
+show(0);
