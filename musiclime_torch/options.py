@@ -80,6 +80,12 @@ _OUTPUT_OPTIONS = [
         "which takes a few more variants.",
     ),
     click.option("--no-report", is_flag=True, help="No page, and no search for evidence unless --evidence asks for it."),
+    click.option(
+        "--export",
+        metavar="A,B,..",
+        help="Into --out, for other tools: audacity and sonic-visualiser (labels), jams, csv, parquet, wav or flac (what is "
+        "heard of the evidence).",
+    ),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
     click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
 ]

@@ -177,7 +177,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(song: Path, tmp_path: Path, a
     ("lacking", "arguments", "said"),
     [
         ("pyarrow", ["corpus", "m.csv", "--model", "demo", "--out", "out"], "pip install 'musiclime_torch[corpus]'"),
-        ("duckdb", ["global", "out"], "catalogues need duckdb"),
+        ("duckdb", ["global", "out"], "this needs duckdb"),
         ("accelerate", ["train", "m.csv", "--model", "tagger", "--out", "out"], "pip install 'musiclime_torch[train]'"),
     ],
 )

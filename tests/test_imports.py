@@ -43,6 +43,7 @@ ROWS = [
     {"captum", "captum_inputs", "exports", "views", "demo", "training"},
     {"models.loading"},
     {"options"},
+    {"output"},
     {"corpus"},
     {"plots"},
     {"corpus.command"},
