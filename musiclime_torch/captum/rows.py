@@ -99,7 +99,7 @@ def evaluate(forward: Forward, plan: Plan, masks: Bool[Tensor, "design n compone
 def ask(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows) -> Float[Tensor, "answer output"]:
     """Outputs of some rows in one forward; a single one where they are `whole`."""
     answer = _run_forward(forward, altered, None, _pick_extra(request, rows))
-    return _pick_outputs(request, _line_up(answer, request, 1 if rows.whole else len(rows)), rows)
+    return _pick_outputs(request, _line_up([answer], request, [1 if rows.whole else len(rows)]), rows)
 
 
 def _ask_in_turn(
@@ -108,32 +108,38 @@ def _ask_in_turn(
     # Captum looks this up anew in every forward, which takes longer than a small model.
     takes_inputs = bool(signature(forward).parameters)
     extra: tuple[Any, ...] = ()
-    waiting: list[Tensor] = []
-    first = last = held = 0
+    waiting: list[Any] = []
+    first, last, total, most = 0, 0, len(rows), 1
     for inputs in zip(*(tensor.split(step) for tensor in altered), strict=True):
-        count = inputs[0].shape[0]
+        end = min(last + step, total)
         if request.extra is not None:
-            extra = _pick_extra(request, rows.part(last, last + count)) or ()
-        answer = _line_up(forward(*inputs, *extra) if takes_inputs else forward(), request, 1 if rows.whole else count)
-        waiting.append(answer)
-        held += answer.numel()
-        last += count
+            extra = _pick_extra(request, rows.part(last, end)) or ()
+        waiting.append(forward(*inputs, *extra) if takes_inputs else forward())
+        last = end
         bar.update()
-        if held >= CELLS or last == len(rows):
-            yield _pick_outputs(request, torch.cat(waiting), rows.part(first, last))
-            waiting, first, held = [], last, 0
+        if len(waiting) == most or last == total:
+            counts = [1 if rows.whole else min(step, last - start) for start in range(first, last, step)]
+            lines = _line_up(waiting, request, counts)
+            yield _pick_outputs(request, lines, rows.part(first, last))
+            # The first forward alone tells how many outputs there are to keep.
+            waiting, first, most = [], last, max(CELLS * len(lines) // (lines.numel() * counts[0]), 1)
 
 
-def _line_up(answer: Any, request: Request, count: int) -> Tensor:
-    """What a forward returned, as `count` lines; AssertionError where it gave another number of them."""
+def _line_up(answers: list[Any], request: Request, counts: list[int]) -> Tensor:
+    """What forwards returned, under each other; AssertionError where one has another number of lines than its count."""
+    outputs = [answer if isinstance(answer, Tensor) and answer.dim() else _make_line(answer, request) for answer in answers]
+    for output, count in zip(outputs, counts, strict=True):
+        if output.shape[0] != count or not output.numel():
+            raise AssertionError(
+                f"the forward function returned shape {tuple(output.shape)} for {count} rows: it must give one row "
+                f"of outputs per example, or one number per batch (with perturbations_per_eval=1)."
+            )
+    return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+
+def _make_line(answer: Any, request: Request) -> Tensor:
     output = answer if isinstance(answer, Tensor) else torch.tensor(answer, dtype=torch.float64, device=request.device)
-    output = output if output.dim() else output[None]
-    if output.shape[0] != count or not output.numel():
-        raise AssertionError(
-            f"the forward function returned shape {tuple(output.shape)} for {count} rows: it must give one row "
-            f"of outputs per example, or one number per batch (with perturbations_per_eval=1)."
-        )
-    return output
+    return output if output.dim() else output[None]
 
 
 def watch(plan: Plan, total: int, step: int) -> tqdm:

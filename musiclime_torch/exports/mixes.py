@@ -18,7 +18,7 @@ SUBTYPE = "PCM_24"
 def write_mixes(
     explanation: Explanation, track: Track, out: str | Path, form: str = "wav", baseline: AudioBaseline | None = None
 ) -> list[Path]:
-    """`song`, `keeping` and `flipping`, those that there are, in the folder `out` at the song's rate; `form` is "wav" or "flac".
+    """`song`, `keeping` and `flipping`, those that there are, at the song's rate; `form` is "wav" or "flac".
 
     All get the same loudness (BS.1770) by gain alone, so that none clips. `baseline` is needed where it was another song.
 
