@@ -91,7 +91,7 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "total": packed.total,
         "plain": Markup(explanation._repr_html_()),
     }
-    return render("song.html.j2", ("figures.js", "song.js"), media, values)
+    return render("song.html.j2", ("figures.js", "song.js", "playing.js"), media, values)
 
 
 def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
