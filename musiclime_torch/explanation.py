@@ -152,7 +152,8 @@ class Explanation:
         from safetensors.torch import save
 
         fields = {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}
-        tensors = {name: fields.pop(name).contiguous().cpu() for name in _TENSORS}
+        # Copies: of Shapley values the intercept is the empty song's output, and safetensors takes no tensor twice.
+        tensors = {name: fields.pop(name).cpu().clone().contiguous() for name in _TENSORS}
         interactions, evidence = fields.pop("interactions"), fields.pop("evidence")
         fields |= {"components": asdict(self.components), "format_version": FORMAT_VERSION}
         fields["evidence"] = None if evidence is None else asdict(evidence)

@@ -16,6 +16,7 @@ from models import Additive, Late
 from musiclime_torch import to_html
 from musiclime_torch.components import list_components
 from musiclime_torch.explainer import explain
+from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.reading.lyrics import parse_lyrics
 from musiclime_torch.track import Track
@@ -196,8 +197,10 @@ def test_models_that_only_hear_or_only_read_and_songs_without_lyrics(track):
     assert "The model does not hear" in to_html(read, track)
 
 
-def test_shapley_values_close_and_say_so(track):
+def test_shapley_values_close_and_say_so(track, tmp_path):
     found = explain(Additive(), track, segments=2, n_samples=200, weights="shapley")
+    found.save(tmp_path / "found.safetensors")
+    assert torch.equal(Explanation.load(tmp_path / "found.safetensors").intercept, found.output_empty)
     page = to_html(found, track)
     assert '"exact":true' in page
     assert found._repr_html_().count("<tr>") == 1 + len(found.top(12))

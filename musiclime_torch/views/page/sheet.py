@@ -33,14 +33,17 @@ def lay_out_lyrics(lyrics: Lyrics, components: Components) -> tuple[SheetLine, .
     )
     line_times = {line.start: line.start_seconds for line in lyrics.lines}
     word_times = {word.start: word.start_seconds for word in lyrics.words}
-    openings = {section.start: section.name for section in lyrics.sections}
-    named = any(not name.startswith("section ") for name in openings.values())
+    # Sections without a header of their own are numbered: a blank line says as much.
+    openings = {
+        section.start: section.name
+        for number, section in enumerate(lyrics.sections, 1)
+        if section.name != f"section {number}"
+    }
     found, here = [], 0
     for row in lyrics.text.split("\n"):
         end = here + len(row)
         pieces = _cut_line(lyrics.text, here, end, spans, word_times)
-        opens = openings.get(here) if named else None
-        found.append(SheetLine(pieces, line_times.get(here), opens))
+        found.append(SheetLine(pieces, line_times.get(here), openings.get(here)))
         here = end + 1
     return tuple(found)
 

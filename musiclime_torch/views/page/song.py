@@ -91,7 +91,7 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "total": packed.total,
         "plain": Markup(explanation._repr_html_()),
     }
-    return render("song.html.j2", ("figures.js", "song.js"), media, values)
+    return render("song.html.j2", ("figures.js", "song.js", "playing.js"), media, values)
 
 
 def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
@@ -101,7 +101,8 @@ def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
     components, whole = explanation.components, track.seconds
     edges = [round(100 * edge / whole, 3) for edge in components.edges]
     outlines = [measure_peaks(stem, STEM_STEPS) for stem in track.stems] if edges else []
-    loudest = max([float(outline.max()) for outline in outlines], default=0.0)
+    # One click would make all else look silent.
+    loudest = max([float(outline.quantile(0.98)) for outline in outlines], default=0.0)
     return {
         "song": draw_outline(peaks, float(peaks.max()), mirrored=True),
         "edges": edges,
@@ -143,12 +144,21 @@ def _describe_versions(explanation: Explanation, track: Track, versions: list[Ve
         named = columns.get(version.name) or ()
         found[version.name] = {
             "address": address,
+            "hears": "" if address else _say_unheard(explanation, version),
             "gain": round(gains.get(version.name, 0.0), 1),
             "output": round_to(version.output, 3),
             "columns": [(column, explanation.components.items[column].name) for column in named],
             "lyrics": _list_left(explanation, track, version),
         }
     return found
+
+
+def _say_unheard(explanation: Explanation, version: Version) -> str:
+    """Why there is nothing of its own to hear."""
+    heard = version.kept[: explanation.components.n_audio]
+    if not len(heard):
+        return ""
+    return "Its sound is the song’s, unchanged." if bool(heard.all()) else "There is no sound in it."
 
 
 def _list_left(explanation: Explanation, track: Track, version: Version) -> list[list[tuple[str, bool]]]:
