@@ -89,7 +89,7 @@ def list_calls(model: TimedModel, n_samples: int) -> dict[str, dict[str, Callabl
 
 
 def correlate(n_samples: int) -> dict[str, float]:
-    """Correlation of our attributions with Captum's, from other masks; and of Captum's KernelShap with itself, which bounds it."""
+    """Correlations of our attributions with Captum's from other masks, and of KernelShap with itself, which bounds it."""
     model, x = TimedModel(interacting=True), torch.ones(1, COMPONENTS)
     options = {"target": 0, "n_samples": n_samples, "perturbations_per_eval": ROWS}
     torch.manual_seed(0)

@@ -53,9 +53,9 @@ class Output:
 
     def _write(self, explanation: "Explanation", track: "Track", out: Path, baseline: Any) -> None:
         """Every file appears whole or not at all."""
-        from musiclime_torch.views.page.document import write_whole
         from musiclime_torch.views.record import to_json
         from musiclime_torch.views.terminal import to_text
+        from musiclime_torch.writing import write_whole
 
         text = to_text(explanation, None, self.top, self.positive_only)
         write_whole(to_json(explanation).encode() + b"\n", out / "explanation.json", "--out")

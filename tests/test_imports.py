@@ -11,7 +11,7 @@ ROOT = Path(musiclime_torch.__file__).parent
 
 #: From the song to the explanation, then what stands on top. A module may import from earlier rows and from its own.
 ROWS = [
-    {"failures", "devices", "cleaning"},
+    {"failures", "devices", "cleaning", "writing"},
     {"classes", "designs", "fragment", "reading", "statistics.intervals"},
     {
         "models.care",

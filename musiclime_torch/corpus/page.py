@@ -6,8 +6,9 @@ from typing import Any
 
 from musiclime_torch.corpus.aggregation import Feature, Global
 from musiclime_torch.corpus.auditing import Finding
-from musiclime_torch.views.page.document import render, write_whole
+from musiclime_torch.views.page.document import render
 from musiclime_torch.views.page.packing import round_to
+from musiclime_torch.writing import write_whole
 
 #: Classes in a page: those with the most songs.
 MOST_CLASSES = 60

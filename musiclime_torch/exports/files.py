@@ -10,7 +10,7 @@ from musiclime_torch.exports.labels import to_audacity, to_sonic_visualiser
 from musiclime_torch.exports.mixes import write_mixes
 from musiclime_torch.exports.tables import to_csv, write_parquet
 from musiclime_torch.track import Track
-from musiclime_torch.views.page.document import write_whole
+from musiclime_torch.writing import write_whole
 
 _TEXTS: dict[str, tuple[str, Callable[[Explanation], str]]] = {
     "audacity": ("labels.txt", to_audacity),

@@ -7,14 +7,12 @@ where there is some. A page says nothing to any network, and what a song's lyric
 import base64
 import hashlib
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from musiclime_torch.cleaning import clean
-from musiclime_torch.failures import InputError
 from musiclime_torch.fragment import STYLE
 
 _FOLDER = "musiclime_torch.views.page"
@@ -47,20 +45,6 @@ def render(template: str, scripts: tuple[str, ...], media: str | None, values: d
     policy = "; ".join(f"{name} {source}" for name, source in sources.items())
     own = {"policy": policy, "style": Markup(style), "script": Markup(script)}
     return environment.get_template(template).render(**clean(values), **own)
-
-
-def write_whole(data: bytes, path: Path, option: str) -> None:
-    """A file that appears whole or not at all. InputError where the folder can't be written to, named by its `option`."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent} can't be written to ({error.strerror}): give another {option} folder.") from error
 
 
 def _say(number: float | None) -> str:

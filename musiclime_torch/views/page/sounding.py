@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.reading.audio import resample
-from musiclime_torch.views.page.document import write_whole
+from musiclime_torch.writing import write_whole
 
 #: Seconds up to which a song lies in the page itself: three players of longer songs would make it many megabytes.
 EMBED_SECONDS = 45.0
