@@ -455,6 +455,29 @@ def test_a_bare_model_runs_too(entries, tmp_path):
     assert done.explained + done.failed == 1
 
 
+def test_errors_of_shares_are_over_songs(tmp_path):
+    rng = np.random.default_rng(2)
+    songs, lyrics, each, drums = [], [], [], []
+    for number in range(15):
+        sound, words = rng.uniform(0.5, 2, 3), rng.uniform(0.5, 2, 2)
+        rows = [(stem, 0, None, float(value), 0.0, False) for stem, value in zip("dbv", sound, strict=True)]
+        rows += [(None, None, f"w{place}", float(value), 0.0, False) for place, value in enumerate(words)]
+        songs.append({"id": str(number), "class": "a", "rows": rows})
+        heard, read = (sound**2).sum(), (words**2).sum()
+        lyrics.append(read / (read + heard))
+        each.append((read / 2) / (read / 2 + heard / 3))
+        drums.append(sound[0] ** 2 / heard)
+    (one,) = make_global(tmp_path, songs).classes
+    found = [
+        (one.lyrics_share, one.lyrics_error),
+        (one.lyrics_share_by_component, one.lyrics_error_by_component),
+        (one.stem_shares["d"], one.stem_errors["d"]),
+    ]
+    for (share, error), values in zip(found, (lyrics, each, drums), strict=True):
+        assert share == pytest.approx(np.mean(values))
+        assert error == pytest.approx(np.std(values, ddof=1) / np.sqrt(15))
+
+
 def test_words_that_act_with_stems_are_counted_over_songs(tmp_path):
     songs = [{"id": f"s{n}", "class": "a", "rows": [("drums", 0, None, 1.0, 0.1, False)]} for n in range(12)]
     write_songs(tmp_path, songs)
@@ -463,6 +486,14 @@ def test_words_that_act_with_stems_are_counted_over_songs(tmp_path):
     rows += [{**shared, "id": f"s{n}", "stem": "bass", "word": "rare", "interaction": 5.0} for n in range(3)]
     rows += [{**shared, "id": "s0", "stem": "drums", "word": "x", "interaction": 9.0, "class": "asked"}]
     digest = claim_folder(tmp_path, {}, "")
+    write_table(rows, "interactions", tmp_path / "interactions" / "000000.parquet", digest)
+    rows[0]["interaction"] += 11.0
+    write_table(rows, "interactions", tmp_path / "interactions" / "000000.parquet", digest)
+    (pair,) = aggregate(tmp_path).pairs
+    spread = np.std([13.0] + [2.0] * 10, ddof=1)
+    assert pair.standard_error == pytest.approx(spread / np.sqrt(11))
+    assert pair.half_width(0.95) == pytest.approx(2.2281 * pair.standard_error, rel=1e-4)
+    rows[0]["interaction"] -= 11.0
     write_table(rows, "interactions", tmp_path / "interactions" / "000000.parquet", digest)
     (pair,) = aggregate(tmp_path).pairs
     assert (pair.of, pair.stem, pair.word, pair.songs, pair.mean) == ("a", "drums", "x", 11, 2.0)

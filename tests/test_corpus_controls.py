@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 import torch
 from hypothesis import given, settings
@@ -114,10 +115,16 @@ def test_controls_find_what_was_planted_and_nothing_else(tmp_path, planted, expe
     findings = {one.kind: one for one in audit(tmp_path, found)}
     # "two" is in every song of this catalogue, which is just what boilerplate looks like.
     assert set(findings) - {"boilerplate"} == expected
+    assert all(one.examples for one in findings.values())
     assert found.rotation is not None
     assert {floor.kind for floor in found.floors} == {"audio", "lyrics"}
     if planted == "place":
         assert findings["rotation"].share > 0.9
+        weights = duckdb.sql(
+            f"select id, sum(abs(attribution)) from '{tmp_path}/attributions/*.parquet' "
+            "where class = 'loud' and position = 0 group by id order by 2 desc"
+        ).fetchall()
+        assert findings["position"].examples == tuple(song for song, _ in weights[:10])
     elif planted == "nothing":
         assert found.rotation.music == pytest.approx(1, abs=0.1)
         assert abs(found.rotation.position) < 0.1

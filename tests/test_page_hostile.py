@@ -103,8 +103,11 @@ def test_a_catalogues_page(browser, tmp_path, strings):
             for text in own[:4]
             for place in range(3)
         ]
-        pairs += [Pair(of, text, text, 12, 0.5) for text in own[:4]]
-    classes = tuple(ClassSummary(of, 20, True, 0.5, 0.5, dict.fromkeys(strings[:6], 1 / 6)) for of in strings)
+        pairs += [Pair(of, text, text, 12, 0.5, 0.1) for text in own[:4]]
+    classes = tuple(
+        ClassSummary(of, 20, True, 0.5, 0.5, *[dict.fromkeys(strings[:6], 1 / 6), 0.1, 0.1, dict.fromkeys(strings[:6], 0.1)])
+        for of in strings
+    )
     kinds = ("boilerplate", "position", "rotation", "noise", "unseen", "few songs")
     findings = [Finding(kinds[n % 6], text, 3, None, (text, *strings[:3])) for n, text in enumerate(strings)]
     path = write_corpus_report(

@@ -24,10 +24,12 @@ from scipy import sparse
 from musiclime_torch.corpus.control_results import Floor, Rotation, compare_rotated, find_floors
 from musiclime_torch.corpus.shards import TABLES, describe_run
 from musiclime_torch.failures import InputError
-from musiclime_torch.statistics.intervals import discover
+from musiclime_torch.statistics.intervals import discover, halve_interval
 
 #: Songs that a class or a feature must be in to be ranked: fewer say something of the songs, not of the class.
 MIN_SONGS = 10
+#: Of intervals over songs.
+CONFIDENCE = 0.95
 #: Resamplings of the songs behind an interval.
 RESAMPLINGS = 500
 #: Rows read at a time, or one shard's.
@@ -45,7 +47,7 @@ _PER_SONG = """
 """
 
 _PAIRS = """
-    select class, stem, word, count(*) as songs, avg(w) from (
+    select class, stem, word, count(*) as songs, avg(w), stddev_samp(w) / sqrt(count(*)) from (
         select i.id, i.class, stem, replace(lower(word), '’', '''') as word, sum(interaction) as w
         from interactions i join songs s on i.id = s.id and i.class = s.predicted where word is not null group by all)
     group by class, stem, word having count(*) >= $least order by class, songs desc, abs(avg(w)) desc, stem, word
@@ -60,15 +62,18 @@ _SUMS = {
                 greatest(sum(energy) filter (kind = 'audio'), 0) as sound,
                 greatest(sum(energy) filter (kind = 'lyrics') / sum(n) filter (kind = 'lyrics'), 0) as each_word,
                 greatest(sum(energy) filter (kind = 'audio') / sum(n) filter (kind = 'audio'), 0) as each_sound
-            from part group by class, id)
-        select class, count(*) as songs, count(sound) as heard,
-            sum(coalesce(coalesce(words, 0) / nullif(coalesce(words, 0) + coalesce(sound, 0), 0), 0)) as lyrics,
-            sum(coalesce(coalesce(each_word, 0) / nullif(coalesce(each_word, 0) + coalesce(each_sound, 0), 0), 0)) as by_each
-        from songs group by class""",
+            from part group by class, id),
+        shares as (select class, sound,
+            coalesce(coalesce(words, 0) / nullif(coalesce(words, 0) + coalesce(sound, 0), 0), 0) as lyrics,
+            coalesce(coalesce(each_word, 0) / nullif(coalesce(each_word, 0) + coalesce(each_sound, 0), 0), 0) as by_each
+            from songs)
+        select class, count(*) as songs, count(sound) as heard, sum(lyrics) as lyrics, sum(lyrics * lyrics) as lyrics2,
+            sum(by_each) as by_each, sum(by_each * by_each) as by_each2 from shares group by class""",
     "stems": """with stems as (
             select class, id, stem, greatest(sum(energy), 0) as e from part where kind = 'audio' group by class, id, stem),
         shares as (select class, stem, e / nullif(sum(e) over (partition by class, id), 0) as share from stems)
-        select class, stem, sum(coalesce(share, 0)) as share from shares group by class, stem""",
+        select class, stem, sum(coalesce(share, 0)) as share, sum(coalesce(share * share, 0)) as share2 from shares
+        group by class, stem""",
 }
 
 # One row for what several parts have in common: or else tables would grow with the songs.
@@ -77,8 +82,8 @@ _JOINED = {
         sum(songs)::bigint as songs, sum(components)::bigint as components, sum(size) as size, sum(w) as w
         from features group by class, kind, feature""",
     "classes": """select class, sum(songs)::bigint as songs, sum(heard)::bigint as heard, sum(lyrics) as lyrics,
-        sum(by_each) as by_each from classes group by class""",
-    "stems": "select class, stem, sum(share) as share from stems group by class, stem",
+        sum(lyrics2) as lyrics2, sum(by_each) as by_each, sum(by_each2) as by_each2 from classes group by class""",
+    "stems": "select class, stem, sum(share) as share, sum(share2) as share2 from stems group by class, stem",
 }
 
 
@@ -107,7 +112,8 @@ class Feature:
 @dataclass(frozen=True)
 class ClassSummary:
     """A class over its songs: the lyrics' and each stem's share of all squared attributions, freed of sampling noise, the
-    mean over songs; and the same a component, which long lyrics can't inflate.
+    mean over songs; and the same a component, which long lyrics can't inflate. Errors are standard errors over songs,
+    infinite for a single one.
     """
 
     name: str
@@ -116,12 +122,15 @@ class ClassSummary:
     lyrics_share: float
     lyrics_share_by_component: float
     stem_shares: dict[str, float]
+    lyrics_error: float
+    lyrics_error_by_component: float
+    stem_errors: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Pair:
     """A stem and a word that act together in a class: `songs` are those in which that can be told from zero, `mean` is the
-    interaction's over these songs alone, its occurrences in one song summed.
+    interaction's over these songs alone, its occurrences in one song summed; `standard_error` is over these songs too.
     """
 
     of: str
@@ -129,6 +138,11 @@ class Pair:
     word: str
     songs: int
     mean: float
+    standard_error: float
+
+    def half_width(self, confidence: float) -> float:
+        """Half the interval of the mean."""
+        return halve_interval(self.standard_error, self.songs, confidence)
 
 
 @dataclass(frozen=True)
@@ -149,7 +163,7 @@ class Global:
         return sorted(chosen, key=lambda one: -abs(one.mean))[:k]
 
 
-def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float = 0.95, seed: int = 0) -> Global:
+def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float = CONFIDENCE, seed: int = 0) -> Global:
     """Stream over a run's tables. Only explanations of the predicted class count.
 
     Intervals come from resampling songs (Poisson bootstrap, each song's counts drawn from its id); each is for itself. What
@@ -249,18 +263,26 @@ def _entropy(importances: Sequence[float]) -> float:
 
 
 def _summarise(database: Any, min_songs: int) -> tuple[ClassSummary, ...]:
-    rows = database.execute(
-        "select class, songs, heard, lyrics / songs, by_each / songs from classes order by class"
-    ).fetchall()
-    sums: dict[str, dict[str, float]] = {}
-    for of, stem, share in database.execute("select class, stem, share from stems order by class, stem").fetchall():
-        sums.setdefault(of, {})[stem] = share
-    return tuple(
-        ClassSummary(
-            of, songs, songs >= min_songs, lyrics, each, {stem: share / heard for stem, share in sums.get(of, {}).items()}
-        )
-        for of, songs, heard, lyrics, each in rows
-    )
+    stems: dict[str, dict[str, tuple[float, float]]] = {}
+    heard = dict(database.execute("select class, heard from classes").fetchall())
+    for of, stem, *sums in database.execute("select class, stem, share, share2 from stems order by class, stem").fetchall():
+        stems.setdefault(of, {})[stem] = _average(heard[of], *sums)
+    summaries = []
+    for of, songs, *sums in database.execute(
+        "select class, songs, lyrics, lyrics2, by_each, by_each2 from classes order by class"
+    ).fetchall():
+        (lyrics, error), (each, each_error) = _average(songs, *sums[:2]), _average(songs, *sums[2:])
+        shares = {stem: share for stem, (share, _) in stems.get(of, {}).items()}
+        errors = {stem: error for stem, (_, error) in stems.get(of, {}).items()}
+        summaries.append(ClassSummary(of, songs, songs >= min_songs, lyrics, each, shares, error, each_error, errors))
+    return tuple(summaries)
+
+
+def _average(count: int, total: float, squares: float) -> tuple[float, float]:
+    """A mean and its standard error, from sums."""
+    mean = total / count
+    error = (max(squares / count - mean * mean, 0.0) / (count - 1)) ** 0.5 if count > 1 else float("inf")
+    return mean, error
 
 
 def _resample(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from musiclime_torch.corpus.aggregation import MIN_SONGS, Global, open_tables
+from musiclime_torch.corpus.control_results import EXAMPLES
 
 #: A word that is told from zero in this share of a class's songs that have it, and is in this share of its songs, carries
 #: the class whatever the song is about.
@@ -22,7 +23,7 @@ NOISY = 0.25
 @dataclass(frozen=True)
 class Finding:
     """`kind` is "boilerplate", "position", "rotation", "noise", "unseen" or "few songs"; `share` is of the attribution
-    concerned, None where no attribution is; `examples` are words, classes or ids.
+    concerned, None where no attribution is; `examples` are words, classes or ids of songs.
     """
 
     kind: str
@@ -37,9 +38,9 @@ def audit(out: str | Path, found: Global, *, min_songs: int = MIN_SONGS) -> tupl
     tables = open_tables(Path(out))
     return (
         *_find_boilerplate(tables, found, min_songs),
-        *_find_position_bias(found, min_songs),
+        *_find_position_bias(tables, found, min_songs),
         *_find_what_stays(found, min_songs),
-        *_find_noise(found, min_songs),
+        *_find_noise(tables, found, min_songs),
         *_find_unseen(tables),
         *_find_small_classes(found, min_songs),
     )
@@ -73,7 +74,7 @@ def _find_boilerplate(tables: Any, found: Global, min_songs: int) -> list[Findin
     return findings
 
 
-def _find_position_bias(found: Global, min_songs: int) -> list[Finding]:
+def _find_position_bias(tables: Any, found: Global, min_songs: int) -> list[Finding]:
     """The first or last position far above the others, in every stem together: models hear edges, songs don't end there."""
     findings = []
     for one in found.classes:
@@ -88,7 +89,12 @@ def _find_position_bias(found: Global, min_songs: int) -> list[Finding]:
         for place, name in ((0, "first"), (max(sizes), "last")):
             if sizes[place] > EDGE * usual > 0:
                 said = f"{one.name}: the {name} position weighs {sizes[place] / usual:.1f} times the inner ones."
-                findings.append(Finding("position", said, one.songs, sizes[place] / total, (one.name,)))
+                songs = _name_songs(
+                    tables,
+                    "attributions where class = $of and predicted and position = $place",
+                    {"of": one.name, "place": place},
+                )
+                findings.append(Finding("position", said, one.songs, sizes[place] / total, songs))
     return findings
 
 
@@ -105,10 +111,10 @@ def _find_what_stays(found: Global, min_songs: int) -> list[Finding]:
         f"in {seen.songs} songs with rotated segments {share:.0%} of the attribution stays at its position instead of going "
         f"with the music (slopes {seen.position:.2f} and {seen.music:.2f}): the model listens to places."
     )
-    return [Finding("rotation", said, seen.songs, share, ())]
+    return [Finding("rotation", said, seen.songs, share, seen.examples)]
 
 
-def _find_noise(found: Global, min_songs: int) -> list[Finding]:
+def _find_noise(tables: Any, found: Global, min_songs: int) -> list[Finding]:
     """Decoys, known to be irrelevant, that weigh like what is there."""
     findings = []
     for floor in found.floors:
@@ -119,8 +125,15 @@ def _find_noise(found: Global, min_songs: int) -> list[Finding]:
                 f"{floor.hidden:.0%} of what is told from zero there is no larger than {floor.size:.3g}, the floor below "
                 f"which 19 of 20 irrelevant components lie."
             )
-            findings.append(Finding("noise", said, floor.songs, floor.ratio, ()))
+            songs = _name_songs(tables, "controls where decoy and kind = $kind", {"kind": floor.kind})
+            findings.append(Finding("noise", said, floor.songs, floor.ratio, songs))
     return findings
+
+
+def _name_songs(tables: Any, rows: str, values: dict[str, Any]) -> tuple[str, ...]:
+    """Ids of the songs with the largest attributions among some rows."""
+    query = f"select id from {rows} group by id order by sum(abs(attribution)) desc, id limit {EXAMPLES}"
+    return tuple(row[0] for row in tables.execute(query, values).fetchall())
 
 
 def _find_unseen(tables: Any) -> list[Finding]:
@@ -136,7 +149,7 @@ def _find_unseen(tables: Any) -> list[Finding]:
             said = (
                 f"{len(rows)} songs have more than {UNSEEN:.0%} {what} that the model can't notice, up to {rows[0][1]:.0%}."
             )
-            findings.append(Finding("unseen", said, len(rows), None, tuple(row[0] for row in rows[:10])))
+            findings.append(Finding("unseen", said, len(rows), None, tuple(row[0] for row in rows[:EXAMPLES])))
     return findings
 
 

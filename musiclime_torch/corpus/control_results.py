@@ -9,6 +9,8 @@ import numpy as np
 
 #: Share of the decoys that lie below the floor.
 BELOW = 0.95
+#: Songs named for what was found.
+EXAMPLES = 10
 
 # Energies are freed of sampling noise: what is left of a decoy's is the model's and the masking's.
 _FLOORS = """
@@ -58,13 +60,15 @@ class Floor:
 @dataclass(frozen=True)
 class Rotation:
     """Regression of rotated songs' attributions on what the position had and on what the music had, each song's stems
-    centred; `error` is the standard error of `position`, by leaving songs out.
+    centred; `error` is the standard error of `position`, by leaving songs out. `examples` are ids of the songs in which most
+    stays at its position.
     """
 
     songs: int
     position: float
     music: float
     error: float
+    examples: tuple[str, ...]
 
 
 def find_floors(tables: Any) -> tuple[Floor, ...]:
@@ -91,7 +95,8 @@ def compare_rotated(tables: Any) -> Rotation | None:
     spread = np.array([found[0] for found in rest])
     count = len(spread)
     error = float(np.sqrt((count - 1) / count * ((spread - spread.mean()) ** 2).sum())) if count > 1 else float("inf")
-    return Rotation(len(rows), slopes[0], slopes[1], error)
+    staying = sorted(rows, key=lambda row: (-row[4], row[0]))[:EXAMPLES]
+    return Rotation(len(rows), slopes[0], slopes[1], error, tuple(row[0] for row in staying))
 
 
 def _regress(sums: np.ndarray) -> tuple[float, float] | None:

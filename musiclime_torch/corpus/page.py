@@ -1,11 +1,13 @@
 """The page of a catalogue: what stands out first, then classes side by side, one by one, and one against another."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from musiclime_torch.corpus.aggregation import Feature, Global
+from musiclime_torch.corpus.aggregation import CONFIDENCE, Feature, Global
 from musiclime_torch.corpus.auditing import Finding
+from musiclime_torch.statistics.intervals import halve_interval
 from musiclime_torch.views.page.document import render
 from musiclime_torch.views.page.packing import round_to
 from musiclime_torch.writing import write_whole
@@ -57,9 +59,14 @@ def to_corpus_html(found: Global, findings: Sequence[Finding], *, title: str) ->
                 "name": one.name,
                 "songs": one.songs,
                 "ranked": one.ranked,
-                "lyrics": round(100 * one.lyrics_share),
-                "each": round(100 * one.lyrics_share_by_component),
-                "stems": [round(100 * one.stem_shares[stem]) if stem in one.stem_shares else None for stem in stems],
+                "shares": [
+                    _list_share(one.lyrics_share, one.lyrics_error, one.songs),
+                    _list_share(one.lyrics_share_by_component, one.lyrics_error_by_component, one.songs),
+                ],
+                "stems": [
+                    _list_share(one.stem_shares[stem], one.stem_errors[stem], one.songs) if stem in one.stem_shares else None
+                    for stem in stems
+                ],
             }
             for one in classes
         ],
@@ -88,12 +95,21 @@ def _gather(found: Global, names: Sequence[str]) -> dict[str, Any]:
                 "sounds": [_list_feature(one) for one in tops[name]["audio"][:MOST_FEATURES]],
                 "untold": sum(one.low is not None and not one.told for one in own[name]),
                 "cells": [_list_cell(one) for one in own[name] if one.position is not None],
-                "pairs": [[pair.stem, pair.word, pair.songs, round_to(pair.mean, 3)] for pair in pairs[name]],
+                "pairs": [
+                    [pair.stem, pair.word, pair.songs, round_to(pair.mean, 3), round_to(pair.half_width(CONFIDENCE), 2)]
+                    for pair in pairs[name]
+                ],
                 "means": _line_up(own[name], compared),
             }
             for name in names
         ],
     }
+
+
+def _list_share(share: float, error: float, songs: int) -> tuple[int, int | None]:
+    """Per cent, and half its interval where there are songs enough to tell."""
+    half = 100 * halve_interval(error, songs, CONFIDENCE)
+    return round(100 * share), math.ceil(half) if half < 100 else None
 
 
 def _list_feature(one: Feature) -> list[Any]:

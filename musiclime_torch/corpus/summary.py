@@ -8,10 +8,11 @@ import pyarrow
 from pyarrow import csv, parquet
 from rich.table import Table
 
-from musiclime_torch.corpus.aggregation import Feature, Global, Pair
+from musiclime_torch.corpus.aggregation import CONFIDENCE, Feature, Global, Pair
 from musiclime_torch.corpus.auditing import Finding
 from musiclime_torch.corpus.comparing import Comparison
 from musiclime_torch.failures import InputError
+from musiclime_torch.statistics.intervals import halve_interval
 
 
 def make_tables(found: Global, of: str | None, top: int) -> Iterator[Table]:
@@ -21,8 +22,9 @@ def make_tables(found: Global, of: str | None, top: int) -> Iterator[Table]:
     for heading in ("class", "songs", "lyrics", "lyrics, a component", *stems):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for one in found.classes:
-        shares = [f"{one.stem_shares.get(stem, 0):.0%}" for stem in stems]
-        table.add_row(one.name, str(one.songs), f"{one.lyrics_share:.0%}", f"{one.lyrics_share_by_component:.0%}", *shares)
+        shares = [(one.lyrics_share, one.lyrics_error), (one.lyrics_share_by_component, one.lyrics_error_by_component)]
+        shares += [(one.stem_shares.get(stem, 0.0), one.stem_errors.get(stem, 0.0)) for stem in stems]
+        table.add_row(one.name, str(one.songs), *(_say_share(*share, one.songs) for share in shares))
     yield table
     for one in found.classes:
         if one.ranked and of in (None, one.name):
@@ -32,6 +34,11 @@ def make_tables(found: Global, of: str | None, top: int) -> Iterator[Table]:
             pairs = [pair for pair in found.pairs if pair.of == one.name][:top]
             if pairs:
                 yield _make_pairs(one.name, pairs)
+
+
+def _say_share(share: float, error: float, songs: int) -> str:
+    half = halve_interval(error, songs, CONFIDENCE)
+    return f"{share:.0%}" if half > 1 else f"{100 * share:.0f} ± {100 * half:.0f}%"
 
 
 def _make_ranking(name: str, songs: int, features: Sequence[Feature]) -> Table:
@@ -52,8 +59,10 @@ def _make_pairs(name: str, pairs: Sequence[Pair]) -> Table:
     table.add_column("pair", no_wrap=True)
     table.add_column("songs where it shows", justify="right")
     table.add_column("mean there", justify="right")
+    table.add_column("95%", justify="right")
     for pair in pairs:
-        table.add_row(f"{pair.stem} × {pair.word}", str(pair.songs), f"{pair.mean:+.3f}")
+        half = pair.half_width(CONFIDENCE)
+        table.add_row(f"{pair.stem} × {pair.word}", str(pair.songs), f"{pair.mean:+.3f}", f"± {half:.3f}")
     return table
 
 
@@ -75,8 +84,9 @@ def write_summary(found: Global, findings: Sequence[Finding], out: Path) -> None
     classes = []
     for one in found.classes:
         row = asdict(one)
-        shares = row.pop("stem_shares")
-        classes.append({**row, **{f"share of {stem}": share for stem, share in shares.items()}})
+        shares, errors = row.pop("stem_shares"), row.pop("stem_errors")
+        row |= {f"share of {stem}": share for stem, share in shares.items()}
+        classes.append(row | {f"standard error of {stem}": error for stem, error in errors.items()})
     tables = {
         "features": [asdict(one) for one in found.features],
         "classes": classes,

@@ -18,6 +18,11 @@ def quantile(degrees_of_freedom: Float[Tensor, "*shape"], confidence: float) -> 
     return torch.where(freedom < 1, float("inf"), found)
 
 
+def halve_interval(standard_error: float, count: int, confidence: float) -> float:
+    """Half the interval of a mean over so many songs: Student's quantile × its standard error."""
+    return 0.0 if standard_error == 0 else standard_error * float(quantile(torch.tensor(count - 1.0), confidence))
+
+
 def discover(
     values: Float[Tensor, "*batch item"],
     standard_errors: Float[Tensor, "*batch item"],

@@ -34,7 +34,7 @@ function showClass(index) {
   find("pairs-block").hidden = !one.pairs.length;
   const most = scale(0, Math.max(...one.pairs.map((pair) => pair[2]), 1));
   find("class-pairs").replaceChildren(
-    ...one.pairs.map(([stem, word, songs, mean]) => drawRow(`${stem} × ${word}`, drawBar(most, 0, songs, { kind: "rest" }), `${songs} songs, ${short(mean)}`, { kind: "pair" })),
+    ...one.pairs.map(([stem, word, songs, mean, half]) => drawRow(`${stem} × ${word}`, drawBar(most, 0, songs, { kind: "rest" }), `${songs} songs, ${short(mean)} ± ${short(half, false)}`, { kind: "pair" })),
   );
 }
 
