@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from musiclime_torch.app.command import app
 from musiclime_torch.corpus.command import contrast, corpus, summarise
 from musiclime_torch.failures import InputError
 from musiclime_torch.options import default_device, explain_options, gather, load_models, output_options, pop_given
@@ -91,6 +92,7 @@ cli.add_command(train)
 cli.add_command(corpus)
 cli.add_command(summarise)
 cli.add_command(contrast)
+cli.add_command(app)
 
 
 def main() -> None:

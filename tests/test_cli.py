@@ -178,6 +178,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(song: Path, tmp_path: Path, a
     [
         ("pyarrow", ["corpus", "m.csv", "--model", "demo", "--out", "out"], "pip install 'musiclime_torch[corpus]'"),
         ("duckdb", ["global", "out"], "this needs duckdb"),
+        ("gradio", ["app"], "this needs gradio, which isn't installed: run pip install 'musiclime_torch[app]'"),
         ("accelerate", ["train", "m.csv", "--model", "tagger", "--out", "out"], "pip install 'musiclime_torch[train]'"),
     ],
 )
