@@ -63,9 +63,7 @@ def build_page(shelf: Shelf, limits: Limits, separator: str | None, folder: Path
                 table, figure = gr.HTML(), gr.Plot(show_label=False, visible=False)
                 kept = gr.File(label="The report, to keep", visible=False, height=110)
         report = gr.HTML()
-        model.change(
-            lambda name: _change_model(shelf, name), model, target, api_visibility="private", show_progress="hidden"
-        )
+        model.change(lambda name: _change_model(shelf, name), model, target, api_visibility="private")
         inputs, outputs = [song, lyrics, lyrics_file, model, target, masks], [said, table, figure, kept, report]
         running = start.click(ask, inputs, outputs, api_name="explain", concurrency_limit=1, show_progress="minimal")
         stop.click(lambda: "Stopped.", None, said, cancels=[running], api_visibility="private")
