@@ -3,10 +3,11 @@
 Every song has 40 cells of sound and 100 words for its predicted class, as explanations do; words are drawn from 20,000, most
 of them rare. 10 million rows are about 70,000 songs, 100 million about 700,000.
 
-    python benchmarks/corpus_scale.py [--smoke] [--rows 10000000]
+    python benchmarks/corpus_scale.py [--smoke] [--rows 10000000] [--folder DIR]
 """
 
 import argparse
+import contextlib
 import json
 import resource
 import subprocess
@@ -61,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a hundred thousand rows")
     parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--folder", type=Path, help="where the tables are kept, and found again")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     rows = 100_000 if options.smoke else options.rows
@@ -68,9 +70,10 @@ def main() -> None:
     if options.write is not None:
         write_rows(options.write, songs)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        # In a process of its own, whose memory doesn't count.
-        subprocess.run([sys.executable, __file__, "--rows", str(rows), "--write", folder], check=True)
+    with contextlib.nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory() as folder:
+        if not Path(folder, "run.json").exists():
+            # In a process of its own, whose memory doesn't count.
+            subprocess.run([sys.executable, __file__, "--rows", str(rows), "--write", folder], check=True)
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.parquet"))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         started = time.perf_counter()

@@ -33,7 +33,7 @@ CONFIDENCE = 0.95
 #: Resamplings of the songs behind an interval.
 RESAMPLINGS = 500
 #: Rows read at a time, or one shard's.
-PART = 500_000
+PART = 4_000_000
 
 # One row a song, class and feature. Names of features can't meet: words hold no tab.
 _PER_SONG = """
@@ -301,9 +301,10 @@ def _resample(
         songs = database.execute("select distinct id from picked order by id").fetchall()
         rows = database.execute("select number, dense_rank() over (order by id) - 1 as song, w from picked").fetchnumpy()
         drawn = np.array([_draw_counts(song, seed) for (song,) in songs]).reshape(-1, RESAMPLINGS)
-        where, shape = (rows["number"], rows["song"]), (len(chosen), len(songs))
-        sums += sparse.csr_array((rows["w"], where), shape) @ drawn
-        counts += sparse.csr_array((np.ones(len(rows["w"])), where), shape) @ drawn
+        present, place = np.unique(rows["number"], return_inverse=True)
+        where, shape = (place, rows["song"]), (len(present), len(songs))
+        sums[present] += sparse.csr_array((rows["w"], where), shape) @ drawn
+        counts[present] += sparse.csr_array((np.ones(len(place)), where), shape) @ drawn
     # A resampling may hold none of a feature's songs; with ten of them one in 20,000 does.
     means = np.divide(sums, counts, out=sums, where=counts > 0)
     whole = counts.all(axis=1)
