@@ -38,6 +38,7 @@ ROWS = [
     {"evaluation", "shapley", "solver"},
     {"statistics"},
     {"checks", "evidence", "provenance"},
+    {"probing"},
     {"estimation", "explanation"},
     {"explainer"},
     {"streaming"},
