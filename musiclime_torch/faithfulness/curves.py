@@ -13,7 +13,7 @@ from musiclime_torch.spaces import Scale, to_values
 
 @dataclass(frozen=True)
 class Curves:
-    """Values over the share of components removed, or put in: the first row in the attributions' order, others in random ones.
+    """Values over the share of components removed, or put in: in the attributions' order first, then in random ones.
 
     The areas are means of the curves: low for deletion and high for insertion where the first components matter most.
     """

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,7 +16,7 @@ SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 @dataclass(frozen=True)
 class Erasure:
-    """What the value loses, by number of components, the attributions' own in the first row; the figures are means over them.
+    """What the value loses, by number of components: the attributions' own in the first row. Figures are means over them.
 
     `comprehensiveness` is what goes with the top components: high where they matter. `sufficiency` is what is missing where
     they stand alone: low where they are enough.
