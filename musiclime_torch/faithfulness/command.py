@@ -103,9 +103,9 @@ def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: d
         raise InputError(track)
     explanation = explain(model, track, progress=True, **asked)
     baseline = asked.get("baseline")
-    borrowed = {"baseline": baseline} if isinstance(baseline, Track) else {}
+    borrowed = baseline if isinstance(baseline, Track) else None
     device = torch.device(asked["device"])
-    return measure(model, track, explanation, device=device, progress=True, **borrowed, **measuring)
+    return measure(model, track, explanation, baseline=borrowed, device=device, progress=True, **measuring)
 
 
 def _report(checks: list["Check"], failures: dict[str, str], out: Path | None, form: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -21,9 +22,15 @@ def shuffling(module: nn.Module, share: float, seed: int) -> Iterator[None]:
     generator = torch.Generator().manual_seed(seed)
     try:
         for parameter in chosen:
-            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+            order = _draw_cycle(parameter.numel(), generator).to(parameter.device)
             parameter.data = parameter.data.flatten()[order].reshape(parameter.shape)
         yield
     finally:
         for parameter, own in zip(chosen, kept, strict=True):
             parameter.data = own
+
+
+def _draw_cycle(count: int, generator: torch.Generator) -> Int[Tensor, " entry"]:
+    """A random order in which nothing keeps its place: the bias of a few classes would often stay as it is in any order."""
+    ring = torch.randperm(count, generator=generator)
+    return torch.empty_like(ring).scatter_(0, ring, ring.roll(1))
