@@ -65,9 +65,10 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
                 checks.append(_check(model, track, asked, measuring))
             except InputError as error:
                 failures[name] = str(error)
-                click.echo(f"{name}: {error}", err=True)
     if not checks:
         raise InputError(next(iter(failures.values())))
+    for name, reason in failures.items():
+        click.echo(f"{name}: {reason}", err=True)
     _report(checks, failures, out, form)
 
 

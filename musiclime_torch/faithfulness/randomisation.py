@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.failures import InputError
 from musiclime_torch.faithfulness.chance import Figure
 from musiclime_torch.faithfulness.question import Question
 from musiclime_torch.models.care import module_behind
@@ -45,8 +46,14 @@ def measure_randomisation(
         return None
     found = []
     for share in shares:
-        with shuffling(module, share, seed):
-            again = question.explain_again()
+        try:
+            with shuffling(module, share, seed):
+                again = question.explain_again()
+        except InputError as error:
+            raise InputError(
+                f"with its weights shuffled the model can't be explained ({str(error).rstrip('.')}): leave that out "
+                f"(--no-shuffle)."
+            ) from error
         found.append(rank_correlation(attributions, again.attributions[again.target, list(columns)]))
     chance = torch.tensor([rank_correlation(attributions, row) for row in dealt], dtype=torch.float64)
     return Randomisation(tuple(shares), tuple(found), Figure(found[-1], float(chance.mean()), float(chance.std())))
