@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="two songs, few variants")
     parser.add_argument("--songs", type=int, default=28)
     parser.add_argument("--n-samples", type=int, default=512)
-    parser.add_argument("--stability-songs", type=int, default=2)
+    parser.add_argument("--stability-songs", type=int, default=2, help="0 leaves that out")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     songs, n_samples, few, counts = options.songs, options.n_samples, options.stability_songs, COUNTS
@@ -59,18 +59,19 @@ def main() -> None:
     table.title = f"{songs} held-out songs, {n_samples:,} masks asked for, {options.device}; 95% intervals over songs"
     console.print(table)
 
-    rows = {}
+    rows: dict[str, dict[str, float]] = {}
     steps = Table(title=f"by number of masks, {few} songs, two seeds")
     for heading in ("masks", "same top 5", "same order", "largest change", "fidelity, new masks", "fidelity, own masks"):
         steps.add_column(heading, justify="right")
-    for count in counts:
+    for count in counts if few else ():
         found = [examine(model, make_song(song), count, seeds=1, shuffled=(), chances=2) for song in range(few)]
         means = {mean.row.key: mean.row.figure.value for mean in summarise(found).means}
         fitted = sum(one.fidelity_fitted or 0.0 for one in found) / few
         shown = [means[key] for key in ("overlap", "correlation", "sensitivity", "fidelity")] + [fitted]
         steps.add_row(f"{count:,}", *(f"{value:.3f}" for value in shown))
         rows[str(count)] = {key: round(means[key], 4) for key in ("overlap", "correlation", "sensitivity", "fidelity")}
-    console.print(steps)
+    if few:
+        console.print(steps)
 
     measures = {
         mean.row.key: {"ours": round(mean.row.figure.value, 4), "low": round(mean.low, 4), "high": round(mean.high, 4)}

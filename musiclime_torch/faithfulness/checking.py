@@ -67,7 +67,7 @@ def check(
     seeds: int = SEEDS,
     shuffled: Sequence[float] = (1.0,),
     held_out: int = HELD_OUT,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     progress: bool = False,
 ) -> Check:
     """How faithful an explanation's attributions to its target are, beside random attributions of the same sizes.

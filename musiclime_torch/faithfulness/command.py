@@ -94,8 +94,6 @@ def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -
 
 
 def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: dict[str, Any]) -> "Check":
-    import torch
-
     from musiclime_torch.explainer import explain
     from musiclime_torch.faithfulness.checking import check as measure
     from musiclime_torch.track import Track
@@ -105,8 +103,7 @@ def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: d
     explanation = explain(model, track, progress=True, **asked)
     baseline = asked.get("baseline")
     borrowed = baseline if isinstance(baseline, Track) else None
-    device = torch.device(asked["device"])
-    return measure(model, track, explanation, baseline=borrowed, device=device, progress=True, **measuring)
+    return measure(model, track, explanation, baseline=borrowed, device=asked["device"], progress=True, **measuring)
 
 
 def _report(checks: list["Check"], failures: dict[str, str], out: Path | None, form: str) -> None:

@@ -35,7 +35,11 @@ class Question:
 
 
 def recall(
-    model: Callable[..., Any], track: Track, explanation: Explanation, baseline: Track | None, device: torch.device | None
+    model: Callable[..., Any],
+    track: Track,
+    explanation: Explanation,
+    baseline: Track | None,
+    device: torch.device | str | None,
 ) -> Question:
     """The question behind an explanation; `baseline` is the song whose stems stood in, where it was one.
 
