@@ -23,8 +23,10 @@ from musiclime_torch.options import (
     load_baseline,
     load_models,
     loading_options,
+    names_model,
     output_options,
     pop_given,
+    tell_of_demo_model,
 )
 from musiclime_torch.output import Output, plan_output
 from musiclime_torch.training.command import train
@@ -50,10 +52,7 @@ def explain(song: Path, **options: Any) -> None:
     loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
     output = plan_output(options)
     device = options.pop("device") or default_device()
-    if not any(options[name] for name in ("model", "audio_model", "text_model")):
-        click.echo(
-            "No --model was given: using the embedded demonstration model, which knows only its own kind of song.", err=True
-        )
+    tell_of_demo_model(options)
     with redirect_stdout(sys.stderr):
         from musiclime_torch.track import load_track
 
@@ -72,7 +71,7 @@ def demo(**options: Any) -> None:
     """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target says else."""
     output = plan_output(options)
     device = options.pop("device") or default_device()
-    if options["target"] is None and not any(options[name] for name in ("model", "audio_model", "text_model")):
+    if options["target"] is None and not names_model(options):
         # Of the song's two tags the one that takes a sound and a word together.
         options["target"] = "anthem"
     with redirect_stdout(sys.stderr):

@@ -152,6 +152,19 @@ def _read_counts(text: str) -> int | tuple[int, ...]:
     return counts[0] if len(counts) == 1 else counts
 
 
+def names_model(options: dict[str, Any]) -> bool:
+    """Whether a model was given; the embedded one is meant where none was."""
+    return any(options[name] for name in ("model", "audio_model", "text_model"))
+
+
+def tell_of_demo_model(options: dict[str, Any]) -> None:
+    """Say on standard error that the embedded model is taken, where none was given."""
+    if not names_model(options):
+        click.echo(
+            "No --model was given: using the embedded demonstration model, which knows only its own kind of song.", err=True
+        )
+
+
 def load_models(options: dict[str, Any], device: str) -> Any:
     """The one model, or the sum of the two, that --model, --audio-model and --text-model name."""
     from musiclime_torch.models.loading import load_ensemble, load_model

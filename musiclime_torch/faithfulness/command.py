@@ -17,7 +17,9 @@ from musiclime_torch.options import (
     load_baseline,
     load_models,
     loading_options,
+    names_model,
     pop_given,
+    tell_of_demo_model,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
     device = options.pop("device") or default_device()
     options.pop("evidence")
     with redirect_stdout(sys.stderr):
-        if demo and options["target"] is None and not any(options[name] for name in ("model", "audio_model", "text_model")):
+        if not demo:
+            tell_of_demo_model(options)
+        elif options["target"] is None and not names_model(options):
             options["target"] = "anthem"  # as `musiclime demo` explains it
         model = load_models(options, device)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
