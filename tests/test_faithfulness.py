@@ -378,3 +378,58 @@ def test_captums_attributions_are_checked_beside_ours(track: Track):
     found = check(model, track, explanation, attributions=theirs[:11], **ALONE)
     # A linear model: both are its coefficients, up to the cross-fades that a feature mask doesn't have.
     assert found.fidelity.value == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "space", "decides"),
+    [
+        ("logits", "probability", True),
+        ("multilabel", "probability", True),
+        ("probabilities", "probability", True),
+        ("regression", "raw", False),
+        ("embedding", "raw", False),
+    ],
+)
+def test_every_kind_of_outputs_is_checked(track: Track, kind: str, space: str, decides: bool):
+    def model(text: list[str]) -> torch.Tensor:
+        return count_words(text).softmax(1)
+
+    explanation = explain(model, track, modalities=("lyrics",), output_kind=kind)
+    found = check(model, track, explanation, **ALONE)
+    assert found.space == space
+    assert (found.flips is not None) == decides
+    assert found.curves.deletion_area.value < found.curves.insertion_area.value
+
+
+@pytest.mark.parametrize("weights", ["uniform", "lime", "paper", "shapley"])
+def test_fidelity_goes_by_the_weights_of_the_explanation(track: Track, weights: str):
+    explanation = explain(count_words, track, weights=weights, kernel_width=0.4, **WORDS)
+    found = check(count_words, track, explanation, held_out=500, **ALONE)
+    generator = torch.Generator().manual_seed(2)
+    kept = (torch.rand(500, 7, generator=generator) < 0.5).numpy()
+    distance = 1 - np.sqrt(kept.mean(1))
+    width = {"lime": 0.4, "paper": 25.0}.get(weights, np.inf)
+    rows = np.exp(-(distance**2) / (2 * width**2))
+    words = ["hold", "me", "now", "love", "is", "my", "love"]
+    values = np.array([count_words([" ".join(w for w, on in zip(words, row, strict=True) if on)])[0, 0] for row in kept])
+    left = values - kept @ explanation.attributions[0].numpy()
+    missed, spread = (np.average((y - np.average(y, weights=rows)) ** 2, weights=rows) for y in (left, values))
+    assert found.fidelity.value == pytest.approx(1 - missed / spread, abs=1e-5)
+    assert found.fidelity_fitted == pytest.approx(float(explanation.fidelity[0]))
+
+
+def test_a_model_that_breaks_once_its_weights_are_shuffled_is_named_and_mended(track: Track):
+    class Touchy(torch.nn.Module):
+        modalities = ("lyrics",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.line = torch.nn.Parameter(torch.tensor([1.0, 2.0, 3.0]))
+
+        def forward(self, text: list[str]) -> torch.Tensor:
+            return count_words(text) / (self.line[0] == 1)
+
+    model = Touchy()
+    with pytest.raises(InputError, match=r"with its weights shuffled the model can't be explained .*--no-shuffle"):
+        check(model, track, explain(model, track, target=0), seeds=0)
+    assert model.line.tolist() == [1, 2, 3]
