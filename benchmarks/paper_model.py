@@ -10,9 +10,10 @@ import argparse
 import json
 
 import torch
+from gauges import forget_peak, tell_peak
 from rich.console import Console
 from rich.table import Table
-from subjects import forget_peak, make_ast_roberta, make_track, tell_peak, watch_model
+from subjects import make_ast_roberta, make_track, watch_model
 
 from musiclime_torch import explain
 

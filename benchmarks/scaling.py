@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from gauges import forget_peak, start, tell_peak
 from rich.console import Console
 from rich.table import Table
-from subjects import forget_peak, make_ast_roberta, make_track, start, tell_peak, watch_model
+from subjects import make_ast_roberta, make_track, watch_model
 
 from musiclime_torch import explain
 

@@ -3,12 +3,8 @@
 Weights are random because none are at hand offline; what a pass costs doesn't hang on them.
 """
 
-import re
-import time
-from collections.abc import Callable
-from pathlib import Path
-
 import torch
+from gauges import start
 from torch import Tensor
 from transformers import ASTConfig, PreTrainedTokenizerFast, RobertaConfig
 
@@ -54,22 +50,6 @@ def make_track(seconds: float = 10.0, lines: int = 4, stems: int = 4) -> Track:
     return Track(noise, tuple(f"stem {number}" for number in range(stems)), 16000, lyrics)
 
 
-def start(device: torch.device) -> Callable[[], float]:
-    """Begin to time. What comes back gives the seconds since: by CUDA's events on a GPU, once what was queued is done."""
-    if device.type != "cuda":
-        started = time.perf_counter()
-        return lambda: time.perf_counter() - started
-    begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begun.record()
-
-    def stop() -> float:
-        ended.record()
-        ended.synchronize()
-        return begun.elapsed_time(ended) / 1000
-
-    return stop
-
-
 class Clock:
     """Seconds spent in what it watches, and how many rows went through."""
 
@@ -96,18 +76,3 @@ def watch_model(model: AstRoberta, device: torch.device) -> dict[str, Clock]:
     for name, clock in clocks.items():
         clock.watch(model, name)
     return clocks
-
-
-def forget_peak(device: torch.device) -> None:
-    """Peaks of memory are counted from here on."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def tell_peak(device: torch.device) -> float:
-    """MiB at the peak: allocated on a GPU, resident in this process elsewhere."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024

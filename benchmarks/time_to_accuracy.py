@@ -25,10 +25,11 @@ from typing import Any
 import peers
 import torch
 from games import Game, make_embedded, make_probed, make_transformer
+from gauges import start
 from paper_setting import measure_passes
 from rich.console import Console
 from rich.table import Table
-from subjects import SIZES, make_ast_roberta, make_track, start
+from subjects import SIZES, make_ast_roberta, make_track
 from torch import Tensor
 
 from musiclime_torch import explain
