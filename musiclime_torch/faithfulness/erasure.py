@@ -32,10 +32,11 @@ class Erasure:
 def count_top(d: int) -> tuple[int, ...]:
     """How many components the shares are of d, one at least.
 
-    >>> count_top(140)
-    (2, 7, 14, 28, 70)
+    >>> count_top(140), count_top(70)
+    ((2, 7, 14, 28, 70), (1, 4, 7, 14, 35))
     """
-    return tuple(math.ceil(share * d) for share in SHARES)
+    # A tenth of 70 is 7 and a rounding more, which is no eighth component.
+    return tuple(math.ceil(round(share * d, 6)) for share in SHARES)
 
 
 def measure_erasure(ladder: Ladder, scale: Scale) -> Erasure:
