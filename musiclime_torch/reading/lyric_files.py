@@ -12,6 +12,7 @@ from pathlib import Path
 import regex
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.reading.decoding import refuse_devices
 from musiclime_torch.reading.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.reading.lyrics import Lyrics, Verse, compose, parse_lyrics, split_lines
 
@@ -66,6 +67,7 @@ def embedded_lyrics(path: str | Path) -> Lyrics | None:
 def _read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(f"the lyrics {str(path)!r} are a folder: give the file with the text.")
+    refuse_devices(path)
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
