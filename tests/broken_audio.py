@@ -56,7 +56,7 @@ class Broken:
             return "refused" if self.intact else None
         if self.frames is None or (warned and self.frames and not self.intact):
             return None
-        if self.frames == 0 or self.intact and warned:
+        if self.frames == 0 or (self.intact and warned):
             return f"read as {frames} frames, warned: {warned}"
         return None if self.frames <= frames <= self.frames + self.padding else f"silently read as {frames} frames"
 
@@ -160,7 +160,7 @@ def _mistake(folder: Path, wav: bytes, flac: bytes) -> Iterator[Broken]:
         "one-byte": b"R",
         "zeros": bytes(50_000),
         "noise": noise,
-        "text": "la la la\n".encode() * 4000,
+        "text": b"la la la\n" * 4000,
         "image": png + noise,
         "html": b"<!doctype html><title>404</title>" * 90,
         "zip": b"PK\x03\x04" + noise,

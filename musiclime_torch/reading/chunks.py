@@ -52,7 +52,7 @@ def lay_out(file: BinaryIO) -> Layout | None:
 
 
 def goes_on(file: BinaryIO, layout: Layout, size: int) -> bool:
-    """Whether something lies behind the sound that is no chunk, no tag and no padding: more sound than the header owns up to."""
+    """Whether something lies behind the sound that is no chunk, no tag and no padding: sound that the header denies."""
     end = layout.end
     if end is None or end >= size or (layout.whole is not None and abs(layout.whole - end) <= 1):
         return False

@@ -30,8 +30,8 @@ _UNKNOWN = 1 << 62
 _CONTAINERS = (
     "mov,matroska,webm,aac,ac3,eac3,mp3,ogg,flac,wav,w64,aiff,caf,asf,ape,wv,tta,dsf,mpc,mpc8,mpeg,mpegts,avi,flv,amr,au"
 )
-#: What soundfile may read: formats of which `truncation` can tell whether they are whole. It knows a dozen rare ones more, and
-#: takes what it knows by nothing but the suffix (.au, .vox) for raw sound.
+#: What soundfile may read: formats of which `truncation` can tell whether they are whole. It knows a dozen rare ones more,
+#: and takes what it knows by nothing but the suffix (.au, .vox) for raw sound.
 _CHECKED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3")
 #: Streams without a header: FFmpeg guesses their length from the bytes.
 _ESTIMATED = ("mp3", "aac", "ac3", "eac3")

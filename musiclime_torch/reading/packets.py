@@ -72,7 +72,7 @@ def _follow(data: bytes, measure: _Measure) -> tuple[int, Chain | None]:
 
 def _find_first(data: bytes, start: int, measure: _Measure) -> int | None:
     here = start
-    while 0 <= (here := data.find(b"\xff", here, start + _REACH)):
+    while (here := data.find(b"\xff", here, start + _REACH)) >= 0:
         there, count = here, 0
         while count < _ENOUGH and (found := measure(data[there : there + 7])):
             there, count = there + found[0], count + 1

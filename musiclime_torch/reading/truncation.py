@@ -51,7 +51,7 @@ def contradicts(path: str | Path, kind: str, frames: int | None) -> str | None:
 
 
 def guesses(path: Path, kind: str, frames: int) -> bool:
-    """Whether a decoder's number of frames is a guess: that of an mp3 with no header, and other frames than its packets hold."""
+    """Whether a decoder's number of frames is a guess: that of an mp3 with no header, whose packets hold others."""
     if kind != "MP3":
         return False
     with path.open("rb") as file:
