@@ -20,6 +20,9 @@ Segments = int | str | Sequence[float]
 #: Cross-fades take a few milliseconds of a segment: one shorter than this would be all fade.
 SHORTEST_SEGMENT = 0.02
 
+#: Columns: their Gram matrix takes 200 MB, and as many masks at least have to be asked.
+MOST_COMPONENTS = 5000
+
 
 @dataclass(frozen=True)
 class Component:
@@ -85,6 +88,11 @@ def list_components(track: Track, segments: Segments, units: Units, modalities: 
         ]
     if "lyrics" in modalities and track.lyrics is not None:
         items += _lyric_components(track.lyrics, units)
+    if len(items) > MOST_COMPONENTS:
+        raise InputError(
+            f"{len(items)} components are more than can be told apart (up to {MOST_COMPONENTS}): use fewer segments, lines "
+            f"or sections of the lyrics, or a part of the song."
+        )
     return Components(tuple(items), len(track.stem_names) if edges else 0, edges)
 
 

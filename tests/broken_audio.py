@@ -40,8 +40,8 @@ _PADDING = {"mp3": 4 * 1152, "m4a": 3 * 1024}
 class Broken:
     """A file to read: what it is called, its bytes, and the frames of the song that it was made from.
 
-    `frames` is None where nobody can say, 0 where it must be refused; `intact` where it must be read without a warning. Whole
-    packets of a lossy coder hold up to `padding` frames more, which are heard where the number to leave out is lost.
+    `frames` is None where nobody can say, 0 where it must be refused; `intact` where it must be read without a warning.
+    Whole packets of a lossy coder hold up to `padding` frames more, which are heard where the number to leave out is lost.
     """
 
     name: str

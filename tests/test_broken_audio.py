@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from broken_audio import FORMATS, Broken, break_all, write_intact
+from broken_audio import Broken, break_all, write_intact
 from watchdog import time_limit
 
 from musiclime_torch.explainer import explain
@@ -69,7 +69,7 @@ def test_broken_files_are_read_or_refused_and_never_shorter_in_silence(tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind, (_, _, how) in FORMATS.items() if kind != "m4a" and "codec" not in how])
+@pytest.mark.parametrize("kind", ["wav16", "w64", "aiff", "caf", "au", "flac", "mp3"])
 def test_every_bit_of_the_first_bytes_may_flip(tmp_path: Path, kind: str):
     """The header of each format, bit after bit, read alone."""
     from broken_audio import flip_header

@@ -4,7 +4,6 @@ soundfile reads wav, flac, ogg, opus, mp3 and aiff; everything else (m4a, mp4, w
 extra. Neither decodes more than it is asked for, so that a file can be judged by its header first.
 """
 
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import soundfile
 from jaxtyping import Float
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.reading.places import refuse_devices
 from musiclime_torch.reading.truncation import guesses
 
 Block = Float[np.ndarray, "channel frame"]
@@ -170,16 +170,6 @@ def _decode_blocks(container: Any, stream: Any, path: Path, first: int) -> Itera
             f"{str(path)!r} is cut short or damaged after {(position or 0) / rate:.2f} s: "
             f"get the file again, or name an intact part with start and end."
         ) from error
-
-
-def refuse_devices(path: Path) -> None:
-    """InputError for pipes, sockets and devices, which may have no end or nobody at the other one."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return  # whoever opens it will say why
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise InputError(f"{str(path)!r} is a pipe or a device: give a file.")
 
 
 def check_file(path: Path) -> None:

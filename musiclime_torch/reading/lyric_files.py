@@ -12,12 +12,13 @@ from pathlib import Path
 import regex
 
 from musiclime_torch.failures import InputError
-from musiclime_torch.reading.decoding import refuse_devices
 from musiclime_torch.reading.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.reading.lyrics import Lyrics, Verse, compose, parse_lyrics, split_lines
+from musiclime_torch.reading.places import refuse_devices
 
-#: No song has a megabyte of words; whoever hands one over has mistaken the file.
-_MOST_BYTES = 1_000_000
+#: No song has so many words; whoever hands them over has mistaken the file.
+_MOST_BYTES = 300_000
+_MOST_WORDS = 20_000
 _SUBTITLES = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ssa"}
 _SRT = regex.compile(r"\s*\d+\s*\n\s*\d+:\d\d:\d\d[,.]\d+\s*-->")
 # UTF-32's little-endian mark begins with UTF-16's, so it is tried first.
@@ -40,6 +41,11 @@ def read_lyrics(path: str | Path) -> Lyrics:
     lyrics = _parse(text, path)
     if not lyrics.words:
         raise InputError(f"there are no words in the lyrics {str(path)!r}: an instrumental is explained without --lyrics.")
+    if len(lyrics.words) > _MOST_WORDS:
+        raise InputError(
+            f"the lyrics {str(path)!r} have {len(lyrics.words)} words, more than any song (up to {_MOST_WORDS}): is it the "
+            f"right file?"
+        )
     return replace(lyrics, warnings=(*warnings, *lyrics.warnings))
 
 
@@ -59,7 +65,7 @@ def embedded_lyrics(path: str | Path) -> Lyrics | None:
     texts.sort(key=looks_like_lrc, reverse=True)
     for text in texts:
         lyrics = parse_lrc(text) if looks_like_lrc(text) else parse_lyrics(text)
-        if lyrics.words:
+        if 0 < len(lyrics.words) <= _MOST_WORDS:
             return lyrics
     return None
 
