@@ -35,6 +35,7 @@ ROWS = [
     {"rendering"},
     {"baselines"},
     {"sources"},
+    {"batches"},
     {"evaluation", "shapley", "solver"},
     {"statistics"},
     {"checks", "evidence", "provenance"},

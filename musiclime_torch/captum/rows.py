@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from musiclime_torch.batches import Room, in_batches
 from musiclime_torch.captum.request import Request
 
 Forward = Callable[..., Any]
@@ -76,6 +77,7 @@ def evaluate(forward: Forward, plan: Plan, masks: Bool[Tensor, "design n compone
     outputs picked for as many: with one row a forward what remains of the cost is the call.
     """
     request, n, examples = plan.request, masks.shape[1], plan.request.examples
+    room = Room()
     total, step = n * examples, examples if plan.whole else plan.per_eval
     size = sum(tensor[0].numel() for tensor in request.inputs)
     stride = max(CELLS // max(size * step, 1), 1) * step
@@ -86,7 +88,7 @@ def evaluate(forward: Forward, plan: Plan, masks: Bool[Tensor, "design n compone
             number = torch.arange(start, min(start + stride, total), device=request.device)
             rows = Rows(start, number % examples, plan.whole)
             altered = alter(request, _pick(masks, rows, number, examples), rows)
-            for batch in _ask_in_turn(forward, request, altered, rows, step, bar):
+            for batch in _ask_in_turn(forward, request, altered, rows, step, bar, room):
                 if outputs is None:
                     kind = torch.promote_types(batch.dtype, torch.float32)
                     outputs = batch.new_empty(n * (1 if plan.whole else examples), batch.shape[1], dtype=kind)
@@ -103,26 +105,39 @@ def ask(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: R
 
 
 def _ask_in_turn(
-    forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int, bar: tqdm
+    forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int, bar: tqdm, room: Room
 ) -> Iterator[Float[Tensor, "answer output"]]:
     # Captum looks this up anew in every forward, which takes longer than a small model.
     takes_inputs = bool(signature(forward).parameters)
-    extra: tuple[Any, ...] = ()
     waiting: list[Any] = []
-    first, last, total, most = 0, 0, len(rows), 1
-    for inputs in zip(*(tensor.split(step) for tensor in altered), strict=True):
-        end = min(last + step, total)
+    counts: list[int] = []
+    first, total, most = 0, len(rows), 1
+
+    def answer(some: slice) -> Any:
+        extra: tuple[Any, ...] = ()
         if request.extra is not None:
-            extra = _pick_extra(request, rows.part(last, end)) or ()
-        waiting.append(forward(*inputs, *extra) if takes_inputs else forward())
-        last = end
+            extra = _pick_extra(request, rows.part(some.start, some.stop)) or ()
+        return forward(*(tensor[some] for tensor in altered), *extra) if takes_inputs else forward()
+
+    # A batch that is summed up can't be halved: what is too large for memory raises.
+    asked = _ask_whole(total, step, answer) if rows.whole else in_batches(room, "rows", total, step, answer)
+    for some, found in asked:
+        waiting.append(found)
+        counts.append(1 if rows.whole else some.stop - some.start)
+        last = some.stop
         bar.update()
         if len(waiting) == most or last == total:
-            counts = [1 if rows.whole else min(step, last - start) for start in range(first, last, step)]
             lines = _line_up(waiting, request, counts)
             yield _pick_outputs(request, lines, rows.part(first, last))
             # The first forward alone tells how many outputs there are to keep.
-            waiting, first, most = [], last, max(CELLS * len(lines) // (lines.numel() * counts[0]), 1)
+            most = max(CELLS * len(lines) // (lines.numel() * counts[0]), 1)
+            waiting, counts, first = [], [], last
+
+
+def _ask_whole(total: int, step: int, answer: Callable[[slice], Any]) -> Iterator[tuple[slice, Any]]:
+    for start in range(0, total, step):
+        some = slice(start, min(start + step, total))
+        yield some, answer(some)
 
 
 def _line_up(answers: list[Any], request: Request, counts: list[int]) -> Tensor:
