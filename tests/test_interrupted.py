@@ -106,14 +106,11 @@ def test_demo_corpus_and_training_that_are_stopped(tmp_path: Path):
         write(tmp_path / f"{number}.wav", make_noise(0.4, 8000, seed=number), 8000)
     rows = [f"s{n},{n}.wav,la lo,{'xy'[n % 2]},{['train', 'train', 'valid'][n // 2]}" for n in range(6)]
     (tmp_path / "m.csv").write_text("id,audio,lyrics,label,split\n" + "\n".join(rows) + "\n")
-    options = (
-        "corpus m.csv --model demo --out all --separator none --segments 2 --n-samples 64 --device cpu --songs-per-shard 2"
-    )
-    done = interrupt(tmp_path, "musiclime_torch.corpus.job:write_table", 6, *options.split())
+    options = "corpus m.csv --model demo --out all --separator none --segments 2 --n-samples 64 --device cpu --shard-size 2"
+    done = interrupt(tmp_path, "musiclime_torch.corpus.job:write_table", 3, *options.split())
     check_stopped(done, tmp_path)
-    done = interrupt(
-        tmp_path, "pathlib:Path.replace", 2, *["train", "m.csv", "--model", "tagger", "--out", "trained", "--device", "cpu"]
-    )
+    options = "train m.csv --model tagger --out trained --device cpu --workers 0 --epochs 1"
+    done = interrupt(tmp_path, "pathlib:Path.replace", 2, *options.split())
     check_stopped(done, tmp_path / "trained")
 
 
