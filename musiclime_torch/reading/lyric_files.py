@@ -127,5 +127,7 @@ def _parse_subtitles(text: str, kind: str, path: Path) -> Lyrics:
         ]
     except Exception as error:
         # A parser of others' for files from anywhere: whatever trips it, the file can't be read.
-        raise InputError(f"the lyrics {str(path)!r} can't be read as {kind}: {error}.") from error
+        raise InputError(
+            f"the lyrics {str(path)!r} can't be read as {kind} ({' '.join(str(error).split())[:200]})."
+        ) from error
     return compose(verses)
