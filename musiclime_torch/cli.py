@@ -4,10 +4,14 @@ Standard output carries the result alone; notes and progress go to standard erro
 code 2. Options that weren't given aren't passed on: the defaults are those of `explain` and `load_track`.
 """
 
+import signal
 import sys
-from contextlib import redirect_stdout
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -98,17 +102,39 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # Lyrics are in any script, and file names need not be text at all.
             stream.reconfigure(encoding="utf-8", errors="replace")
+    stopped = threading.Event()
     try:
-        cli(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+        with _noting_interrupts(stopped):
+            cli(standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:
+        # An interrupt that some package's import swallows comes back as an error of another kind.
+        if stopped.is_set() or isinstance(error, click.Abort | KeyboardInterrupt):
+            click.echo("musiclime: stopped.", err=True)
+            sys.exit(130)
+        if isinstance(error, click.ClickException):
+            error.show()
+        elif isinstance(error, InputError):
+            click.echo(f"musiclime: {error}", err=True)
+        else:
+            raise
         sys.exit(2)
-    except InputError as error:
-        click.echo(f"musiclime: {error}", err=True)
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("musiclime: stopped.", err=True)
-        sys.exit(130)
+
+
+@contextmanager
+def _noting_interrupts(stopped: threading.Event) -> Iterator[None]:
+    """Set the event at Ctrl-C, which raises as always. Only Python's main thread may listen."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        signal.default_int_handler(number, frame)
+
+    listens = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, note) if listens else None
+    try:
+        yield
+    finally:
+        if listens:
+            signal.signal(signal.SIGINT, before)
 
 
 def _run(model: Any, track: "Track", device: str, options: dict[str, Any], output: Output) -> "Explanation":

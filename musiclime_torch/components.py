@@ -20,6 +20,9 @@ Segments = int | str | Sequence[float]
 #: Cross-fades take a few milliseconds of a segment: one shorter than this would be all fade.
 SHORTEST_SEGMENT = 0.02
 
+#: Columns: their Gram matrix takes 200 MB, and as many masks at least have to be asked.
+MOST_COMPONENTS = 5000
+
 
 @dataclass(frozen=True)
 class Component:
@@ -85,6 +88,11 @@ def list_components(track: Track, segments: Segments, units: Units, modalities: 
         ]
     if "lyrics" in modalities and track.lyrics is not None:
         items += _lyric_components(track.lyrics, units)
+    if len(items) > MOST_COMPONENTS:
+        raise InputError(
+            f"{len(items)} components are more than can be told apart (up to {MOST_COMPONENTS}): use fewer segments, lines "
+            f"or sections of the lyrics, or a part of the song."
+        )
     return Components(tuple(items), len(track.stem_names) if edges else 0, edges)
 
 
@@ -119,7 +127,8 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
 
 
 def _refuse_short(seconds: float) -> None:
-    if seconds < SHORTEST_SEGMENT:
+    # Borders are sums: 0.5 s in 25 parts leave one of them a rounding error short of 20 ms.
+    if seconds < SHORTEST_SEGMENT * (1 - 1e-9):
         raise InputError(
             f"a segment of {1000 * seconds:.3g} ms is too short to be cut out (at least {1000 * SHORTEST_SEGMENT:.0f} ms): "
             f"use fewer segments, or longer ones."

@@ -1,18 +1,24 @@
 """The model watched: masks in, one row of outputs a variant, in batches; audio never outlives its batch."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from musiclime_torch.batches import Room, in_batches, ran_out
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.precision import Precision, encoding, widen
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.rendering import LyricGates, StringGates, Window, mask_lyrics, mix
 from musiclime_torch.sources import Sources
+
+T = TypeVar("T")
+
+#: Said where halving has come to its end.
+_NO_ROOM = " (not one variant fits into memory: explain a part of the song, with start and end, or use another device)"
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class Probe:
     """A model and a track ready to be asked, inside `models.care.evaluating`.
 
     Masks given to it hold the `seen` of all `columns` alone; columns the model can't notice stay on. `advance` is told
-    of every batch done. `precision` is that of encoders that run apart from their head.
+    of every batch done. `precision` is that of encoders that run apart from their head. `room` remembers what fitted.
     """
 
     subject: Subject
@@ -31,6 +37,7 @@ class Probe:
     batch_size: int
     advance: Callable[[int], object]
     precision: Precision = "float32"
+    room: Room = field(default_factory=Room)
 
     @property
     def n_audio(self) -> int:
@@ -52,15 +59,16 @@ def ask(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]
     here = full.to(probe.device)
     subject, sources, n_audio = probe.subject, probe.sources, probe.n_audio
     outputs: Tensor | None = None
-    for start in range(0, len(masks), probe.batch_size):
-        rows = slice(start, start + probe.batch_size)
+
+    def answer(rows: slice) -> Float[Tensor, "batch class"]:
         # Strings are cut on the host: their masks needn't come back from the device.
         lyric_masks = (full if isinstance(sources.lyrics, StringGates) else here)[rows, n_audio:]
         if sources.stems is None:
-            batch = _call(probe, _render_text(sources.lyrics, lyric_masks), here[rows])
-        else:
-            gates = here[rows, :n_audio].unflatten(1, (sources.n_stems, sources.n_segments))
-            batch = _average(probe, sources.stems.windows, gates, sources.lyrics, lyric_masks)
+            return _call(probe, _render_text(sources.lyrics, lyric_masks), here[rows])
+        gates = here[rows, :n_audio].unflatten(1, (sources.n_stems, sources.n_segments))
+        return _average(probe, sources.stems.windows, gates, sources.lyrics, lyric_masks)
+
+    for rows, batch in _split(probe, "variants", len(masks), probe.batch_size, answer):
         if outputs is None:
             outputs = batch.new_empty(len(masks), batch.shape[1], dtype=torch.promote_types(batch.dtype, torch.float32))
         check_count(subject, outputs.shape[1], batch.shape[1])
@@ -92,12 +100,17 @@ def hear(probe: Probe, masks: Bool[Tensor, "n heard"]) -> tuple[Tensor, ...]:
     n_audio = probe.n_audio
     here = _spread(masks, probe.seen[: probe.heard], n_audio).to(probe.device)
     gates = here.unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
-    found: list[list[Tensor]] = [[] for _ in stems.windows]
-    for rows in gates.split(probe.batch_size):
-        for pieces, window in zip(found, stems.windows, strict=True):
-            pieces.append(_encode(probe, "encode_audio", mix(window, rows), len(rows)))
-        probe.advance(len(rows))
-    return tuple(torch.cat(pieces) for pieces in found)
+    windows = stems.windows
+
+    def encode(rows: slice) -> list[Tensor]:
+        some = gates[rows]
+        return [_encode(probe, "encode_audio", mix(window, some), len(some)) for window in windows]
+
+    found = []
+    for rows, batch in _split(probe, "encode_audio", len(gates), probe.batch_size, encode):
+        found.append(batch)
+        probe.advance(rows.stop - rows.start)
+    return tuple(torch.cat(pieces) for pieces in zip(*found, strict=True))
 
 
 def read(probe: Probe, masks: Bool[Tensor, "n read"]) -> Tensor:
@@ -107,36 +120,72 @@ def read(probe: Probe, masks: Bool[Tensor, "n read"]) -> Tensor:
     seen = tuple(column - probe.n_audio for column in probe.seen[probe.heard :])
     full = _spread(masks, seen, probe.columns - probe.n_audio)
     here = full if isinstance(lyrics, StringGates) else full.to(probe.device)
+
+    def encode(rows: slice) -> Tensor:
+        return _encode(probe, "encode_text", mask_lyrics(lyrics, here[rows]), rows.stop - rows.start)
+
     pieces = []
-    for rows in here.split(probe.batch_size):
-        pieces.append(_encode(probe, "encode_text", mask_lyrics(lyrics, rows), len(rows)))
-        probe.advance(len(rows))
+    for rows, batch in _split(probe, "encode_text", len(here), probe.batch_size, encode):
+        pieces.append(batch)
+        probe.advance(rows.stop - rows.start)
     return torch.cat(pieces)
+
+
+def _split(probe: Probe, part: str, count: int, most: int, run: Callable[[slice], T]) -> Iterator[tuple[slice, T]]:
+    """Batch after batch; InputError where memory runs out on a single row."""
+    try:
+        yield from in_batches(probe.room, part, count, most, run)
+    except Exception as error:
+        if isinstance(error, InputError) or not ran_out(error):
+            raise
+        raise InputError(
+            f"memory ran out while a single variant was rendered for {probe.subject.name}{_NO_ROOM}."
+        ) from error
 
 
 def fuse(probe: Probe, heard: tuple[Tensor, ...], texts: Tensor) -> Float[Tensor, "na nt class"]:
     """Outputs of every pair of encodings, windows averaged."""
     total: Tensor | None = None
     for sounds in heard:
-        outputs = _fuse_pairs(probe.subject, sounds, texts)
+        outputs = _fuse_pairs(probe, sounds, texts)
         total = outputs if total is None else total + outputs
     assert total is not None, "a track has at least one window"
     return total / len(heard)
 
 
-def _fuse_pairs(subject: Subject, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
-    na, nt = len(sounds), len(texts)
+def _fuse_pairs(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
+    """All pairs at once, where that fits."""
+    subject, na, nt = probe.subject, len(sounds), len(texts)
     if hasattr(subject.model, "fuse_pairs"):
-        outputs = _run(subject, subject.model.fuse_pairs, (sounds, texts), na)
-        if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[:2] != (na, nt):
-            shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-            raise InputError(
-                f"{subject.name}.fuse_pairs returned {shape} for {na} sounds and {nt} lyrics: it must return "
-                f"(sound, lyrics, class)."
-            )
-        return outputs
-    pairs = (sounds.repeat_interleave(nt, 0), texts.repeat(na, *[1] * (texts.dim() - 1)))
-    return _check(subject, _run(subject, subject.model.fuse, pairs, na * nt), na * nt).unflatten(0, (na, nt))  # type: ignore[attr-defined]
+
+        def fuse_texts(heard: Tensor) -> Tensor:
+            parts = _split(probe, "fuse_pairs' lyrics", nt, nt, lambda some: _fuse_block(subject, heard, texts[some]))
+            return torch.cat([part for _, part in parts], 1)
+
+        def fuse_sounds(rows: slice) -> Tensor:
+            # More than one sound: that they don't fit is for the caller to know, who halves them first.
+            return _fuse_block(subject, sounds[rows], texts) if rows.stop - rows.start > 1 else fuse_texts(sounds[rows])
+
+        return torch.cat([part for _, part in _split(probe, "fuse_pairs", na, na, fuse_sounds)])
+
+    def fuse_rows(rows: slice) -> Float[Tensor, "pair class"]:
+        pair = torch.arange(rows.start, rows.stop, device=sounds.device)
+        inputs = (sounds.index_select(0, pair // nt), texts.index_select(0, pair % nt))
+        return _check(subject, _run(subject, subject.model.fuse, inputs, len(pair)), len(pair))  # type: ignore[attr-defined]
+
+    return torch.cat([part for _, part in _split(probe, "fuse", na * nt, na * nt, fuse_rows)]).unflatten(0, (na, nt))
+
+
+def _fuse_block(subject: Subject, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
+    na, nt = len(sounds), len(texts)
+    outputs = _run(subject, subject.model.fuse_pairs, (sounds, texts), na)  # type: ignore[attr-defined]
+    if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[:2] != (na, nt):
+        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise InputError(
+            f"{subject.name}.fuse_pairs returned {shape} for {na} sounds and {nt} lyrics: it must return "
+            f"(sound, lyrics, class)."
+        )
+    return outputs
 
 
 def _encode(probe: Probe, part: str, batch: Any, rows: int) -> Tensor:
@@ -183,7 +232,7 @@ def _run(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...]
         return function(*inputs)
     except (Exception, SystemExit) as error:  # the model is somebody else's code and may raise anything
         shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{rows} texts"
-        way_out = " (try a smaller batch_size)" if isinstance(error, torch.OutOfMemoryError) else ""
+        way_out = _NO_ROOM if ran_out(error) else ""
         said = str(error).strip().splitlines() or [""]
         raise InputError(
             f"the model {subject.name} failed on a batch of {shape} with {type(error).__name__}: {said[0]}{way_out}"

@@ -191,7 +191,7 @@ def explain(
         stopped=estimate.stopped,
         confidence=confidence,
         unseen=sources.unseen,
-        warnings=_collect_warnings(track) + told + estimate.notes,
+        warnings=_collect_warnings(track) + told + estimate.notes + probe.room.describe(),
         provenance=record_provenance(subject, track, settings, where),
     )
 

@@ -18,6 +18,7 @@ from musiclime_torch.failures import InputError
 from musiclime_torch.fragment import Ranking, draw_fragment
 from musiclime_torch.interactions import Interactions, read_interactions
 from musiclime_torch.statistics.intervals import discover, quantile
+from musiclime_torch.writing import whole
 
 #: Raised whenever a reader of the old files would misread the new ones.
 FORMAT_VERSION = 2
@@ -180,13 +181,8 @@ class Explanation:
         fields["interactions"] = None if interactions is None else interactions.fields()
         tensors |= {} if interactions is None else interactions.tensors()
         metadata = {"musiclime_torch": json.dumps(fields, ensure_ascii=False, allow_nan=False)}
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
+        with whole(Path(path)) as partial:
             partial.write_bytes(save(tensors, metadata))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "Explanation":

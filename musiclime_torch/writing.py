@@ -1,19 +1,32 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, whatever interrupts their writing."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from musiclime_torch.failures import InputError
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; the file is renamed when that is done, and gone where anything is raised.
+
+    The suffix stays, for those who write what it says. Two processes don't meet.
+    """
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_whole(data: bytes, path: Path, option: str) -> None:
     """A file that appears whole or not at all. InputError where the folder can't be written to, named by its `option`."""
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole(path) as partial:
             partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path.parent} can't be written to ({error.strerror}): give another {option} folder.") from error

@@ -1,12 +1,15 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from musiclime_torch.components import SHORTEST_SEGMENT, cut, list_components
+from musiclime_torch.components import SHORTEST_SEGMENT, Component, cut, list_components
 from musiclime_torch.failures import InputError
-from musiclime_torch.reading.lyrics import Lyrics
+from musiclime_torch.reading.lrc import parse_lrc
+from musiclime_torch.reading.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.track import Track
 
 BOTH = ("audio", "lyrics")
@@ -51,9 +54,9 @@ def test_a_modality_the_model_lacks_gives_no_columns(track: Track):
 
 
 @given(seconds=st.floats(0.1, 5000), count=st.integers(1, 40))
+@example(0.5, 25)
 def test_segments_cover_the_song_in_order(seconds: float, count: int):
-    if seconds / count < SHORTEST_SEGMENT:
-        return
+    assume(seconds / count >= SHORTEST_SEGMENT)
     edges = cut(seconds, count)
     assert len(edges) == count + 1
     assert edges[0] == 0
@@ -73,8 +76,99 @@ def test_cut_points_are_times_in_the_recording():
 
 
 @pytest.mark.parametrize(
-    "segments", [0, -3, "x", "0s", "-1s", "nans", [5, 4], [11.0], "1,1", 2000, 10**12, "1e-300s", "infs", "1e999s"]
+    ("segments", "said"),
+    [
+        (0, "0 segments can't cover"),
+        (-3, "-3 segments can't cover"),
+        ("x", "'x' are not understood"),
+        ("0s", "'0s' are not understood"),
+        ("-1s", "'-1s' are not understood"),
+        ("nans", "'nans' are not understood"),
+        ("infs", "'infs' are not understood"),
+        ("1e999s", "'1e999s' are not understood"),
+        ([5, 4], "borders 5, 4 must rise and lie within 0 and 10 seconds"),
+        ([11.0], "borders 11 must rise"),
+        ("1,1", "borders 1, 1 must rise"),
+        (2000, "5 ms is too short"),
+        (10**12, "ms is too short"),
+        ("1e-300s", "ms is too short"),
+    ],
 )
-def test_segments_that_make_no_sense_are_named(segments):
-    with pytest.raises(InputError):
+def test_segments_that_make_no_sense_are_named(segments, said: str):
+    with pytest.raises(InputError, match=said):
         cut(10.0, segments)
+
+
+def test_times_are_those_of_the_recording(track: Track):
+    late = replace(track, offset=60.25)
+    components = list_components(late, "60.75,61.25", "word", ("audio",))
+    assert [(item.stem, item.start, item.end) for item in components.items] == [
+        (stem, start, end) for stem in ("drums", "vocals") for start, end in ((60.25, 60.75), (60.75, 61.25), (61.25, 62.25))
+    ]
+    assert [item.name for item in components.items[:3]] == [
+        "drums 1:00.25-1:00.75",
+        "drums 1:00.75-1:01.25",
+        "drums 1:01.25-1:02.25",
+    ]
+    assert components.edges == (0.0, 0.5, 1.0, 2.0)
+    assert (components.n_stems, components.n_segments) == (2, 3)
+    assert list_components(track, 4, "word", ("lyrics",)).n_stems == 0
+
+
+@pytest.mark.parametrize(
+    ("offset", "segments", "names"),
+    [
+        (59.0, 2, ["a 0:59-1:00", "a 1:00-1:01"]),
+        (119.0, 1, ["a 1:59-2:01"]),
+        (60.0, 1, ["a 1:00-1:02"]),
+        (0.0, [1.5], ["a 0:00.0-0:01.5", "a 0:01.5-0:02.0"]),
+        (0.25, 1, ["a 0:00.25-0:02.25"]),
+        (0.004, 1, ["a 0:00-0:02"]),
+        (0.01, 1, ["a 0:00.01-0:02.01"]),
+        (3600.0, 1, ["a 60:00-60:02"]),
+    ],
+)
+def test_clocks_show_as_few_decimals_as_tell_borders_apart(offset: float, segments, names: list[str]):
+    track = Track(torch.ones(1, 1, 16000), ("a",), 8000, offset=offset)
+    segments = [point + offset for point in segments] if isinstance(segments, list) else segments
+    assert [item.name for item in list_components(track, segments, "word", ("audio",)).items] == names
+
+
+def test_every_column_says_what_it_is_and_when(track: Track):
+    lyrics = parse_lrc("[00:01.00]Don’t <00:01.20>go\n[00:02.00]don't stay here with me now and for ever after\n\nla")
+    sung = replace(track, lyrics=lyrics)
+
+    def list_lyrics(units: str) -> list[Component]:
+        found = list_components(sung, 1, units, ("lyrics",))
+        assert found.lyric_spans == tuple(item.spans for item in found.items)
+        assert all(item.kind == "lyrics" and item.stem is None for item in found.items)
+        return list(found.items)
+
+    first, second, third = list_lyrics("word")[:3]
+    assert (first.word, first.line, first.spans, first.start, first.end) == ("Don’t", 1, ((0, 5),), 1.0, 1.2)
+    assert (second.word, second.line, second.start, second.end) == ("go", 1, 1.2, None)
+    assert (third.word, third.line, third.spans) == ("don't", 2, ((9, 14),))
+    types = list_lyrics("type")
+    assert (types[0].name, types[0].word, types[0].spans) == ("don't (all 2)", "don't", ((0, 5), (9, 14)))
+    assert (types[1].name, types[1].word) == ("go", "go")
+    lines = list_lyrics("line")
+    assert [(line.start, line.line) for line in lines] == [(1.0, 1), (2.0, 2), (None, 3)]
+    assert lines[1].name == "line 2: don't stay here with me now and…"
+    assert [section.spans for section in list_lyrics("section")] == [((0, 55),), ((57, 59),)]
+
+
+@pytest.mark.parametrize(("length", "shown"), [(31, "a" * 31), (32, "a" * 32), (33, "a" * 31 + "…"), (60, "a" * 31 + "…")])
+def test_long_lines_are_shortened(track: Track, length: int, shown: str):
+    long = replace(track, lyrics=parse_lyrics("a" * length))
+    assert list_components(long, 1, "line", ("lyrics",)).items[0].name == f"line 1: {shown}"
+
+
+def test_spaces_before_the_cut_go(track: Track):
+    long = replace(track, lyrics=parse_lyrics(" ".join(["a" * 30, "b" * 30])))
+    assert list_components(long, 1, "line", ("lyrics",)).items[0].name == f"line 1: {'a' * 30}…"
+
+
+def test_sections_of_one_name_are_numbered(track: Track):
+    song = replace(track, lyrics=parse_lyrics("[Chorus]\na\n[Verse]\nb\n[Chorus]\nc\n[Chorus]\nd"))
+    names = [item.name for item in list_components(song, 1, "section", ("lyrics",)).items]
+    assert names == ["Chorus (1)", "Verse", "Chorus (2)", "Chorus (3)"]

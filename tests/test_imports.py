@@ -36,6 +36,7 @@ ROWS = [
     {"rendering"},
     {"baselines"},
     {"sources"},
+    {"batches"},
     {"evaluation", "shapley", "solver"},
     {"statistics"},
     {"checks", "evidence", "provenance"},

@@ -160,3 +160,33 @@ def test_words_are_cut_out_of_strings_with_the_space_after_them():
     assert mask_lyrics(gates, masks) == ["hold me now\nlove me", "me now\nlove me", "hold now\n", "\n"]
     stars = StringGates(gates.text, gates.spans, "*")
     assert mask_lyrics(stars, masks[2:3]) == ["hold * now\n* *"]
+
+
+def own_slowly(spans: list[tuple[int, int]], columns: list[list[tuple[int, int]]]) -> list[int]:
+    """Each token goes to the first stretch that shares a character with it."""
+    parts = sorted((start, end, column) for column, some in enumerate(columns) for start, end in some)
+    found = [[column for start, end, column in parts if start < last and first < end] for first, last in spans]
+    return [
+        owners[0] if owners and first < last else len(columns) for owners, (first, last) in zip(found, spans, strict=True)
+    ]
+
+
+@given(
+    borders=st.lists(st.integers(0, 40), min_size=2, max_size=12, unique=True),
+    tokens=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5)), max_size=12),
+    columns=st.integers(1, 4),
+)
+def test_tokens_in_any_order_are_owned_as_a_slow_search_says(borders: list[int], tokens: list, columns: int):
+    borders = sorted(borders)
+    stretches = list(pairwise(borders))[::2]
+    spans = [stretches[column::columns] for column in range(columns)]
+    pieces = [(start, start + length) for start, length in tokens]
+    found = own_tokens(Tokens(torch.arange(len(pieces)), tuple(pieces)), spans)
+    assert found == own_slowly(pieces, spans)
+
+
+def test_masks_of_another_number_of_columns_are_refused():
+    gates = StringGates("hold me", (((0, 4),), ((5, 7),)), "")
+    with pytest.raises(ValueError):
+        mask_lyrics(gates, torch.ones(1, 3, dtype=torch.bool))
+    assert mask_lyrics(gates, torch.zeros(1, 2, dtype=torch.bool)) == [""]

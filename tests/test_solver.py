@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from musiclime_torch.design import Design, draw_bernoulli, draw_foldover, draw_half_folded, draw_unfolded
-from musiclime_torch.solver import CHUNK, count_freedom, score, solve
+from musiclime_torch.design import Design, draw_bernoulli, draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
+from musiclime_torch.solver import CHUNK, count_freedom, enlarge, score, solve
 
 
 def noisy_outputs(design: Design, classes: int, seed: int) -> torch.Tensor:
@@ -198,3 +198,39 @@ def test_unfolded_blocks_are_better_on_odd_terms_and_worse_on_even_ones():
 
     assert error(draw_foldover, 2) < 1e-20 < error(draw_unfolded, 2)
     assert 0.3 < error(draw_unfolded, 3) / error(draw_foldover, 3) < 0.8
+
+
+def test_the_smallest_designs_have_no_freedom_and_say_so():
+    pairs, rows = draw_foldover(4, 1, 0), draw_bernoulli(4, 6, 0)
+    assert count_freedom(pairs) == pairs.n_samples // 2 - 4
+    assert count_freedom(rows) == 6 - 4 - 1
+    half = draw_half_folded(draw_foldover(4, 1, 0), pairs.n_samples + 1, 0)
+    assert count_freedom(half) == half.units - 4 - 1
+    tight = replace(pairs, masks=pairs.masks[:8], weights=pairs.weights[:8], folded=8)
+    assert solve(tight, noisy_outputs(tight, 1, 0), 1e-6).degrees_of_freedom.unique().tolist() == [0]
+    # A unit's leverage is at most all of it: half a row is left to divide by.
+    assert enlarge(tight, True) == 8 / 0.5
+    assert enlarge(rows, False) == 6 / 1
+    assert enlarge(pairs, True) == pairs.n_samples / (pairs.n_samples - 8)
+
+
+def test_outputs_that_hardly_vary_are_explained_no_better_than_others():
+    design = draw_bernoulli(5, 40, 0)
+    outputs = noisy_outputs(design, 1, 0).double()
+    small = solve(design, outputs * 1e-6, 0.0)
+    assert torch.allclose(small.fidelity, solve(design, outputs, 0.0).fidelity, atol=1e-9)
+    assert small.fidelity < 0.99
+
+
+def test_blocks_of_a_cycle_err_by_what_third_order_terms_leave():
+    """After a quarter of a cycle third-order terms make 1 − 7/31 of the variance that they make in blocks drawn apart."""
+    design = draw_kerdock(24, 1024, 0)
+    signs = 2 * design.masks.double() - 1
+    third = signs[:, 0:22:3] * signs[:, 1:23:3] * signs[:, 2:24:3]
+    outputs = third.sum(1, keepdim=True) + signs[:, :1]
+    fit, apart = solve(design, outputs, 0.0), solve(replace(design, cycle=0), outputs, 0.0)
+    left = (fit.standard_errors / apart.standard_errors).square()
+    assert torch.allclose(left, left.mean().expand_as(left))
+    assert 1 - 7 / 31 - 1e-9 <= left.mean() < 0.9
+    scores = score(design, outputs[:, 0], 0.0)
+    assert torch.allclose(scores.square().sum(0).sqrt(), fit.standard_errors[:, 0], rtol=1e-9)

@@ -8,8 +8,9 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
-from itertools import islice, starmap
+from itertools import islice, repeat, starmap
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from musiclime_torch.batches import Room, in_batches
 from musiclime_torch.captum.request import Request
 
 Forward = Callable[..., Any]
@@ -77,6 +79,7 @@ def evaluate(forward: Forward, plan: Plan, masks: Bool[Tensor, "design n compone
     outputs picked for as many: with one row a forward what remains of the cost is the call.
     """
     request, n, examples = plan.request, masks.shape[1], plan.request.examples
+    room = Room()
     total, step = n * examples, examples if plan.whole else plan.per_eval
     size = sum(tensor[0].numel() for tensor in request.inputs)
     stride = max(CELLS // max(size * step, 1), 1) * step
@@ -87,7 +90,7 @@ def evaluate(forward: Forward, plan: Plan, masks: Bool[Tensor, "design n compone
             number = torch.arange(start, min(start + stride, total), device=request.device)
             rows = Rows(start, number % examples, plan.whole)
             altered = alter(request, _pick(masks, rows, number, examples), rows)
-            for batch in _ask_in_turn(forward, request, altered, rows, step, bar):
+            for batch in _ask_in_turn(forward, request, altered, rows, step, bar, room):
                 if outputs is None:
                     kind = torch.promote_types(batch.dtype, torch.float32)
                     outputs = batch.new_empty(n * (1 if plan.whole else examples), batch.shape[1], dtype=kind)
@@ -104,39 +107,49 @@ def ask(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: R
 
 
 def _ask_in_turn(
-    forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int, bar: tqdm
+    forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int, bar: tqdm, room: Room
 ) -> Iterator[Float[Tensor, "answer output"]]:
-    calls = _call(forward, request, altered, rows, step)
-    watched = calls if bar.disable else _count(calls, bar)
-    first, most, total = 0, 1, len(rows)
-    while answers := list(islice(watched, most)):
-        last = min(first + len(answers) * step, total)
-        counts = [1 if rows.whole else step] * len(answers)
-        if not rows.whole:
-            counts[-1] = (last - first - 1) % step + 1
+    # Captum looks this up anew in every forward, which takes longer than a small model.
+    call = forward if signature(forward).parameters else lambda *inputs: forward()
+    single = rows.whole or step == 1  # what gives one line can't be halved: where memory is too small for it, it raises
+    sized: Iterator[tuple[int, Any]]
+    if single:
+        sized = zip(repeat(1), _call_each(call, request, altered, rows, step), strict=False)
+    else:
+        halving = in_batches(room, "rows", len(rows), step, partial(_call, call, request, altered, rows))
+        sized = ((some.stop - some.start, answer) for some, answer in halving)
+    watched = sized if bar.disable else _watch_each(sized, bar)
+    first, most = 0, 1
+    while batch := list(islice(watched, most)):
+        counts, answers = (list(part) for part in zip(*batch, strict=True))
+        last = first + sum(counts) * (step if rows.whole else 1)
         lines = _line_up(answers, request, counts)
         yield _pick_outputs(request, lines, rows.part(first, last))
         # The first forward alone tells how many outputs there are to keep.
         first, most = last, max(CELLS * len(lines) // (lines.numel() * counts[0]), 1)
 
 
-def _call(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int) -> Iterator[Any]:
-    """What the forward function returns, forward by forward. Nothing is done for a row that could be done for all."""
+def _call(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, some: slice) -> Any:
+    """What the forward function returns for some rows."""
+    extra = None if request.extra is None else _pick_extra(request, rows.part(some.start, some.stop))
+    return forward(*(tensor[some] for tensor in altered), *(extra or ()))
+
+
+def _call_each(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int) -> Iterator[Any]:
+    """The same for all rows in turn, with nothing done row by row that could be done for all."""
+    if request.extra is not None:
+        return (
+            _call(forward, request, altered, rows, slice(start, min(start + step, len(rows))))
+            for start in range(0, len(rows), step)
+        )
     batches = zip(*(tensor.split(step) for tensor in altered), strict=True)
-    # Captum looks this up anew in every forward, which takes longer than a small model.
-    if not signature(forward).parameters:
-        return (forward() for _ in batches)
-    if request.extra is None:
-        return starmap(forward, batches)
-    starts = range(0, len(rows), step)
-    extras = (_pick_extra(request, rows.part(start, min(start + step, len(rows)))) or () for start in starts)
-    return (forward(*inputs, *extra) for inputs, extra in zip(batches, extras, strict=True))
+    return starmap(forward, batches)
 
 
-def _count(calls: Iterator[Any], bar: tqdm) -> Iterator[Any]:
-    for answer in calls:
+def _watch_each(calls: Iterator[tuple[int, Any]], bar: tqdm) -> Iterator[tuple[int, Any]]:
+    for call in calls:
         bar.update()
-        yield answer
+        yield call
 
 
 def _line_up(answers: list[Any], request: Request, counts: list[int]) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from torch.utils.flop_counter import FlopCounterMode
 
+from musiclime_torch.batches import ran_out
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import name_model
@@ -122,8 +123,10 @@ class SharedModel:
         try:
             joined = tuple(_join(parts) for parts in zip(*(request.inputs for request in batch), strict=True))
             outputs, flops = self._count(batch[0], joined)
-        except Exception:  # whosever song it was: each is asked again for itself, and bears its own
+        except Exception as error:  # whosever song it was: each is asked again for itself, and bears its own
             outputs, flops = None, 0.0
+            if ran_out(error):
+                self._batch_size = max(sum(rows) // 2, 1)
         if not isinstance(outputs, Tensor) or not outputs.dim() or len(outputs) != sum(rows):
             for request in batch:
                 self._answer_alone(request)

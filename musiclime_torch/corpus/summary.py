@@ -13,6 +13,7 @@ from musiclime_torch.corpus.auditing import Finding
 from musiclime_torch.corpus.comparing import Comparison
 from musiclime_torch.failures import InputError
 from musiclime_torch.statistics.intervals import halve_interval
+from musiclime_torch.writing import whole
 
 
 def make_tables(found: Global, of: str | None, top: int) -> Iterator[Table]:
@@ -97,7 +98,9 @@ def write_summary(found: Global, findings: Sequence[Finding], out: Path) -> None
         out.mkdir(parents=True, exist_ok=True)
         for name, rows in tables.items():
             table = pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({"said": pyarrow.array([], pyarrow.string())})
-            parquet.write_table(table, out / f"{name}.parquet")
-            csv.write_csv(table, out / f"{name}.csv")
+            with whole(out / f"{name}.parquet") as partial:
+                parquet.write_table(table, partial)
+            with whole(out / f"{name}.csv") as partial:
+                csv.write_csv(table, partial)
     except OSError as error:
         raise InputError(f"{str(out)!r} can't be written to ({error.strerror}): give another --out folder.") from error

@@ -14,6 +14,7 @@ from musiclime_torch.corpus.shards import HASH_KEY
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.reading.manifest import Entry
+from musiclime_torch.writing import whole
 
 _NAME = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
 _TEXTS = pyarrow.list_(pyarrow.string())
@@ -130,21 +131,17 @@ class Rows:
 def write_table(rows: Sequence[dict[str, Any]], name: str, path: Path, settings_hash: str) -> None:
     """One table of one shard, whole or not at all. InputError where the disk is full or can't be written to."""
     schema = SCHEMAS[name].with_metadata({HASH_KEY: settings_hash.encode()})
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with whole(path) as partial, partial.open("wb") as file:
             parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema), file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         raise InputError(
             f"{str(path)!r} can't be written ({error.strerror or error}): make room, and give the same command again; what "
             f"is done stays."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _list_components(song: str, explanation: Explanation, row: int, predicted: bool) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from musiclime_torch.failures import InputError
 from musiclime_torch.track import Track
 from musiclime_torch.views.page.loudness import match_loudness
 from musiclime_torch.views.page.mixes import make_versions
+from musiclime_torch.writing import whole
 
 #: Bits that both formats keep, and that no mix needs more of.
 SUBTYPE = "PCM_24"
@@ -36,7 +37,8 @@ def write_mixes(
             assert version.sound is not None, "silent versions were left out"
             path = Path(out) / f"{version.name}.{form}"
             samples = (version.sound * 10 ** (gain / 20)).T.contiguous().numpy()
-            soundfile.write(path, samples, track.sample_rate, SUBTYPE, format=form.upper())
+            with whole(path) as partial:
+                soundfile.write(partial, samples, track.sample_rate, SUBTYPE, format=form.upper())
             paths.append(path)
     except (OSError, soundfile.LibsndfileError) as error:
         raise InputError(f"{str(out)!r} can't be written to ({error}): give another folder.") from error

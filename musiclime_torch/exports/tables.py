@@ -7,6 +7,7 @@ from typing import Any
 
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
+from musiclime_torch.writing import whole
 
 
 def list_rows(explanation: Explanation) -> list[dict[str, Any]]:
@@ -57,4 +58,5 @@ def write_parquet(explanation: Explanation, path: str | Path) -> None:
     names = ("class", "component", "kind", "stem", "start", "end", "word", "line", *numbers[2:], "told_from_zero", "unseen")
     kinds |= dict.fromkeys(numbers, pyarrow.float64())
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in names])
-    parquet.write_table(pyarrow.Table.from_pylist(list_rows(explanation), schema), path, compression="zstd")
+    with whole(Path(path)) as partial:
+        parquet.write_table(pyarrow.Table.from_pylist(list_rows(explanation), schema), partial, compression="zstd")

@@ -150,7 +150,7 @@ class AstRoberta(nn.Module):
         folder = Path(folder)
         described = read_description(folder, cls.model_type)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False)
             configs = ASTConfig(**described["audio"]), RobertaConfig(**described["text"])
             preparation, classes = Preparation(**described["text_preparation"]), tuple(described["classes"])
         except (OSError, ValueError, KeyError, TypeError) as error:

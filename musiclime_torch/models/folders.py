@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.writing import whole
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -16,10 +17,12 @@ def write_model(module: nn.Module, model_type: str, described: dict[str, Any], f
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / WEIGHTS)
+    with whole(folder / WEIGHTS) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, partial)
     text = json.dumps({"model_type": model_type, **described}, indent=1, ensure_ascii=False)
     # Last, for it says that all is there.
-    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    with whole(folder / CONFIG) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
 def read_description(folder: Path, model_type: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from musiclime_torch.failures import InputError
 from musiclime_torch.reading.decoding import Block, Opened, open_audio, open_stream
-from musiclime_torch.reading.truncation import cut_short
+from musiclime_torch.reading.truncation import contradicts, cut_short
 
 #: Hz; what lies outside is a broken header rather than music.
 _RATES = (4_000, 384_000)
@@ -168,9 +168,11 @@ def _collect_warnings(path: Path, opened: Opened, missing: int, stream: int | No
     warnings = []
     if sentence := cut_short(path):
         warnings.append(sentence)
+    elif opened.format == "FLAC" and missing > _SLACK * opened.sample_rate:
+        raise InputError(f"{str(path)!r} is cut short: {missing / opened.sample_rate:.2f} s are missing: get it again.")
+    elif sentence := contradicts(path, opened.format, opened.frames):
+        warnings.append(sentence)
     elif missing > _SLACK * opened.sample_rate:
-        if opened.format == "FLAC":
-            raise InputError(f"{str(path)!r} is cut short: {missing / opened.sample_rate:.2f} s are missing: get it again.")
         warnings.append(f"{path.name!r} ends {missing / opened.sample_rate:.2f} s before its header says.")
     if opened.channels > 2:
         warnings.append(f"the {opened.channels} channels of {path.name!r} were averaged into one.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import regex
 
+# Runs of blanks and digits are bounded: a search tries every start, and a megabyte of either would take hours.
 #: By name: what a site puts above, between and below the lines; never part of a line that may have been sung.
 PATTERNS = {
     "contributors": regex.compile(r"(?i)\A\s*\d+[ \t]*contributors?\b(?:[^\n\[]*?\blyrics\b[ \t]*|[^\n]*)"),
@@ -16,8 +17,10 @@ PATTERNS = {
     "you might also like": regex.compile(
         r"(?m)^[ \t]*(?i:you might also like)[ \t]*(?=\[|$)|(?<=\S)You might also like[ \t]*(?=\[|$)"
     ),
-    "tickets": regex.compile(r"(?im)^[ \t]*(?:see [^\n]{1,80} live)?[ \t]*get tickets as low as[^\n]*$"),
-    "embed": regex.compile(r"(?:\s*\d[\d.]*[KM]?(?i:embed)|\s*\d*Embed)(?i:share[^\n]{0,40})?\s*\Z"),
+    "tickets": regex.compile(r"(?im)^[ \t]{0,20}(?:see [^\n]{1,80} live)?[ \t]{0,20}get tickets as low as[^\n]*$"),
+    "embed": regex.compile(
+        r"(?:\s{0,20}\d[\d.]{0,20}[KM]?(?i:embed)|\s{0,20}\d{0,20}Embed)(?i:share[^\n]{0,40})?\s{0,200}\Z"
+    ),
     "notice": regex.compile(r"(?im)^[ \t*.]*this lyrics is not for commercial use[^\n]*$(?:\n[ \t]*\(?\d{6,}\)?[ \t]*$)?"),
     "licence": regex.compile(r"(?im)^[^\n]*\blyrics (?:licensed|provided|powered) by\b[^\n]*$"),
     "corrections": regex.compile(r"(?im)^[ \t]*(?:submit corrections|thanks to [^\n]{1,80} for [^\n]{1,40}lyrics\W*)$"),

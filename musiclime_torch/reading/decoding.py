@@ -15,6 +15,8 @@ import soundfile
 from jaxtyping import Float
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.reading.places import refuse_devices
+from musiclime_torch.reading.truncation import guesses
 
 Block = Float[np.ndarray, "channel frame"]
 
@@ -28,6 +30,11 @@ _UNKNOWN = 1 << 62
 _CONTAINERS = (
     "mov,matroska,webm,aac,ac3,eac3,mp3,ogg,flac,wav,w64,aiff,caf,asf,ape,wv,tta,dsf,mpc,mpc8,mpeg,mpegts,avi,flv,amr,au"
 )
+#: What soundfile may read: formats of which `truncation` can tell whether they are whole. It knows a dozen rare ones more,
+#: and takes what it knows by nothing but the suffix (.au, .vox) for raw sound.
+_CHECKED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3")
+#: Streams without a header: FFmpeg guesses their length from the bytes.
+_ESTIMATED = ("mp3", "aac", "ac3", "eac3")
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,15 @@ def open_audio(path: Path) -> Iterator[Opened]:
     check_file(path)
     try:
         file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError:
+    # A TypeError is what it has for the suffix .raw, whatever the file is.
+    except (soundfile.LibsndfileError, TypeError):
         file = None
-    # Of a flac that was piped and doesn't know its length, soundfile can't read the last block: it seeks behind it.
-    if file is None or file.frames >= _UNKNOWN:
+    if file is not None and file.format not in _CHECKED:
+        file.close()
+        file = None
+    # Of a flac that was piped and doesn't know its length, soundfile can't read the last block: it seeks behind it. An mp3
+    # without a header it ends where it guesses.
+    if file is None or file.frames >= _UNKNOWN or guesses(path, file.format, file.frames):
         with open_stream(path, 0) as opened:
             yield opened
         return
@@ -95,7 +107,9 @@ def open_stream(path: Path, index: int) -> Iterator[Opened]:
         rate, frames = stream.codec_context.sample_rate if stream.codec_context else 0, None
         if not rate:
             raise InputError(f"{str(path)!r} has an audio stream that can't be decoded: convert it to wav or flac.")
-        if stream.duration is not None:
+        if container.format.name in _ESTIMATED:
+            frames = None
+        elif stream.duration is not None:
             frames = round(stream.duration * stream.time_base * rate)
         elif container.duration is not None:
             frames = round(container.duration * rate / 1_000_000)
@@ -133,7 +147,8 @@ def _decode_blocks(container: Any, stream: Any, path: Path, first: int) -> Itera
     rate = stream.codec_context.sample_rate
     origin = stream.start_time or 0
     position = None
-    resampler = av.AudioResampler(format="fltp")
+    # Interleaved: of planar frames with more than eight channels PyAV (18.1) reads planes that aren't there, and crashes.
+    resampler = av.AudioResampler(format="flt")
     try:
         if first > _RUN_UP * rate:
             container.seek(origin + int((first / rate - _RUN_UP) / stream.time_base), stream=stream)
@@ -143,7 +158,7 @@ def _decode_blocks(container: Any, stream: Any, path: Path, first: int) -> Itera
             if position is None:
                 position = 0 if packed.pts is None else round((packed.pts - origin) * packed.time_base * rate)
             for frame in resampler.resample(packed):
-                block = frame.to_ndarray()
+                block = frame.to_ndarray().reshape(frame.samples, -1).T
                 skipped = max(0, min(first - position, block.shape[1]))
                 position += block.shape[1]
                 if skipped < block.shape[1]:
@@ -161,6 +176,7 @@ def check_file(path: Path) -> None:
     """InputError unless ``path`` is a file that can be opened and isn't empty."""
     if path.is_dir():
         raise InputError(f"{str(path)!r} is a folder where a sound file is expected.")
+    refuse_devices(path)
     try:
         with path.open("rb") as file:
             empty = not file.read(1)

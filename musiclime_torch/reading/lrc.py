@@ -15,7 +15,7 @@ import regex
 from musiclime_torch.reading.lyrics import Lyrics, Verse, compose, read_header, split_lines
 
 _CLOCK = r"(?:(?P<h>\d{1,3}):(?=\d{1,2}:\d{1,2}\.))?(?P<m>\d{1,4}):(?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,3}))?"
-_TAG = regex.compile(rf"\[\s*{_CLOCK}\s*\]")
+_TAG = regex.compile(rf"\s*\[\s*{_CLOCK}\s*\]")
 _MARK = regex.compile(rf"[<\[]\s*{_CLOCK}\s*[>\]]")
 _OFFSET = regex.compile(r"(?i)\[\s*offset\s*:(.*)\]")
 # Only known names are dropped: [Chorus: Ann] is a header.
@@ -110,11 +110,11 @@ def _read_rows(rows: list[str]) -> Iterator[_Row]:
 
 def _take_times(row: str) -> tuple[tuple[float, ...], str]:
     """The time tags a line begins with, and what follows them."""
-    times = []
-    while match := _TAG.match(row):
+    times, here = [], 0
+    while match := _TAG.match(row, here):
         times.append(_read_clock(match))
-        row = row[match.end() :].lstrip()
-    return tuple(times), row
+        here = match.end()
+    return tuple(times), row[here:].lstrip()
 
 
 def _take_marks(rest: str) -> tuple[str, tuple[tuple[int, float], ...]]:

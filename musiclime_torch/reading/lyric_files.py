@@ -14,9 +14,11 @@ import regex
 from musiclime_torch.failures import InputError
 from musiclime_torch.reading.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.reading.lyrics import Lyrics, Verse, compose, parse_lyrics, split_lines
+from musiclime_torch.reading.places import refuse_devices
 
-#: No song has a megabyte of words; whoever hands one over has mistaken the file.
-_MOST_BYTES = 1_000_000
+#: No song has so many words; whoever hands them over has mistaken the file.
+_MOST_BYTES = 300_000
+_MOST_WORDS = 20_000
 _SUBTITLES = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ssa"}
 _SRT = regex.compile(r"\s*\d+\s*\n\s*\d+:\d\d:\d\d[,.]\d+\s*-->")
 # UTF-32's little-endian mark begins with UTF-16's, so it is tried first.
@@ -39,6 +41,11 @@ def read_lyrics(path: str | Path) -> Lyrics:
     lyrics = _parse(text, path)
     if not lyrics.words:
         raise InputError(f"there are no words in the lyrics {str(path)!r}: an instrumental is explained without --lyrics.")
+    if len(lyrics.words) > _MOST_WORDS:
+        raise InputError(
+            f"the lyrics {str(path)!r} have {len(lyrics.words)} words, more than any song (up to {_MOST_WORDS}): is it the "
+            f"right file?"
+        )
     return replace(lyrics, warnings=(*warnings, *lyrics.warnings))
 
 
@@ -58,7 +65,7 @@ def embedded_lyrics(path: str | Path) -> Lyrics | None:
     texts.sort(key=looks_like_lrc, reverse=True)
     for text in texts:
         lyrics = parse_lrc(text) if looks_like_lrc(text) else parse_lyrics(text)
-        if lyrics.words:
+        if 0 < len(lyrics.words) <= _MOST_WORDS:
             return lyrics
     return None
 
@@ -66,6 +73,7 @@ def embedded_lyrics(path: str | Path) -> Lyrics | None:
 def _read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(f"the lyrics {str(path)!r} are a folder: give the file with the text.")
+    refuse_devices(path)
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
@@ -119,5 +127,7 @@ def _parse_subtitles(text: str, kind: str, path: Path) -> Lyrics:
         ]
     except Exception as error:
         # A parser of others' for files from anywhere: whatever trips it, the file can't be read.
-        raise InputError(f"the lyrics {str(path)!r} can't be read as {kind}: {error}.") from error
+        raise InputError(
+            f"the lyrics {str(path)!r} can't be read as {kind} ({' '.join(str(error).split())[:200]})."
+        ) from error
     return compose(verses)

@@ -122,7 +122,9 @@ def read_header(row: str) -> str | None:
 
 def compose(verses: Iterable[Verse], warnings: Sequence[str] = ()) -> Lyrics:
     """Join lines into one text and find the words in it. Lines without a word stay in the text, but aren't lines."""
-    text = ""
+    # Joined once: a text that grows line by line is copied for every line.
+    pieces: list[str] = []
+    length = 0
     opens: str | None = ""
     words: list[Word] = []
     lines: list[Line] = []
@@ -130,21 +132,23 @@ def compose(verses: Iterable[Verse], warnings: Sequence[str] = ()) -> Lyrics:
     for verse in verses:
         if verse.section is not None:
             opens = verse.section
-        if text:
-            text += "\n\n" if verse.section is not None else "\n"
-        start, text = len(text), text + verse.text
+        between = "" if not length else "\n\n" if verse.section is not None else "\n"
+        pieces += (between, verse.text)
+        start = length + len(between)
+        length = start + len(verse.text)
         found = [(match.start(), match.end()) for match in _WORD.finditer(verse.text)]
         if not found:
             continue
         if opens is not None:
-            sections.append(Section(start, len(text), opens or f"section {len(sections) + 1}"))
+            sections.append(Section(start, length, opens or f"section {len(sections) + 1}"))
             opens = None
-        sections[-1] = Section(sections[-1].start, len(text), sections[-1].name)
+        sections[-1] = Section(sections[-1].start, length, sections[-1].name)
         for (here, there), (begun, done) in zip(found, _time_words(found, verse), strict=True):
             words.append(
                 Word(verse.text[here:there], start + here, start + there, len(lines), len(sections) - 1, begun, done)
             )
-        lines.append(Line(start, len(text), verse.seconds))
+        lines.append(Line(start, length, verse.seconds))
+    text = "".join(pieces)
     return Lyrics(text, tuple(words), tuple(lines), tuple(sections), (*warnings, *_notice_boilerplate(text)))
 
 

@@ -1,15 +1,26 @@
-"""Whether a file ends before its own headers say: decoders return a shorter song and keep quiet about it.
+"""Whether a file holds what its own headers say: decoders return a shorter song and keep quiet about it.
 
-wav by the sizes of RIFF and data chunk, aiff by its FORM size, ogg by the end-of-stream flag of the last page, mp3 by
-the byte count of the Xing/Info header. Sizes that writers to a pipe put in for "unknown" are no cut.
+Files that end too soon (`cut_short`) are told from those whose numbers contradict each other (`contradicts`): a header that
+lies, or a packet that was damaged and skipped. Each format by what it offers: sizes of chunks, chains of packets, checksums
+of pages (`chunks`, `packets`). Sizes that writers to a pipe put in for "unknown" are no cut.
 """
 
-import struct
 from pathlib import Path
 from typing import BinaryIO
 
-#: Writers to a pipe promise 0, 2^32 - 1 (ffmpeg) or about 2^31 bytes (sox).
-_STREAMING = 0x7FFF_0000
+from musiclime_torch.reading.chunks import goes_on, lay_out
+from musiclime_torch.reading.packets import (
+    Chain,
+    chain_adts,
+    chain_mp3,
+    chain_ogg,
+    last_flac_frame,
+    measure_matroska,
+    skip_id3,
+)
+
+#: Frames by which an mp3 may be shorter than its packets: the delay and the padding that a LAME tag has room for.
+_GAPLESS = 2 * 4095
 
 
 def cut_short(path: str | Path) -> str | None:
@@ -17,79 +28,88 @@ def cut_short(path: str | Path) -> str | None:
     path = Path(path)
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
-            promised = _measure_wav(file, head)
-        elif head[:4] == b"FORM" and head[8:11] == b"AIF":
-            promised = 8 + int(struct.unpack(">I", head[4:8])[0])
-        elif head[:4] == b"OggS":
-            whole = _reaches_end(file, size)
-            return None if whole else f"{path.name!r} was cut short: its Ogg stream has no end. What is there was read."
-        else:
-            promised = _measure_mp3(file, head)
-    # A padding byte that one writer counts and another doesn't is no sound.
-    if promised <= size + 1:
+        if file.read(4) == b"OggS":
+            pages = chain_ogg(file, size)
+            if pages.broken is not None or pages.sound:
+                return None
+            return f"{path.name!r} was cut short: its Ogg stream has no end. What is there was read."
+        promised = _measure(file)
+    if promised <= size:
         return None
     return f"{path.name!r} was cut short: {size} of {promised} bytes are there ({100 * size / promised:.0f}%) and were read."
 
 
-def _measure_wav(file: BinaryIO, head: bytes) -> int:
+def contradicts(path: str | Path, kind: str, frames: int | None) -> str | None:
+    """A sentence if headers of a file that wasn't cut contradict each other, its packets or the frames that it is read as.
+
+    `kind` is the format that the decoder takes it for.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        reason = _find_contradiction(file, path.stat().st_size, kind, frames)
+    return None if reason is None else f"{path.name!r} is damaged: {reason}. What can be read was read; get it again."
+
+
+def guesses(path: Path, kind: str, frames: int) -> bool:
+    """Whether a decoder's number of frames is a guess: that of an mp3 with no header, whose packets hold others."""
+    if kind != "MP3":
+        return False
+    with path.open("rb") as file:
+        chain = chain_mp3(file)
+    return chain is not None and chain.declared is None and abs(chain.frames - frames) >= 1152
+
+
+def _measure(file: BinaryIO) -> int:
     """Bytes that the headers promise, 0 where they don't say."""
-    riff = struct.unpack("<I", head[4:8])[0]
-    promised = 0 if riff >= _STREAMING else riff + 8
-    wide = 0
-    while len(chunk := file.read(8)) == 8:
-        name, length = chunk[:4], struct.unpack("<I", chunk[4:])[0]
-        if name == b"ds64" and len(sizes := file.read(16)) == 16:
-            wide = struct.unpack("<Q", sizes[8:])[0]
-            length -= 16
-        if name == b"data":
-            length = wide if wide and length == 0xFFFF_FFFF else 0 if length >= _STREAMING else length
-            return int(max(promised, file.tell() + length))
-        file.seek(max(0, length + length % 2), 1)
-    return promised
+    layout = lay_out(file)
+    if layout is not None:
+        # A padding byte that one writer counts and another doesn't is no sound.
+        return max((layout.whole or 1) - 1, layout.end or 0)
+    chain = _chain(file)
+    if chain is not None:
+        return max(chain.end, chain.promised)
+    return measure_matroska(file) or 0
 
 
-def _reaches_end(file: BinaryIO, size: int) -> bool:
-    """Whether the last page of an Ogg file is whole and has the end-of-stream flag (RFC 3533)."""
-    here, last = 0, 0
-    while True:
-        file.seek(here)
-        page = file.read(27)
-        if len(page) < 27 or page[:4] != b"OggS":
-            # After the last page come tags, zeros or nothing.
-            return bool(last & 4) and not page.startswith(b"OggS")
-        length = 27 + page[26] + sum(file.read(page[26]))
-        if here + length > size:
-            return False
-        here, last = here + length, page[5]
-
-
-def _measure_mp3(file: BinaryIO, head: bytes) -> int:
-    """Bytes up to the end of the last frame by the Xing/Info header, 0 without one."""
-    start = 0
-    while head[:3] == b"ID3":
-        file.seek(start)
-        tag = file.read(10)
-        if len(tag) < 10 or max(tag[6:]) > 127:
-            return 0
-        start += 10 + (tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]) + (10 if tag[5] & 16 else 0)
-        file.seek(start)
-        head = file.read(10)
+def _chain(file: BinaryIO) -> Chain | None:
+    file.seek(0)
+    head = file.read(1 << 16)
+    start = skip_id3(head)
     file.seek(start)
-    frame = file.read(4096)
-    # Taggers leave zeros between the tag and the first frame.
-    skipped = len(frame) - len(frame.lstrip(b"\0"))
-    frame = frame[skipped:]
-    if len(frame) < 200 or frame[0] != 0xFF or frame[1] & 0xE6 != 0xE2:
-        return 0
-    # The header follows the side information, whose length hangs on MPEG version and channels.
-    first_version, mono = frame[1] & 0x18 == 0x18, frame[3] & 0xC0 == 0xC0
-    at = 4 + (17 if mono else 32) if first_version else 4 + (9 if mono else 17)
-    if frame[at : at + 4] not in (b"Xing", b"Info"):
-        return 0
-    flags = struct.unpack(">I", frame[at + 4 : at + 8])[0]
-    if not flags & 2:
-        return 0
-    at += 12 if flags & 1 else 8
-    return int(start + skipped + struct.unpack(">I", frame[at : at + 4])[0])
+    first = file.read(4096).lstrip(b"\0")[:2] if start else head.lstrip(b"\0")[:2]
+    if len(first) < 2 or first[0] != 0xFF:
+        return None
+    return chain_adts(file) if first[1] & 0xF6 == 0xF0 else chain_mp3(file) if first[1] & 0xE6 == 0xE2 else None
+
+
+def _find_contradiction(file: BinaryIO, size: int, kind: str, frames: int | None) -> str | None:
+    head = file.read(4)
+    if head == b"OggS":
+        pages = chain_ogg(file, size)
+        return f"a page at byte {pages.end} fails its checksum" if pages.broken is not None else None
+    if head == b"fLaC":
+        last = last_flac_frame(file)
+        if frames and last is not None and last != frames:
+            return f"its header speaks of {frames} frames and its last packet of {last}"
+        return None
+    layout = lay_out(file)
+    if layout is not None:
+        if goes_on(file, layout, size):
+            return "more lies behind the sound than its header owns up to"
+        if frames and layout.frames is not None and abs(frames - layout.frames) > layout.slack * layout.frames:
+            return f"one number in its header makes it {layout.frames:g} frames, another {frames}"
+        return None
+    chain = chain_mp3(file) if kind in ("MP3", "mp3") else chain_adts(file) if kind == "aac" else None
+    return None if chain is None else _compare(chain, frames)
+
+
+def _compare(chain: Chain, frames: int | None) -> str | None:
+    if chain.broken is not None:
+        return f"there is no packet of sound at byte {chain.broken}"
+    if not chain.sound:
+        return "its Info header fails its checksum"
+    if chain.declared is not None and chain.declared != chain.frames:
+        return f"its header speaks of {chain.declared} frames and it holds {chain.frames}"
+    if frames and not chain.frames - _GAPLESS <= frames <= chain.frames:
+        return f"it holds {chain.frames} frames and is read as {frames}"
+    return None

@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from musiclime_torch.writing import whole
 
 _log = logging.getLogger(__name__)
 
@@ -69,14 +70,9 @@ def _load(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, tuple[str, ...]] 
 
 def _save(path: Path, stems: Tensor, names: tuple[str, ...]) -> None:
     """Write an entry; a folder that can't be written to costs time at the next run, not this one."""
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        os.close(handle)
-        save_file({"stems": stems.contiguous()}, temporary, metadata={"names": json.dumps(names)})
-        os.replace(temporary, path)
+        with whole(path) as partial:
+            save_file({"stems": stems.contiguous()}, partial, metadata={"names": json.dumps(names)})
     except (OSError, SafetensorError) as error:
         _log.warning("the stems weren't kept in %s: %s", path.parent, error)
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)

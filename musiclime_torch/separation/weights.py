@@ -182,7 +182,8 @@ def _read_bag(path: Path) -> dict[str, Any]:
     try:
         bag = yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"the demucs bag {str(path)!r} can't be read: {error}.") from error
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"the demucs bag {str(path)!r} can't be read ({reason}).") from error
     names = bag.get("models") if isinstance(bag, dict) else None
     if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
         raise InputError(f"the demucs bag {str(path)!r} names no models: it needs a line like models: ['955717e8'].")

@@ -22,6 +22,7 @@ from musiclime_torch.failures import InputError
 from musiclime_torch.models.checkpoints import load_state, read_state
 from musiclime_torch.training.batches import Songs
 from musiclime_torch.training.learner import Learner
+from musiclime_torch.writing import whole
 
 #: What a run's folder holds.
 CHECKPOINTS, WEIGHTS, FINISHED = "checkpoints", "weights.safetensors", "finished.json"
@@ -126,8 +127,10 @@ def _finish(folder: Path, model: Any, fitted: Fitted) -> None:
     """The weights, then the word that the run is finished; checkpoints, several times as large, go."""
     from safetensors.torch import save_file
 
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
-    (folder / FINISHED).write_text(json.dumps(asdict(fitted), indent=1) + "\n", encoding="utf-8")
+    with whole(folder / WEIGHTS) as partial:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, partial)
+    with whole(folder / FINISHED) as partial:
+        partial.write_text(json.dumps(asdict(fitted), indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
@@ -158,9 +161,8 @@ def _claim(folder: Path, recipe: Recipe, about: str) -> None:
                 f"folder, or remove this one."
             )
     if is_first():
-        partial = folder / ".run.json.partial"
-        partial.write_text(json.dumps({"hash": digest, "recipe": settled}, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        with whole(path) as partial:
+            partial.write_text(json.dumps({"hash": digest, "recipe": settled}, indent=1) + "\n", encoding="utf-8")
 
 
 def _check(recipe: Recipe, songs: int) -> None:

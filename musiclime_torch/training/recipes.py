@@ -27,6 +27,7 @@ from musiclime_torch.training.scores import Scores, score
 from musiclime_torch.training.songs import ManifestSongs, find_text
 from musiclime_torch.training.starting import join_towers, save_classifier, seeded, start_audio, start_lyrics, start_tagger
 from musiclime_torch.training.testing import predict
+from musiclime_torch.writing import whole
 
 #: Peak rates of a tagger, which learns from nothing: words are seen in few songs, and need longer steps than sound.
 TAGGER_RATES: Mapping[str, float] = {"embedding": 3e-2, "read": 1e-2}
@@ -242,9 +243,8 @@ def _finish(work: _Work, fits: dict[str, Fitted], scores: dict[str, Scores]) -> 
     sizes = {name: len(part) for name, part in work.songs.items()}
     trained = Trained(work.labels, sizes, scores, fits, (told,) if told else ())
     if is_first():
-        unfinished = work.out / ".results.json.partial"
-        unfinished.write_text(json.dumps(to_record(trained), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        unfinished.replace(work.out / "results.json")
+        with whole(work.out / "results.json") as unfinished:
+            unfinished.write_text(json.dumps(to_record(trained), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         for weights in (work.out / "runs").glob(f"*/{WEIGHTS}"):
             weights.unlink()
     return trained
