@@ -6,7 +6,7 @@ error is allowed for. Fractions are pooled over coefficients whose error isn't e
 of order two, nor for interactions on products of three, and the table says how many coefficients that leaves. Blocks are
 those that `explain` takes: of Kerdock's kind for 1,024 masks of 40 cells.
 
-    python benchmarks/coverage.py [--smoke] [--repetitions 200] [--threads 1]
+    python benchmarks/interval_coverage.py [--smoke] [--repetitions 200] [--threads 1]
 """
 
 import argparse
