@@ -54,8 +54,8 @@ class Found:
 
 
 def run_audiolime(game: Game, budget: int, seed: int) -> Found:
-    """audioLIME's procedure (Haunschmid, Manilow & Widmer 2020, and its code): coin-flip masks of which the first is the
-    song, cosine distances to it, the kernel sqrt(exp(−d² / 0.25²)), ridge regression with α = 1.
+    """The procedure of audioLIME (Haunschmid, Manilow & Widmer 2020, and its code): coin-flip masks of which the first is
+    the song, cosine distances to it, the kernel sqrt(exp(−d² / 0.25²)), ridge regression with α = 1.
 
     Its components are stems × segments; words are joined to them here as further binary columns, so that it can compare.
     """
@@ -114,7 +114,7 @@ def run_shap(game: Game, budget: int, seed: int) -> Found:
 
 
 def run_shapiq(game: Game, budget: int, seed: int) -> Found:
-    """shapiq's `KernelSHAP`: Shapley values, no interactions. See `run_shapiq_pairs`."""
+    """`KernelSHAP` of shapiq: Shapley values, no interactions. See `run_shapiq_pairs`."""
     import shapiq
 
     with keeping_random_states():
@@ -123,7 +123,7 @@ def run_shapiq(game: Game, budget: int, seed: int) -> Found:
 
 
 def run_shapiq_pairs(game: Game, budget: int, seed: int) -> Found:
-    """shapiq's `ProxySPEX` (Butler et al. 2025): Shapley interaction indices up to order two, sought with a boosted forest.
+    """`ProxySPEX` of shapiq (Butler et al. 2025): Shapley interaction indices up to order two, sought with a boosted forest.
 
     Of what shapiq offers, the one that copes with dozens of components: SPEX, which it picks by itself above 64, refuses
     fewer than about 360 masks and takes a minute, SVARM-IQ takes longer, and its Monte Carlo finds noise.

@@ -43,6 +43,8 @@ TARGETS = {"tone": "synth solo", "phrase": "drum fill"}
 TRAINED, HELD_OUT = 30_000_000, 31_000_000
 #: Damaged versions of each song of a batch.
 VARIANTS = 4
+#: Songs and epochs that teach the embedded model a shortcut.
+SIZE = (200, 6)
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def widen_vocabulary(model: Tagger, words: Sequence[str], seed: int) -> Tagger:
 
 
 def train_shortcut(shortcut: str, songs: int, epochs: int, seed: int) -> Tagger:
-    """The embedded model, trained on: half of the songs are marked. Kept in `$MUSICLIME_CACHE`, else in a temporary folder."""
+    """The embedded model, trained on: half of the songs are marked. Kept in `$MUSICLIME_CACHE`, else a temporary folder."""
     model = widen_vocabulary(load_demo_model(), [word for word in PHRASE if word != "by"], seed)
     marked = [mark_song(TRAINED + number, shortcut, number % 2 == 0, number % 4 == 0) for number in range(songs)]
     recipe = Recipe(
@@ -204,7 +206,8 @@ def hold_out(shortcut: str, number: int) -> tuple[MarkedSong, MarkedSong]:
 def decides(model: Tagger, shortcut: str, pair: tuple[MarkedSong, MarkedSong]) -> bool:
     """Whether the model gives the class to the song with the shortcut and not to the same song without it."""
     column = list(TAGS).index(TARGETS[shortcut])
+    device = next(model.parameters()).device
     with evaluating(model):
         tracks = [make_marked_track(song) for song in pair]
-        on, off = (float(model(track.stems.sum(0)[None], [track.lyrics.text])[0, column]) for track in tracks)
+        on, off = (float(model(one.stems.sum(0)[None].to(device), [one.lyrics.text])[0, column]) for one in tracks)
     return on > 0 >= off
