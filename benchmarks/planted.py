@@ -40,7 +40,9 @@ from known_causes import CLASSES, Case, list_cases, make_game
 from peers import Found, Game
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from scipy.special import stdtrit
+from scoring import bound, count_found, is_strongest
+from torch import nn
 
 from musiclime_torch import explain
 from musiclime_torch.demo.bundle import load_demo_model
@@ -137,22 +139,6 @@ def run_all(case: Case, game: Game, budget: int, seed: int) -> dict[str, Outcome
     return outcomes
 
 
-def count_found(attributions: Tensor, causes: tuple[int, ...], k: int, seed: int) -> float:
-    """Share of the causes among the k largest attributions; what is equal comes in random order."""
-    shuffled = np.random.default_rng(seed).permutation(len(attributions))
-    order = shuffled[np.argsort(-attributions.numpy()[shuffled], kind="stable")]
-    return len(set(order[:k].tolist()) & set(causes)) / len(causes)
-
-
-def is_strongest(pairs: Tensor | None, causes: tuple[int, ...], d_audio: int) -> float:
-    """Whether the planted pair is the largest of sound × words, whatever its sign; a share of that where several are."""
-    if pairs is None:
-        return 0.0
-    sizes = pairs[:d_audio, d_audio:].abs()
-    planted = sizes[causes[0], causes[1] - d_audio]
-    return float(planted == sizes.max()) / int((sizes == planted).sum())
-
-
 def score(case: Case, game: Game, found: Found | None, seed: int) -> dict[tuple[str, int], float]:
     """Figures by row and k: 0 stands for as many as there are causes. All are 0 where nothing was found."""
     if found is None:
@@ -214,14 +200,6 @@ def measure(models: dict[str, nn.Module], plan: dict[int, int], device: str, see
     return results
 
 
-def bound(figures: list[float]) -> tuple[float, float]:
-    """Wilson's 95% interval for a mean of figures between 0 and 1: no narrower than it must be for any such figures."""
-    n, mean, z = len(figures), float(np.mean(figures)), 1.96
-    middle = (mean + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return middle - half, middle + half
-
-
 def show(results: Results, budget: int) -> Table:
     """Means with their intervals, for one budget."""
     table = Table(title=f"share of the causes among the largest, {budget:,} passes (95% over songs; in the top 3, top 5)")
@@ -257,7 +235,7 @@ def compare(results: Results, budget: int) -> Iterator[str]:
         figures = by_budget[budget]
         best = max(METHODS[1:], key=lambda name: float(np.mean(figures[name])))
         apart = np.array(figures["musiclime_torch"]) - np.array(figures[best])
-        half = 1.96 * apart.std(ddof=1) / math.sqrt(len(apart)) if len(apart) > 1 else float("nan")
+        half = stdtrit(len(apart) - 1, 0.975) * apart.std(ddof=1) / math.sqrt(len(apart)) if len(apart) > 1 else math.nan
         word = "leads" if apart.mean() > 0 else "equals" if apart.mean() == 0 else "is behind"
         yield f"{budget:,} passes, {row}: ours {word} {best} by {abs(apart.mean()):.2f} ± {half:.2f}"
 
