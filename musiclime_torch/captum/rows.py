@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from inspect import signature
+from itertools import islice, starmap
 from typing import Any
 
 import torch
@@ -105,35 +106,49 @@ def ask(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: R
 def _ask_in_turn(
     forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int, bar: tqdm
 ) -> Iterator[Float[Tensor, "answer output"]]:
+    calls = _call(forward, request, altered, rows, step)
+    watched = calls if bar.disable else _count(calls, bar)
+    first, most, total = 0, 1, len(rows)
+    while answers := list(islice(watched, most)):
+        last = min(first + len(answers) * step, total)
+        counts = [1 if rows.whole else step] * len(answers)
+        if not rows.whole:
+            counts[-1] = (last - first - 1) % step + 1
+        lines = _line_up(answers, request, counts)
+        yield _pick_outputs(request, lines, rows.part(first, last))
+        # The first forward alone tells how many outputs there are to keep.
+        first, most = last, max(CELLS * len(lines) // (lines.numel() * counts[0]), 1)
+
+
+def _call(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int) -> Iterator[Any]:
+    """What the forward function returns, forward by forward. Nothing is done for a row that could be done for all."""
+    batches = zip(*(tensor.split(step) for tensor in altered), strict=True)
     # Captum looks this up anew in every forward, which takes longer than a small model.
-    takes_inputs = bool(signature(forward).parameters)
-    extra: tuple[Any, ...] = ()
-    waiting: list[Any] = []
-    first, last, total, most = 0, 0, len(rows), 1
-    for inputs in zip(*(tensor.split(step) for tensor in altered), strict=True):
-        end = min(last + step, total)
-        if request.extra is not None:
-            extra = _pick_extra(request, rows.part(last, end)) or ()
-        waiting.append(forward(*inputs, *extra) if takes_inputs else forward())
-        last = end
+    if not signature(forward).parameters:
+        return (forward() for _ in batches)
+    if request.extra is None:
+        return starmap(forward, batches)
+    starts = range(0, len(rows), step)
+    extras = (_pick_extra(request, rows.part(start, min(start + step, len(rows)))) or () for start in starts)
+    return (forward(*inputs, *extra) for inputs, extra in zip(batches, extras, strict=True))
+
+
+def _count(calls: Iterator[Any], bar: tqdm) -> Iterator[Any]:
+    for answer in calls:
         bar.update()
-        if len(waiting) == most or last == total:
-            counts = [1 if rows.whole else min(step, last - start) for start in range(first, last, step)]
-            lines = _line_up(waiting, request, counts)
-            yield _pick_outputs(request, lines, rows.part(first, last))
-            # The first forward alone tells how many outputs there are to keep.
-            waiting, first, most = [], last, max(CELLS * len(lines) // (lines.numel() * counts[0]), 1)
+        yield answer
 
 
 def _line_up(answers: list[Any], request: Request, counts: list[int]) -> Tensor:
     """What forwards returned, under each other; AssertionError where one has another number of lines than its count."""
     outputs = [answer if isinstance(answer, Tensor) and answer.dim() else _make_line(answer, request) for answer in answers]
-    for output, count in zip(outputs, counts, strict=True):
-        if output.shape[0] != count or not output.numel():
-            raise AssertionError(
-                f"the forward function returned shape {tuple(output.shape)} for {count} rows: it must give one row "
-                f"of outputs per example, or one number per batch (with perturbations_per_eval=1)."
-            )
+    lengths = [output.shape[0] for output in outputs]
+    if lengths != counts or not outputs[0].numel():
+        wrong = next((place for place, count in enumerate(counts) if lengths[place] != count), 0)
+        raise AssertionError(
+            f"the forward function returned shape {tuple(outputs[wrong].shape)} for {counts[wrong]} rows: it must give one "
+            f"row of outputs per example, or one number per batch (with perturbations_per_eval=1)."
+        )
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 
