@@ -16,10 +16,10 @@ sides together, so that it spends about half of what the others do.
 
 Ours is `explain` with its defaults; the paper's is `explain(**PAPER)` with the budget in place of 5,000 rows, its positive
 attributions alone, and lines where lines are asked for. Peers: `peers.py`. Interactions: shapiq's `ProxySPEX` gets a budget
-of its own; where a method offers none, or refuses so small a budget, the figure is 0. 106 masks are the fewest that
-`explain` takes (one block a side), 192 about the fewest with which all methods run (SHAP's smallest step takes up to 181).
+of its own; where a method offers none, or refuses so small a budget, the figure is 0. 128 masks are about the fewest that
+`explain` takes (one block a side), 192 that all methods take (SHAP's smallest step, a permutation and back, up to 189).
 
-    python benchmarks/planted.py [--smoke] [--songs 20,20,4] [--budget 106,192,512] [--device cpu|cuda] [--seed 0]
+    python benchmarks/planted.py [--smoke] [--songs 20,20,4] [--budget 128,192,512] [--device cpu|cuda] [--seed 0]
 """
 
 import argparse
@@ -52,12 +52,12 @@ from musiclime_torch.explainer import PAPER
 
 #: The rows that songs of a kind give.
 ROWS = {
+    "phrase": ("shortcut: phrase",),
+    "tone": ("shortcut: tone",),
+    "both": ("stem and word together", "their interaction"),
     "cue": ("stem", "moment"),
     "word": ("word",),
     "line": ("line",),
-    "both": ("stem and word together", "their interaction"),
-    "tone": ("shortcut: tone",),
-    "phrase": ("shortcut: phrase",),
 }
 #: Draws behind chance's figures.
 DRAWS = 200
@@ -197,6 +197,10 @@ def measure(models: dict[str, nn.Module], plan: dict[int, int], device: str, see
                         results.told.setdefault(budget, []).append(outcome.told)
                 results.add(budget, "random", score_chance(case, game, seed + number))
         print(f"{kind}: {max(plan.values())} songs in {time.perf_counter() - started:.0f} s", flush=True)
+        for row in ROWS[kind]:
+            for budget, by_method in results.figures[row, 0].items():
+                means = ", ".join(f"{method} {np.mean(figures):.3f}" for method, figures in by_method.items())
+                print(f"  {row}, {budget} passes: {means}", flush=True)
     return results
 
 
@@ -273,7 +277,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a song a row, no shortcuts (models learn them in minutes)")
     parser.add_argument("--songs", default="20,20,4", help="a row, for each budget")
-    parser.add_argument("--budget", default="106,192,512", help="passes of either encoder that a method may take")
+    parser.add_argument("--budget", default="128,192,512", help="passes of either encoder that a method may take")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
