@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from musiclime_torch.components import list_components
+from musiclime_torch.components import Units, list_components
 from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
 from musiclime_torch.evaluation import Probe, fuse, hear, read
 from musiclime_torch.models.contract import TokenBatch, Tokens
@@ -262,14 +262,21 @@ def _calibrate(model: TinyTransformer, track: Track, device: torch.device) -> No
     model.linear.weight.mul_(2 / fused.std(0).mean())
 
 
+def make_probe(model: nn.Module, track: Track, units: Units = "word", device: torch.device | str = CPU) -> Probe:
+    """A model and a song, ten segments and units of its lyrics: what `explain` asks at its defaults."""
+    subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
+    components = list_components(track, 10, units, subject.modalities)
+    where = torch.device(device)
+    with torch.no_grad():
+        sources = prepare_sources(subject, track, components, "silence", None, 0, where)
+    seen = tuple(column for column in range(len(components)) if column not in sources.unseen)
+    return Probe(subject, sources, seen, len(components), where, 64, lambda count: None)
+
+
 def make_probed(name: str, model: nn.Module, track: Track, device: torch.device = CPU) -> Game:
     """A late-fusion model and its song, with ten segments and words."""
-    subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
-    components = list_components(track, 10, "word", subject.modalities)
-    with torch.no_grad():
-        sources = prepare_sources(subject, track, components, "silence", None, 0, device)
-    seen = tuple(column for column in range(len(components)) if column not in sources.unseen)
-    probe = Probe(subject, sources, seen, len(components), device, 64, lambda count: None)
+    probe = make_probe(model, track, device=device)
+    subject, seen = probe.subject, probe.seen
     assert subject.classes is not None
 
     def listen(masks: Tensor) -> tuple[Tensor, ...]:
