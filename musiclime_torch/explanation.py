@@ -132,9 +132,9 @@ class Explanation:
     def sum_over(self, columns: Sequence[int], target: int | str | None = None) -> tuple[float, float]:
         """Several components' attributions together: (sum, half width of its interval).
 
-        Errors of single components are taken to be independent, as orthogonal masks make them nearly
-        (`benchmarks/coverage.py` measures it). Those of Shapley values sum to nothing, so that a group's is that of all
-        others: whichever comes out smaller.
+        Errors of single components are taken to be independent, as orthogonal masks make them nearly (measured by
+        `benchmarks/interval_coverage.py`). Those of Shapley values sum to nothing, so that a group's is that of all others:
+        whichever comes out smaller.
         """
         row = self.class_index(target)
         inside = torch.zeros(len(self.components), dtype=torch.bool)
