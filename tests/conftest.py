@@ -1,5 +1,11 @@
 """Shape annotations are checked while tests run; the small track that many of them explain."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests run side by side: a thread for each of them, and for what they start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from jaxtyping import install_import_hook
