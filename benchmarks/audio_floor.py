@@ -136,7 +136,7 @@ def allow_low_resolution(game: Game, texts: Tensor, values: Values, seed: int) -
             for window in probe.sources.stems.windows
             for rows in gates.split(64)
         ]
-        heard = torch.cat([probe.subject.model.encode_audio(rows) for rows in coarse])  # type: ignore[attr-defined]
+        heard = torch.cat([probe.subject.model.encode_audio(rows) for rows in coarse])
     low = game.spread((heard,), texts, "logit").double().mean(2).T
     errors = []
     for outputs in (values(design.masks), low):
@@ -163,9 +163,9 @@ def use_gradients(game: Game, texts: Tensor, seed: int) -> Tensor | None:
         gates[:, list(probe.seen[: probe.heard])] = rows.float()
         gates.requires_grad_(True)
         shaped = gates.unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
-        heard = model.encode_audio(mix(probe.sources.stems.windows[0], shaped))  # type: ignore[attr-defined]
+        heard = model.encode_audio(mix(probe.sources.stems.windows[0], shaped))
         pairs = (heard.repeat_interleave(len(texts), 0), texts.repeat(len(rows), 1))
-        outputs = model.fuse(*pairs).unflatten(0, (len(rows), len(texts))).mean(1)  # type: ignore[attr-defined]
+        outputs = model.fuse(*pairs).unflatten(0, (len(rows), len(texts))).mean(1)
         for column in range(game.classes):
             (slopes,) = torch.autograd.grad(outputs[:, column].sum(), gates, retain_graph=True)
             total[:, column] += slopes[:, list(probe.seen[: probe.heard])].sum(0)

@@ -7,15 +7,14 @@ times that of one call of the same round. Microseconds are a variant of one exam
 
 Defaults are each one's own: Captum's lasso (linear regression for KernelShap) against our closed form. Correlations are of
 attributions under the same surrogate (`SkLearnRidge`, Captum's kernel) from other masks, on a model with interactions.
-Memory is the peak that a call adds in a process of its own. The last line holds the smaller ratio of Lime's and KernelShap's
-in forwards of 500 rows; those that end on `_at_one_row` are at Captum's default of one.
+Memory is what a call's peak adds to what its process holds, after a short call. The last line holds the smaller ratio of
+Lime's and KernelShap's in forwards of 500 rows; those that end on `_at_one_row` are at Captum's default of one.
 
     python benchmarks/captum_dropin.py [--smoke] [--threads 1]
 """
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from collections.abc import Callable
 import captum.attr
 import torch
 from captum._utils.models.linear_model import SkLearnRidge
+from gauges import forget_peak, tell_peak
 from rich.console import Console
 from rich.table import Table
 
@@ -138,9 +138,10 @@ def report_memory(whose: str, n_samples: int) -> None:
     }
     attribution, target = classes[whose](model), 0 if "Captum" in whose else None
     attribution.attribute(x, target=target, feature_mask=owner, n_samples=300, perturbations_per_eval=50)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    forget_peak(x.device)
+    before = tell_peak(x.device)
     attribution.attribute(x, target=target, feature_mask=owner, n_samples=n_samples, perturbations_per_eval=50)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(tell_peak(x.device) - before)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from musiclime_torch.components import list_components
+from musiclime_torch.components import Units, list_components
 from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
 from musiclime_torch.evaluation import Probe, fuse, hear, read
 from musiclime_torch.models.contract import TokenBatch, Tokens
@@ -23,6 +23,8 @@ from musiclime_torch.sources import prepare_sources
 from musiclime_torch.spaces import Scale, to_values
 from musiclime_torch.track import Track
 
+CPU = torch.device("cpu")
+
 #: Pairs fused at a time.
 PAIRS = 2**18
 
@@ -31,7 +33,7 @@ PAIRS = 2**18
 class Game:
     """`hear` and `read` encode masks of d_audio and d_lyrics columns; `fuse` gives outputs of all pairs of encodings.
 
-    `probe` is the model behind them with its track, None where there is none.
+    `probe` is the model behind them and `track` its song, None where there is none.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Game:
     read: Callable[[Tensor], Tensor]
     fuse: Callable[[tuple[Tensor, ...], Tensor], Tensor]
     probe: Probe | None = None
+    track: Track | None = None
 
     def scale(self, space: str) -> Scale:
         """All classes in a space."""
@@ -77,9 +80,9 @@ def make_games(transformer_seed: int = 0) -> list[Game]:
     return [make_embedded(), make_analytic(draw_polynomial(0, 40, 100, 600)), make_transformer(transformer_seed)]
 
 
-def make_embedded() -> Game:
+def make_embedded(device: torch.device = CPU) -> Game:
     """The demo's model and song: 40 cells and the song's words."""
-    return _probe_game("embedded", load_demo_model(), load_demo_track())
+    return make_probed("embedded", load_demo_model().to(device), load_demo_track(), device)
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ class TinyTransformer(nn.Module):
             self.shift = nn.Parameter(torch.randn(128))
         self.extract = ASTFeatureExtractor(num_mel_bins=32, max_length=192)
         self.gains = (1.0, 1.0)
-        self.centres = (torch.zeros(64), torch.zeros(64))
+        self.centres: tuple[Tensor | float, Tensor | float] = (0.0, 0.0)
 
     def tokenize(self, text: str) -> Tokens:
         """One token a word, by its letters."""
@@ -205,12 +208,12 @@ class TinyTransformer(nn.Module):
         return (self.ear(features).pooler_output - self.centres[0]) * self.gains[0]
 
     def _features(self, wave: Tensor) -> Tensor:
-        mel = self.extract._extract_fbank_features(wave.numpy(), max_length=192)
-        return (torch.as_tensor(mel) + 4.2677393) / (2 * 4.5689974)
+        mel = self.extract._extract_fbank_features(wave.cpu().numpy(), max_length=192)
+        return (torch.as_tensor(mel).to(wave.device) + 4.2677393) / (2 * 4.5689974)
 
     def encode_text(self, text: TokenBatch) -> Tensor:
         """RoBERTa's first state."""
-        positions = torch.arange(2, 2 + text.embeddings.shape[1])[None]
+        positions = torch.arange(2, 2 + text.embeddings.shape[1], device=text.embeddings.device)[None]
         states = self.eye(inputs_embeds=text.embeddings, position_ids=positions).last_hidden_state
         return (states[:, 0] - self.centres[1]) * self.gains[1]
 
@@ -227,9 +230,9 @@ class TinyTransformer(nn.Module):
         return self.fuse(self.encode_audio(audio), self.encode_text(text))
 
 
-def make_transformer(seed: int) -> Game:
+def make_transformer(seed: int, device: torch.device = CPU) -> Game:
     """Two seconds of four synthetic stems in ten segments, a hundred words."""
-    model = TinyTransformer(seed).requires_grad_(False).eval()
+    model = TinyTransformer(seed).requires_grad_(False).eval().to(device)
     generator = torch.Generator().manual_seed(seed)
     time = torch.arange(32000) / 16000
     stems = []
@@ -242,14 +245,14 @@ def make_transformer(seed: int) -> Game:
     words = ["".join(map(chr, row)) for row in letters]
     lyrics = parse_lyrics("\n".join(" ".join(words[start : start + 10]) for start in range(0, 100, 10)))
     track = Track(torch.stack(stems)[:, None], ("a", "b", "c", "d"), 16000, lyrics, title="synthetic")
-    _calibrate(model, track)
-    return _probe_game("transformer", model, track)
+    _calibrate(model, track, device)
+    return make_probed("transformer", model, track, device)
 
 
 @torch.no_grad()
-def _calibrate(model: TinyTransformer, track: Track) -> None:
+def _calibrate(model: TinyTransformer, track: Track, device: torch.device) -> None:
     """Centre both encodings and bring them to unit spread, logits to a spread of two: a random network has no scale."""
-    game = _probe_game("transformer", model, track)
+    game = make_probed("transformer", model, track, device)
     generator = torch.Generator().manual_seed(1)
     heard = game.hear(torch.rand(256, game.d_audio, generator=generator) < 0.5)[0]
     texts = game.read(torch.rand(256, game.d_lyrics, generator=generator) < 0.5)
@@ -259,14 +262,21 @@ def _calibrate(model: TinyTransformer, track: Track) -> None:
     model.linear.weight.mul_(2 / fused.std(0).mean())
 
 
-def _probe_game(name: str, model: nn.Module, track: Track) -> Game:
+def make_probe(model: nn.Module, track: Track, units: Units = "word", device: torch.device | str = CPU) -> Probe:
+    """A model and a song, ten segments and units of its lyrics: what `explain` asks at its defaults."""
     subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
-    components = list_components(track, 10, "word", subject.modalities)
-    device = torch.device("cpu")
+    components = list_components(track, 10, units, subject.modalities)
+    where = torch.device(device)
     with torch.no_grad():
-        sources = prepare_sources(subject, track, components, "silence", None, 0, device)
+        sources = prepare_sources(subject, track, components, "silence", None, 0, where)
     seen = tuple(column for column in range(len(components)) if column not in sources.unseen)
-    probe = Probe(subject, sources, seen, len(components), device, 64, lambda count: None)
+    return Probe(subject, sources, seen, len(components), where, 64, lambda count: None)
+
+
+def make_probed(name: str, model: nn.Module, track: Track, device: torch.device = CPU) -> Game:
+    """A late-fusion model and its song, with ten segments and words."""
+    probe = make_probe(model, track, device=device)
+    subject, seen = probe.subject, probe.seen
     assert subject.classes is not None
 
     def listen(masks: Tensor) -> tuple[Tensor, ...]:
@@ -282,4 +292,4 @@ def _probe_game(name: str, model: nn.Module, track: Track) -> Game:
             return fuse(probe, heard, texts)
 
     count = len(subject.classes)
-    return Game(name, probe.heard, len(seen) - probe.heard, count, subject.output_kind, listen, look, meet, probe)
+    return Game(name, probe.heard, len(seen) - probe.heard, count, subject.output_kind, listen, look, meet, probe, track)

@@ -42,15 +42,20 @@ def count_passes(game: Game) -> tuple[float, float]:
     return (costs[0], costs[1]) if all(costs) else (1.0, 1.0)
 
 
-def relative_error(found: Tensor, truth: Tensor) -> float:
-    return float(((found - truth).square().sum(1) / truth.square().sum(1)).mean())
+def compare_sides(audio: Tensor, lyrics: Tensor, truths: dict[str, Tensor]) -> dict[str, float]:
+    """Relative squared errors of main effects, the classes' mean: of the sound's, the lyrics', and of all pooled."""
+    found = {"audio": audio, "lyrics": lyrics, "pooled": torch.cat([audio, lyrics], 1)}
+    known = truths | {"pooled": torch.cat([truths["audio"], truths["lyrics"]], 1)}
+    return {
+        part: float(((slopes - known[part]).square().sum(1) / known[part].square().sum(1)).mean())
+        for part, slopes in found.items()
+    }
 
 
 def measure_joint(game: Game, rows: int, seed: int, truths: dict[str, Tensor]) -> dict[str, float]:
     design = draw_bernoulli(game.d_audio + game.d_lyrics, rows, seed)
     slopes = solve(design, game.join(design.masks, "logit"), 0.0).coefficients.T
-    sides = {"audio": slopes[:, : game.d_audio], "lyrics": slopes[:, game.d_audio :]}
-    return {side: relative_error(found, truths[side]) for side, found in sides.items()}
+    return compare_sides(slopes[:, : game.d_audio], slopes[:, game.d_audio :], truths)
 
 
 def draw_sizes(d: int, longest: int, seed: int) -> list[tuple[int, Design]]:
@@ -92,11 +97,22 @@ def measure_crossed(
             heard = turn(grid.mean(2, dtype=torch.float64)[..., None], audio, 1)[..., 0] @ ears.T
             eyes = lay_side(lyrics).influence[1:]
             read = turn(grid.mean(1, dtype=torch.float64)[..., None], lyrics, 1)[..., 0] @ eyes.T
-            errors[na, nt] = {
-                "audio": relative_error(heard, truths["audio"]),
-                "lyrics": relative_error(read, truths["lyrics"]),
-            }
+            errors[na, nt] = compare_sides(heard, read, truths)
     return errors
+
+
+def measure_game(
+    game: Game, rows: int, longest: tuple[int, int], seeds: int, reach: int
+) -> tuple[dict[str, float], dict[tuple[int, int], dict[str, float]]]:
+    """Median errors over seeds: of joint rows, and of crossed designs by their numbers of masks."""
+    truths = split_table(make_reference(game, reach * longest[0] // 2, reach * 208, ("logit",))["logit"].table)
+    joint = [measure_joint(game, rows, 1000 * seed, truths) for seed in range(1, seeds + 1)]
+    runs = [measure_crossed(game, longest, 1000 * seed, truths) for seed in range(1, seeds + 1)]
+    crossed = {
+        counts: {part: statistics.median(run[counts][part] for run in runs) for part in runs[0][counts]}
+        for counts in runs[0]
+    }
+    return {part: statistics.median(run[part] for run in joint) for part in joint[0]}, crossed
 
 
 def main() -> None:
@@ -119,15 +135,10 @@ def main() -> None:
         table.add_column(heading)
     ratios = {}
     for game in make_games():
-        truths = split_table(make_reference(game, reach * longest[0] // 2, reach * 208, ("logit",))["logit"].table)
         costs = count_passes(game)
-        joint = [measure_joint(game, rows, 1000 * seed, truths) for seed in range(1, seeds + 1)]
-        target = {side: statistics.median(run[side] for run in joint) for side in ("audio", "lyrics")}
-        runs = [measure_crossed(game, longest, 1000 * seed, truths) for seed in range(1, seeds + 1)]
-        medians = {
-            counts: {side: statistics.median(run[counts][side] for run in runs) for side in target} for counts in runs[0]
-        }
-        matching = [counts for counts, found in medians.items() if all(found[side] <= target[side] for side in target)]
+        target, medians = measure_game(game, rows, longest, seeds, reach)
+        sides = ("audio", "lyrics")
+        matching = [counts for counts, found in medians.items() if all(found[side] <= target[side] for side in sides)]
         if not matching:
             table.add_row(game.name, "", "", "", "none up to the longest design", "")
             ratios[game.name] = None

@@ -19,7 +19,19 @@ import click
 from musiclime_torch.app.command import app
 from musiclime_torch.corpus.command import contrast, corpus, summarise
 from musiclime_torch.failures import InputError
-from musiclime_torch.options import default_device, explain_options, gather, load_models, output_options, pop_given
+from musiclime_torch.faithfulness.command import check
+from musiclime_torch.options import (
+    default_device,
+    explain_options,
+    gather,
+    load_baseline,
+    load_models,
+    loading_options,
+    names_model,
+    output_options,
+    pop_given,
+    tell_of_demo_model,
+)
 from musiclime_torch.output import Output, plan_output
 from musiclime_torch.training.command import train
 
@@ -36,20 +48,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("song", type=click.Path(path_type=Path))
-@click.option(
-    "--lyrics", type=click.Path(path_type=Path), metavar="FILE", help="Text, .lrc or .srt.  [default: embedded tags]"
-)
-@click.option(
-    "--stems", type=click.Path(path_type=Path), metavar="DIR", help="Folder with the song's stems, by their names."
-)
-@click.option(
-    "--separator",
-    metavar="NAME",
-    help="demucs, demucs:FOLDER, hpss, midside or none.  [default: demucs where its weights are at hand, else hpss]",
-)
-@click.option("--start", type=float, metavar="SECONDS", help="Explain from here ...")
-@click.option("--end", type=float, metavar="SECONDS", help="... to here.")
-@click.option("--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Refuse longer songs.  [default: 900]")
+@loading_options
 @explain_options
 @output_options
 def explain(song: Path, **options: Any) -> None:
@@ -57,17 +56,14 @@ def explain(song: Path, **options: Any) -> None:
     loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
     output = plan_output(options)
     device = options.pop("device") or default_device()
-    if not any(options[name] for name in ("model", "audio_model", "text_model")):
-        click.echo(
-            "No --model was given: using the embedded demonstration model, which knows only its own kind of song.", err=True
-        )
+    tell_of_demo_model(options)
     with redirect_stdout(sys.stderr):
         from musiclime_torch.track import load_track
 
         model = load_models(options, device)
         track = load_track(song, device=device, **loading)
         click.echo(f"Stems: {track.source}", err=True)
-        _load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
+        load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
         explanation = _run(model, track, device, options, output)
     output.show(explanation, track, options["baseline"])
 
@@ -79,13 +75,13 @@ def demo(**options: Any) -> None:
     """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target says else."""
     output = plan_output(options)
     device = options.pop("device") or default_device()
-    if options["target"] is None and not any(options[name] for name in ("model", "audio_model", "text_model")):
+    if options["target"] is None and not names_model(options):
         # Of the song's two tags the one that takes a sound and a word together.
         options["target"] = "anthem"
     with redirect_stdout(sys.stderr):
         from musiclime_torch.demo.bundle import describe_causes, load_demo_track
 
-        _load_baseline(options, device, {})
+        load_baseline(options, device, {})
         track = load_demo_track()
         explanation = _run(load_models(options, device), track, device, options, output)
     output.show(explanation, track, options["baseline"])
@@ -97,6 +93,7 @@ cli.add_command(corpus)
 cli.add_command(summarise)
 cli.add_command(contrast)
 cli.add_command(app)
+cli.add_command(check)
 
 
 def main() -> None:
@@ -138,14 +135,6 @@ def _noting_interrupts(stopped: threading.Event) -> Iterator[None]:
     finally:
         if listens:
             signal.signal(signal.SIGINT, before)
-
-
-def _load_baseline(options: dict[str, Any], device: str, loading: dict[str, Any]) -> None:
-    """Read the song whose stems stand in, where the baseline is one."""
-    from musiclime_torch.track import load_track
-
-    if options["baseline"] not in (None, "silence", "noise"):
-        options["baseline"] = load_track(Path(options["baseline"]), device=device, **loading)
 
 
 def _run(model: Any, track: "Track", device: str, options: dict[str, Any], output: Output) -> "Explanation":

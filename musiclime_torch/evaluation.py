@@ -171,14 +171,14 @@ def _fuse_pairs(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "n
     def fuse_rows(rows: slice) -> Float[Tensor, "pair class"]:
         pair = torch.arange(rows.start, rows.stop, device=sounds.device)
         inputs = (sounds.index_select(0, pair // nt), texts.index_select(0, pair % nt))
-        return _check(subject, _run(subject, subject.model.fuse, inputs, len(pair)), len(pair))  # type: ignore[attr-defined]
+        return _check(subject, _run(subject, subject.model.fuse, inputs, len(pair)), len(pair))
 
     return torch.cat([part for _, part in _split(probe, "fuse", na * nt, na * nt, fuse_rows)]).unflatten(0, (na, nt))
 
 
 def _fuse_block(subject: Subject, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
     na, nt = len(sounds), len(texts)
-    outputs = _run(subject, subject.model.fuse_pairs, (sounds, texts), na)  # type: ignore[attr-defined]
+    outputs = _run(subject, subject.model.fuse_pairs, (sounds, texts), na)
     if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[:2] != (na, nt):
         shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise InputError(
@@ -224,7 +224,7 @@ def _call(probe: Probe, inputs: tuple[Any, ...], rows: Bool[Tensor, "batch ..."]
         return _check(subject, _run(subject, subject.model, inputs, count), count)
     sides = zip(("encode_audio", "encode_text"), inputs, strict=True)
     encoded = tuple(_encode(probe, part, given, count) for part, given in sides)
-    return _check(subject, _run(subject, subject.model.fuse, encoded, count), count)  # type: ignore[attr-defined]
+    return _check(subject, _run(subject, subject.model.fuse, encoded, count), count)
 
 
 def _run(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...], rows: int) -> Any:

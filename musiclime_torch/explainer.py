@@ -12,10 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from musiclime_torch.baselines import AudioBaseline, LyricsBaseline
-from musiclime_torch.checks import check_outputs, check_rank
+from musiclime_torch.checks import check_rank
 from musiclime_torch.classes import find_class
 from musiclime_torch.components import Components, Segments, Units, list_components
-from musiclime_torch.devices import find_device
 from musiclime_torch.estimation.crossing import estimate_crossed
 from musiclime_torch.estimation.estimate import Estimate, estimate_nothing
 from musiclime_torch.estimation.joint import estimate_joint
@@ -25,13 +24,12 @@ from musiclime_torch.evidence import find_evidence
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.interactions import Interactions
-from musiclime_torch.models.care import evaluating, keeping_random_states
 from musiclime_torch.models.precision import Precision
 from musiclime_torch.models.subject import Subject, describe_model
+from musiclime_torch.probing import pick_device, probing, settle_scale
 from musiclime_torch.provenance import record_provenance
 from musiclime_torch.sampling import VALUES, DesignName, Sampling, WeightsName
-from musiclime_torch.sources import prepare_sources
-from musiclime_torch.spaces import Scale, Space, pick_space, to_values
+from musiclime_torch.spaces import Scale, Space, pick_space
 from musiclime_torch.statistics.stopping import Until, read_until
 from musiclime_torch.track import Track
 
@@ -133,19 +131,21 @@ def explain(
     _check_numbers(confidence, batch_size, ridge, seed, precision)
     sampling = Sampling(design, weights, kernel_width, n_samples, seed)
     wanted = None if until is None else read_until(until)
-    where = _pick_device(subject, device)
+    where = pick_device(subject, device)
     segments = _pick_segments(subject, track) if segments is None else segments
     components = list_components(track, segments, units, subject.modalities)
-    with keeping_random_states(), evaluating(subject.module):
-        sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, where)
-        seen = tuple(column for column in range(len(components)) if column not in sources.unseen)
-        with tqdm(total=sampling.total + 2, unit="mask", disable=None if progress else True, file=sys.stderr) as bar:
-            probe = Probe(subject, sources, seen, len(components), where, batch_size, bar.update, precision)
-            ends, told = _ask_ends(probe)
-            scale = _settle_scale(subject, ends, space, target, foil)
-            estimate = _estimate(probe, scale, ends, sampling, ridge, wanted, confidence)
-            check_rank(estimate.dependent, components, seen, ridge)
-            found = find_evidence(probe, scale, estimate.coefficients[:, scale.column]) if evidence else None
+    with (
+        tqdm(total=sampling.total + 2, unit="mask", disable=None if progress else True, file=sys.stderr) as bar,
+        probing(
+            subject, track, components, baseline, lyrics_baseline, seed, where, batch_size, precision, bar.update
+        ) as probe,
+    ):
+        ends, told = _ask_ends(probe)
+        scale = settle_scale(subject, ends, space, target, foil)
+        estimate = _estimate(probe, scale, ends, sampling, ridge, wanted, confidence)
+        check_rank(estimate.dependent, components, probe.seen, ridge)
+        found = find_evidence(probe, scale, estimate.coefficients[:, scale.column]) if evidence else None
+    sources, seen = probe.sources, probe.seen
     settings = {
         "segments": segments if isinstance(segments, int | str) else list(segments),
         "units": units,
@@ -160,6 +160,12 @@ def explain(
         "batch_size": batch_size,
         "precision": precision,
         "seed": seed,
+        "target": scale.target,
+        "foil": scale.foil,
+        "sample_rate": sample_rate,
+        "classes": None if classes is None else list(classes),
+        "output_kind": output_kind,
+        "modalities": None if modalities is None else list(modalities),
     }
     target = len(scale.classes) - 1 if foil is not None else scale.target
     return Explanation(
@@ -209,23 +215,6 @@ def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
         f"encoders in bfloat16 move the outputs by up to {float(moved):.2g}, where song and empty song lie up to "
         f"{float(span):.2g} apart.",
     )
-
-
-def _settle_scale(
-    subject: Subject, ends: Float[Tensor, "2 class"], space: Space, target: int | str | None, foil: int | str | None
-) -> Scale:
-    """Names, target and foil, now that the number of outputs is known."""
-    names = _name_classes(subject, ends.shape[1])
-    plain = Scale(subject.output_kind, space, ends[0], names, 0, None)
-    values = to_values(plain, ends)
-    check_outputs(values, names, subject.name)
-    about = int(values[0].argmax()) if target is None else find_class(target, names)
-    if foil is None:
-        return replace(plain, target=about)
-    other = find_class(foil, names)
-    if other == about:
-        raise InputError(f"the foil {names[other]!r} is the target itself: give another class.")
-    return replace(plain, classes=(*names, f"{names[about]} rather than {names[other]}"), target=about, foil=other)
 
 
 def _estimate(
@@ -313,18 +302,6 @@ def _check_numbers(confidence: float, batch_size: int, ridge: float, seed: int, 
         raise InputError(f"the seed {seed} is not between 0 and 2**63 - 1.")
 
 
-def _pick_device(subject: Subject, asked: torch.device | str | None) -> torch.device:
-    parameter = None if subject.module is None else next(subject.module.parameters(), None)
-    if asked is None:
-        return torch.device("cpu") if parameter is None else parameter.device
-    device = find_device(asked)
-    if parameter is not None and parameter.device != device:
-        raise InputError(
-            f"the model lies on {parameter.device}, not on {device}: move it there first (model.to({str(asked)!r}))."
-        )
-    return device
-
-
 def _spread(
     table: Float[Tensor, "seen class"], seen: tuple[int, ...], columns: int, other: float
 ) -> Float[Tensor, "class column"]:
@@ -332,16 +309,6 @@ def _spread(
     full = torch.full((table.shape[1], columns), other, dtype=torch.float64)
     full[:, list(seen)] = table.T.cpu()
     return full
-
-
-def _name_classes(subject: Subject, count: int) -> tuple[str, ...]:
-    if subject.output_kind == "embedding":
-        return ("similarity to the song",)
-    if subject.classes is None:
-        return tuple(f"output {column}" for column in range(count)) if count > 1 else ("output",)
-    if len(subject.classes) != count:
-        raise InputError(f"the model {subject.name} returned {count} outputs for {len(subject.classes)} class names.")
-    return subject.classes
 
 
 def _collect_warnings(track: Track) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The result: what each component did to each class, how sure that is, and where it came from. Saved without pickle."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,9 @@ from musiclime_torch.writing import whole
 
 #: Raised whenever a reader of the old files would misread the new ones.
 FORMAT_VERSION = 2
+
+#: What attributions are called that sum to song − empty song.
+SUMMING = "Shapley value"
 
 #: Rows that a notebook shows.
 ROWS = 12
@@ -124,6 +128,22 @@ class Explanation:
         outputs = torch.stack([self.output_song, self.output_empty]).abs().amax(0)
         rounding = torch.finfo(torch.float32).eps * torch.maximum(outputs, self.attributions.abs().sum(1))
         return found & (self.attributions.abs() > rounding[:, None])
+
+    def sum_over(self, columns: Sequence[int], target: int | str | None = None) -> tuple[float, float]:
+        """Several components' attributions together: (sum, half width of its interval).
+
+        Errors of single components are taken to be independent, as orthogonal masks make them nearly (measured by
+        `benchmarks/interval_coverage.py`). Those of Shapley values sum to nothing, so that a group's is that of all others:
+        whichever comes out smaller.
+        """
+        row = self.class_index(target)
+        inside = torch.zeros(len(self.components), dtype=torch.bool)
+        inside[list(columns)] = True
+        squares = self.half_width[row].square()
+        square = squares[inside].sum()
+        if self.value == SUMMING:
+            square = torch.minimum(square, squares[~inside].sum())
+        return float(self.attributions[row, inside].sum()), float(square.sqrt())
 
     @property
     def remainder(self) -> Float[Tensor, " class"]:

@@ -10,6 +10,25 @@ import click
 
 from musiclime_torch.failures import InputError
 
+_LOADING_OPTIONS = [
+    click.option(
+        "--lyrics", type=click.Path(path_type=Path), metavar="FILE", help="Text, .lrc or .srt.  [default: embedded tags]"
+    ),
+    click.option(
+        "--stems", type=click.Path(path_type=Path), metavar="DIR", help="Folder with the song's stems, by their names."
+    ),
+    click.option(
+        "--separator",
+        metavar="NAME",
+        help="demucs, demucs:FOLDER, hpss, midside or none.  [default: demucs where its weights are at hand, else hpss]",
+    ),
+    click.option("--start", type=float, metavar="SECONDS", help="Explain from here ..."),
+    click.option("--end", type=float, metavar="SECONDS", help="... to here."),
+    click.option(
+        "--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Refuse longer songs.  [default: 900]"
+    ),
+]
+
 _EXPLAIN_OPTIONS = [
     click.option(
         "--model",
@@ -91,6 +110,11 @@ _OUTPUT_OPTIONS = [
 ]
 
 
+def loading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Everything `load_track` takes of a song, all but its file."""
+    return _add(command, _LOADING_OPTIONS)
+
+
 def explain_options(command: Callable[..., None]) -> Callable[..., None]:
     """Models, and everything `explain` takes."""
     return _add(command, _EXPLAIN_OPTIONS)
@@ -128,6 +152,19 @@ def _read_counts(text: str) -> int | tuple[int, ...]:
     return counts[0] if len(counts) == 1 else counts
 
 
+def names_model(options: dict[str, Any]) -> bool:
+    """Whether a model was given; the embedded one is meant where none was."""
+    return any(options[name] for name in ("model", "audio_model", "text_model"))
+
+
+def tell_of_demo_model(options: dict[str, Any]) -> None:
+    """Say on standard error that the embedded model is taken, where none was given."""
+    if not names_model(options):
+        click.echo(
+            "No --model was given: using the embedded demonstration model, which knows only its own kind of song.", err=True
+        )
+
+
 def load_models(options: dict[str, Any], device: str) -> Any:
     """The one model, or the sum of the two, that --model, --audio-model and --text-model name."""
     from musiclime_torch.models.loading import load_ensemble, load_model
@@ -142,6 +179,14 @@ def load_models(options: dict[str, Any], device: str) -> Any:
     if "model_weights" in given:
         raise InputError("--model-weights weighs two models: give --audio-model and --text-model.")
     return load_model(next(iter(given.values()), "demo"), device, labels)
+
+
+def load_baseline(options: dict[str, Any], device: str, loading: dict[str, Any]) -> None:
+    """Read the song whose stems stand in, where the baseline is one, and put it in the name's place."""
+    from musiclime_torch.track import load_track
+
+    if options["baseline"] not in (None, "silence", "noise"):
+        options["baseline"] = load_track(Path(options["baseline"]), device=device, **loading)
 
 
 def _read_weights(text: str) -> tuple[float, float]:

@@ -137,7 +137,7 @@ def gate_lyrics(
         picked = pick_lyrics_baseline(asked, None, takes_embeddings=False)
         return gate_strings(text, columns, picked), picked
     try:
-        tokens = subject.model.tokenize(text)  # type: ignore[attr-defined]  # text_form says that it has it
+        tokens = subject.model.tokenize(text)  # text_form says that it has it
     except Exception as error:  # the model is somebody else's code and may raise anything
         raise InputError(f"the model {subject.name} can't tokenize the lyrics: {type(error).__name__}: {error}") from error
     if not isinstance(tokens, Tokens):
@@ -147,4 +147,4 @@ def gate_lyrics(
     picked = pick_lyrics_baseline(asked, tokens, subject.text_form == "embeddings")
     if subject.text_form == "ids":
         return gate_ids(tokens, columns, picked, device), picked
-    return gate_embeddings(subject.model, tokens, columns, picked, device), picked  # type: ignore[arg-type]
+    return gate_embeddings(subject.model, tokens, columns, picked, device), picked

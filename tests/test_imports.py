@@ -12,7 +12,7 @@ ROOT = Path(musiclime_torch.__file__).parent
 #: From the song to the explanation, then what stands on top. A module may import from earlier rows and from its own.
 ROWS = [
     {"failures", "devices", "cleaning", "writing"},
-    {"classes", "designs", "fragment", "reading", "statistics.intervals"},
+    {"classes", "designs", "fragment", "reading", "statistics.intervals", "statistics.ranks"},
     {
         "models.care",
         "models.contract",
@@ -22,6 +22,7 @@ ROWS = [
         "models.hub",
         "models.preparation",
         "models.precision",
+        "models.shuffling",
         "models.vocabulary",
     },
     {"models.fbank", "models.tensorflow_checkpoint", "models.tokens"},
@@ -39,16 +40,17 @@ ROWS = [
     {"evaluation", "shapley", "solver"},
     {"statistics"},
     {"checks", "evidence", "provenance"},
+    {"probing"},
     {"estimation", "explanation"},
     {"explainer"},
     {"streaming"},
-    {"captum", "captum_inputs", "exports", "views", "demo", "training"},
+    {"captum", "captum_inputs", "exports", "faithfulness", "views", "demo", "training"},
     {"models.loading"},
     {"options"},
     {"output"},
     {"corpus"},
     {"plots"},
-    {"app", "corpus.command"},
+    {"app", "corpus.command", "faithfulness.command"},
     {"cli"},
     {"__main__"},
 ]

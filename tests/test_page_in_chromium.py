@@ -94,6 +94,10 @@ def test_the_waterfall_closes_for_every_class(opened, explanation):
         assert end == pytest.approx(float(explanation.output_song[row]), abs=5e-3)
         assert start + sum(steps) == pytest.approx(end, abs=0.02)
         assert steps[-1] == pytest.approx(float(explanation.remainder[row]), abs=1e-3)
+        half = numbers[-2].split("\u00a0")[-1].lstrip("<")
+        assert float(half) == pytest.approx(
+            explanation.sum_over(range(len(explanation.components)), row)[1], rel=0.05, abs=2e-3
+        )
         grouped |= {label.split(" ", 1)[-1] for label in opened.locator("#waterfall .label").all_text_contents()}
     assert "not told from zero" in grouped
 

@@ -80,6 +80,11 @@ def test_a_waterfall_ends_at_the_song(explained):
     assert [bar.get_width() for bar in steps[:3]] == pytest.approx([value for _, value, _ in explained.top(3)])
     assert is_grey(steps[-1])
     assert ax.get_yticklabels()[-2].get_text() == "interactions (remainder)"
+    spans = [abs(bar.get_segments()[0][1][0] - bar.get_segments()[0][0][0]) / 2 for bar in ax.collections]
+    halves = explained.half_width[row]
+    top = [column for column in explained.order() if explained.distinguishable[row, column]][:3]
+    rest = halves.square().sum() - halves[top].square().sum()
+    assert spans[3:] == pytest.approx([float(rest.sqrt()), float(halves.square().sum().sqrt())])
 
 
 def test_a_waterfall_of_shapley_values_has_no_remainder():
@@ -88,6 +93,10 @@ def test_a_waterfall_of_shapley_values_has_no_remainder():
     )
     ax = plot_waterfall(found, top=2)
     last = bars(ax)[-1]
+    halves = found.half_width[found.target]
+    top = [column for column in found.order() if found.distinguishable[found.target, column]][:2]
+    assert found.sum_over(range(len(found.components)))[1] == 0
+    assert found.sum_over(top)[1] == pytest.approx(float(halves[top].square().sum().sqrt()))
     assert "remainder" not in "".join(label.get_text() for label in ax.get_yticklabels())
     assert last.get_x() + last.get_width() == pytest.approx(float(found.output_song[found.target]), abs=1e-4)
 

@@ -27,6 +27,20 @@ track = Track(torch.randn(2, 1, 8000), ("a", "b"), 8000)
 before = states()
 explain(Restless(), track, n_samples=64, baseline="noise")
 """,
+    "check": """
+from musiclime_torch import Track, explain
+from musiclime_torch.faithfulness import check
+class Weighted(Restless):
+    def __init__(self):
+        super().__init__()
+        self.line = torch.nn.Linear(2, 2)
+    def forward(self, audio, text=None):
+        return self.line(super().forward(audio, text))
+model = Weighted()
+track = Track(torch.randn(2, 1, 8000), ("a", "b"), 8000)
+before = states()
+assert check(model, track, explain(model, track, n_samples=64), seeds=1).randomisation is not None
+""",
     "attribute": """
 from musiclime_torch import MusicLIME
 audio = torch.randn(3, 2, 100)

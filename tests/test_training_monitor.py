@@ -12,9 +12,10 @@ from torch import nn
 
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.contract import TokenBatch, Tokens
+from musiclime_torch.statistics.ranks import rank_correlation
 from musiclime_torch.track import Track
 from musiclime_torch.training.callbacks import make_lightning_callback, make_trainer_callback
-from musiclime_torch.training.monitor import Monitor, Reading, add_scalars, rank_correlation
+from musiclime_torch.training.monitor import Monitor, Reading, add_scalars
 
 OPTIONS = {"segments": 2, "n_samples": (32, 32)}
 

@@ -8,7 +8,9 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
+from itertools import islice, repeat, starmap
 from typing import Any
 
 import torch
@@ -108,47 +110,58 @@ def _ask_in_turn(
     forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int, bar: tqdm, room: Room
 ) -> Iterator[Float[Tensor, "answer output"]]:
     # Captum looks this up anew in every forward, which takes longer than a small model.
-    takes_inputs = bool(signature(forward).parameters)
-    waiting: list[Any] = []
-    counts: list[int] = []
-    first, total, most = 0, len(rows), 1
+    call = forward if signature(forward).parameters else lambda *inputs: forward()
+    single = rows.whole or step == 1  # what gives one line can't be halved: where memory is too small for it, it raises
+    sized: Iterator[tuple[int, Any]]
+    if single:
+        sized = zip(repeat(1), _call_each(call, request, altered, rows, step), strict=False)
+    else:
+        halving = in_batches(room, "rows", len(rows), step, partial(_call, call, request, altered, rows))
+        sized = ((some.stop - some.start, answer) for some, answer in halving)
+    watched = sized if bar.disable else _watch_each(sized, bar)
+    first, most = 0, 1
+    while batch := list(islice(watched, most)):
+        counts, answers = (list(part) for part in zip(*batch, strict=True))
+        last = first + sum(counts) * (step if rows.whole else 1)
+        lines = _line_up(answers, request, counts)
+        yield _pick_outputs(request, lines, rows.part(first, last))
+        # The first forward alone tells how many outputs there are to keep.
+        first, most = last, max(CELLS * len(lines) // (lines.numel() * counts[0]), 1)
 
-    def answer(some: slice) -> Any:
-        extra: tuple[Any, ...] = ()
-        if request.extra is not None:
-            extra = _pick_extra(request, rows.part(some.start, some.stop)) or ()
-        return forward(*(tensor[some] for tensor in altered), *extra) if takes_inputs else forward()
 
-    # A batch that is summed up can't be halved: what is too large for memory raises.
-    asked = _ask_whole(total, step, answer) if rows.whole else in_batches(room, "rows", total, step, answer)
-    for some, found in asked:
-        waiting.append(found)
-        counts.append(1 if rows.whole else some.stop - some.start)
-        last = some.stop
+def _call(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, some: slice) -> Any:
+    """What the forward function returns for some rows."""
+    extra = None if request.extra is None else _pick_extra(request, rows.part(some.start, some.stop))
+    return forward(*(tensor[some] for tensor in altered), *(extra or ()))
+
+
+def _call_each(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int) -> Iterator[Any]:
+    """The same for all rows in turn, with nothing done row by row that could be done for all."""
+    if request.extra is not None:
+        return (
+            _call(forward, request, altered, rows, slice(start, min(start + step, len(rows))))
+            for start in range(0, len(rows), step)
+        )
+    batches = zip(*(tensor.split(step) for tensor in altered), strict=True)
+    return starmap(forward, batches)
+
+
+def _watch_each(calls: Iterator[tuple[int, Any]], bar: tqdm) -> Iterator[tuple[int, Any]]:
+    for call in calls:
         bar.update()
-        if len(waiting) == most or last == total:
-            lines = _line_up(waiting, request, counts)
-            yield _pick_outputs(request, lines, rows.part(first, last))
-            # The first forward alone tells how many outputs there are to keep.
-            most = max(CELLS * len(lines) // (lines.numel() * counts[0]), 1)
-            waiting, counts, first = [], [], last
-
-
-def _ask_whole(total: int, step: int, answer: Callable[[slice], Any]) -> Iterator[tuple[slice, Any]]:
-    for start in range(0, total, step):
-        some = slice(start, min(start + step, total))
-        yield some, answer(some)
+        yield call
 
 
 def _line_up(answers: list[Any], request: Request, counts: list[int]) -> Tensor:
     """What forwards returned, under each other; AssertionError where one has another number of lines than its count."""
     outputs = [answer if isinstance(answer, Tensor) and answer.dim() else _make_line(answer, request) for answer in answers]
-    for output, count in zip(outputs, counts, strict=True):
-        if output.shape[0] != count or not output.numel():
-            raise AssertionError(
-                f"the forward function returned shape {tuple(output.shape)} for {count} rows: it must give one row "
-                f"of outputs per example, or one number per batch (with perturbations_per_eval=1)."
-            )
+    lengths = [output.shape[0] for output in outputs]
+    if lengths != counts or not outputs[0].numel():
+        wrong = next((place for place, count in enumerate(counts) if lengths[place] != count), 0)
+        raise AssertionError(
+            f"the forward function returned shape {tuple(outputs[wrong].shape)} for {counts[wrong]} rows: it must give one "
+            f"row of outputs per example, or one number per batch (with perturbations_per_eval=1)."
+        )
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 

@@ -293,7 +293,8 @@ def _resample(
         return []
     of, kind, name = (list(column) for column in zip(*chosen, strict=True))
     database.register("chosen", pyarrow.table({"class": of, "kind": kind, "feature": name, "number": range(len(chosen))}))
-    sums, counts = np.zeros((len(chosen), RESAMPLINGS)), np.zeros((len(chosen), RESAMPLINGS))
+    # Single precision: they are most of the memory that this takes, and an interval's ends need no more.
+    sums, counts = (np.zeros((len(chosen), RESAMPLINGS), dtype=np.float32) for _ in range(2))
     for _ in _read_parts(database, out, shards):
         database.execute(
             "create or replace temp table picked as select * from part join chosen using (class, kind, feature)"

@@ -11,6 +11,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import islice
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,18 @@ def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
         return f"{type(error).__name__}: {error}"
 
 
+def prepare_readers() -> BaseContext:
+    """Begin to import what readers need, in a process that they are forked from, without waiting for it: called before a
+    model is loaded, it costs nothing. That process is a fresh one, without this one's threads and devices.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    forkserver.ensure_running()
+    return context
+
+
 def load_ahead(
     entries: Sequence[Entry], loading: Mapping[str, Any], workers: int
 ) -> Generator[tuple[Entry, Track | str], None, None]:
@@ -63,8 +77,7 @@ def _load_until_death(
 ) -> Generator[tuple[Entry, Track | str], None, None]:
     """Songs until a process dies, or until one that is suspected of that has been loaded alone."""
     alone = bool(deaths[waiting[0].id])
-    context = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "forkserver")
-    pool = ProcessPoolExecutor(1 if alone else workers, context, initializer=_begin_worker)
+    pool = ProcessPoolExecutor(1 if alone else workers, prepare_readers(), initializer=_begin_worker)
     running: deque[tuple[Entry, Future[tuple[Track, np.ndarray] | str]]] = deque()
     rest = iter([waiting[0]] if alone else list(waiting))
     with tempfile.TemporaryDirectory() as marks:

@@ -65,8 +65,11 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
         entries = read_manifest(manifest)
         naming["classes"] = options["classes"]
         with _needing_extra("corpus"):
+            from musiclime_torch.corpus.ahead import prepare_readers
             from musiclime_torch.corpus.job import begin_job
             from musiclime_torch.corpus.running import run_here
+        if engine == "here" and running["here"].get("workers") != 0:
+            prepare_readers()
         # A model that can't be loaded is said before a folder is begun; on Ray every actor loads its own.
         model: Any = None if engine == "ray" else load_models(dict(naming), device)
         job = begin_job(

@@ -26,7 +26,7 @@ class Subject:
     `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused.
     """
 
-    model: Callable[..., Any]
+    model: Any  # a callable; what more it offers is looked up by name
     module: torch.nn.Module | None
     name: str
     sample_rate: int | None

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
 
 from musiclime_torch.components import Component
-from musiclime_torch.explanation import Explanation
+from musiclime_torch.explanation import SUMMING, Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.plots.axes import UNTOLD, escape, make_axes, pick_colour
 
@@ -84,11 +84,13 @@ def plot_waterfall(explanation: Explanation, target: int | str | None = None, to
     """
     row = explanation.class_index(target)
     shown = explanation.top(top, row)
-    rest = float(explanation.attributions[row].sum()) - sum(value for _, value, _ in shown)
+    told = [column for column in explanation.order(row) if explanation.distinguishable[row, column]]
+    others = sorted(set(explanation.order(row)) - set(told[:top]))
     steps: list[tuple[str, float, float]] = [(component.name, value, half) for component, value, half in shown]
-    steps.append((f"{len(explanation.components) - len(shown)} others", rest, 0.0))
-    if explanation.value != "Shapley value":
-        steps.append(("interactions (remainder)", float(explanation.remainder[row]), 0.0))
+    steps.append((f"{len(others)} others", *explanation.sum_over(others, row)))
+    if explanation.value != SUMMING:
+        _, half = explanation.sum_over(range(len(explanation.components)), row)
+        steps.append(("interactions (remainder)", float(explanation.remainder[row]), half))
     ax = make_axes(ax, (7, 1.4 + 0.34 * (len(steps) + 2)))
     level = float(explanation.output_empty[row])
     for place, (_, value, half) in enumerate(steps, 1):

@@ -177,7 +177,7 @@ def _decode(value: Any) -> Any:
 
 
 def _read_bag(path: Path) -> dict[str, Any]:
-    import yaml  # type: ignore[import-untyped, unused-ignore]
+    import yaml  # type: ignore[import-untyped, unused-ignore]  # its stubs are a package of their own
 
     try:
         bag = yaml.safe_load(path.read_text())

@@ -73,8 +73,9 @@ def weigh_rows(rows: Bool[Tensor, "pair d"], counts: dict[int, int]) -> Leverage
     masks less their means is the identity on average (but for the direction in which all components change alike).
     """
     d = rows.shape[1]
-    drawn = torch.tensor([float(count) for count in counts.values() for _ in range(count)], dtype=torch.float64)
-    pairs = torch.tensor([float(count_pairs(d, size)) for size in counts for _ in range(counts[size])], dtype=torch.float64)
+    each = torch.tensor(list(counts.values()), dtype=torch.long)
+    drawn = each.double().repeat_interleave(each)
+    pairs = torch.tensor([float(count_pairs(d, size)) for size in counts], dtype=torch.float64).repeat_interleave(each)
     sizes = rows.sum(1).double()
     weights = torch.where(2 * sizes == d, d, 2 * d) / (sizes * (d - sizes) * drawn)
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)

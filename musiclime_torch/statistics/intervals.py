@@ -47,3 +47,15 @@ def discover(
     # All up to the last that passes, as a running maximum from the right.
     kept = passed.flip(-1).cummax(-1).values.flip(-1)
     return torch.zeros_like(kept).scatter(-1, order, kept)
+
+
+def bound_share(hits: int, count: int, confidence: float) -> tuple[float, float]:
+    """The interval of a share of trials (Wilson 1927), which has a width at 0 and at 1 too.
+
+    >>> [round(bound, 3) for bound in bound_share(20, 20, 0.95)]
+    [0.839, 1.0]
+    """
+    normal = float(quantile(torch.tensor(1e9), confidence))
+    share, extra = hits / count, normal**2 / count
+    middle, half = share + extra / 2, normal * (share * (1 - share) / count + extra / (4 * count)) ** 0.5
+    return max((middle - half) / (1 + extra), 0.0), min((middle + half) / (1 + extra), 1.0)

@@ -5,10 +5,10 @@ so that losses and weights are bit by bit those without it. Under `DistributedDa
 compiled models are explained by what was compiled.
 """
 
-import copy
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from musiclime_torch.explainer import explain
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
-from musiclime_torch.models.care import keeping_random_states
+from musiclime_torch.models.care import module_behind
+from musiclime_torch.models.shuffling import shuffling
+from musiclime_torch.statistics.ranks import rank_correlation
 from musiclime_torch.track import Track
 from musiclime_torch.training.learner import Learner
 
@@ -102,7 +104,9 @@ class Monitor:
         model = unwrap(model)
         found = self._explain(model)
         if self._shuffled is None:
-            self._shuffled = [_attributions(one) for one in self._explain(_shuffle(model))]
+            module = module_behind(model)
+            with nullcontext() if module is None else shuffling(module, 1.0, 0):
+                self._shuffled = [_attributions(one) for one in self._explain(model)]
         now = [_attributions(one) for one in found]
         reading = Reading(
             step=step,
@@ -169,31 +173,6 @@ def unwrap(model: Any) -> Any:
         if inner is None:
             return model
         model = inner
-
-
-def rank_correlation(one: Float[Tensor, " d"], other: Float[Tensor, " d"]) -> float:
-    """Spearman's, ties in their order; 0 where there is nothing to rank.
-
-    >>> rank_correlation(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([3.0, 4.0, 5.0]))
-    1.0
-    """
-    if len(one) < 2:
-        return 0.0
-    ranks = torch.stack([values.argsort(stable=True).argsort().double() for values in (one, other)])
-    return round(float(torch.corrcoef(ranks)[0, 1]), 12)
-
-
-def _shuffle(model: Any) -> Any:
-    """A copy whose every weight tensor has its entries in another order: as large as before, and nothing learned."""
-    with keeping_random_states():
-        shuffled = copy.deepcopy(model)
-    if isinstance(shuffled, nn.Module):
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for parameter in shuffled.parameters():
-                order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-                parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
-    return shuffled
 
 
 def _attributions(found: Explanation) -> Float[Tensor, " component"]:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from musiclime_torch.evidence import Evidence
-from musiclime_torch.explanation import Explanation
+from musiclime_torch.explanation import SUMMING, Explanation
 from musiclime_torch.interactions import Interactions
 
 #: Characters of the longest bar.
@@ -101,7 +101,7 @@ def _name_exactness(explanation: Explanation, row: int) -> str:
 def _name_remainder(explanation: Explanation, row: int) -> str:
     """Only Shapley values add up to what the song has over the empty song; the others say what they leave."""
     moved = float(explanation.output_song[row] - explanation.output_empty[row])
-    if explanation.value == "Shapley value":
+    if explanation.value == SUMMING:
         return f"Shapley values add up to {moved:+.3g}, the song less the empty song. "
     left = float(explanation.remainder[row])
     return f"{explanation.value}s add up to {moved - left:+.3g} of {moved:+.3g}; {left:+.3g} remain for interactions. "

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from musiclime_torch.baselines import AudioBaseline
-from musiclime_torch.explanation import Explanation
+from musiclime_torch.explanation import SUMMING, Explanation
 from musiclime_torch.track import Track
 from musiclime_torch.views.page.document import render
 from musiclime_torch.views.page.loudness import match_loudness
@@ -67,7 +67,7 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "space": explanation.space,
         "value": explanation.value,
         "confidence": f"{100 * explanation.confidence:g}%",
-        "exact": explanation.value == "Shapley value",
+        "exact": explanation.value == SUMMING,
         "pairSpace": None if explanation.interactions is None else explanation.interactions.default_space,
         "pairCount": 0 if explanation.interactions is None else len(explanation.interactions.columns),
     }

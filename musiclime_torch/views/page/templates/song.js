@@ -28,19 +28,20 @@ function unpack(one) {
   return one;
 }
 
-const withHalf = (column) => `${fixed(shown.values[column], shown.decimals)}\u00a0${halfOf(shown.halves[column], shown.decimals).replace(" ", "\u00a0")}`;
+const withHalf = (size, half) => `${fixed(size, shown.decimals)}\u00a0${halfOf(half, shown.decimals).replace(" ", "\u00a0")}`;
+const say = (column) => withHalf(shown.values[column], shown.halves[column]);
 const isolate = (text) => `\u2068${text}\u2069`;
 
 function describe(column) {
   const name = isolate(data.columns[column]);
   const reason = data.unseen[column];
   if (reason) return `${name}: the model can’t notice it (${reason}).`;
-  if (!shown.told[column]) return `${name}: can’t be told from zero (${withHalf(column)}).`;
+  if (!shown.told[column]) return `${name}: can’t be told from zero (${say(column)}).`;
   const does = shown.values[column] > 0 ? "raises" : "lowers";
   const pairs = (shown.pairs ?? []).filter((pair) => pair[0] === column || pair[1] === column).slice(0, 2);
   const others = pairs.map((pair) => isolate(data.columns[pair[0] === column ? pair[1] : pair[0]]));
   const along = others.length ? ` It acts together with ${others.join(" and ")}.` : "";
-  return `${name} ${does} the ${data.space} of ${isolate(shown.name)} by ${withHalf(column)}.${along}`;
+  return `${name} ${does} the ${data.space} of ${isolate(shown.name)} by ${say(column)}.${along}`;
 }
 
 function paint(element, column) {
@@ -65,7 +66,7 @@ function show(index) {
   for (const word of words) {
     const column = Number(word.dataset.column);
     paint(word, column);
-    word.setAttribute("aria-label", `${word.textContent}: ${data.unseen[column] ? "the model can’t notice it" : shown.told[column] ? withHalf(column) : "can’t be told from zero"}`);
+    word.setAttribute("aria-label", `${word.textContent}: ${data.unseen[column] ? "the model can’t notice it" : shown.told[column] ? say(column) : "can’t be told from zero"}`);
   }
   find("legend-reach").textContent = `− ${fixed(shown.reach, shown.decimals, false)} … + ${fixed(shown.reach, shown.decimals, false)} ${data.space}`;
   select();
@@ -107,9 +108,17 @@ function sum() {
   top.forEach((column, place) => {
     const button = make("button", { type: "button", class: "inline" }, make("bdi", {}, data.columns[column]));
     button.addEventListener("click", () => go(column));
-    verdict.append(place ? ", " : "", button, ` (${withHalf(column)})`);
+    verdict.append(place ? ", " : "", button, ` (${say(column)})`);
   });
   verdict.append(moved === 0 ? "." : "; each number is what the part adds on average while the others are on or off.");
+}
+
+// As Explanation.sum_over has it.
+function halfOfSum(columns) {
+  const inside = new Set(columns);
+  const half = (these) => Math.hypot(...these.map((column) => shown.halves[column]));
+  const outside = shown.values.map((_, column) => column).filter((column) => !inside.has(column));
+  return data.exact ? Math.min(half(columns), half(outside)) : half(columns);
 }
 
 function drawWaterfall() {
@@ -122,13 +131,15 @@ function drawWaterfall() {
     here += size;
   };
   for (const column of listed) step(data.columns[column], shown.values[column], { column, half: shown.halves[column] });
-  const others = shown.ranked.length - listed.length;
-  const listedSum = listed.reduce((so, column) => so + shown.values[column], 0);
-  const othersSum = shown.ranked.slice(10).reduce((so, column) => so + shown.values[column], 0);
-  if (others) step(`${count(others)} smaller ones`, othersSum, { kind: "rest" });
-  const unranked = data.columns.length - shown.ranked.length - Object.keys(data.unseen).length;
-  if (unranked) step(`${count(unranked)} not told from zero`, total - listedSum - othersSum, { kind: "untold" });
-  if (!data.exact) step("what acts together", shown.remainder, { kind: "left" });
+  const others = shown.ranked.slice(10);
+  const sum = (columns) => columns.reduce((so, column) => so + shown.values[column], 0);
+  if (others.length) step(`${count(others.length)} smaller ones`, sum(others), { kind: "rest", half: halfOfSum(others) });
+  const ranked = new Set(shown.ranked);
+  const whole = data.columns.map((_, column) => column);
+  const unranked = whole.filter((column) => !ranked.has(column) && !(column in data.unseen));
+  const left = total - sum(listed) - sum(others);
+  if (unranked.length) step(`${count(unranked.length)} not told from zero`, left, { kind: "untold", half: halfOfSum(unranked) });
+  if (!data.exact) step("what acts together", shown.remainder, { kind: "left", half: halfOfSum(whole) });
   const ends = steps.flatMap((one) => [one.from, one.to, ...(isFinite(one.half ?? NaN) ? [one.to - one.half, one.to + one.half] : [])]);
   const place = scale(Math.min(shown.empty, shown.song, ...ends), Math.max(shown.empty, shown.song, ...ends));
   const level = (label, at) => {
@@ -137,14 +148,14 @@ function drawWaterfall() {
     return drawRow(label, bar, short(at, false), { kind: "ends" });
   };
   find("steps-how").textContent =
-    `From the model’s ${data.space} with everything removed to that of the song. Each bar is one part’s ${data.value}, the thin line its ${data.confidence} interval; bars that sum many parts have none. ` +
+    `From the model’s ${data.space} with everything removed to that of the song. Each bar is one part’s ${data.value}, the thin line its ${data.confidence} interval; for bars that sum many parts, as if their errors were independent. ` +
     (data.exact ? "Shapley values add up to the song exactly." : `${data.value}s don’t add up to the song: the dashed bar is what they leave, for parts that act together.`);
   find("waterfall").replaceChildren(
     level("everything removed", shown.empty),
     ...steps.map((one) => {
       const kind = one.kind ?? (one.size > 0 ? "for" : "against");
       const interval = isFinite(one.half ?? NaN) ? { low: one.to - one.half, high: one.to + one.half } : {};
-      const number = one.column === undefined ? fixed(one.size, shown.decimals) : withHalf(one.column);
+      const number = withHalf(one.size, one.half);
       return drawRow(one.label, drawBar(place, one.from, one.to, { kind, ...interval }), number, { go: one.column === undefined ? null : () => go(one.column) });
     }),
     level("the song", shown.song),

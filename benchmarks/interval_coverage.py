@@ -4,9 +4,10 @@ On polynomials of third order in the logits the truth of main effects is known; 
 of a smaller one (10 sound and 10 lyric columns, a million pairs). The embedded model is compared with a long run, whose own
 error is allowed for. Fractions are pooled over coefficients whose error isn't exactly zero: a fold-over makes none on terms
 of order two, nor for interactions on products of three, and the table says how many coefficients that leaves. Blocks are
-those that `explain` takes: of Kerdock's kind for 1,024 masks of 40 cells.
+those that `explain` takes: of Kerdock's kind for 1,024 masks of 40 cells. "sum" is all main effects together, with errors
+added as `Explanation.sum_over` adds them.
 
-    python benchmarks/coverage.py [--smoke] [--repetitions 200] [--threads 1]
+    python benchmarks/interval_coverage.py [--smoke] [--repetitions 200] [--threads 1]
 """
 
 import argparse
@@ -24,7 +25,7 @@ from musiclime_torch.solver import solve
 from musiclime_torch.statistics.crossed import solve_crossed
 from musiclime_torch.statistics.intervals import quantile
 
-PARTS = ("audio", "lyrics", "interactions")
+PARTS = ("audio", "lyrics", "sum", "interactions")
 #: Errors below this share of the largest coefficient are rounding: the design makes none there.
 ROUNDING = 1e-9
 
@@ -53,20 +54,34 @@ class Coverage:
         return float(covered.mean()) if len(covered) else float("nan"), float(real.double().mean()), len(self.misses)
 
 
+def add_sum(rows: dict[str, Coverage], values: list[Tensor], errors: list[Tensor], freedom: list[Tensor]) -> None:
+    """Main effects of both sides added up, as if their errors were independent."""
+    total = torch.cat(values, 1).sum(1, keepdim=True)
+    error = torch.cat(errors, 1).square().sum(1, keepdim=True).sqrt()
+    rows["sum"].add(total, error, torch.cat(freedom, 1).amin(1, keepdim=True))
+
+
+def add_up(parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """With what the sum is to be compared with; of squared errors the sum's."""
+    return parts | {"sum": (parts["audio"].sum(1) + parts["lyrics"].sum(1))[:, None]}
+
+
 def run_joint(game: Game, rows: dict[str, Coverage], space: str, n: int, seed: int) -> None:
     design = draw_blocks(game.d_audio + game.d_lyrics, n, seed)
     fit = solve(design, game.join(design.masks, space), 0.0)
+    tables = (fit.coefficients, fit.standard_errors, fit.degrees_of_freedom)
     for part, columns in (("audio", slice(0, game.d_audio)), ("lyrics", slice(game.d_audio, None))):
-        tables = (fit.coefficients, fit.standard_errors, fit.degrees_of_freedom)
         rows[part].add(*(table[columns].T for table in tables))
+    add_sum(rows, *([table.T] for table in tables))
 
 
 def run_crossed(game: Game, rows: dict[str, Coverage], space: str, counts: tuple[int, int], seed: int) -> None:
     design = CrossedDesign(draw_blocks(game.d_audio, counts[0], seed), draw_blocks(game.d_lyrics, counts[1], seed + 1))
     fit = solve_crossed(design, game.cross(design.audio.masks, design.lyrics.masks, space))
     tables = [split_table(table) for table in (fit.coefficients, fit.standard_errors, fit.degrees_of_freedom)]
-    for part in PARTS:
+    for part in ("audio", "lyrics", "interactions"):
         rows[part].add(*(table[part] for table in tables))
+    add_sum(rows, *([table["audio"], table["lyrics"]] for table in tables))
 
 
 def enumerate_truth(game: Game, space: str) -> Tensor:
@@ -103,7 +118,7 @@ def main() -> None:
         table.add_column(heading)
     figures: dict[tuple[str, str, str], list[float]] = {}
     for game, space, truth, noise, n, counts in settings:
-        truths, noises = split_table(truth), None if noise is None else split_table(noise)
+        truths, noises = add_up(split_table(truth)), None if noise is None else add_up(split_table(noise))
         joint, crossed = ({part: Coverage(truths[part], noises and noises[part]) for part in PARTS} for _ in range(2))
         for seed in range(repetitions):
             run_joint(game, joint, space, n, 10 * seed)
@@ -117,11 +132,11 @@ def main() -> None:
                 shown = "no error at all" if share == 0 else f"{covered:.1%}"
                 table.add_row(label, space, masks, part, shown, f"{share:.0%}")
                 if share and game.name == "analytic":
-                    kind = "interactions" if part == "interactions" else name
+                    kind = part if part in ("interactions", "sum") else name
                     weight = share * truths[part].numel()
                     figures.setdefault((kind, space, label), []).extend([covered * weight, weight])
     Console(width=120).print(table)
-    print(json.dumps({kind: pool(figures, kind) for kind in ("joint", "crossed", "interactions")}))
+    print(json.dumps({kind: pool(figures, kind) for kind in ("joint", "crossed", "sum", "interactions")}))
 
 
 def pool(figures: dict[tuple[str, str, str], list[float]], kind: str) -> float:

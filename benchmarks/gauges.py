@@ -1,0 +1,39 @@
+"""Time and memory, measured the same way everywhere."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+
+def start(device: torch.device) -> Callable[[], float]:
+    """Begin to time. What comes back gives the seconds since: by CUDA's events on a GPU, once what was queued is done."""
+    if device.type != "cuda":
+        started = time.perf_counter()
+        return lambda: time.perf_counter() - started
+    begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begun.record()
+
+    def stop() -> float:
+        ended.record()
+        ended.synchronize()
+        return begun.elapsed_time(ended) / 1000
+
+    return stop
+
+
+def forget_peak(device: torch.device) -> None:
+    """Peaks of memory are counted from here on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def tell_peak(device: torch.device) -> float:
+    """MiB at the peak: allocated on a GPU, resident in this process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024

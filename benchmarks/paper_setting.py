@@ -1,0 +1,78 @@
+"""The paper's setting on the paper's model, AST-base and RoBERTa-large: hours of 5,000 joint rows and of crossed masks.
+
+A run takes hours on a CPU, so this is two measurements put together, not one run: seconds a pass of either encoder at full
+size, ten seconds of sound and 256 tokens, on this machine; and how many masks of each side err no more than 5,000 joint,
+independent rows on the small models (`games.py`), whose main effects can be known. For the sound's main effects alone, the
+lyrics' alone and all pooled, the cheapest crossed design at the full model's costs is taken. What is spent outside the
+model isn't counted on either side: `scaling.py` measures ours, and the original's is more.
+
+    python benchmarks/paper_setting.py [--smoke] [--seeds 5] [--passes 16] [--threads 1] [--device cpu|cuda]
+"""
+
+import argparse
+import json
+
+import torch
+from games import make_games
+from paper_budget import LONGEST, ROWS, measure_game
+from rich.console import Console
+from rich.table import Table
+from subjects import make_ast_roberta, make_track, watch_model
+
+from musiclime_torch import explain
+
+
+def measure_passes(size: str, passes: int, device: torch.device) -> tuple[float, float]:
+    """Seconds a pass of the ear and of the eye, in batches of 8."""
+    model, track = make_ast_roberta(size).to(device), make_track(lines=24)
+    options = {"segments": 1, "units": "section", "batch_size": 8, "device": device}
+    explain(model, track, n_samples=(2, 2), **options)  # memory and threads are there from now on
+    clocks = watch_model(model, device)
+    explain(model, track, n_samples=(passes, passes), design="crossed", **options)
+    ear, eye = clocks["encode_audio"], clocks["encode_text"]
+    return ear.seconds / ear.rows, eye.seconds / eye.rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="a tiny model, one seed, 600 rows")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--passes", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    size = "tiny" if options.smoke else "paper"
+    rows, longest, seeds, reach = (600, (528, 416), 1, 4) if options.smoke else (ROWS, LONGEST, options.seeds, 20)
+    costs = measure_passes(size, options.passes, torch.device(options.device))
+    original = rows * sum(costs) / 3600
+    table = Table(title=f"AST + RoBERTa, {size}: {costs[0]:.2f} s a pass of sound, {costs[1]:.2f} s of lyrics")
+    for heading in (
+        "errors from",
+        "part",
+        f"error of {rows:,} joint rows",
+        "crossed",
+        "masks",
+        "hours, original",
+        "hours",
+        "share",
+    ):
+        table.add_column(heading)
+    shares: dict[str, dict[str, float | None]] = {}
+    for game in make_games():
+        target, medians = measure_game(game, rows, longest, seeds, reach)
+        for part, error in target.items():
+            good = [counts for counts, found in medians.items() if found[part] <= error]
+            best = min(good, key=lambda counts: costs[0] * counts[0] + costs[1] * counts[1], default=None)
+            hours = None if best is None else (costs[0] * best[0] + costs[1] * best[1]) / 3600
+            shares.setdefault(part, {})[game.name] = hours and round(hours / original, 3)
+            masks = "none up to the longest" if best is None else f"{best[0]} + {best[1]}"
+            reached = "" if best is None else f"{medians[best][part]:.2g}"
+            spent = ("", "") if hours is None else (f"{hours:.2f}", f"{hours / original:.2f}")
+            table.add_row(game.name, part, f"{error:.2g}", reached, masks, f"{original:.2f}", *spent)
+    Console(width=140).print(table)
+    print(json.dumps({"seconds_a_pass": [round(cost, 3) for cost in costs], "share_of_time": shares}))
+
+
+if __name__ == "__main__":
+    main()

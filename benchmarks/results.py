@@ -1,0 +1,121 @@
+"""Runs benchmarks and writes RESULTS.md: every table as its script printed it, with machine, versions, date and command.
+
+What a script printed is kept in `results/NAME.json`, so that one can be run again alone; RESULTS.md is made from all that
+are there. Names on the command line choose scripts; without one all run, which takes hours on a CPU. Options after `--` go
+to the scripts, so that `results.py scaling -- --device cuda` fills a GPU's tables in, kept apart from the CPU's.
+
+    python benchmarks/results.py [--smoke] [--write-only] [NAME ...] [-- OPTION ...]
+"""
+
+import argparse
+import ast
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+KEPT = HERE / "results"
+PACKAGES = ("torch", "torchaudio", "transformers", "captum", "numpy")
+
+
+def list_scripts() -> list[str]:
+    """All benchmarks but this one: files that run by themselves."""
+    files = sorted(HERE.glob("*.py"))
+    return [file.stem for file in files if '__name__ == "__main__"' in file.read_text() and file.stem != Path(__file__).stem]
+
+
+def describe_machine() -> dict[str, str]:
+    """Processor, or GPU where there is one."""
+    import torch
+
+    about = Path("/proc/cpuinfo")
+    models = [line for line in about.read_text().splitlines() if line.startswith("model name")] if about.exists() else []
+    found = {"processor": f"{models[0].split(': ')[-1] if models else platform.processor()}, {os.cpu_count()} cores"}
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def run(name: str, options: list[str]) -> dict[str, Any]:
+    """What a script printed, its last line read as JSON, and what it ran on; CalledProcessError where it fails."""
+    command = [sys.executable, str(HERE / f"{name}.py"), *options]
+    started = time.perf_counter()
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    *printed, last = done.stdout.rstrip().splitlines()
+    return {
+        "name": name,
+        "command": f"python benchmarks/{name}.py {' '.join(options)}".strip(),
+        "date": date.today().isoformat(),
+        "minutes": round((time.perf_counter() - started) / 60, 1),
+        "machine": describe_machine(),
+        "load": round(os.getloadavg()[1], 1),
+        "versions": {package: version(package) for package in PACKAGES},
+        "printed": "\n".join(line.rstrip() for line in printed).strip("\n"),
+        "figures": json.loads(last),
+    }
+
+
+def write_results() -> None:
+    """RESULTS.md from all that is kept."""
+    kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
+    parts = [
+        "# Results\n",
+        "Written by `python benchmarks/results.py`; nothing here is typed by hand. What each script measures is said at its "
+        "top. Times are of machines shared with other work (their load beside them): ratios are taken within one run, and "
+        "mean more than seconds do.\n",
+    ]
+    for one in kept:
+        machine, packages = (
+            ", ".join(f"{key} {value}" for key, value in one[about].items()) for about in ("machine", "versions")
+        )
+        parts += [
+            f"## {one['name']}\n",
+            f"{summarise(one['name'])}\n",
+            f"`{one['command']}`, {one['date']}, {one['minutes']:g} minutes; {machine}, load {one['load']:g}; {packages}\n",
+            f"```text\n{one['printed']}\n```\n",
+            f"```json\n{json.dumps(one['figures'])}\n```\n",
+        ]
+    (HERE / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def summarise(name: str) -> str:
+    """The first sentence of a script's docstring."""
+    said = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or ""
+    return " ".join(said.split("\n\n")[0].split())
+
+
+def main() -> None:
+    given = sys.argv[1:]
+    split = given.index("--") if "--" in given else len(given)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="run one script in seconds, and keep nothing")
+    parser.add_argument("--write-only", action="store_true", help="make RESULTS.md from what is kept")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options, passed = parser.parse_args(given[:split]), given[split + 1 :]
+    scripts = list_scripts()
+    if options.smoke:
+        print(json.dumps(run("overhead", ["--smoke"])["figures"]))
+        return
+    strange = [name for name in options.names if name not in scripts]
+    if strange:
+        parser.error(f"there is no benchmark {strange[0]!r}: choose of {', '.join(scripts)}.")
+    KEPT.mkdir(exist_ok=True)
+    for name in () if options.write_only else options.names or scripts:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        found = run(name, passed)
+        place = passed[passed.index("--device") + 1] if "--device" in passed else "cpu"
+        (KEPT / f"{name}.{place}.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_results()
+    write_results()
+    print(json.dumps({"kept": len(list(KEPT.glob("*.json")))}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""How well attributions point at causes that are known, and how sure a mean of such figures is."""
+
+import math
+
+import numpy as np
+from torch import Tensor
+
+
+def count_found(attributions: Tensor, causes: tuple[int, ...], k: int, seed: int) -> float:
+    """Share of the causes among the k largest attributions; what is equal comes in random order."""
+    shuffled = np.random.default_rng(seed).permutation(len(attributions))
+    order = shuffled[np.argsort(-attributions.numpy()[shuffled], kind="stable")]
+    return len(set(order[:k].tolist()) & set(causes)) / len(causes)
+
+
+def is_strongest(pairs: Tensor | None, causes: tuple[int, ...], d_audio: int) -> float:
+    """Whether the planted pair is the largest of sound × words, whatever its sign; a share of that where several are."""
+    if pairs is None:
+        return 0.0
+    sizes = pairs[:d_audio, d_audio:].abs()
+    planted = sizes[causes[0], causes[1] - d_audio]
+    return float(planted == sizes.max()) / int((sizes == planted).sum())
+
+
+def bound(figures: list[float]) -> tuple[float, float]:
+    """Wilson's 95% interval for a mean of figures between 0 and 1: no narrower than it must be for any such figures."""
+    n, mean, z = len(figures), float(np.mean(figures)), 1.96
+    middle = (mean + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return middle - half, middle + half

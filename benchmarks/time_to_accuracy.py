@@ -1,0 +1,228 @@
+"""Seconds to an explanation of a given accuracy: ours, the paper's procedure and other people's, on the same models.
+
+Accuracy is what a method's own masks leave to chance: how far two runs with other seeds lie apart, half their squared
+difference over their product (for the target's attributions; medians over pairs of seeds). That is the relative squared
+error against the method's own limit, whatever that limit is worth. Budgets are doubled until it is reached; the time is that
+of a whole call, model included, at the budget that reached it. All run in turn in one process, each once before it counts.
+
+The embedded model and a small AST + RoBERTa are run. For AST + RoBERTa of other sizes, whose runs take hours on a CPU,
+seconds a pass are measured, and multiplied by the passes that the small one took; what a method spends outside the model is
+added as measured on the small one. On a GPU give the sizes to `--direct`: they are run like the rest.
+
+    python benchmarks/time_to_accuracy.py [--smoke] [--accuracies 0.1,0.01,0.001] [--most 4096] [--seeds 3]
+        [--direct base,paper] [--threads 1] [--device cpu|cuda]
+"""
+
+import argparse
+import itertools
+import json
+import statistics
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import peers
+import torch
+from games import Game, make_embedded, make_probed, make_transformer
+from gauges import start
+from paper_setting import measure_passes
+from rich.console import Console
+from rich.table import Table
+from subjects import SIZES, make_ast_roberta, make_track
+from torch import Tensor
+
+from musiclime_torch import explain
+from musiclime_torch.evaluation import Probe
+from musiclime_torch.explainer import PAPER
+from musiclime_torch.failures import InputError
+
+LEAST = 128
+
+
+@dataclass(frozen=True)
+class Run:
+    """Attributions of one call, and what it took: passes of each encoder, seconds, and seconds outside the model."""
+
+    attributions: Tensor
+    passes: tuple[int, int]
+    seconds: float
+    outside: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model with its song, and the same as a game whose encoders' time is added up in `inside`."""
+
+    game: Game
+    target: int
+    inside: list[float]
+
+    @property
+    def probe(self) -> Probe:
+        """The model with its device."""
+        assert self.game.probe is not None, "a model is behind it"
+        return self.game.probe
+
+
+def prepare(game: Game, device: torch.device) -> Bench:
+    """Time what the model does, and settle the class that it gives the song."""
+    assert game.probe is not None, "a model is behind it"
+    inside = [0.0]
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*inputs: Any) -> Any:
+            stop = start(device)
+            result = function(*inputs)
+            inside[0] += stop()
+            return result
+
+        return call
+
+    model = game.probe.subject.model
+    for name in ("encode_audio", "encode_text", "fuse", "fuse_pairs"):
+        if hasattr(model, name):
+            setattr(model, name, timed(getattr(model, name)))
+    target = int(game.join(torch.ones(1, game.d_audio + game.d_lyrics, dtype=torch.bool), "logit")[0].argmax())
+    return Bench(game, target, inside)
+
+
+def run_explain(bench: Bench, budget: int, seed: int, **options: Any) -> tuple[Tensor, tuple[int, int]]:
+    """Attributions to the target, and the passes they took."""
+    assert bench.game.track is not None, "a song is behind it"
+    options |= {"n_samples": budget, "seed": seed, "device": bench.probe.device, "target": bench.target}
+    found = explain(bench.probe.subject.model, bench.game.track, **options)
+    return found.attributions[bench.target], (found.audio_passes, found.lyrics_passes)
+
+
+def run_peer(peer: Callable[..., peers.Found], bench: Bench, budget: int, seed: int) -> tuple[Tensor, tuple[int, int]]:
+    """Another's, on logits, in batches where it lets one choose them."""
+    game = peers.Game(
+        lambda masks: bench.game.join(masks, "logit").cpu(), bench.game.d_audio, bench.game.d_lyrics, bench.target
+    )
+    found = peer(game, budget, seed).attributions
+    return found, (sum(game.asked), sum(game.asked))
+
+
+METHODS: dict[str, Callable[[Bench, int, int], tuple[Tensor, tuple[int, int]]]] = {
+    "musiclime_torch": run_explain,
+    "musiclime_torch, Shapley": lambda bench, budget, seed: run_explain(bench, budget, seed, weights="shapley"),
+    "musiclime_paper": lambda bench, budget, seed: run_explain(bench, budget, seed, **PAPER),
+    "audiolime": lambda *given: run_peer(peers.run_audiolime, *given),
+    "captum_lime": lambda *given: run_peer(peers.run_captum_lime, *given),
+    "captum_kernelshap": lambda *given: run_peer(peers.run_captum_kernelshap, *given),
+    "shap": lambda *given: run_peer(peers.run_shap, *given),
+    "shapiq": lambda *given: run_peer(peers.run_shapiq, *given),
+}
+
+
+def measure(bench: Bench, method: str, budget: int, seed: int) -> Run:
+    """One call, timed."""
+    bench.inside[0] = 0.0
+    stop = start(bench.probe.device)
+    attributions, passes = METHODS[method](bench, budget, seed)
+    seconds = stop()
+    return Run(attributions.double(), passes, seconds, seconds - bench.inside[0])
+
+
+def tell_error(runs: list[Run]) -> float:
+    """Relative squared error of sampling, from pairs of runs."""
+    errors = []
+    for one, other in itertools.combinations(runs, 2):
+        apart, alike = (one.attributions - other.attributions).square().sum() / 2, one.attributions @ other.attributions
+        errors.append(float(apart / alike) if float(alike) > 0 else float("inf"))
+    return statistics.median(errors)
+
+
+def search(bench: Bench, method: str, finest: float, most: int, seeds: int) -> list[tuple[float, Run]]:
+    """Errors at growing budgets, each with a typical run, until the finest accuracy is reached."""
+    found: list[tuple[float, Run]] = []
+    budget = LEAST
+    while budget <= most and (not found or found[-1][0] > finest):
+        try:
+            if not found:
+                measure(bench, method, budget, 0)  # imports and threads
+            runs = [measure(bench, method, budget, 100 + seed) for seed in range(seeds)]
+            found.append((tell_error(runs), typical(runs)))
+        except (InputError, ValueError):
+            pass  # so small a budget is refused
+        budget *= 2
+    return found
+
+
+def pick(found: list[tuple[float, Run]], accuracy: float) -> Run | None:
+    """The cheapest run that is accurate enough."""
+    return next((run for error, run in found if error <= accuracy), None)
+
+
+def typical(runs: list[Run]) -> Run:
+    """The median run by time."""
+    return sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="the embedded model, ours and one peer")
+    parser.add_argument("--accuracies", default="0.1,0.01,0.001")
+    parser.add_argument("--most", type=int, default=4096)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--direct", default="", help="sizes of AST + RoBERTa to run rather than to reckon: tiny,base,paper")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    warnings.simplefilter("ignore")
+    device = torch.device(options.device)
+    most, seeds = (256, 2) if options.smoke else (options.most, options.seeds)
+    accuracies = [float(accuracy) for accuracy in options.accuracies.split(",")]
+    methods = ["musiclime_torch", "audiolime"] if options.smoke else list(METHODS)
+    direct = [size for size in options.direct.split(",") if size]
+    found: dict[str, dict[str, dict[float, Run | None]]] = {}
+    for bench in list_benches(options.smoke, direct, device):
+        for method in methods:
+            errors = search(bench, method, min(accuracies), most, seeds)
+            found.setdefault(bench.game.name, {})[method] = {accuracy: pick(errors, accuracy) for accuracy in accuracies}
+    for size in () if options.smoke else [size for size in SIZES if size not in direct]:
+        ear, eye = measure_passes(size, 8, device)
+        found[f"{size} (reckoned)"] = {
+            method: {accuracy: run and reckon(run, ear, eye) for accuracy, run in by_accuracy.items()}
+            for method, by_accuracy in found["transformer"].items()
+        }
+    show(found, accuracies, f"{device}, {options.threads} thread(s), torch {torch.__version__}; at most {most:,} variants")
+    seconds = {
+        model: {method: [run and round(run.seconds, 2) for run in runs.values()] for method, runs in methods.items()}
+        for model, methods in found.items()
+    }
+    print(json.dumps({"accuracies": accuracies, "seconds": seconds}))
+
+
+def reckon(run: Run, ear: float, eye: float) -> Run:
+    """The same passes at other prices."""
+    return replace(run, seconds=run.passes[0] * ear + run.passes[1] * eye + run.outside)
+
+
+def show(found: dict[str, dict[str, dict[float, Run | None]]], accuracies: list[float], title: str) -> None:
+    """Seconds, passes of the two encoders, and how many times ours that is."""
+    table = Table(title=title)
+    for heading in ("model", "method", *(f"error {accuracy:g}: seconds (passes), times ours" for accuracy in accuracies)):
+        table.add_column(heading)
+    for model, methods in found.items():
+        for method, runs in methods.items():
+            cells = []
+            for accuracy, run in runs.items():
+                ours = methods["musiclime_torch"][accuracy]
+                times = f", {run.seconds / ours.seconds:.1f}" if run and ours else ""
+                cells.append(f"{run.seconds:,.1f} ({run.passes[0]:,} + {run.passes[1]:,}){times}" if run else "not reached")
+            table.add_row(model, method, *cells)
+    Console(width=150).print(table)
+
+
+def list_benches(smoke: bool, direct: list[str], device: torch.device) -> list[Bench]:
+    """What is run."""
+    games = [make_embedded(device)] if smoke else [make_embedded(device), make_transformer(0, device)]
+    games += [make_probed(size, make_ast_roberta(size).to(device), make_track(), device) for size in direct]
+    return [prepare(game, device) for game in games]
+
+
+if __name__ == "__main__":
+    main()

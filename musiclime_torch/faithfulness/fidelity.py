@@ -1,0 +1,31 @@
+"""How well attributions, added up, tell the model's values on masks that they weren't fitted to."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def measure_fidelity(
+    attributions: Float[Tensor, "*rows d"],
+    masks: Bool[Tensor, "n d"],
+    weights: Float[Tensor, " n"],
+    values: Float[Tensor, " n"],
+) -> Float[Tensor, "*rows"]:
+    """R²: 1 − variance of (value − attributions kept) / variance of the value, both under the row weights.
+
+    A constant is free, for attributions don't speak of one. 1 where they tell all; below 0 where saying nothing would tell
+    more; 1 too where the value doesn't vary at all.
+
+    >>> kept = torch.tensor([[True, True], [True, False], [False, True], [False, False]])
+    >>> float(measure_fidelity(torch.tensor([1.0, 2.0]), kept, torch.ones(4), torch.tensor([8.0, 6.0, 7.0, 5.0])))
+    1.0
+    """
+    values = values.double()
+    left = values - attributions.to(values) @ masks.to(values).T
+    missed, spread = _vary(left, weights), _vary(values, weights)
+    return torch.where(spread > 0, 1 - missed / spread.clamp_min(torch.finfo(torch.float64).tiny), torch.ones_like(missed))
+
+
+def _vary(values: Float[Tensor, "*rows n"], weights: Float[Tensor, " n"]) -> Float[Tensor, "*rows"]:
+    share = weights.to(values) / weights.to(values).sum()
+    return (share * (values - (share * values).sum(-1, keepdim=True)).square()).sum(-1)

@@ -1,0 +1,48 @@
+"""A model's outputs while components go or come one by one, in given orders: one stack of masks for all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from musiclime_torch.evaluation import Probe, ask
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Outputs with the first `counts` components of each order removed, and with nothing but them kept."""
+
+    counts: tuple[int, ...]
+    removed: Float[Tensor, "order count class"]
+    kept: Float[Tensor, "order count class"]
+
+
+def climb(probe: Probe, orders: Int[Tensor, "order d"], counts: Sequence[int]) -> Ladder:
+    """Ask for every order and count at once; masks that come twice, such as the song's own, are asked once."""
+    first = take_first(orders, counts)
+    masks = torch.stack([~first, first])
+    rows, places = masks.flatten(0, 2).unique(dim=0, return_inverse=True)
+    removed, kept = ask(probe, rows)[places.to(probe.device)].unflatten(0, masks.shape[:3])
+    return Ladder(tuple(counts), removed, kept)
+
+
+def take_first(orders: Int[Tensor, "order d"], counts: Sequence[int]) -> Bool[Tensor, "order count d"]:
+    """Masks of the first so many components of each order.
+
+    >>> take_first(torch.tensor([[2, 0, 1]]), (0, 1, 2)).int().tolist()
+    [[[0, 0, 0], [0, 0, 1], [1, 0, 1]]]
+    """
+    return orders.argsort(1)[:, None] < torch.tensor(counts)[:, None]
+
+
+def count_steps(d: int, most: int) -> tuple[int, ...]:
+    """At most so many counts from 0 to d, the same seen from either end.
+
+    >>> count_steps(3, 33), count_steps(140, 5)
+    ((0, 1, 2, 3), (0, 35, 70, 105, 140))
+    """
+    steps = min(d, most - 1)
+    near = [round(d * step / steps) for step in range(steps // 2 + 1)] if steps else [0]
+    return tuple(sorted({*near, *(d - count for count in near)}))

@@ -1,0 +1,69 @@
+"""How much of an explanation is the draw of its masks: the same song explained again with other seeds."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from musiclime_torch.faithfulness.chance import Figure
+from musiclime_torch.statistics.ranks import rank_correlation
+
+#: Largest components that are looked for again.
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Means over pairs of seeds: the share of the largest `top` components (by size) that both have, and Spearman's rank
+    correlation. `sensitivity` is the largest change against the first seed, in lengths of its attributions.
+    """
+
+    seeds: int
+    top: int
+    overlap: Figure
+    correlation: Figure
+    sensitivity: Figure
+
+
+def measure_stability(runs: Float[Tensor, "seed d"], dealt: Float[Tensor, "row d"]) -> Stability:
+    """Attributions of several seeds against each other, and the first's against random ones."""
+    top = min(TOP, runs.shape[1])
+    pairs = list(combinations(runs, 2))
+    chance = [(runs[0], row) for row in dealt]
+    sizes = torch.stack([measure_sensitivity(runs[0], row[None]) for row in dealt])
+    return Stability(
+        seeds=len(runs),
+        top=top,
+        overlap=_compare([overlap_top(*pair, top) for pair in pairs], [overlap_top(*pair, top) for pair in chance]),
+        correlation=_compare([rank_correlation(*pair) for pair in pairs], [rank_correlation(*pair) for pair in chance]),
+        sensitivity=Figure(float(measure_sensitivity(runs[0], runs[1:])), float(sizes.mean()), float(sizes.std())),
+    )
+
+
+def overlap_top(one: Float[Tensor, " d"], other: Float[Tensor, " d"], k: int) -> float:
+    """Share of the k largest by size that both have.
+
+    >>> overlap_top(torch.tensor([3.0, -2.0, 1.0]), torch.tensor([-5.0, 0.0, 1.0]), 2)
+    0.5
+    """
+    largest = [set(values.abs().argsort(descending=True, stable=True)[:k].tolist()) for values in (one, other)]
+    return len(largest[0] & largest[1]) / k
+
+
+def measure_sensitivity(attributions: Float[Tensor, " d"], others: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    """The largest ‖other − attributions‖ / ‖attributions‖, as Captum's `sensitivity_max` (Yeh et al. 2019, eq. 2).
+
+    `others` are attributions of the same question under other seeds, or of an input that was moved a little.
+
+    >>> float(measure_sensitivity(torch.tensor([3.0, 4.0]), torch.tensor([[3.0, 4.0], [3.0, 5.0]])))
+    0.2...
+    """
+    length = attributions.norm()
+    return (others - attributions).norm(dim=1).amax() / torch.where(length > 0, length, 1.0)
+
+
+def _compare(found: list[float], random: list[float]) -> Figure:
+    table = torch.tensor(random, dtype=torch.float64)
+    return Figure(sum(found) / len(found), float(table.mean()), float(table.std()))
