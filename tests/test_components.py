@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from musiclime_torch.components import SHORTEST_SEGMENT, Component, cut, list_components
@@ -53,6 +53,7 @@ def test_a_modality_the_model_lacks_gives_no_columns(track: Track):
     assert list_components(track, 4, "word", ("lyrics",)).n_audio == 0
 
 
+@settings(deadline=None)
 @given(seconds=st.floats(0.1, 5000), count=st.integers(1, 40))
 @example(0.5, 25)
 def test_segments_cover_the_song_in_order(seconds: float, count: int):
@@ -64,6 +65,7 @@ def test_segments_cover_the_song_in_order(seconds: float, count: int):
     assert all(a < b for a, b in pairwise(edges))
 
 
+@settings(deadline=None)
 @given(seconds=st.floats(0.5, 5000), length=st.floats(0.1, 100))
 def test_a_tail_belongs_to_the_last_segment(seconds: float, length: float):
     edges = cut(seconds, f"{length}s")

@@ -171,6 +171,7 @@ def own_slowly(spans: list[tuple[int, int]], columns: list[list[tuple[int, int]]
     ]
 
 
+@settings(deadline=None)
 @given(
     borders=st.lists(st.integers(0, 40), min_size=2, max_size=12, unique=True),
     tokens=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5)), max_size=12),
