@@ -12,7 +12,7 @@ songs, components, models and outputs (logits; the paper's procedure has probabi
 
 **Budget**: a method may run neither encoder more often than that, song and empty song included; this is asserted, and what
 was run is printed. A joint variant takes one pass of each. `explain` gets `n_samples` = budget − 2 for its masks of both
-sides together, so that it spends about half of what the others do.
+sides together, so that it spends about half of what the others do, more where whole blocks make it so.
 
 Ours is `explain` with its defaults; the paper's is `explain(**PAPER)` with the budget in place of 5,000 rows, its positive
 attributions alone, and lines where lines are asked for. Peers: `peers.py`. Interactions: shapiq's `ProxySPEX` gets a budget
