@@ -91,7 +91,7 @@ def test_cut_points_are_times_in_the_recording():
         ([5, 4], "borders 5, 4 must rise and lie within 0 and 10 seconds"),
         ([11.0], "borders 11 must rise"),
         ("1,1", "borders 1, 1 must rise"),
-        (2000, "5 ms is too short"),
+        (2000, r"a segment of 5 ms is too short to be cut out \(at least 20 ms\)"),
         (10**12, "ms is too short"),
         ("1e-300s", "ms is too short"),
     ],
@@ -99,6 +99,13 @@ def test_cut_points_are_times_in_the_recording():
 def test_segments_that_make_no_sense_are_named(segments, said: str):
     with pytest.raises(InputError, match=said):
         cut(10.0, segments)
+
+
+def test_components_are_as_many_as_can_be_told_apart_and_no_more(track: Track, monkeypatch):
+    monkeypatch.setattr("musiclime_torch.components.MOST_COMPONENTS", 11)
+    assert len(list_components(track, 2, "word", ("audio", "lyrics"))) == 11
+    with pytest.raises(InputError, match=r"13 components are more than can be told apart \(up to 11\)"):
+        list_components(track, 3, "word", ("audio", "lyrics"))
 
 
 def test_times_are_those_of_the_recording(track: Track):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from musiclime_torch.design import Design, draw_bernoulli, draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
+from musiclime_torch.designs.orders import share_third_order, spare
 from musiclime_torch.solver import CHUNK, count_freedom, enlarge, score, solve
 
 
@@ -220,6 +221,21 @@ def test_outputs_that_hardly_vary_are_explained_no_better_than_others():
     small = solve(design, outputs * 1e-6, 0.0)
     assert torch.allclose(small.fidelity, solve(design, outputs, 0.0).fidelity, atol=1e-9)
     assert small.fidelity < 0.99
+
+
+def test_what_third_order_terms_leave_is_measured_beside_main_effects_of_any_size():
+    design = draw_kerdock(24, 1024, 0)
+    signs = 2 * design.masks.double() - 1
+    third = (signs[:, 0:22:3] * signs[:, 1:23:3] * signs[:, 2:24:3]).sum(1, keepdim=True)
+    fifth = torch.stack([signs[:, start : start + 5].prod(1) for start in range(0, 16, 2)], 1).sum(1, keepdim=True)
+    outputs = third + fifth + 7 * signs[:, :1]
+    fit, apart = solve(design, outputs, 0.0), solve(replace(design, cycle=0), outputs, 0.0)
+    first, second = outputs[0::2], outputs[1::2]
+    odd = (first - second) / 2 - signs[0::2] @ fit.coefficients / 2
+    share = share_third_order(signs[0::2], odd)
+    assert 0.02 < float(share) < 0.98
+    left = (fit.standard_errors / apart.standard_errors).square()
+    assert left.mean() == pytest.approx(float(spare(design.third_order, share)), rel=1e-6)
 
 
 def test_blocks_of_a_cycle_err_by_what_third_order_terms_leave():
