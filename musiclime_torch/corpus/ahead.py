@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from itertools import islice
+from itertools import cycle, islice
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -77,13 +77,16 @@ def _load_until_death(
 ) -> Generator[tuple[Entry, Track | str], None, None]:
     """Songs until a process dies, or until one that is suspected of that has been loaded alone."""
     alone = bool(deaths[waiting[0].id])
-    pool = ProcessPoolExecutor(1 if alone else workers, prepare_readers(), initializer=_begin_worker)
+    # A pool each: one of several processes may hang for ever where one dies just as another is begun (CPython 3.11).
+    pools = [ProcessPoolExecutor(1, prepare_readers(), initializer=_begin_worker) for _ in range(1 if alone else workers)]
     running: deque[tuple[Entry, Future[tuple[Track, np.ndarray] | str]]] = deque()
-    rest = iter([waiting[0]] if alone else list(waiting))
+    rest = zip([waiting[0]] if alone else list(waiting), cycle(pools), strict=False)
+    died = False
     with tempfile.TemporaryDirectory() as marks:
         try:
             while waiting:
-                while len(running) < AHEAD * workers and (entry := next(rest, None)) is not None:
+                while len(running) < AHEAD * workers and (task := next(rest, None)) is not None:
+                    entry, pool = task
                     running.append((entry, pool.submit(_load_marked, load_light, entry, loading, _mark(marks, entry))))
                 if not running:
                     return
@@ -92,15 +95,17 @@ def _load_until_death(
                 waiting.popleft()
                 yield entry, found if isinstance(found, str) else unpack(*found)
         except BrokenProcessPool:
-            # Suspected are those that were being loaded; a process that dies before or between songs is nobody's fault.
-            deaths.update(entry.id for entry in islice(waiting, AHEAD * workers) if _mark(marks, entry).exists())
-            if deaths[waiting[0].id] >= DEATHS:
-                reason = f"its process died {DEATHS} times: is there memory enough for its stems?"
-                yield waiting.popleft(), reason
+            died = True
         finally:
             # Where this process is itself a child of multiprocessing's, leaving without having waited can hang: its exit
-            # closes the queue through which the pool tells its workers to go.
-            pool.shutdown(wait=True, cancel_futures=True)
+            # closes the queue through which a pool tells its worker to go.
+            for pool in pools:
+                pool.shutdown(wait=True, cancel_futures=True)
+        # Suspected are those that were being loaded; a process that dies before or between songs is nobody's fault.
+        if died:
+            deaths.update(entry.id for entry in islice(waiting, AHEAD * workers) if _mark(marks, entry).exists())
+    if died and deaths[waiting[0].id] >= DEATHS:
+        yield waiting.popleft(), f"its process died {DEATHS} times: is there memory enough for its stems?"
 
 
 def _mark(folder: str, entry: Entry) -> Path:
