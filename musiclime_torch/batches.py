@@ -47,7 +47,7 @@ def in_batches(room: Room, part: str, count: int, most: int, run: Callable[[slic
         rows = slice(start, min(start + room.sizes.get(part, most), count))
         try:
             found = run(rows)
-        except Exception as error:
+        except Exception as error:  # a lack of memory comes in many classes, wrapped or not; all others go on as they are
             if not ran_out(error) or rows.stop - rows.start == 1:
                 raise
         else:

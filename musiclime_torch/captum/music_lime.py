@@ -69,6 +69,7 @@ class MusicLIME(PerturbationAttribution):
 
     def attribute_future(self) -> None:
         """Not offered, as with Captum's own Lime."""
+        # What Captum's own classes raise, and what callers of theirs expect: the answer, not a gap.
         raise NotImplementedError("MusicLIME does not support attribution of future samples.")
 
     def has_convergence_delta(self) -> bool:

@@ -58,8 +58,7 @@ def embedded_lyrics(path: str | Path) -> Lyrics | None:
 
     try:
         found = TinyTag.get(str(path)).other.get("lyrics", [])
-    # A parser fed with files from anywhere also trips in ways that it doesn't declare.
-    except Exception:
+    except Exception:  # a parser fed with files from anywhere also trips in ways that it doesn't declare
         return None
     texts = [str(text) for text in found if "\0" not in str(text) and len(str(text)) <= _MOST_BYTES]
     texts.sort(key=looks_like_lrc, reverse=True)
@@ -125,8 +124,7 @@ def _parse_subtitles(text: str, kind: str, path: Path) -> Lyrics:
             for row in split_lines(event.plaintext)
             if row
         ]
-    except Exception as error:
-        # A parser of others' for files from anywhere: whatever trips it, the file can't be read.
+    except Exception as error:  # a parser of others' for files from anywhere: whatever trips it, the file can't be read
         raise InputError(
             f"the lyrics {str(path)!r} can't be read as {kind} ({' '.join(str(error).split())[:200]})."
         ) from error
