@@ -22,6 +22,15 @@ def is_strongest(pairs: Tensor | None, causes: tuple[int, ...], d_audio: int) ->
     return float(planted == sizes.max()) / int((sizes == planted).sum())
 
 
+def match_sizes(attributions: Tensor, truth: Tensor) -> float:
+    """Correlation of attributions with effects that are known, 0 where it is negative or there is none: their scale is free,
+    so that a method isn't blamed for shrinking them all.
+    """
+    first, second = attributions.double() - attributions.double().mean(), truth.double() - truth.double().mean()
+    spread = float(first.norm() * second.norm())
+    return max(float(first @ second) / spread, 0.0) if spread else 0.0
+
+
 def bound(figures: list[float]) -> tuple[float, float]:
     """Wilson's 95% interval for a mean of figures between 0 and 1: no narrower than it must be for any such figures."""
     n, mean, z = len(figures), float(np.mean(figures)), 1.96

@@ -40,3 +40,12 @@ def test_wilson_intervals_are_those_of_the_textbook():
         (1, 29, 0.0061, 0.1718),
     ):
         assert scoring.bound([1.0] * hits + [0.0] * (n - hits)) == pytest.approx((low, high), abs=2e-4)
+
+
+def test_sizes_are_matched_up_to_a_factor_and_a_shift() -> None:
+    truth = torch.tensor([0.0, 1.0, 0.5, 0.0])
+    assert scoring.match_sizes(3 * truth + 2, truth) == pytest.approx(1)
+    assert scoring.match_sizes(-truth, truth) == 0
+    assert scoring.match_sizes(torch.zeros(4), truth) == 0
+    noisy = torch.tensor([0.3, 0.9, 0.1, -0.2])
+    assert scoring.match_sizes(noisy, truth) == pytest.approx(float(torch.corrcoef(torch.stack([noisy, truth]))[0, 1]))

@@ -127,6 +127,8 @@ def test_a_manifest_gives_means_and_says_which_songs_failed(folder: Path):
         (["2.wav"], "2.wav"),
         (["none.csv"], "no manifest"),
         (["0.wav", "1.wav", "--start", "1"], "--start is for one song, and 2"),
+        (["0.wav", "--stems", "."], "midside and stems at once"),
+        (["."], "midside and stems at once"),
         (["0.wav", "--out", "0.wav"], "is a file"),
         (["0.wav", "--target", "opera"], "choose one of"),
         (["0.wav", "--baseline", "2.wav"], "2.wav"),

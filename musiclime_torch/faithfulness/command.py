@@ -91,6 +91,10 @@ def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -
     alone = next((name for name in ("lyrics", "stems", "start", "end") if name in loading), None)
     if len(entries) > 1 and alone is not None:
         raise InputError(f"--{alone} is for one song, and {len(entries)} were given: write a manifest with a row a song.")
+    if "separator" in loading and ("stems" in loading or any(song.is_dir() for song in songs)):
+        raise InputError(
+            f"--separator {loading['separator']} and stems at once: a song that has its stems isn't separated; leave one out."
+        )
     given = dict(loading)
     own = {name: given.pop(name) for name in ("lyrics", "stems") if name in given}
     for entry in entries:
