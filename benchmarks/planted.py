@@ -44,15 +44,16 @@ from peers import Found, Game
 from rich.console import Console
 from rich.table import Table
 from scipy.special import stdtrit
-from scoring import bound, count_found, is_strongest, match_sizes
+from scoring import count_found, is_strongest, match_sizes
 from torch import nn
 
 from musiclime_torch import explain
 from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.demo.plan import HALF_BARS
+from musiclime_torch.demo.plan import HALF_BARS, plan_song
 from musiclime_torch.demo.tags import STEMS
 from musiclime_torch.explainer import PAPER
 from musiclime_torch.models.tagger import Tagger
+from musiclime_torch.statistics.intervals import bound_share
 
 #: The rows that songs of a kind give.
 ROWS = {
@@ -106,11 +107,13 @@ def run_paper(case: Case, game: Game, budget: int, seed: int) -> Outcome:
 
 
 def run_peer(method: Callable[[Game, int, int], Found], case: Case, game: Game, budget: int, seed: int) -> Outcome:
-    """One of the others; SHAP refuses less than a whole permutation."""
+    """One of the others; SHAP refuses less than a whole permutation, before it asks for anything."""
     game.asked.clear()
     try:
         found = method(game, budget, seed)
     except ValueError:
+        if game.asked:
+            raise
         found = None
     return Outcome(found, (sum(game.asked), sum(game.asked)))
 
@@ -173,11 +176,14 @@ def score_chance(case: Case, game: Game, seed: int) -> dict[tuple[str, int], flo
 
 @dataclass(frozen=True)
 class Results:
-    """Figures of songs in their order, by (row, k), budget and method; the most passes of each encoder; pairs told."""
+    """Figures of songs in their order, by (row, k), budget and method; the most passes of each encoder; pairs told; in how
+    many songs of a (row, budget) a method refused.
+    """
 
     figures: dict[tuple[str, int], dict[int, dict[str, list[float]]]] = field(default_factory=dict)
     passes: dict[int, dict[str, tuple[int, int]]] = field(default_factory=dict)
     told: dict[int, list[bool]] = field(default_factory=dict)
+    refused: dict[tuple[str, int, str], int] = field(default_factory=dict)
 
     def add(self, budget: int, method: str, figures: dict[tuple[str, int], float]) -> None:
         for key, figure in figures.items():
@@ -202,6 +208,8 @@ def measure(models: dict[str, Tagger], plan: dict[int, int], device: str, seed: 
                 for method, outcome in run_all(case, game, budget, seed + number).items():
                     results.add(budget, method, score(case, game, outcome.found, seed + number))
                     results.count(budget, method, outcome.passes)
+                    for row in ROWS[kind] if outcome.found is None else ():
+                        results.refused[row, budget, method] = results.refused.get((row, budget, method), 0) + 1
                     if outcome.told is not None:
                         results.told.setdefault(budget, []).append(outcome.told)
                 results.add(budget, "random", score_chance(case, game, seed + number))
@@ -223,16 +231,19 @@ def show(results: Results, budget: int) -> Table:
             continue
         cells = []
         for method in METHODS:
-            if results.passes[budget].get(method) == (0, 0):
+            figures = by_budget[budget][method]
+            refused = results.refused.get((row, budget, method), 0)
+            if refused == len(figures):
                 cells.append("refuses")
                 continue
-            figures = by_budget[budget][method]
-            low, high = bound(figures)
+            low, high = bound_share(sum(figures), len(figures), 0.95)
             deeper = [
                 np.mean(results.figures[row, more][budget][method]) for more in (3, 5) if (row, more) in results.figures
             ]
-            shown = f"{np.mean(figures):.2f} ({low:.2f}-{high:.2f})" + "".join(f" {mean:.2f}" for mean in deeper)
+            digits = 4 if row == "their sizes" else 2  # what is left to 1 is what tells there
+            shown = f"{np.mean(figures):.{digits}f} ({low:.2f}-{high:.2f})" + "".join(f" {mean:.2f}" for mean in deeper)
             offers = method in ("musiclime_torch", "shapiq", "random")
+            shown += f" (refuses {refused})" if refused else ""
             cells.append(shown if row != "their interaction" or offers else "none offered")
         table.add_row(row, str(len(by_budget[budget]["random"])), *cells)
     passes = [f"{sound} + {words}" for sound, words in results.passes[budget].values()]
@@ -252,7 +263,7 @@ def compare(results: Results, budget: int) -> Iterator[str]:
         where = f"{budget:,} passes, {row}: ours"
         if apart.mean():
             word = "leads" if apart.mean() > 0 else "is behind"
-            yield f"{where} {word} {best} by {abs(apart.mean()):.2f} ± {half:.2f}"
+            yield f"{where} {word} {best} by {abs(apart.mean()):.2g} ± {half:.2g}"
         else:
             level = [name for name in METHODS[1:] if np.mean(figures[name]) == np.mean(figures[best])]
             why = "nothing is left to find" if np.mean(figures[best]) == 1 else "each misses as much"
@@ -260,7 +271,9 @@ def compare(results: Results, budget: int) -> Iterator[str]:
 
 
 def audit_phrase(model: nn.Module, songs: int, n_samples: int) -> str:
-    """What `musiclime global` says about a catalogue of songs that carry the phrase and no cue of its class."""
+    """What `musiclime global` says about a catalogue of songs that carry the phrase and no tag's cause: it looks at the
+    class that a song is given, which is then the phrase's.
+    """
     import soundfile
 
     from musiclime_torch.corpus.aggregation import aggregate
@@ -273,7 +286,8 @@ def audit_phrase(model: nn.Module, songs: int, n_samples: int) -> str:
         folder = Path(name)
         rows = ["id,audio,lyrics"]
         for number in range(songs):
-            track = shortcuts.make_marked_track(shortcuts.hold_out("phrase", number)[0])
+            song = replace(shortcuts.hold_out("phrase", number)[0], plan=plan_song(shortcuts.HELD_OUT + number, ()))
+            track = shortcuts.make_marked_track(song)
             soundfile.write(folder / f"{number}.flac", track.stems.sum(0)[0].numpy(), track.sample_rate)
             (folder / f"{number}.txt").write_text(track.lyrics.text + "\n", encoding="utf-8")
             rows.append(f"{number},{number}.flac,{number}.txt")

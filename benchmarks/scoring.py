@@ -1,6 +1,4 @@
-"""How well attributions point at causes that are known, and how sure a mean of such figures is."""
-
-import math
+"""How well attributions point at causes that are known."""
 
 import numpy as np
 from torch import Tensor
@@ -29,11 +27,3 @@ def match_sizes(attributions: Tensor, truth: Tensor) -> float:
     first, second = attributions.double() - attributions.double().mean(), truth.double() - truth.double().mean()
     spread = float(first.norm() * second.norm())
     return max(float(first @ second) / spread, 0.0) if spread else 0.0
-
-
-def bound(figures: list[float]) -> tuple[float, float]:
-    """Wilson's 95% interval for a mean of figures between 0 and 1: no narrower than it must be for any such figures."""
-    n, mean, z = len(figures), float(np.mean(figures)), 1.96
-    middle = (mean + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return middle - half, middle + half

@@ -49,8 +49,9 @@ def discover(
     return torch.zeros_like(kept).scatter(-1, order, kept)
 
 
-def bound_share(hits: int, count: int, confidence: float) -> tuple[float, float]:
-    """The interval of a share of trials (Wilson 1927), which has a width at 0 and at 1 too.
+def bound_share(hits: float, count: int, confidence: float) -> tuple[float, float]:
+    """The interval of a share of trials (Wilson 1927), which has a width at 0 and at 1 too. Hits may be fractions: figures
+    between 0 and 1 vary no more than zeros and ones of the same mean.
 
     >>> [round(bound, 3) for bound in bound_share(20, 20, 0.95)]
     [0.839, 1.0]
