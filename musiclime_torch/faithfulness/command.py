@@ -93,7 +93,7 @@ def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -
         raise InputError(f"--{alone} is for one song, and {len(entries)} were given: write a manifest with a row a song.")
     if "separator" in loading and ("stems" in loading or any(song.is_dir() for song in songs)):
         raise InputError(
-            f"--separator {loading['separator']} and stems at once: a song with its own stems isn't separated; leave one out."
+            f"--separator {loading['separator']} and stems at once: songs with their own stems aren't separated."
         )
     given = dict(loading)
     own = {name: given.pop(name) for name in ("lyrics", "stems") if name in given}
