@@ -16,7 +16,7 @@ def record_provenance(subject: Subject, track: Track, settings: dict[str, Any], 
         "title": track.title,
         "stems": track.source,
         "model": subject.name,
-        "model_hash": _hash_weights(subject.module),
+        "model_hash": hash_weights(subject.module),
         "audio_hash": track.audio_hash,
         "lyrics_hash": "" if track.lyrics is None else hashlib.sha256(track.lyrics.text.encode()).hexdigest(),
         "settings": settings,
@@ -25,7 +25,7 @@ def record_provenance(subject: Subject, track: Track, settings: dict[str, Any], 
     }
 
 
-def _hash_weights(module: torch.nn.Module | None) -> str:
+def hash_weights(module: torch.nn.Module | None) -> str:
     """SHA-256 over names and bytes of all parameters and buffers; empty for a bare callable."""
     if module is None:
         return ""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from deadly import die_on
+from deadly import die_at_once, die_of_sending, die_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import Additive
@@ -216,6 +216,19 @@ def test_a_process_that_dies_takes_no_other_song_along(tmp_path, monkeypatch, de
     assert all(said.startswith("its process died 3 times" if name in given_up else name) for name, said in found.items())
     # Three tries, and none more for who happened to be loaded beside another's death.
     assert all(len(list(tmp_path.glob(f"{name}*"))) == min(times + 1, 3) for name, times in deadly.items())
+
+
+def test_a_song_that_kills_on_its_way_is_given_up(monkeypatch):
+    monkeypatch.setattr(ahead, "load_light", die_of_sending)
+    found = dict(ahead.load_ahead([Entry(name) for name in "abc"], {"deadly": "b"}, 1))
+    assert [said[:25] for said in found.values()] == ["a", "its process died 3 times:", "c"]
+
+
+def test_processes_that_never_begin_end_the_run(monkeypatch):
+    monkeypatch.setattr(ahead, "_begin_worker", die_at_once)
+    monkeypatch.setattr(ahead, "FALSE_STARTS", 2)
+    with pytest.raises(InputError, match=r"died 2 times before they had begun a song: .*--workers 0"):
+        list(ahead.load_ahead([Entry("a"), Entry("b")], {}, 1))
 
 
 def start(manifest: Path, out: Path, *more: str, **environment: str) -> subprocess.Popen:

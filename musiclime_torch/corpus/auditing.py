@@ -74,27 +74,33 @@ def _find_boilerplate(tables: Any, found: Global, min_songs: int) -> list[Findin
     return findings
 
 
+# A song's first and last position, and the mean of those between: its stems' sizes added up, silent ones left out.
+_EDGES = """
+    with rows as (
+        select id, position, max(position) over (partition by id) as final, abs(attribution) as size, unseen
+        from attributions where class = $of and predicted and kind = 'audio')
+    select id, sum(size) filter (position = 0) as first, sum(size) filter (position = final) as last,
+        sum(size) filter (0 < position and position < final) as inside,
+        inside / count(distinct position) filter (0 < position and position < final) as inner_one, sum(size) as whole
+    from rows where final >= 3 and not unseen group by id
+"""
+
+
 def _find_position_bias(tables: Any, found: Global, min_songs: int) -> list[Finding]:
     """The first or last position far above the others, in every stem together: models hear edges, songs don't end there."""
     findings = []
     for one in found.classes:
-        sizes: dict[int, float] = {}
-        for feature in found.features:
-            if feature.of == one.name and feature.position is not None:
-                sizes[feature.position] = sizes.get(feature.position, 0.0) + feature.average
-        if one.songs < min_songs or len(sizes) < 4:
-            continue
-        inner = [size for place, size in sizes.items() if 0 < place < max(sizes)]
-        usual, total = sum(inner) / len(inner), sum(sizes.values())
-        for place, name in ((0, "first"), (max(sizes), "last")):
-            if sizes[place] > EDGE * usual > 0:
-                said = f"{one.name}: the {name} position weighs {sizes[place] / usual:.1f} times the inner ones."
-                songs = _name_songs(
-                    tables,
-                    "attributions where class = $of and predicted and position = $place",
-                    {"of": one.name, "place": place},
-                )
-                findings.append(Finding("position", said, one.songs, sizes[place] / total, songs))
+        for place in ("first", "last"):
+            songs, size, usual, share = tables.execute(
+                f"select count(*), avg({place}), avg(inner_one), avg({place} / whole) from ({_EDGES}) "
+                f"where {place} is not null and inner_one is not null",
+                {"of": one.name},
+            ).fetchall()[0]
+            if songs >= min_songs and size > EDGE * usual > 0:
+                said = f"{one.name}: the {place} position weighs {size / usual:.1f} times the inner ones."
+                query = f"select id from ({_EDGES}) where {place} is not null order by {place} desc, id limit {EXAMPLES}"
+                examples = tuple(row[0] for row in tables.execute(query, {"of": one.name}).fetchall())
+                findings.append(Finding("position", said, songs, share, examples))
     return findings
 
 
