@@ -12,7 +12,7 @@ from musiclime_torch.corpus.control_results import EXAMPLES
 CARRIES, SPREAD = 0.8, 0.5
 #: Share of a song's words, or of its components, past which too much of it is unseen.
 UNSEEN = 0.1
-#: How far the outermost position may lie above the mean of the others, in times.
+#: How far the outermost position may lie above the mean of the others, in times, in the median song.
 EDGE = 2.0
 #: Share of a rotated song's attributions that stays at its positions, in standard errors at least that many.
 STAYS, SURE = 0.25, 3.0
@@ -80,8 +80,9 @@ _EDGES = """
         select id, position, max(position) over (partition by id) as final, abs(attribution) as size, unseen
         from attributions where class = $of and predicted and kind = 'audio')
     select id, sum(size) filter (position = 0) as first, sum(size) filter (position = final) as last,
-        sum(size) filter (0 < position and position < final) as inside,
-        inside / count(distinct position) filter (0 < position and position < final) as inner_one, sum(size) as whole
+        sum(size) filter (0 < position and position < final)
+            / count(distinct position) filter (0 < position and position < final) as inner_one,
+        sum(size) as whole
     from rows where final >= 3 and not unseen group by id
 """
 
@@ -91,13 +92,13 @@ def _find_position_bias(tables: Any, found: Global, min_songs: int) -> list[Find
     findings = []
     for one in found.classes:
         for place in ("first", "last"):
-            songs, size, usual, share = tables.execute(
-                f"select count(*), avg({place}), avg(inner_one), avg({place} / whole) from ({_EDGES}) "
-                f"where {place} is not null and inner_one is not null",
+            songs, times, share = tables.execute(
+                f"select count(*), median({place} / inner_one), avg({place} / whole) from ({_EDGES}) "
+                f"where {place} is not null and inner_one > 0",
                 {"of": one.name},
             ).fetchall()[0]
-            if songs >= min_songs and size > EDGE * usual > 0:
-                said = f"{one.name}: the {place} position weighs {size / usual:.1f} times the inner ones."
+            if songs >= min_songs and times > EDGE:
+                said = f"{one.name}: the {place} position weighs {times:.1f} times the inner ones, in the median song."
                 query = f"select id from ({_EDGES}) where {place} is not null order by {place} desc, id limit {EXAMPLES}"
                 examples = tuple(row[0] for row in tables.execute(query, {"of": one.name}).fetchall())
                 findings.append(Finding("position", said, songs, share, examples))
