@@ -432,6 +432,10 @@ def test_audits_find_what_was_planted_and_nothing_else(tmp_path, planted):
         one = findings["boilerplate"]
         assert set(one.examples) == {"you", "might", "also", "like"}
         assert one.share == pytest.approx(6 / (6 + 40 * 0.3 * math.sqrt(2 / math.pi)), abs=0.05)
+        songs = plant(3, False, False, False)[:30]
+        against = [one | {"rows": [*one["rows"], (None, None, "never", -2.0, 0.1, False)]} for one in songs]
+        found = make_global(tmp_path / "against", against)
+        assert not [one for one in audit(tmp_path / "against", found) if one.kind == "boilerplate"], "it speaks against it"
     if planted == "edge":
         assert "the last position" in findings["position"].said
     if planted == "blind":

@@ -8,7 +8,7 @@ from musiclime_torch.corpus.aggregation import MIN_SONGS, Global, open_tables
 from musiclime_torch.corpus.control_results import EXAMPLES
 
 #: A word that is told from zero in this share of a class's songs that have it, and is in this share of its songs, carries
-#: the class whatever the song is about.
+#: the class whatever the song is about, if it speaks for it.
 CARRIES, SPREAD = 0.8, 0.5
 #: Share of a song's words, or of its components, past which too much of it is unseen.
 UNSEEN = 0.1
@@ -55,11 +55,12 @@ def _find_boilerplate(tables: Any, found: Global, min_songs: int) -> list[Findin
         rows = tables.execute(
             """with words as (
                     select id, replace(lower(word), '’', '''') as word, bool_or(told_from_zero) as told,
-                        sum(abs(attribution)) as size
+                        sum(abs(attribution)) as size, sum(attribution) as w
                     from attributions where class = $of and predicted and kind = 'lyrics' and word is not null group by all),
                 whole as (select sum(size) as size from words)
                 select word, count(*) as songs, avg(told::int) as carries, sum(words.size) / any_value(whole.size) as share
                 from words, whole group by word having count(*) >= $least and avg(told::int) >= $carries
+                    and avg(w) > 0
                 order by share desc, word""",
             {"of": one.name, "least": max(SPREAD * one.songs, min_songs), "carries": CARRIES},
         ).fetchall()
