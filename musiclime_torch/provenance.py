@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.track import Track
 
@@ -23,14 +24,3 @@ def record_provenance(subject: Subject, track: Track, settings: dict[str, Any], 
         "device": str(device),
         "versions": {name: version(name) for name in ("musiclime_torch", "torch", "numpy")},
     }
-
-
-def hash_weights(module: torch.nn.Module | None) -> str:
-    """SHA-256 over names and bytes of all parameters and buffers; empty for a bare callable."""
-    if module is None:
-        return ""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

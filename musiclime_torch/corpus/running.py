@@ -13,7 +13,7 @@ from musiclime_torch.corpus.explaining import explain_shard
 from musiclime_torch.corpus.job import Job, Progress, Tally, check_weights, close_job, count_songs, write_shard
 from musiclime_torch.corpus.shards import Place, find_place
 from musiclime_torch.models.care import module_behind
-from musiclime_torch.provenance import hash_weights
+from musiclime_torch.models.hashing import hash_weights
 
 #: Processes that read ahead.
 WORKERS = 1
