@@ -2,8 +2,8 @@
 
 What a script printed is kept in `results/NAME.PLACE.json` (PLACE is `cpu` or the kind of device), so that one can be run
 again alone; RESULTS.md is made from all that are there. Names on the command line choose scripts; without one all run, which
-takes hours on a CPU. Options after `--` go to the scripts: `results.py scaling -- --device cuda` fills a GPU's tables in, kept
-apart from the CPU's. Scripts that have no `--device` are left out where one is given.
+takes hours on a CPU. Options after `--` go to the scripts: `results.py scaling -- --device cuda` fills a GPU's tables in,
+kept apart from the CPU's. Scripts that have no `--device` are left out where one is given.
 
     python benchmarks/results.py [--smoke] [--write-only] [NAME ...] [-- OPTION ...]
 """

@@ -2,6 +2,7 @@
 `explain` and `load_track`.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,10 +204,13 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def default_device() -> str:
-    """The first GPU, where there is one."""
+    """The first GPU, where there is one; of several processes that a launcher begins on a machine each has its own."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK", "")
+    return f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda"
 
 
 def pop_given(options: dict[str, Any], *names: str) -> dict[str, Any]:

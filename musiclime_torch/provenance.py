@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from musiclime_torch.baselines import AudioBaseline
+from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.track import Track
 
@@ -44,18 +45,7 @@ def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:
 def hash_inputs(subject: Subject, track: Track) -> dict[str, str]:
     """What tells this model and song from others: SHA-256, empty where there is nothing."""
     return {
-        "model_hash": _hash_weights(subject.module),
+        "model_hash": hash_weights(subject.module),
         "audio_hash": track.audio_hash,
         "lyrics_hash": "" if track.lyrics is None else hashlib.sha256(track.lyrics.text.encode()).hexdigest(),
     }
-
-
-def _hash_weights(module: torch.nn.Module | None) -> str:
-    """SHA-256 over names and bytes of all parameters and buffers; empty for a bare callable."""
-    if module is None:
-        return ""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

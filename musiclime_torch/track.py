@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass, replace
+from os.path import isdir, isfile  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 
 import torch
@@ -69,7 +70,7 @@ class Track:
 def load_track(
     song: str | Path,
     *,
-    lyrics: str | Path | None = None,
+    lyrics: str | Path | Lyrics | None = None,
     stems: str | Path | None = None,
     separator: str | None = None,
     start: float | None = None,
@@ -82,7 +83,7 @@ def load_track(
 
     Args:
         song: an audio file, a ``.stem.mp4``, or a folder of stems, with the mix among them or without.
-        lyrics: a text, .lrc or subtitle file; None takes what the song's tags hold, if anything.
+        lyrics: a text, .lrc or subtitle file, or `Lyrics`; None takes what the song's tags hold, if anything.
         stems: a folder of stems (or a stem file) of ``song``; what they leave of it becomes the residual.
         separator: how to take a song without stems apart, see `separation`; None picks.
         start: seconds from the start of the file where the part to explain begins, None for its start.
@@ -97,8 +98,8 @@ def load_track(
     path = Path(song)
     if not max_seconds > 0:
         raise InputError(f"max_seconds is {max_seconds:g}: give a positive length.")
-    has_own_stems = path.is_dir() or is_stem_file(path)
-    if separator is not None and (stems is not None or path.is_dir()):
+    has_own_stems = isdir(path) or is_stem_file(path)
+    if separator is not None and (stems is not None or isdir(path)):
         raise InputError(
             f"separator {separator!r} and stems at once: a song that has its stems isn't separated; leave one out."
         )
@@ -122,13 +123,15 @@ def load_track(
 
 
 def _name(song: Path) -> str:
-    return song.resolve().name if song.is_dir() else song.stem.removesuffix(".stem")
+    return song.resolve().name if isdir(song) else song.stem.removesuffix(".stem")
 
 
-def _find_lyrics(song: Path, lyrics: str | Path | None) -> tuple[Lyrics | None, list[str]]:
+def _find_lyrics(song: Path, lyrics: str | Path | Lyrics | None) -> tuple[Lyrics | None, list[str]]:
+    if isinstance(lyrics, Lyrics):
+        return lyrics, []
     if lyrics is not None:
         return read_lyrics(lyrics), []
-    found = embedded_lyrics(song) if song.is_file() else None
+    found = embedded_lyrics(song) if isfile(song) else None
     if found is None:
         return None, []
     return found, [f"the lyrics are those in the tags of {song.name!r}: give --lyrics for others."]

@@ -1,20 +1,25 @@
 """Files that appear whole or not at all, whatever interrupts their writing."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from musiclime_torch.failures import InputError
+
+
+def name_partial(path: Path) -> Path:
+    """A hidden name beside `path` that nobody else writes to: processes on other machines may have the same number."""
+    return path.with_name(f".{uuid4().hex[:12]}.{path.name}")
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; the file is renamed when that is done, and gone where anything is raised.
 
-    The suffix stays, for those who write what it says. Two processes don't meet.
+    The suffix stays, for those who write what it says.
     """
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    partial = name_partial(path)
     try:
         yield partial
         partial.replace(path)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from deadly import die_on
+from deadly import die_at_once, die_of_sending, die_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import Additive
@@ -218,6 +218,19 @@ def test_a_process_that_dies_takes_no_other_song_along(tmp_path, monkeypatch, de
     assert all(len(list(tmp_path.glob(f"{name}*"))) == min(times + 1, 3) for name, times in deadly.items())
 
 
+def test_a_song_that_kills_on_its_way_is_given_up(monkeypatch):
+    monkeypatch.setattr(ahead, "load_light", die_of_sending)
+    found = dict(ahead.load_ahead([Entry(name) for name in "abc"], {"deadly": "b"}, 1))
+    assert [said[:25] for said in found.values()] == ["a", "its process died 3 times:", "c"]
+
+
+def test_processes_that_never_begin_end_the_run(monkeypatch):
+    monkeypatch.setattr(ahead, "_begin_worker", die_at_once)
+    monkeypatch.setattr(ahead, "FALSE_STARTS", 2)
+    with pytest.raises(InputError, match=r"died 2 times before they had begun a song: .*--workers 0"):
+        list(ahead.load_ahead([Entry("a"), Entry("b")], {}, 1))
+
+
 def start(manifest: Path, out: Path, *more: str, **environment: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "musiclime_torch", "corpus", str(manifest), "--model", "demo", "--out", str(out)]
     options = ["--separator", "none", "--n-samples", "64", "--segments", "2", "--units", "line", "--shard-size", "2"]
@@ -419,6 +432,10 @@ def test_audits_find_what_was_planted_and_nothing_else(tmp_path, planted):
         one = findings["boilerplate"]
         assert set(one.examples) == {"you", "might", "also", "like"}
         assert one.share == pytest.approx(6 / (6 + 40 * 0.3 * math.sqrt(2 / math.pi)), abs=0.05)
+        songs = plant(3, False, False, False)[:30]
+        against = [one | {"rows": [*one["rows"], (None, None, "never", -2.0, 0.1, False)]} for one in songs]
+        found = make_global(tmp_path / "against", against)
+        assert not [one for one in audit(tmp_path / "against", found) if one.kind == "boilerplate"], "it speaks against it"
     if planted == "edge":
         assert "the last position" in findings["position"].said
     if planted == "blind":

@@ -22,6 +22,7 @@ ROWS = [
         "models.hub",
         "models.preparation",
         "models.precision",
+        "models.hashing",
         "models.shuffling",
         "models.vocabulary",
     },

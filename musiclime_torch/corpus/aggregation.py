@@ -35,14 +35,15 @@ RESAMPLINGS = 500
 #: Rows read at a time, or one shard's.
 PART = 4_000_000
 
-# One row a song, class and feature. Names of features can't meet: words hold no tab.
+# One row a song, class and feature; lines and sections, which no two songs share, are none: they have a null together. Names
+# of features can't meet: words hold no tab.
 _PER_SONG = """
     create or replace temp table part as
     select id, class, kind, case when kind = 'audio' then stem || chr(9) || position
         else replace(lower(word), '’', '''') end as feature,
         any_value(stem) as stem, any_value(position) as position, sum(attribution) as w, sum(abs(attribution)) as size,
         sum(attribution * attribution - standard_error * standard_error) as energy, count(*) as n
-    from read_parquet([{files}]) where not unseen and predicted and (kind = 'audio' or word is not null)
+    from read_parquet([{files}]) where not unseen and predicted
     group by id, class, kind, feature
 """
 
@@ -53,27 +54,30 @@ _PAIRS = """
     group by class, stem, word having count(*) >= $least order by class, songs desc, abs(avg(w)) desc, stem, word
 """
 
-# Sums over the part's songs. Negative energies are sampling noise.
+# A song's stems with their shares; none where all is noise.
+_STEMS = """stems as (
+        select class, id, stem, greatest(sum(energy), 0) as e from part where kind = 'audio' group by class, id, stem),
+    shares as (select class, id, stem, e / nullif(sum(e) over (partition by class, id), 0) as share from stems)"""
+
+# Sums over the part's songs. Negative energies are sampling noise; where nothing is left a song has no shares, and isn't
+# counted among those that have.
 _SUMS = {
     "features": """select class, kind, feature, any_value(stem) as stem, any_value(position) as position, count(*) as songs,
-        sum(n) as components, sum(size) as size, sum(w) as w from part group by class, kind, feature""",
+        sum(n) as components, sum(size) as size, sum(w) as w from part where feature is not null
+        group by class, kind, feature""",
     "classes": """with songs as (
             select class, id, greatest(sum(energy) filter (kind = 'lyrics'), 0) as words,
                 greatest(sum(energy) filter (kind = 'audio'), 0) as sound,
-                greatest(sum(energy) filter (kind = 'lyrics') / sum(n) filter (kind = 'lyrics'), 0) as each_word,
-                greatest(sum(energy) filter (kind = 'audio') / sum(n) filter (kind = 'audio'), 0) as each_sound
+                coalesce(sum(n) filter (kind = 'lyrics'), 1) as n_words,
+                coalesce(sum(n) filter (kind = 'audio'), 1) as n_sound
             from part group by class, id),
-        shares as (select class, sound,
-            coalesce(coalesce(words, 0) / nullif(coalesce(words, 0) + coalesce(sound, 0), 0), 0) as lyrics,
-            coalesce(coalesce(each_word, 0) / nullif(coalesce(each_word, 0) + coalesce(each_sound, 0), 0), 0) as by_each
-            from songs)
-        select class, count(*) as songs, count(sound) as heard, sum(lyrics) as lyrics, sum(lyrics * lyrics) as lyrics2,
+        shares as (select class, words / nullif(words + sound, 0) as lyrics,
+            words * n_sound / nullif(words * n_sound + sound * n_words, 0) as by_each from songs)
+        select class, count(*) as songs, count(lyrics) as shared, sum(lyrics) as lyrics, sum(lyrics * lyrics) as lyrics2,
             sum(by_each) as by_each, sum(by_each * by_each) as by_each2 from shares group by class""",
-    "stems": """with stems as (
-            select class, id, stem, greatest(sum(energy), 0) as e from part where kind = 'audio' group by class, id, stem),
-        shares as (select class, stem, e / nullif(sum(e) over (partition by class, id), 0) as share from stems)
-        select class, stem, sum(coalesce(share, 0)) as share, sum(coalesce(share * share, 0)) as share2 from shares
+    "stems": f"""with {_STEMS} select class, stem, sum(share) as share, sum(share * share) as share2 from shares
         group by class, stem""",
+    "heard": f"with {_STEMS} select class, count(distinct id) as songs from shares where share is not null group by class",
 }
 
 # One row for what several parts have in common: or else tables would grow with the songs.
@@ -81,9 +85,10 @@ _JOINED = {
     "features": """select class, kind, feature, any_value(stem) as stem, any_value(position) as position,
         sum(songs)::bigint as songs, sum(components)::bigint as components, sum(size) as size, sum(w) as w
         from features group by class, kind, feature""",
-    "classes": """select class, sum(songs)::bigint as songs, sum(heard)::bigint as heard, sum(lyrics) as lyrics,
+    "classes": """select class, sum(songs)::bigint as songs, sum(shared)::bigint as shared, sum(lyrics) as lyrics,
         sum(lyrics2) as lyrics2, sum(by_each) as by_each, sum(by_each2) as by_each2 from classes group by class""",
     "stems": "select class, stem, sum(share) as share, sum(share2) as share2 from stems group by class, stem",
+    "heard": "select class, sum(songs)::bigint as songs from heard group by class",
 }
 
 
@@ -112,8 +117,8 @@ class Feature:
 @dataclass(frozen=True)
 class ClassSummary:
     """A class over its songs: the lyrics' and each stem's share of all squared attributions, freed of sampling noise, the
-    mean over songs; and the same a component, which long lyrics can't inflate. Errors are standard errors over songs,
-    infinite for a single one.
+    mean over songs where any is left (NaN where in none); and the same a component, which long lyrics can't inflate. Errors
+    are standard errors over songs, infinite for a single one.
     """
 
     name: str
@@ -174,6 +179,9 @@ def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float 
     """
     out = Path(out)
     database, shards = open_tables(out), list_shards(out)
+    songs = int(database.execute("select count(*) from songs").fetchall()[0][0])
+    if not songs:
+        raise InputError(f"no song in {str(out)!r} has been explained yet.")
     for number, _ in enumerate(_read_parts(database, out, shards)):
         for name, query in _SUMS.items():
             database.execute(f"insert into {name} {query}" if number else f"create temp table {name} as {query}")
@@ -182,8 +190,6 @@ def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float 
         """select class, kind, feature, stem, position, songs, components, size, w / songs from features
             order by class, kind, feature"""
     ).fetchall()
-    if not rows:
-        raise InputError(f"no song in {str(out)!r} has been explained yet.")
     features, classes = _weigh(rows), _summarise(database, min_songs)
     ranked = {one.name for one in classes if one.ranked}
     chosen = [number for number, one in enumerate(features) if one.songs >= min_songs and one.of in ranked]
@@ -194,7 +200,6 @@ def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float 
         features[number] = replace(features[number], told=True)
     failed = int(database.execute("select count(*) from failures").fetchall()[0][0])
     pairs = tuple(Pair(*row) for row in database.execute(_PAIRS, {"least": min_songs}).fetchall())
-    songs = sum(one.songs for one in classes)
     return Global(songs, failed, classes, tuple(features), pairs, find_floors(database), compare_rotated(database))
 
 
@@ -244,7 +249,7 @@ def _weigh(rows: Sequence[tuple[Any, ...]]) -> list[Feature]:
     for of, kind, name, _, _, _, _, size, _ in rows:
         importance.setdefault((kind, name), {})[of] = float(np.sqrt(size))
     entropies = {key: _entropy(list(found.values())) for key, found in importance.items()}
-    low, high = min(entropies.values()), max(entropies.values())
+    low, high = min(entropies.values(), default=0.0), max(entropies.values(), default=0.0)
     features = []
     for of, kind, name, stem, position, songs, components, size, mean in rows:
         spread = (entropies[kind, name] - low) / (high - low) if high > low else 0.0
@@ -264,22 +269,24 @@ def _entropy(importances: Sequence[float]) -> float:
 
 def _summarise(database: Any, min_songs: int) -> tuple[ClassSummary, ...]:
     stems: dict[str, dict[str, tuple[float, float]]] = {}
-    heard = dict(database.execute("select class, heard from classes").fetchall())
+    heard = dict(database.execute("select class, songs from heard").fetchall())
     for of, stem, *sums in database.execute("select class, stem, share, share2 from stems order by class, stem").fetchall():
-        stems.setdefault(of, {})[stem] = _average(heard[of], *sums)
+        stems.setdefault(of, {})[stem] = _average(heard.get(of, 0), *sums)
     summaries = []
-    for of, songs, *sums in database.execute(
-        "select class, songs, lyrics, lyrics2, by_each, by_each2 from classes order by class"
+    for of, songs, shared, *sums in database.execute(
+        "select class, songs, shared, lyrics, lyrics2, by_each, by_each2 from classes order by class"
     ).fetchall():
-        (lyrics, error), (each, each_error) = _average(songs, *sums[:2]), _average(songs, *sums[2:])
+        (lyrics, error), (each, each_error) = _average(shared, *sums[:2]), _average(shared, *sums[2:])
         shares = {stem: share for stem, (share, _) in stems.get(of, {}).items()}
         errors = {stem: error for stem, (_, error) in stems.get(of, {}).items()}
         summaries.append(ClassSummary(of, songs, songs >= min_songs, lyrics, each, shares, error, each_error, errors))
     return tuple(summaries)
 
 
-def _average(count: int, total: float, squares: float) -> tuple[float, float]:
-    """A mean and its standard error, from sums."""
+def _average(count: int, total: float | None, squares: float | None) -> tuple[float, float]:
+    """A mean and its standard error, from sums; no number where there is nothing to sum."""
+    if not count or total is None or squares is None:
+        return float("nan"), float("inf")
     mean = total / count
     error = (max(squares / count - mean * mean, 0.0) / (count - 1)) ** 0.5 if count > 1 else float("inf")
     return mean, error

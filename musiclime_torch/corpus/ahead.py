@@ -10,9 +10,10 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from itertools import cycle, islice
+from itertools import cycle
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
+from os.path import isdir  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 
 from musiclime_torch.failures import InputError
-from musiclime_torch.reading.lyrics import parse_lyrics
+from musiclime_torch.reading.lyric_files import read_text
 from musiclime_torch.reading.manifest import Entry
 from musiclime_torch.track import Track, load_track
 
@@ -28,6 +29,8 @@ from musiclime_torch.track import Track, load_track
 AHEAD = 2
 #: How often a song's process may die before the song is given up.
 DEATHS = 3
+#: How often in a row processes may die that read no song: one that can't even begin never will.
+FALSE_STARTS = 10
 
 
 def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
@@ -37,10 +40,9 @@ def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
         if source is None:
             raise InputError("it has no audio: give a file or a folder of stems.")
         stems = entry.stems if entry.audio is not None else None
-        given = {key: value for key, value in loading.items() if not (key == "separator" and (stems or source.is_dir()))}
-        lyrics = entry.lyrics if isinstance(entry.lyrics, Path) else None
-        track = load_track(source, lyrics=lyrics, stems=stems, **given)
-        return replace(track, lyrics=parse_lyrics(entry.lyrics)) if isinstance(entry.lyrics, str) else track
+        given = {key: value for key, value in loading.items() if not (key == "separator" and (stems or isdir(source)))}
+        lyrics = read_text(entry.lyrics) if isinstance(entry.lyrics, str) else entry.lyrics
+        return load_track(source, lyrics=lyrics, stems=stems, **given)
     except InputError as error:
         return str(error)
     except Exception as error:  # one song in a million is no reason to end a run
@@ -66,10 +68,16 @@ def load_ahead(
     if not workers:
         yield from ((entry, load_entry(entry, loading)) for entry in entries)
         return
-    waiting, deaths = deque(entries), Counter[str]()
+    waiting, deaths, in_vain = deque(entries), Counter[str](), 0
     while waiting:
+        before = len(waiting), deaths.total()
         # What a dead process leaves behind is begun again with new ones.
         yield from _load_until_death(waiting, loading, workers, deaths)
+        in_vain = in_vain + 1 if (len(waiting), deaths.total()) == before else 0
+        if in_vain == FALSE_STARTS:
+            raise InputError(
+                f"the processes that read ahead died {in_vain} times before they had begun a song: use none (--workers 0)."
+            )
 
 
 def _load_until_death(
@@ -90,8 +98,10 @@ def _load_until_death(
                     running.append((entry, pool.submit(_load_marked, load_light, entry, loading, _mark(marks, entry))))
                 if not running:
                     return
-                entry, future = running.popleft()
+                entry, future = running[0]
                 found = future.result()
+                _mark(marks, entry).unlink(missing_ok=True)
+                running.popleft()
                 waiting.popleft()
                 yield entry, found if isinstance(found, str) else unpack(*found)
         except BrokenProcessPool:
@@ -101,15 +111,17 @@ def _load_until_death(
             # closes the queue through which a pool tells its worker to go.
             for pool in pools:
                 pool.shutdown(wait=True, cancel_futures=True)
-        # Suspected are those that were being loaded; a process that dies before or between songs is nobody's fault.
+        # Suspected are those that were begun and haven't arrived: a process may die of sending a song too. One that dies
+        # before or between songs is nobody's fault.
         if died:
-            deaths.update(entry.id for entry in islice(waiting, AHEAD * workers) if _mark(marks, entry).exists())
+            lost = [entry for entry, future in running if not future.done() or future.cancelled() or future.exception()]
+            deaths.update(entry.id for entry in lost if _mark(marks, entry).exists())
     if died and deaths[waiting[0].id] >= DEATHS:
         yield waiting.popleft(), f"its process died {DEATHS} times: is there memory enough for its stems?"
 
 
 def _mark(folder: str, entry: Entry) -> Path:
-    """A file that is there while a song is being loaded."""
+    """A file that is there from when a process begins a song until it has arrived."""
     return Path(folder, hashlib.sha256(entry.id.encode()).hexdigest())
 
 
@@ -117,10 +129,7 @@ def _load_marked(
     load: Callable[[Entry, Mapping[str, Any]], Any], entry: Entry, loading: Mapping[str, Any], mark: Path
 ) -> Any:
     mark.touch()
-    try:
-        return load(entry, loading)
-    finally:
-        mark.unlink()
+    return load(entry, loading)
 
 
 def _begin_worker() -> None:

@@ -8,11 +8,11 @@ from musiclime_torch.corpus.aggregation import MIN_SONGS, Global, open_tables
 from musiclime_torch.corpus.control_results import EXAMPLES
 
 #: A word that is told from zero in this share of a class's songs that have it, and is in this share of its songs, carries
-#: the class whatever the song is about.
+#: the class whatever the song is about, if it speaks for it.
 CARRIES, SPREAD = 0.8, 0.5
 #: Share of a song's words, or of its components, past which too much of it is unseen.
 UNSEEN = 0.1
-#: How far the outermost position may lie above the mean of the others, in times.
+#: How far the outermost position may lie above the mean of the others, in times, in the median song.
 EDGE = 2.0
 #: Share of a rotated song's attributions that stays at its positions, in standard errors at least that many.
 STAYS, SURE = 0.25, 3.0
@@ -55,11 +55,12 @@ def _find_boilerplate(tables: Any, found: Global, min_songs: int) -> list[Findin
         rows = tables.execute(
             """with words as (
                     select id, replace(lower(word), '’', '''') as word, bool_or(told_from_zero) as told,
-                        sum(abs(attribution)) as size
+                        sum(abs(attribution)) as size, sum(attribution) as w
                     from attributions where class = $of and predicted and kind = 'lyrics' and word is not null group by all),
                 whole as (select sum(size) as size from words)
                 select word, count(*) as songs, avg(told::int) as carries, sum(words.size) / any_value(whole.size) as share
                 from words, whole group by word having count(*) >= $least and avg(told::int) >= $carries
+                    and avg(w) > 0
                 order by share desc, word""",
             {"of": one.name, "least": max(SPREAD * one.songs, min_songs), "carries": CARRIES},
         ).fetchall()
@@ -74,27 +75,34 @@ def _find_boilerplate(tables: Any, found: Global, min_songs: int) -> list[Findin
     return findings
 
 
+# A song's first and last position, and the mean of those between: its stems' sizes added up, silent ones left out.
+_EDGES = """
+    with rows as (
+        select id, position, max(position) over (partition by id) as final, abs(attribution) as size, unseen
+        from attributions where class = $of and predicted and kind = 'audio')
+    select id, sum(size) filter (position = 0) as first, sum(size) filter (position = final) as last,
+        sum(size) filter (0 < position and position < final)
+            / count(distinct position) filter (0 < position and position < final) as inner_one,
+        sum(size) as whole
+    from rows where final >= 3 and not unseen group by id
+"""
+
+
 def _find_position_bias(tables: Any, found: Global, min_songs: int) -> list[Finding]:
     """The first or last position far above the others, in every stem together: models hear edges, songs don't end there."""
     findings = []
     for one in found.classes:
-        sizes: dict[int, float] = {}
-        for feature in found.features:
-            if feature.of == one.name and feature.position is not None:
-                sizes[feature.position] = sizes.get(feature.position, 0.0) + feature.average
-        if one.songs < min_songs or len(sizes) < 4:
-            continue
-        inner = [size for place, size in sizes.items() if 0 < place < max(sizes)]
-        usual, total = sum(inner) / len(inner), sum(sizes.values())
-        for place, name in ((0, "first"), (max(sizes), "last")):
-            if sizes[place] > EDGE * usual > 0:
-                said = f"{one.name}: the {name} position weighs {sizes[place] / usual:.1f} times the inner ones."
-                songs = _name_songs(
-                    tables,
-                    "attributions where class = $of and predicted and position = $place",
-                    {"of": one.name, "place": place},
-                )
-                findings.append(Finding("position", said, one.songs, sizes[place] / total, songs))
+        for place in ("first", "last"):
+            songs, times, share = tables.execute(
+                f"select count(*), median({place} / inner_one), avg({place} / whole) from ({_EDGES}) "
+                f"where {place} is not null and inner_one > 0",
+                {"of": one.name},
+            ).fetchall()[0]
+            if songs >= min_songs and times > EDGE:
+                said = f"{one.name}: the {place} position weighs {times:.1f} times the inner ones, in the median song."
+                query = f"select id from ({_EDGES}) where {place} is not null order by {place} desc, id limit {EXAMPLES}"
+                examples = tuple(row[0] for row in tables.execute(query, {"of": one.name}).fetchall())
+                findings.append(Finding("position", said, songs, share, examples))
     return findings
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from musiclime_torch.classes import find_class
 from musiclime_torch.failures import InputError
 from musiclime_torch.options import default_device, explain_options, gather, load_models, pop_given, split
 
@@ -72,12 +73,16 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
             prepare_readers()
         # A model that can't be loaded is said before a folder is begun; on Ray every actor loads its own.
         model: Any = None if engine == "ray" else load_models(dict(naming), device)
+        asked, targets = {**gather(options), "device": device}, () if target is None else split(target)
+        known: tuple[str, ...] = tuple(asked.get("classes") or getattr(model, "classes", None) or ())
+        for name in targets if known else ():
+            find_class(name, known)
         job = begin_job(
             entries,
             out,
-            options={**gather(options), "device": device},
+            options=asked,
             loading=loading,
-            targets=() if target is None else split(target),
+            targets=targets,
             all_classes=every,
             about=about,
             **cutting,
@@ -91,6 +96,8 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
             done = run_here(model, job, progress=True, **running["here"])
     said = f"{done.explained} songs explained, {done.failed} failed, {done.before} done before."
     click.echo(f"{said} Written to {out}.", err=True)
+    if done.failed and not done.explained + done.before:
+        raise InputError(f"no song could be explained. The first failure: {done.first_failure}")
     if done.failed:
         click.echo(f"The first failure: {done.first_failure}", err=True)
 

@@ -10,7 +10,8 @@ from typing import Any
 from musiclime_torch.corpus.aggregation import MIN_SONGS, open_tables
 from musiclime_torch.failures import InputError
 
-# A stem at a position or a word, once a song and class; what either run couldn't see is left out.
+# A stem at a position or a word, once a song and class; what either run couldn't see is left out. Lines are
+# matched within a song only, for no two songs share one. No word holds a space.
 _MATCHED = """
     select id, class, kind, feature, a.w as a, b.w as b from
         (select id, class, kind, {feature} as feature, sum(attribution) as w from first.attributions
@@ -53,7 +54,7 @@ class Comparison:
 def compare(first: str | Path, second: str | Path, *, min_songs: int = MIN_SONGS, z: float = 3.0) -> Comparison:
     """Match two runs and say where they part; `z` standard errors make a shift.
 
-    InputError where either folder holds no run, or no song is in both.
+    InputError where either folder holds no run, no song is in both, or they are on different scales.
     """
     database = _open_both(Path(first), Path(second))
     songs, changed = database.execute(
@@ -65,13 +66,15 @@ def compare(first: str | Path, second: str | Path, *, min_songs: int = MIN_SONGS
         """select id, a.predicted, b.predicted from first.songs a join second.songs b using (id)
             where a.predicted <> b.predicted order by id limit 10"""
     ).fetchall()
+    _check_scales(database)
     matched = _MATCHED.format(feature=_FEATURE)
     agreement = database.execute(
         f"select avg(r) from (select corr(a, b) as r from ({matched}) group by id) where not isnan(r)"
     ).fetchall()[0][0]
     rows = database.execute(
         f"""select class, kind, feature, count(*) as songs, avg(a), avg(b), stddev_samp(b - a) / sqrt(count(*))
-            from ({matched}) group by class, kind, feature having count(*) >= $least""",
+            from ({matched}) where kind = 'audio' or feature not like 'line %'
+            group by class, kind, feature having count(*) >= $least""",
         {"least": max(min_songs, 2)},
     ).fetchall()
     shifts = [Shift(*row) for row in rows]
@@ -80,6 +83,15 @@ def compare(first: str | Path, second: str | Path, *, min_songs: int = MIN_SONGS
     # Sums in another order leave their mark in the last digits.
     alike = None if agreement is None else round(float(agreement), 12)
     return Comparison(songs, changed, tuple(examples), alike, tuple(clear))
+
+
+def _check_scales(database: Any) -> None:
+    """InputError for attributions that can't be compared."""
+    query = "select distinct coalesce(value, ''), coalesce(space, '') from {}.songs order by all"
+    first, second = (database.execute(query.format(name)).fetchall() for name in ("first", "second"))
+    if first != second:
+        shown = (", ".join(" ".join(filter(None, one)) for one in found) for found in (first, second))
+        raise InputError("the runs are on different scales, {} and {}: run both with the same --space.".format(*shown))
 
 
 def _open_both(first: Path, second: Path) -> Any:

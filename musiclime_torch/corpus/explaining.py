@@ -4,8 +4,11 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import islice
 from typing import Any
+
+import torch
 
 from musiclime_torch.classes import find_class
 from musiclime_torch.corpus.controls import is_chosen, make_control
@@ -13,6 +16,7 @@ from musiclime_torch.corpus.job import Job
 from musiclime_torch.corpus.sharing import SharedModel
 from musiclime_torch.corpus.tables import Rows
 from musiclime_torch.explainer import explain
+from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.reading.manifest import Entry
@@ -68,14 +72,35 @@ def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Trac
         predicted = int(explanation.output_song.argmax())
         asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
         if is_chosen(entry.id, job.controls):
-            cuts = [edge + found.offset for edge in explanation.components.edges[1:-1]]
-            control = make_control(found, cuts or 1, entry.id)
-            again = {**job.options, "segments": control.edges[1:-1] or 1, "target": explanation.classes[predicted]}
-            rows.add_control(entry, explain(model, control.track, **again), control)
-    except InputError as error:
+            explanation = _control(model, job, entry, found, explanation, rows)
+    except Exception as error:  # one song in a million is no reason to end a run
+        if _device_failed(error):
+            raise
         rows = Rows()
-        rows.fail(entry, str(error))
+        rows.fail(entry, str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
         return rows
     chosen = range(len(explanation.classes)) if job.all_classes else sorted(asked)
     rows.add(entry, explanation, chosen, found.seconds, time.perf_counter() - started)
     return rows
+
+
+def _device_failed(error: BaseException | None) -> bool:
+    """Whether it was the device, which then fails for every song after: they would all be failures, and done."""
+    while error is not None and not isinstance(error, torch.AcceleratorError):
+        error = error.__cause__
+    return error is not None
+
+
+def _control(
+    model: Callable[..., Any], job: Job, entry: Entry, track: Track, explanation: Explanation, rows: Rows
+) -> Explanation:
+    """Add the song as its own control. Where that can't be explained the song still is, and its explanation says so."""
+    cuts = [edge + track.offset for edge in explanation.components.edges[1:-1]]
+    try:
+        control = make_control(track, cuts or 1, entry.id)
+        again = {**job.options, "segments": control.edges[1:-1] or 1, "target": int(explanation.output_song.argmax())}
+        rows.add_control(entry, explain(model, control.track, **again), control)
+    except InputError as error:
+        told = f"there is no control of this song: {error}"
+        return replace(explanation, warnings=(*explanation.warnings, told))
+    return explanation

@@ -118,6 +118,23 @@ def write_shard(job: Job, shard: Shard, rows: Rows) -> None:
         write_table(rows.tables[name], name, job.out / name / shard.file, job.settings_hash)
 
 
+def check_weights(job: Job, weights: str) -> None:
+    """InputError where songs of the run were explained by a model of other weights; empty hashes tell nothing.
+
+    A model's name says little of what is in it, and settings hold nothing that only a process with the model knows.
+    """
+    from pyarrow import parquet
+
+    done = (job.out / "songs" / shard.file for shard in job.shards if is_done(job.out, shard, job.settings_hash))
+    path = next(done, None)
+    hashes = set() if path is None else set(parquet.read_table(path, columns=["model_hash"])["model_hash"].to_pylist())
+    if weights and any(one not in ("", weights) for one in hashes):
+        raise InputError(
+            f"{str(job.out)!r} holds songs that a model of this name with other weights explained: give another "
+            f"--out folder, or the old weights."
+        )
+
+
 def close_job(job: Job) -> None:
     """All failures in one file, once every shard is done; whoever finds that out first or last writes the same."""
     from pyarrow import parquet

@@ -64,7 +64,7 @@ def to_corpus_html(found: Global, findings: Sequence[Finding], *, title: str) ->
                     _list_share(one.lyrics_share_by_component, one.lyrics_error_by_component, one.songs),
                 ],
                 "stems": [
-                    _list_share(one.stem_shares[stem], one.stem_errors[stem], one.songs) if stem in one.stem_shares else None
+                    _list_share(one.stem_shares.get(stem, math.nan), one.stem_errors.get(stem, math.inf), one.songs)
                     for stem in stems
                 ],
             }
@@ -106,8 +106,10 @@ def _gather(found: Global, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _list_share(share: float, error: float, songs: int) -> tuple[int, int | None]:
-    """Per cent, and half its interval where there are songs enough to tell."""
+def _list_share(share: float, error: float, songs: int) -> tuple[int, int | None] | None:
+    """Per cent, and half its interval where there are songs enough to tell; None where nobody knows."""
+    if math.isnan(share):
+        return None
     half = 100 * halve_interval(error, songs, CONFIDENCE)
     return round(100 * share), math.ceil(half) if half < 100 else None
 

@@ -10,8 +10,10 @@ from tqdm import tqdm
 
 from musiclime_torch.corpus.ahead import load_ahead
 from musiclime_torch.corpus.explaining import explain_shard
-from musiclime_torch.corpus.job import Job, Progress, Tally, close_job, count_songs, write_shard
+from musiclime_torch.corpus.job import Job, Progress, Tally, check_weights, close_job, count_songs, write_shard
 from musiclime_torch.corpus.shards import Place, find_place
+from musiclime_torch.models.care import module_behind
+from musiclime_torch.models.hashing import hash_weights
 
 #: Processes that read ahead.
 WORKERS = 1
@@ -30,10 +32,12 @@ def run_here(
         progress: show a bar on standard error, if that is a terminal.
 
     Raises:
-        InputError: the folder can't be written to. A song that fails is a row in the job's failures.
+        InputError: the folder can't be written to, or what is done there was done with other weights. A song that fails is a
+            row in the job's failures.
     """
     place = place or find_place()
     left = job.list_left(place.rank, place.world)
+    check_weights(job, hash_weights(module_behind(model)))
     tally = Tally()
     with (
         closing(load_ahead([entry for shard in left for entry in shard.entries], job.loading, workers)) as songs,

@@ -14,6 +14,7 @@ from typing import Any
 
 from musiclime_torch.failures import InputError
 from musiclime_torch.reading.manifest import Entry
+from musiclime_torch.writing import name_partial
 
 #: Under this key a file tells the settings it was made under.
 HASH_KEY = b"musiclime_torch.settings"
@@ -61,15 +62,30 @@ def find_place(environment: Mapping[str, str] = os.environ) -> Place:
         if "RANK" in environment and "WORLD_SIZE" in environment:
             place = Place(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
         elif "SLURM_ARRAY_TASK_ID" in environment:
-            first = int(environment.get("SLURM_ARRAY_TASK_MIN", "0"))
-            place = Place(int(environment["SLURM_ARRAY_TASK_ID"]) - first, int(environment["SLURM_ARRAY_TASK_COUNT"]))
+            place = _find_task(environment)
         else:
             place = Place(0, 1)
+    except InputError:
+        raise
     except (KeyError, ValueError) as error:
         raise InputError(f"the launcher's rank isn't understood ({error}): set RANK and WORLD_SIZE.") from error
     if not 0 <= place.rank < place.world:
         raise InputError(f"rank {place.rank} of {place.world} processes is none of them: set RANK and WORLD_SIZE.")
     return place
+
+
+def _find_task(environment: Mapping[str, str]) -> Place:
+    """Tasks of an array are counted by its step. Of a list, such as 1,3,7, no task knows the others."""
+    given = {name: int(environment.get(f"SLURM_ARRAY_TASK_{name}", default)) for name, default in (("MIN", 0), ("STEP", 1))}
+    count, step = int(environment["SLURM_ARRAY_TASK_COUNT"]), max(given["STEP"], 1)
+    last = int(environment.get("SLURM_ARRAY_TASK_MAX", given["MIN"] + (count - 1) * step))
+    rank, rest = divmod(int(environment["SLURM_ARRAY_TASK_ID"]) - given["MIN"], step)
+    if rest or last - given["MIN"] != (count - 1) * step:
+        raise InputError(
+            f"{count} tasks from {given['MIN']} to {last} in steps of {step} are no range, and in a list no task knows its "
+            f"place: use --array=0-{count - 1}, or set RANK and WORLD_SIZE."
+        )
+    return Place(rank, count)
 
 
 def hash_settings(settings: Mapping[str, Any]) -> str:
@@ -106,7 +122,7 @@ def claim_folder(out: Path, settings: Mapping[str, Any], manifest_hash: str) -> 
         if not path.exists():
             if any((out / name).exists() for name in TABLES):
                 raise InputError(f"{str(out)!r} holds tables but no run.json: give another --out folder.")
-            partial = out / f".run.json.{os.getpid()}"
+            partial = name_partial(path)
             partial.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             # Whoever comes first; the others find the same there, or say that they don't.
             try:

@@ -1,11 +1,13 @@
 """A catalogue's classes as tables: on the terminal, and as CSV and Parquet."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow
 from pyarrow import csv, parquet
+from rich.markup import escape
 from rich.table import Table
 
 from musiclime_torch.corpus.aggregation import CONFIDENCE, Feature, Global, Pair
@@ -21,11 +23,11 @@ def make_tables(found: Global, of: str | None, top: int) -> Iterator[Table]:
     table = Table(title="Classes: shares of the squared attributions, freed of sampling noise")
     stems = list(dict.fromkeys(stem for one in found.classes for stem in one.stem_shares))
     for heading in ("class", "songs", "lyrics", "lyrics, a component", *stems):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
+        table.add_column(escape(heading), justify="left" if heading == "class" else "right")
     for one in found.classes:
         shares = [(one.lyrics_share, one.lyrics_error), (one.lyrics_share_by_component, one.lyrics_error_by_component)]
-        shares += [(one.stem_shares.get(stem, 0.0), one.stem_errors.get(stem, 0.0)) for stem in stems]
-        table.add_row(one.name, str(one.songs), *(_say_share(*share, one.songs) for share in shares))
+        shares += [(one.stem_shares.get(stem, math.nan), one.stem_errors.get(stem, math.inf)) for stem in stems]
+        table.add_row(escape(one.name), str(one.songs), *(_say_share(*share, one.songs) for share in shares))
     yield table
     for one in found.classes:
         if one.ranked and of in (None, one.name):
@@ -38,12 +40,14 @@ def make_tables(found: Global, of: str | None, top: int) -> Iterator[Table]:
 
 
 def _say_share(share: float, error: float, songs: int) -> str:
+    if math.isnan(share):
+        return "–"
     half = halve_interval(error, songs, CONFIDENCE)
     return f"{share:.0%}" if half > 1 else f"{100 * share:.0f} ± {100 * half:.0f}%"
 
 
 def _make_ranking(name: str, songs: int, features: Sequence[Feature]) -> Table:
-    table = Table(title=f"{name}: means over {songs} songs that can be told from zero")
+    table = Table(title=f"{escape(name)}: means over {songs} songs that can be told from zero")
     table.add_column("feature", no_wrap=True)
     # Importances: the average, LIME's, and that weighted by homogeneity.
     for heading in ("songs", "mean", "95%", "average", "LIME", "weighted"):
@@ -51,19 +55,21 @@ def _make_ranking(name: str, songs: int, features: Sequence[Feature]) -> Table:
     for one in features:
         interval = "" if one.low is None or one.high is None else f"{one.low:+.3f} to {one.high:+.3f}"
         numbers = (one.average, one.importance, one.homogeneity)
-        table.add_row(one.name, str(one.songs), f"{one.mean:+.3f}", interval, *(f"{number:.3f}" for number in numbers))
+        table.add_row(
+            escape(one.name), str(one.songs), f"{one.mean:+.3f}", interval, *(f"{number:.3f}" for number in numbers)
+        )
     return table
 
 
 def _make_pairs(name: str, pairs: Sequence[Pair]) -> Table:
-    table = Table(title=f"{name}: stems and words that act together")
+    table = Table(title=f"{escape(name)}: stems and words that act together")
     table.add_column("pair", no_wrap=True)
     table.add_column("songs where it shows", justify="right")
     table.add_column("mean there", justify="right")
     table.add_column("95%", justify="right")
     for pair in pairs:
         half = pair.half_width(CONFIDENCE)
-        table.add_row(f"{pair.stem} × {pair.word}", str(pair.songs), f"{pair.mean:+.3f}", f"± {half:.3f}")
+        table.add_row(escape(f"{pair.stem} × {pair.word}"), str(pair.songs), f"{pair.mean:+.3f}", f"± {half:.3f}")
     return table
 
 
@@ -76,7 +82,7 @@ def make_comparison(found: Comparison, top: int) -> Table:
         table.add_column(heading, justify="right")
     for one in found.shifts[:top]:
         numbers = (f"{number:+.3f}" for number in (one.first, one.second, one.change))
-        table.add_row(one.of, one.name, str(one.songs), *numbers)
+        table.add_row(escape(one.of), escape(one.name), str(one.songs), *numbers)
     return table
 
 
@@ -97,7 +103,10 @@ def write_summary(found: Global, findings: Sequence[Finding], out: Path) -> None
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, rows in tables.items():
-            table = pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({"said": pyarrow.array([], pyarrow.string())})
+            # A column that only some rows have would be lost where the first one lacks it.
+            names = dict.fromkeys(name for row in rows for name in row)
+            columns = {name: [row.get(name) for row in rows] for name in names}
+            table = pyarrow.table(columns or {"said": pyarrow.array([], pyarrow.string())})
             with whole(out / f"{name}.parquet") as partial:
                 parquet.write_table(table, partial)
             with whole(out / f"{name}.csv") as partial:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
+import torch
 from pyarrow import parquet
 
 from musiclime_torch.corpus.controls import Control
@@ -200,26 +201,27 @@ def _list_pairs(song: str, explanation: Explanation, row: int) -> list[dict[str,
         return []
     scale = found.find_space(None)
     values, errors = found.values[scale, row], found.standard_errors[scale, row]
+    items = explanation.components.items
+    # Joint masks also tell of words with words and of stems with stems.
+    mixed = torch.tensor([(items[a].kind, items[b].kind) == ("audio", "lyrics") for a, b in found.columns.tolist()])
     order = values.abs().argsort(descending=True, stable=True)
-    told = order[found.distinguishable[scale, row][order]][:MOST_PAIRS].tolist()
+    told = order[(found.distinguishable[scale, row] & mixed.bool())[order]][:MOST_PAIRS].tolist()
     segments = max(explanation.components.n_segments, 1)
     rows = []
     for pair in told:
-        columns = found.columns[pair].tolist()
-        sound, words = (explanation.components.items[column] for column in columns)
-        if (sound.kind, words.kind) == ("audio", "lyrics"):
-            rows.append(
-                {
-                    "id": song,
-                    "class": explanation.classes[row],
-                    "stem": sound.stem,
-                    "position": columns[0] % segments,
-                    "word": words.word,
-                    "line": words.line,
-                    "interaction": float(values[pair]),
-                    "standard_error": float(errors[pair]),
-                }
-            )
+        sound, words = found.columns[pair].tolist()
+        rows.append(
+            {
+                "id": song,
+                "class": explanation.classes[row],
+                "stem": items[sound].stem,
+                "position": sound % segments,
+                "word": items[words].word,
+                "line": items[words].line,
+                "interaction": float(values[pair]),
+                "standard_error": float(errors[pair]),
+            }
+        )
     return rows
 
 

@@ -1,6 +1,7 @@
 """Parts of models by Hugging Face hub id or folder, and what to do where they can't be had."""
 
 from collections.abc import Mapping
+from os.path import isdir  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
     try:
         return kind.from_pretrained(str(name), local_files_only=True, **careful)
     except Exception as error:  # the library's, the hub's and the network's errors have no common ancestor
-        if folder.is_dir():
+        if isdir(folder):
             raise InputError(
                 f"the folder {str(name)!r} holds no {kind.__name__} that can be loaded ({_first_line(error)})."
             ) from error

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from os.path import exists, isdir  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ def load_model(name: str, device: torch.device | str, labels: Sequence[str] | No
         model: Any = load_demo_model()
     elif name in _TRAINED:
         model = _load_trained(name)
-    elif ":" in name and not Path(name).exists():
+    elif ":" in name and not exists(name):
         model = _import_model(name)
-    elif Path(name).is_dir() or "/" in name:
+    elif isdir(name) or "/" in name:
         model = _load_pretrained(name, labels)
     else:
         raise InputError(

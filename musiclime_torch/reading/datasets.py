@@ -13,11 +13,12 @@ Emotions are the paper's nine: valence × energy, cut at .35 and .65.
 import csv
 import json
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
 from musiclime_torch.failures import InputError
-from musiclime_torch.reading.manifest import Entry
+from musiclime_torch.reading.manifest import Entry, check_ids, read_cell
 
 Label = Literal["genre", "emotion"]
 
@@ -44,6 +45,7 @@ def read_dataset(folder: str | Path, label: Label) -> tuple[Entry, ...]:
         )
     if not entries:
         raise InputError(f"no song in {str(folder)!r} has a label for {label}.")
+    check_ids(entries, folder.name)
     return entries
 
 
@@ -93,7 +95,7 @@ def _read_splits(folder: Path, label: Label) -> tuple[Entry, ...]:
             found = _find_label(row, label, place)
             if found:
                 name = str(row["id"])
-                text = str(row.get("lyrics") or "").strip()
+                text = read_cell(row.get("lyrics"))
                 entries.append(Entry(name, _find_sound(folder, name), text or None, None, (found,), split, place))
     return tuple(entries)
 
@@ -112,14 +114,17 @@ def _read_table(path: Path) -> list[tuple[str, dict[str, str]]]:
 def _find_label(row: Mapping[str, Any], label: Label, place: str) -> str:
     """What the row says, or makes of its numbers; "" where it says nothing."""
     if label == "genre":
-        told = row.get("genre") or row.get("primary_short") or row.get("genres")
-        return str(told or "").split(",")[0].strip().casefold()
-    if row.get("emotion"):
-        return str(row["emotion"]).strip().casefold()
-    if row.get("valence") in (None, "") or row.get("energy") in (None, ""):
+        told = next(filter(None, (read_cell(row.get(name)) for name in ("genre", "primary_short", "genres"))), "")
+        return told.split(",")[0].strip().casefold()
+    if told := read_cell(row.get("emotion")):
+        return told.casefold()
+    if not read_cell(row.get("valence")) or not read_cell(row.get("energy")):
         return ""
     try:
-        return name_emotion(float(row["valence"]), float(row["energy"]))
+        valence, energy = float(row["valence"]), float(row["energy"])
+        if not (isfinite(valence) and isfinite(energy)):
+            raise ValueError
+        return name_emotion(valence, energy)
     except (TypeError, ValueError):
         raise InputError(f"{place}: valence {row['valence']!r} and energy {row['energy']!r} are no numbers.") from None
 

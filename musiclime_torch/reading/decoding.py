@@ -7,6 +7,7 @@ extra. Neither decodes more than it is asked for, so that a file can be judged b
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os.path import isdir  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def _decode_blocks(container: Any, stream: Any, path: Path, first: int) -> Itera
 
 def check_file(path: Path) -> None:
     """InputError unless ``path`` is a file that can be opened and isn't empty."""
-    if path.is_dir():
+    if isdir(path):
         raise InputError(f"{str(path)!r} is a folder where a sound file is expected.")
     refuse_devices(path)
     try:

@@ -7,6 +7,7 @@ known by its content too, so that a ``.txt`` with time tags keeps its times; sub
 
 import codecs
 from dataclasses import replace
+from os.path import isdir  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 
 import regex
@@ -41,12 +42,15 @@ def read_lyrics(path: str | Path) -> Lyrics:
     lyrics = _parse(text, path)
     if not lyrics.words:
         raise InputError(f"there are no words in the lyrics {str(path)!r}: an instrumental is explained without --lyrics.")
-    if len(lyrics.words) > _MOST_WORDS:
-        raise InputError(
-            f"the lyrics {str(path)!r} have {len(lyrics.words)} words, more than any song (up to {_MOST_WORDS}): is it the "
-            f"right file?"
-        )
+    _check_length(lyrics, f" {str(path)!r}")
     return replace(lyrics, warnings=(*warnings, *lyrics.warnings))
+
+
+def read_text(text: str) -> Lyrics:
+    """Lyrics handed over as a text, plain or with LRC's time tags; InputError where no song has so many words."""
+    lyrics = _parse_text(text)
+    _check_length(lyrics, "")
+    return lyrics
 
 
 def embedded_lyrics(path: str | Path) -> Lyrics | None:
@@ -63,14 +67,26 @@ def embedded_lyrics(path: str | Path) -> Lyrics | None:
     texts = [str(text) for text in found if "\0" not in str(text) and len(str(text)) <= _MOST_BYTES]
     texts.sort(key=looks_like_lrc, reverse=True)
     for text in texts:
-        lyrics = parse_lrc(text) if looks_like_lrc(text) else parse_lyrics(text)
+        lyrics = _parse_text(text)
         if 0 < len(lyrics.words) <= _MOST_WORDS:
             return lyrics
     return None
 
 
+def _parse_text(text: str) -> Lyrics:
+    return parse_lrc(text) if looks_like_lrc(text) else parse_lyrics(text)
+
+
+def _check_length(lyrics: Lyrics, named: str) -> None:
+    if len(lyrics.words) > _MOST_WORDS:
+        raise InputError(
+            f"the lyrics{named} have {len(lyrics.words)} words, more than any song (up to {_MOST_WORDS}): are they the "
+            f"right ones?"
+        )
+
+
 def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
+    if isdir(path):
         raise InputError(f"the lyrics {str(path)!r} are a folder: give the file with the text.")
     refuse_devices(path)
     try:
@@ -106,9 +122,7 @@ def _parse(text: str, path: Path) -> Lyrics:
     kind = path.suffix.lower()
     if kind in _SUBTITLES or _SRT.match(text.lstrip("\ufeff")):
         return _parse_subtitles(text, _SUBTITLES.get(kind, "srt"), path)
-    if kind == ".lrc" or looks_like_lrc(text):
-        return parse_lrc(text)
-    return parse_lyrics(text)
+    return parse_lrc(text) if kind == ".lrc" else _parse_text(text)
 
 
 def _parse_subtitles(text: str, kind: str, path: Path) -> Lyrics:

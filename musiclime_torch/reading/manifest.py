@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os.path import exists, isfile  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +57,30 @@ def read_manifest(path: str | Path) -> tuple[Entry, ...]:
         InputError: no such file, not a table, no `id` column, an id that is empty or stands there twice, no rows.
     """
     path = Path(path)
-    if not path.is_file():
+    if not isfile(path):
         raise InputError(f"there is no manifest {str(path)!r}: give a .csv, .tsv, .jsonl or .parquet file.")
-    entries: list[Entry] = []
-    seen: dict[str, str] = {}
-    for place, cells in _read_rows(path):
-        entry = _read_entry(cells, path, place)
-        if entry.id in seen:
-            raise InputError(f"{path.name}, {place}: the id {entry.id!r} is that of {seen[entry.id]} too: make ids unique.")
-        seen[entry.id] = place
-        entries.append(entry)
+    entries = tuple(_read_entry(cells, path, place) for place, cells in _read_rows(path))
     if not entries:
         raise InputError(f"the manifest {str(path)!r} has no rows: give one row a song.")
-    return tuple(entries)
+    check_ids(entries, path.name)
+    return entries
+
+
+def check_ids(entries: Sequence[Entry], source: str) -> None:
+    """InputError for an id that is no text, or that stands there twice."""
+    seen: dict[str, str] = {}
+    for entry in entries:
+        if entry.id in seen:
+            raise InputError(
+                f"{source}, {entry.place}: the id {entry.id!r} is that of {seen[entry.id]} too: make ids unique."
+            )
+        seen[entry.id] = entry.place
+        try:
+            entry.id.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"{source}, {entry.place}: the id {entry.id!r} holds half a character: write it anew."
+            ) from None
 
 
 def find_bad(entries: Sequence[Entry], needs: Sequence[str]) -> tuple[BadEntry, ...]:
@@ -99,7 +111,7 @@ def _find_fault(entry: Entry, needs: Sequence[str]) -> str | None:
         if need in needs and not value:
             return f"it has no {need}"
     for path in (entry.audio, entry.stems, entry.lyrics if isinstance(entry.lyrics, Path) else None):
-        if path is not None and not path.exists():
+        if path is not None and not exists(path):
             return f"there is no {str(path)!r}"
     if entry.audio is not None:
         try:
@@ -190,14 +202,19 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
 
 def _read_entry(cells: dict[str, Any], path: Path, place: str) -> Entry:
     found = {name.casefold().strip(): value for name, value in cells.items()}
-    number = _text(found.get("id"))
+    odd = next(
+        (name for name in _COLUMNS if name not in ("label", "labels") and isinstance(found.get(name), list | dict)), ""
+    )
+    if odd:
+        raise InputError(f"{path.name}, {place}: {odd} is a list or an object: write one text.")
+    number = read_cell(found.get("id"))
     if not number:
         raise InputError(f"{path.name}, {place} has no id: give every song one.")
-    split = _text(found.get("split")).casefold()
+    split = read_cell(found.get("split")).casefold()
     if split and split not in _SPLITS:
         raise InputError(f"{path.name}, {place}: the split {split!r} is not known: use train, valid or test.")
-    audio = _text(found.get("audio")) or _text(found.get("audio_path"))
-    stems = _text(found.get("stems"))
+    audio = read_cell(found.get("audio")) or read_cell(found.get("audio_path"))
+    stems = read_cell(found.get("stems"))
     return Entry(
         id=number,
         audio=path.parent / audio if audio else None,
@@ -210,27 +227,21 @@ def _read_entry(cells: dict[str, Any], path: Path, place: str) -> Entry:
 
 
 def _read_lyric_cell(found: dict[str, Any], folder: Path) -> str | Path | None:
-    named = _text(found.get("lyrics_path"))
+    named = read_cell(found.get("lyrics_path"))
     if named:
         return folder / named
-    text = _text(found.get("lyrics"))
+    text = read_cell(found.get("lyrics"))
     if not text:
         return None
-    is_path = "\n" not in text and len(text) < 1000 and (text.lower().endswith(_LYRIC_FILES) or _is_file(folder / text))
+    is_path = "\n" not in text and len(text) < 1000 and (text.lower().endswith(_LYRIC_FILES) or isfile(folder / text))
     return folder / text if is_path else text
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def _read_labels(value: Any) -> tuple[str, ...]:
-    parts = value if isinstance(value, list | tuple) else _text(value).split(";")
-    return tuple(dict.fromkeys(text for part in parts if (text := _text(part))))
+    parts = value if isinstance(value, list | tuple) else read_cell(value).split(";")
+    return tuple(dict.fromkeys(text for part in parts if (text := read_cell(part))))
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+def read_cell(value: Any) -> str:
+    """A cell's text; "" for what stands for nothing, NaN in tables that pandas has written."""
+    return "" if value is None or value != value else str(value).strip()

@@ -9,6 +9,7 @@ All must share one sample rate and channel layout; lengths may differ by 50 ms, 
 import json
 import struct
 from dataclasses import dataclass, replace
+from os.path import isdir, isfile  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,7 +57,7 @@ def read_stems(
         InputError: no stems, two of one name, rates, channels or lengths that don't fit, or what `read_audio` refuses.
     """
     path = Path(path)
-    named = _list_folder(path) if path.is_dir() else _list_streams(path)
+    named = _list_folder(path) if isdir(path) else _list_streams(path)
     part: dict[str, Any] = {"max_seconds": max_seconds, "start": start, "end": end}
     # The song first: stems are held against it.
     named.sort(key=lambda entry: entry[0] is not None)
@@ -79,7 +80,7 @@ def read_stems(
 def is_stem_file(path: str | Path) -> bool:
     """Whether a file is one of several streams: by its name (``.stem.mp4``, ``.stem.m4a``) or its ``stem`` atom."""
     path = Path(path)
-    if not path.is_file():
+    if not isfile(path):
         return False
     return [suffix.lower() for suffix in path.suffixes[-2:-1]] == [".stem"] or _read_atom(path) is not None
 

@@ -4,6 +4,7 @@ import math
 from io import StringIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -37,7 +38,7 @@ def print_table(
     shown = [entry for entry in ranked if entry[1] > 0 or not positive_only][:rows]
     percent = f"{100 * explanation.confidence:g}%"
     console.print(
-        f"[bold]{_plain(explanation.classes[row])}[/]: "
+        f"[bold]{escape(explanation.classes[row])}[/]: "
         f"{explanation.space} {float(explanation.output_song[row]):.3g} on the song, "
         f"{float(explanation.output_empty[row]):.3g} with everything removed",
         highlight=False,
@@ -141,8 +142,3 @@ def _describe_evidence(explanation: Explanation, evidence: Evidence) -> str:
     kept = show(evidence.keeping, evidence.output_keeping, "Kept by alone")
     flipped = show(evidence.flipping, evidence.output_flipping, "Flipped by removing")
     return f"Decision: {evidence.decision}.\n  {kept}\n  {flipped}"
-
-
-def _plain(text: str) -> str:
-    """Class names are not rich markup."""
-    return text.replace("[", r"\[")

@@ -1,0 +1,87 @@
+"""Hashes of weights: those of a plain evaluation, and never those of weights that were."""
+
+import hashlib
+
+import pytest
+import torch
+from torch import nn
+
+from musiclime_torch.models import hashing
+from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.shuffling import shuffling
+
+
+def make() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5), nn.Linear(5, 3).bfloat16())
+
+
+def evaluate(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + bytes(tensor.detach().contiguous().flatten().view(torch.uint8).tolist()))
+    return digest.hexdigest()
+
+
+def step(module: nn.Module) -> None:
+    for parameter in module.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    torch.optim.SGD(module.parameters(), 0.1).step()
+
+
+def move(module: nn.Module) -> None:
+    module[0].weight.data[0, 0] += 1  # which torch doesn't count
+
+
+CHANGES = {
+    "a step of training": step,
+    "behind torch's back": move,
+    "other weights loaded": lambda module: module.load_state_dict({k: v + 1 for k, v in module.state_dict().items()}),
+    "a buffer": lambda module: module[1].running_mean.add_(1),
+    "another precision": lambda module: module.half(),
+    "another order": lambda module: module[0].weight.copy_(module[0].weight.detach().flip(0).clone()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_is_noticed(change: str):
+    module = make()
+    before = hash_weights(module)
+    assert before == evaluate(module)
+    with torch.no_grad():
+        CHANGES[change](module)
+    assert hash_weights(module) == evaluate(module) != before
+
+
+def test_shuffled_weights_have_a_hash_of_their_own_and_the_old_ones_theirs():
+    module = make()
+    before = hash_weights(module)
+    with shuffling(module, 1.0, 0):
+        assert hash_weights(module) == evaluate(module) != before
+    assert hash_weights(module) == before
+
+
+def test_nothing_is_hashed_twice(monkeypatch: pytest.MonkeyPatch):
+    module = make()
+    first = hash_weights(module)
+    monkeypatch.setattr(hashing, "hashlib", None)
+    assert hash_weights(module) == first
+
+
+def test_weights_that_torch_does_not_watch_are_hashed_each_time():
+    with torch.inference_mode():
+        module = make()
+        first = hash_weights(module)
+        module[0].weight.add_(1)
+        assert hash_weights(module) == evaluate(module) != first
+
+
+def test_what_is_no_tensor_is_left_out():
+    class Odd(nn.Linear):
+        def get_extra_state(self):
+            return {"version": 3}
+
+        def set_extra_state(self, state):
+            pass
+
+    assert hash_weights(Odd(2, 2)) != hash_weights(None) == ""
