@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -70,50 +71,87 @@ def find_readers(driver: int) -> list[int]:
     return [child for child, parent in parents.items() if parent in servers]
 
 
-def kill_readers(entries: tuple[Entry, ...], folder: Path, kills: int, rng: random.Random) -> tuple[Path, Path, int]:
-    """Runs until the readers have been killed so often; the last one's folder and log, and how many fell."""
-    fallen, number = 0, 0
-    while True:
+@dataclass(frozen=True)
+class Sight:
+    """A run as it stands at one moment: how often each song was begun, and when each finished shard was written."""
+
+    begun: Counter[str]
+    finished: dict[str, int]
+
+
+def look(out: Path, log: Path) -> Sight:
+    """A shard is finished once its file in `songs` is there, the last of its tables."""
+    begun = Counter(log.read_text().split()) if log.exists() else Counter[str]()
+    return Sight(begun, {path.name: path.stat().st_mtime_ns for path in (out / "songs").glob("0*.parquet")})
+
+
+@dataclass(frozen=True)
+class Toll:
+    """What kills have cost: songs lost and doubled, the most shards begun again after one kill, finished ones touched."""
+
+    kills: int = 0
+    lost: int = 0
+    doubled: int = 0
+    redone: int = 0
+    touched: int = 0
+
+    def watch(self, shards: dict[str, int], before: Sight, after: Sight) -> "Toll":
+        """With what was done again between two looks."""
+        again = {shards[song] for song in after.begun - before.begun if before.begun[song]}
+        touched = sum(after.finished.get(name) != when for name, when in before.finished.items())
+        return replace(self, redone=max(self.redone, len(again)), touched=self.touched + touched)
+
+    def close(self, entries: tuple[Entry, ...], folder: Path, out: Path) -> "Toll":
+        """With the songs that a run which came to its end has lost or doubled."""
+        found = check(entries, folder, out)
+        return replace(self, lost=self.lost + found["lost"], doubled=self.doubled + found["doubled"])
+
+
+def number_shards(entries: tuple[Entry, ...]) -> dict[str, int]:
+    """The shard of every song."""
+    return {entry.id: number // SHARD for number, entry in enumerate(entries)}
+
+
+def kill_readers(entries: tuple[Entry, ...], folder: Path, kills: int, rng: random.Random) -> Toll:
+    """Runs, one after another, until their readers have been killed so often; all of them count."""
+    toll, shards, number = Toll(), number_shards(entries), 0
+    while toll.kills < kills:
         out, log = folder / f"readers{number}", folder / f"readers{number}.log"
         process = multiprocessing.get_context("spawn").Process(target=run, args=(entries, out, log, 1))
         process.start()
+        before = look(out, log)
         while process.is_alive():
             # A process takes seconds to start: some are killed before they have read anything, some between songs.
-            time.sleep(rng.uniform(0.3, 12))
-            for reader in find_readers(process.pid or 0):
-                if fallen < kills:
-                    os.kill(reader, signal.SIGKILL)
-                    fallen += 1
+            process.join(rng.uniform(0.3, 12))
+            after = look(out, log)
+            toll, before = toll.watch(shards, before, after), after
+            for reader in find_readers(process.pid or 0)[: kills - toll.kills]:
+                os.kill(reader, signal.SIGKILL)
+                toll = replace(toll, kills=toll.kills + 1)
         assert process.exitcode == 0, "a run survives its readers"
-        check(entries, folder, out)
+        toll = toll.watch(shards, before, look(out, log)).close(entries, folder, out)
         number += 1
-        if fallen >= kills:
-            return out, log, fallen
+    return toll
 
 
-def kill_drivers(entries: tuple[Entry, ...], out: Path, log: Path, kills: int, rng: random.Random) -> tuple[int, int, int]:
-    """One run killed again and again; how often it fell, shards done again at most after one kill, and changed ones."""
-    fallen, redone, changed = 0, 0, 0
-    done: dict[str, int] = {}
-    shards = {entry.id: number // SHARD for number, entry in enumerate(entries)}
-    while True:
-        before = Counter(log.read_text().split()) if log.exists() else Counter()
+def kill_drivers(entries: tuple[Entry, ...], folder: Path, kills: int, rng: random.Random) -> Toll:
+    """One run killed again and again."""
+    out, log = folder / "drivers", folder / "drivers.log"
+    toll, shards, before = Toll(), number_shards(entries), look(out, log)
+    while len(before.finished) * SHARD < len(entries):
         process = multiprocessing.get_context("spawn").Process(target=run, args=(entries, out, log, 1))
         process.start()
         # Starting takes seconds: a kill counts once the run has begun a song.
-        while process.is_alive() and (Counter(log.read_text().split()) if log.exists() else Counter()) == before:
+        while process.is_alive() and look(out, log).begun == before.begun:
             time.sleep(0.02)
-        process.join(rng.uniform(0, 1.5) if fallen < kills else None)
+        process.join(rng.uniform(0, 1.5) if toll.kills < kills else None)
         if process.is_alive():
             process.kill()
-            fallen += 1
+            toll = replace(toll, kills=toll.kills + 1)
         process.join()
-        again = {shards[song] for song in Counter(log.read_text().split()) - before if before[song]}
-        redone = max(redone, len(again))
-        changed += sum((out / "songs" / name).stat().st_mtime_ns != when for name, when in done.items())
-        done = {path.name: path.stat().st_mtime_ns for path in (out / "songs").glob("0*.parquet")}
-        if len(done) * SHARD >= len(entries):
-            return fallen, redone, changed
+        after = look(out, log)
+        toll, before = toll.watch(shards, before, after), after
+    return toll.close(entries, folder, out)
 
 
 def read(out: Path) -> list[tuple[object, ...]]:
@@ -145,20 +183,19 @@ def main() -> None:
         # A kill may come after a shard is done, or before: enough songs that no run ends before its last kill.
         entries = read_manifest(write_catalogue(folder / "songs", 6 if options.smoke else 3 * kills, 0, tuple(TAGS)))
         run(entries, folder / "whole", folder / "whole.log", 0)
-        readers, log, fallen = kill_readers(entries, folder, kills, rng)
-        first = check(entries, folder, readers)
-        begun = Counter(log.read_text().split())
-        drivers, redone, changed = kill_drivers(entries, folder / "drivers", folder / "drivers.log", kills, rng)
-        second = check(entries, folder, folder / "drivers")
+        tolls = {
+            "reader": kill_readers(entries, folder, kills, rng),
+            "run": kill_drivers(entries, folder, kills, rng),
+        }
     table = Table(title=f"{len(entries)} songs in shards of {SHARD}")
     for heading in ("killed", "kills", "songs lost", "songs doubled", "shards done again a kill", "finished shards touched"):
         table.add_column(heading)
-    again = max(begun.values()) - 1
-    table.add_row("reader", *map(str, (fallen, first["lost"], first["doubled"], again, 0)))
-    table.add_row("run", *map(str, (drivers, second["lost"], second["doubled"], redone, changed)))
+    for killed, toll in tolls.items():
+        table.add_row(killed, *map(str, (toll.kills, toll.lost, toll.doubled, toll.redone, toll.touched)))
     Console(width=110).print(table)
-    lost, doubled = first["lost"] + second["lost"], first["doubled"] + second["doubled"]
-    print(json.dumps({"kills": fallen + drivers, "lost": lost, "doubled": doubled, "redone": max(again, redone)}))
+    both = tolls.values()
+    added = {name: sum(getattr(toll, name) for toll in both) for name in ("kills", "lost", "doubled", "touched")}
+    print(json.dumps(added | {"redone": max(toll.redone for toll in both)}))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,10 @@ def main() -> None:
     parser.add_argument("--stability-songs", type=int, default=2, help="0 leaves that out")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    if options.songs < 2 or (options.stability_songs < 2 and options.stability_songs != 0):
+        parser.error(
+            "means have intervals from 2 songs on: give --songs and --stability-songs 2 or more (or --stability-songs 0)"
+        )
     songs, n_samples, few, counts = options.songs, options.n_samples, options.stability_songs, COUNTS
     if options.smoke:
         songs, n_samples, few, counts = 2, 200, 2, (200,)

@@ -1,8 +1,9 @@
 """Runs benchmarks and writes RESULTS.md: every table as its script printed it, with machine, versions, date and command.
 
-What a script printed is kept in `results/NAME.json`, so that one can be run again alone; RESULTS.md is made from all that
-are there. Names on the command line choose scripts; without one all run, which takes hours on a CPU. Options after `--` go
-to the scripts, so that `results.py scaling -- --device cuda` fills a GPU's tables in, kept apart from the CPU's.
+What a script printed is kept in `results/NAME.PLACE.json` (PLACE is `cpu` or the kind of device), so that one can be run
+again alone; RESULTS.md is made from all that are there. Names on the command line choose scripts; without one all run, which
+takes hours on a CPU. Options after `--` go to the scripts: `results.py scaling -- --device cuda` fills a GPU's tables in,
+kept apart from the CPU's. Scripts that have no `--device` are left out where one is given.
 
     python benchmarks/results.py [--smoke] [--write-only] [NAME ...] [-- OPTION ...]
 """
@@ -91,6 +92,17 @@ def summarise(name: str) -> str:
     return " ".join(said.split("\n\n")[0].split())
 
 
+def pick_place(scripts: list[str], passed: list[str]) -> tuple[list[str], str]:
+    """Which scripts run where `--device` says, and that kind of device; ends the process where it says nothing."""
+    parser = argparse.ArgumentParser(prog="results.py ... --", add_help=False, allow_abbrev=False)
+    parser.add_argument("--device")
+    device = parser.parse_known_args(passed)[0].device
+    if device is None:
+        return scripts, "cpu"
+    able = [name for name in scripts if '"--device"' in (HERE / f"{name}.py").read_text()]
+    return able, device.split(":")[0]
+
+
 def main() -> None:
     given = sys.argv[1:]
     split = given.index("--") if "--" in given else len(given)
@@ -106,11 +118,16 @@ def main() -> None:
     strange = [name for name in options.names if name not in scripts]
     if strange:
         parser.error(f"there is no benchmark {strange[0]!r}: choose of {', '.join(scripts)}.")
+    asked = options.names or scripts
+    able, place = pick_place(asked, passed)
+    if options.names and able != asked:
+        parser.error(
+            f"{', '.join(name for name in asked if name not in able)} have no --device: leave them out, or the option."
+        )
     KEPT.mkdir(exist_ok=True)
-    for name in () if options.write_only else options.names or scripts:
+    for name in () if options.write_only else able:
         print(f"{name} ...", file=sys.stderr, flush=True)
         found = run(name, passed)
-        place = passed[passed.index("--device") + 1] if "--device" in passed else "cpu"
         (KEPT / f"{name}.{place}.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         write_results()
     write_results()

@@ -5,7 +5,7 @@ Weights are random because none are at hand offline; what a pass costs doesn't h
 
 import torch
 from gauges import start
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import ASTConfig, PreTrainedTokenizerFast, RobertaConfig
 
 from musiclime_torch import Track
@@ -56,7 +56,7 @@ class Clock:
     def __init__(self, device: torch.device) -> None:
         self.device, self.seconds, self.rows = device, 0.0, 0
 
-    def watch(self, model: AstRoberta, name: str) -> None:
+    def watch(self, model: nn.Module, name: str) -> None:
         """Add a method's time up from now on."""
         whole = getattr(model, name)
 
@@ -70,9 +70,10 @@ class Clock:
         setattr(model, name, call)
 
 
-def watch_model(model: AstRoberta, device: torch.device) -> dict[str, Clock]:
-    """Clocks of both encoders and of the head."""
-    clocks = {name: Clock(device) for name in ("encode_audio", "encode_text", "fuse_pairs")}
+def watch_model(model: nn.Module, device: torch.device) -> dict[str, Clock]:
+    """Clocks of both encoders and of the head, by pair and by all pairs, where a model has that."""
+    names = ("encode_audio", "encode_text", "fuse", "fuse_pairs")
+    clocks = {name: Clock(device) for name in names if hasattr(model, name)}
     for name, clock in clocks.items():
         clock.watch(model, name)
     return clocks

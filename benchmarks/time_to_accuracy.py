@@ -29,7 +29,7 @@ from gauges import start
 from paper_setting import measure_passes
 from rich.console import Console
 from rich.table import Table
-from subjects import SIZES, make_ast_roberta, make_track
+from subjects import SIZES, Clock, make_ast_roberta, make_track, watch_model
 from torch import Tensor
 
 from musiclime_torch import explain
@@ -52,11 +52,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Bench:
-    """A model with its song, and the same as a game whose encoders' time is added up in `inside`."""
+    """A model with its song, the same as a game, and the clocks of the model's parts."""
 
     game: Game
     target: int
-    inside: list[float]
+    clocks: dict[str, Clock]
 
     @property
     def probe(self) -> Probe:
@@ -68,23 +68,9 @@ class Bench:
 def prepare(game: Game, device: torch.device) -> Bench:
     """Time what the model does, and settle the class that it gives the song."""
     assert game.probe is not None, "a model is behind it"
-    inside = [0.0]
-
-    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*inputs: Any) -> Any:
-            stop = start(device)
-            result = function(*inputs)
-            inside[0] += stop()
-            return result
-
-        return call
-
-    model = game.probe.subject.model
-    for name in ("encode_audio", "encode_text", "fuse", "fuse_pairs"):
-        if hasattr(model, name):
-            setattr(model, name, timed(getattr(model, name)))
+    clocks = watch_model(game.probe.subject.model, device)
     target = int(game.join(torch.ones(1, game.d_audio + game.d_lyrics, dtype=torch.bool), "logit")[0].argmax())
-    return Bench(game, target, inside)
+    return Bench(game, target, clocks)
 
 
 def run_explain(bench: Bench, budget: int, seed: int, **options: Any) -> tuple[Tensor, tuple[int, int]]:
@@ -118,11 +104,12 @@ METHODS: dict[str, Callable[[Bench, int, int], tuple[Tensor, tuple[int, int]]]] 
 
 def measure(bench: Bench, method: str, budget: int, seed: int) -> Run:
     """One call, timed."""
-    bench.inside[0] = 0.0
+    before = sum(clock.seconds for clock in bench.clocks.values())
     stop = start(bench.probe.device)
     attributions, passes = METHODS[method](bench, budget, seed)
     seconds = stop()
-    return Run(attributions.double(), passes, seconds, seconds - bench.inside[0])
+    inside = sum(clock.seconds for clock in bench.clocks.values()) - before
+    return Run(attributions.double(), passes, seconds, seconds - inside)
 
 
 def tell_error(runs: list[Run]) -> float:

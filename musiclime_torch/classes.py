@@ -1,9 +1,12 @@
 """Classes of a model by name or number."""
 
+from typing import SupportsIndex
+
 from musiclime_torch.failures import InputError
+from musiclime_torch.integers import read_integer
 
 
-def find_class(target: int | str, classes: tuple[str, ...]) -> int:
+def find_class(target: SupportsIndex | str, classes: tuple[str, ...]) -> int:
     """Column of a class by name (case aside) or number; InputError lists the classes."""
     if isinstance(target, str):
         names = [name.casefold() for name in classes]
@@ -12,6 +15,7 @@ def find_class(target: int | str, classes: tuple[str, ...]) -> int:
         if not target.isdecimal():
             raise InputError(f"the model has no class {target!r}: choose one of {', '.join(classes)}.")
         target = int(target)
-    if not 0 <= target < len(classes):
-        raise InputError(f"the model has no class {target}: choose one of {', '.join(classes)}, or 0 to {len(classes) - 1}.")
-    return target
+    column = read_integer(target, "class")
+    if not 0 <= column < len(classes):
+        raise InputError(f"the model has no class {column}: choose one of {', '.join(classes)}, or 0 to {len(classes) - 1}.")
+    return column

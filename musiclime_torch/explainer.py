@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, SupportsIndex, cast
 
 import torch
 from jaxtyping import Float
@@ -20,15 +20,16 @@ from musiclime_torch.estimation.estimate import Estimate, estimate_nothing
 from musiclime_torch.estimation.joint import estimate_joint
 from musiclime_torch.estimation.shapley_values import estimate_shapley
 from musiclime_torch.evaluation import Probe, ask
-from musiclime_torch.evidence import find_evidence
+from musiclime_torch.evidence import Evidence, find_evidence
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
+from musiclime_torch.integers import read_integer
 from musiclime_torch.interactions import Interactions
 from musiclime_torch.models.precision import Precision
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.probing import pick_device, probing, settle_scale
 from musiclime_torch.provenance import record_provenance
-from musiclime_torch.sampling import VALUES, DesignName, Sampling, WeightsName
+from musiclime_torch.sampling import SEED_END, VALUES, DesignName, Sampling, WeightsName
 from musiclime_torch.spaces import Scale, Space, pick_space
 from musiclime_torch.statistics.stopping import Until, read_until
 from musiclime_torch.track import Track
@@ -57,14 +58,14 @@ def explain(
     model: Callable[..., Any],
     track: Track,
     *,
-    target: int | str | None = None,
-    foil: int | str | None = None,
+    target: SupportsIndex | str | None = None,
+    foil: SupportsIndex | str | None = None,
     segments: Segments | None = None,
     units: Units = "word",
     baseline: AudioBaseline = "silence",
     lyrics_baseline: LyricsBaseline | None = None,
     design: DesignName = "auto",
-    n_samples: int | tuple[int, int] = 2048,
+    n_samples: SupportsIndex | tuple[SupportsIndex, SupportsIndex] = 2048,
     until: str | None = None,
     weights: WeightsName = "uniform",
     kernel_width: float = 0.25,
@@ -72,8 +73,8 @@ def explain(
     space: Space | None = None,
     confidence: float = 0.95,
     evidence: bool = False,
-    seed: int = 0,
-    batch_size: int = 64,
+    seed: SupportsIndex = 0,
+    batch_size: SupportsIndex = 64,
     precision: Precision = "float32",
     device: torch.device | str | None = None,
     sample_rate: int | None = None,
@@ -128,6 +129,7 @@ def explain(
     if target is not None and subject.classes is not None:
         find_class(target, subject.classes)
     space = pick_space(space, subject.output_kind)
+    n_samples, seed, batch_size = _read_counts(n_samples), read_integer(seed, "seed"), read_integer(batch_size, "batch_size")
     _check_numbers(confidence, batch_size, ridge, seed, precision)
     sampling = Sampling(design, weights, kernel_width, n_samples, seed)
     wanted = None if until is None else read_until(until)
@@ -145,12 +147,11 @@ def explain(
         estimate = _estimate(probe, scale, ends, sampling, ridge, wanted, confidence)
         check_rank(estimate.dependent, components, probe.seen, ridge)
         found = find_evidence(probe, scale, estimate.coefficients[:, scale.column]) if evidence else None
-    sources, seen = probe.sources, probe.seen
     settings = {
         "segments": segments if isinstance(segments, int | str) else list(segments),
         "units": units,
         "baseline": baseline.title if isinstance(baseline, Track) else baseline,
-        "lyrics_baseline": sources.lyrics_baseline,
+        "lyrics_baseline": probe.sources.lyrics_baseline,
         "design": design,
         "n_samples": n_samples,
         "until": until,
@@ -167,22 +168,39 @@ def explain(
         "output_kind": output_kind,
         "modalities": None if modalities is None else list(modalities),
     }
-    target = len(scale.classes) - 1 if foil is not None else scale.target
+    warnings = _collect_warnings(track) + told + estimate.notes + probe.room.describe()
+    provenance = record_provenance(subject, track, baseline, settings, where)
+    return _compose(components, probe, scale, estimate, found, VALUES[weights], confidence, warnings, provenance)
+
+
+def _compose(
+    components: Components,
+    probe: Probe,
+    scale: Scale,
+    estimate: Estimate,
+    evidence: Evidence | None,
+    value: str,
+    confidence: float,
+    warnings: tuple[str, ...],
+    provenance: dict[str, Any],
+) -> Explanation:
+    """The estimate with names, and rows for what the model can't notice."""
+    target = scale.target if scale.foil is None else len(scale.classes) - 1
     return Explanation(
         components=components,
         classes=scale.classes,
         target=target,
-        value=VALUES[weights],
-        space=space,
-        attributions=_spread(estimate.coefficients, seen, len(components), 0.0),
-        standard_errors=_spread(estimate.standard_errors, seen, len(components), 0.0),
-        degrees_of_freedom=_spread(estimate.degrees_of_freedom, seen, len(components), float("inf")),
+        value=value,
+        space=scale.space,
+        attributions=_spread(estimate.coefficients, probe.seen, len(components), 0.0),
+        standard_errors=_spread(estimate.standard_errors, probe.seen, len(components), 0.0),
+        degrees_of_freedom=_spread(estimate.degrees_of_freedom, probe.seen, len(components), float("inf")),
         intercept=estimate.intercept.cpu(),
         fidelity=estimate.fidelity.cpu(),
         output_song=estimate.song.cpu(),
         output_empty=estimate.empty.cpu(),
-        interactions=_gather_interactions(estimate, components, scale.classes, target, seen, confidence),
-        evidence=found,
+        interactions=_gather_interactions(estimate, components, scale.classes, target, probe.seen, confidence),
+        evidence=evidence,
         design=estimate.design,
         n_variants=estimate.n_variants,
         audio_passes=estimate.audio_passes,
@@ -190,9 +208,9 @@ def explain(
         looks=estimate.looks,
         stopped=estimate.stopped,
         confidence=confidence,
-        unseen=sources.unseen,
-        warnings=_collect_warnings(track) + told + estimate.notes + probe.room.describe(),
-        provenance=record_provenance(subject, track, settings, where),
+        unseen=probe.sources.unseen,
+        warnings=warnings,
+        provenance=provenance,
     )
 
 
@@ -230,7 +248,7 @@ def _estimate(
     subject, sides = probe.subject, (probe.heard, len(probe.seen) - probe.heard)
     able = subject.late_fusion and all(sides)
     if not probe.seen:
-        return estimate_nothing(scale, ends)
+        return estimate_nothing(probe, scale, ends)
     if sampling.design == "crossed" and not able:
         missing = "encode_audio, encode_text and fuse" if not subject.late_fusion else "components on both sides"
         raise InputError(f"a crossed design needs {missing}, which {subject.name} lacks here: use design joint.")
@@ -289,6 +307,13 @@ def _gather_interactions(
     )
 
 
+def _read_counts(n_samples: Any) -> int | tuple[int, int]:
+    """`Sampling` tells how many counts there may be."""
+    if not isinstance(n_samples, Sequence):
+        return read_integer(n_samples, "n_samples")
+    return cast(tuple[int, int], tuple(read_integer(count, "n_samples") for count in n_samples))
+
+
 def _check_numbers(confidence: float, batch_size: int, ridge: float, seed: int, precision: str) -> None:
     if precision not in ("float32", "bfloat16"):
         raise InputError(f"precision {precision!r} is not known: use float32 or bfloat16.")
@@ -298,7 +323,7 @@ def _check_numbers(confidence: float, batch_size: int, ridge: float, seed: int, 
         raise InputError(f"a batch of {batch_size} variants holds none: give 1 or more.")
     if not 0 <= ridge < float("inf"):
         raise InputError(f"a ridge penalty of {ridge} is not a number from 0 up.")
-    if not 0 <= seed < 2**63:
+    if not 0 <= seed < SEED_END:
         raise InputError(f"the seed {seed} is not between 0 and 2**63 - 1.")
 
 

@@ -6,9 +6,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import SupportsIndex
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.baselines import AudioBaseline, LyricsBaseline
@@ -16,7 +17,7 @@ from musiclime_torch.checks import check_outputs
 from musiclime_torch.classes import find_class
 from musiclime_torch.components import Components
 from musiclime_torch.devices import find_device
-from musiclime_torch.evaluation import Probe
+from musiclime_torch.evaluation import Probe, ask, check_count
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.care import evaluating, keeping_random_states
 from musiclime_torch.models.precision import Precision
@@ -47,7 +48,11 @@ def probing(
 
 
 def settle_scale(
-    subject: Subject, ends: Float[Tensor, "2 class"], space: Space, target: int | str | None, foil: int | str | None
+    subject: Subject,
+    ends: Float[Tensor, "2 class"],
+    space: Space,
+    target: SupportsIndex | str | None,
+    foil: SupportsIndex | str | None,
 ) -> Scale:
     """Names, target and foil, now that the number of outputs is known; `ends` are those of the song and the empty song."""
     names = _name_classes(subject, ends.shape[1])
@@ -61,6 +66,16 @@ def settle_scale(
     if other == about:
         raise InputError(f"the foil {names[other]!r} is the target itself: give another class.")
     return replace(plain, classes=(*names, f"{names[about]} rather than {names[other]}"), target=about, foil=other)
+
+
+def ask_checked(probe: Probe, scale: Scale, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
+    """Outputs for every mask; InputError where one of them is no number on the scale."""
+    outputs = ask(probe, masks)
+    check_count(probe.subject, len(scale.song), outputs.shape[1])
+    # The song's own before them, twice, for the first rows are told as those of the song and the empty song.
+    values = to_values(scale, torch.cat([scale.song.to(outputs).expand(2, -1), outputs]))
+    check_outputs(values, scale.classes, probe.subject.name)
+    return outputs
 
 
 def pick_device(subject: Subject, asked: torch.device | str | None) -> torch.device:

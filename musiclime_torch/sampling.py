@@ -29,6 +29,9 @@ _DRAWS = {
     "bernoulli+song": draw_bernoulli_with_song,
 }
 
+#: Seeds are below it: torch's generators take as many, with one more for the lyrics.
+SEED_END = 2**63
+
 #: More masks than this are a slip of the keyboard: at a millisecond a variant they would take a quarter of an hour to days.
 MOST = 1_000_000
 

@@ -16,11 +16,22 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
 def load(name: str) -> ModuleType:
-    """A benchmark's module under a name that no package has: `benchmarks` isn't on the path, for its names are common."""
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    """A benchmark's module under a name that no package has. Its neighbours are found while it is loaded and forgotten then,
+    for their names are common.
+    """
+    names = {file.stem for file in FOLDER.glob("*.py")}
+    hidden = {own: sys.modules.pop(own) for own in names & set(sys.modules)}
+    sys.path.insert(0, str(FOLDER))
+    try:
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(FOLDER))
+        for neighbour in names & set(sys.modules):
+            del sys.modules[neighbour]
+        sys.modules.update(hidden)
     return module
 
 

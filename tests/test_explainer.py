@@ -3,13 +3,15 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
-from models import RATE, Additive, ById
+from models import RATE, Additive, ById, Late
 
 from musiclime_torch.explainer import PAPER, explain
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
+from musiclime_torch.integers import read_integer
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.track import Track
 from musiclime_torch.views.record import to_record
@@ -350,6 +352,39 @@ def test_an_explanation_survives_saving(track: Track, tmp_path):
     assert loaded.unseen == explanation.unseen
     assert loaded.classes[loaded.target] == "sad"
     assert [path.name for path in tmp_path.iterdir()] == ["e.safetensors"]
+
+
+def test_numbers_may_be_numpys(track: Track, tmp_path):
+    """They come out of sweeps; files and generators take Python's own alone."""
+    model = Additive()
+    given = {"seed": 3, "n_samples": 60, "target": 0, "foil": 1, "batch_size": 16}
+    found = explain(model, track, segments=2, **{name: np.int64(value) for name, value in given.items()})
+    found.save(tmp_path / "e.safetensors")
+    assert Explanation.load(tmp_path / "e.safetensors").provenance["settings"].items() >= given.items()
+    assert torch.equal(found.attributions, explain(model, track, segments=2, **given).attributions)
+    sides = explain(Late(), track, segments=2, n_samples=(np.int64(16), np.int32(16)))
+    assert sides.provenance["settings"]["n_samples"] == (16, 16)
+    with pytest.raises(InputError, match=r"seed 2.5 is not a whole number"):
+        read_integer(2.5, "seed")
+
+
+@pytest.mark.parametrize(("weights", "n_samples"), [("uniform", 40), ("shapley", 40), ("shapley", 200)])
+def test_passes_are_those_that_ran(track: Track, weights: str, n_samples: int):
+    """Seven words: 40 masks are some of them, 200 are all."""
+    rows = []
+
+    def read(text: list[str]) -> torch.Tensor:
+        rows.extend(text)
+        return torch.tensor([[float(len(set(line.split())))] for line in text])
+
+    found = explain(read, track, modalities=("lyrics",), output_kind="regression", weights=weights, n_samples=n_samples)
+    assert (found.audio_passes, found.lyrics_passes) == (0, len(rows))
+
+
+def test_passes_of_nothing_to_switch_are_those_of_the_two_ends(track: Track):
+    silent = Track(torch.zeros_like(track.stems), track.stem_names, RATE, None)
+    found = explain(lambda audio: audio.mean((1, 2)), silent, sample_rate=RATE, modalities=("audio",))
+    assert (found.audio_passes, found.lyrics_passes) == (2, 0)
 
 
 def test_other_files_and_newer_formats_are_refused(tmp_path):

@@ -154,10 +154,10 @@ def test_a_decision_against_flips_by_what_speaks_against_it(track: Track):
         return torch.tensor([[0.5 - ("now" in line.split()) + 0.1 * ("me" in line)] for line in text])
 
     explanation = explain(model, track, modalities=("lyrics",), output_kind="multilabel")
-    found = check(model, track, explanation, **ALONE, chances=50)
+    found = check(model, track, explanation, **ALONE, chances=400)
     assert [figure.value for figure in found.flips.figures] == [1, 1, 1]
     # One word of seven: chance finds it in 1/7, 3/7 and 5/7 of all removals.
-    assert [figure.random for figure in found.flips.figures] == pytest.approx([1 / 7, 3 / 7, 5 / 7], abs=0.2)
+    assert [figure.random for figure in found.flips.figures] == pytest.approx([1 / 7, 3 / 7, 5 / 7], abs=0.1)  # four errors
 
 
 def test_flips_ask_about_a_foil_where_there_is_one(track: Track):
@@ -356,7 +356,7 @@ def test_counts_are_the_same_from_either_end():
         counts = count_steps(d, 33)
         assert counts[0] == 0
         assert counts[-1] == d
-        assert len(counts) <= 34
+        assert len(counts) <= 33
         assert [d - count for count in reversed(counts)] == list(counts)
 
 

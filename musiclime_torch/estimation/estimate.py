@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from musiclime_torch.evaluation import Probe
 from musiclime_torch.spaces import Scale, to_values
 
 
@@ -58,10 +59,17 @@ class Estimate:
     notes: tuple[str, ...]
 
 
-def estimate_nothing(scale: Scale, ends: Float[Tensor, "2 class"]) -> Estimate:
+def count_passes(probe: Probe, audio: int, lyrics: int) -> tuple[int, int]:
+    """Passes of the model's two sides for so many masks and the two ends, song and empty song; none of a side it lacks."""
+    sources = probe.sources
+    return (audio + 2 if sources.stems is not None else 0, lyrics + 2 if sources.lyrics is not None else 0)
+
+
+def estimate_nothing(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"]) -> Estimate:
     """With no component to switch there are the song and the empty song, and nothing between them."""
     values = to_values(scale, ends)
     none = values.new_zeros(0, values.shape[1])
+    audio_passes, lyrics_passes = count_passes(probe, 0, 0)
     return Estimate(
         coefficients=none,
         standard_errors=none,
@@ -75,8 +83,8 @@ def estimate_nothing(scale: Scale, ends: Float[Tensor, "2 class"]) -> Estimate:
         parts=(),
         design="nothing to switch",
         n_variants=2,
-        audio_passes=2,
-        lyrics_passes=2,
+        audio_passes=audio_passes,
+        lyrics_passes=lyrics_passes,
         looks=1,
         stopped="",
         notes=(),

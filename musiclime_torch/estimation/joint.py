@@ -7,7 +7,7 @@ from torch import Tensor
 from musiclime_torch.checks import check_outputs
 from musiclime_torch.design import MOST_ENUMERATED, Design, draw_half_folded, enumerate_masks
 from musiclime_torch.designs.hadamard import smallest_order
-from musiclime_torch.estimation.estimate import Estimate, PairTable
+from musiclime_torch.estimation.estimate import Estimate, PairTable, count_passes
 from musiclime_torch.evaluation import Probe, ask, check_count
 from musiclime_torch.failures import InputError
 from musiclime_torch.sampling import Sampling, draw_design, weigh_design
@@ -46,7 +46,7 @@ def estimate_joint(
     check_outputs(values, scale.classes, probe.subject.name)
     pairs, notes = _find_pairs(probe, scale, here, outputs, whole)
     exact = 0.0 if whole else 1.0
-    passes = design.n_samples + 2
+    audio_passes, lyrics_passes = count_passes(probe, design.n_samples, design.n_samples)
     return Estimate(
         coefficients=fit.coefficients,
         standard_errors=exact * fit.standard_errors,
@@ -60,8 +60,8 @@ def estimate_joint(
         parts=(),
         design=_describe(design, whole),
         n_variants=design.n_samples,
-        audio_passes=passes if probe.sources.stems is not None else 0,
-        lyrics_passes=passes if probe.sources.lyrics is not None else 0,
+        audio_passes=audio_passes,
+        lyrics_passes=lyrics_passes,
         looks=looks,
         stopped=stopped,
         notes=notes + _note_rounding(sampling, design, d),

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from musiclime_torch.checks import check_outputs
 from musiclime_torch.design import MOST_ENUMERATED, enumerate_masks
-from musiclime_torch.estimation.estimate import Estimate
-from musiclime_torch.evaluation import Probe, ask, check_count, fuse, hear, read
+from musiclime_torch.estimation.estimate import Estimate, count_passes
+from musiclime_torch.evaluation import Probe, check_count, fuse, hear, read
 from musiclime_torch.failures import InputError
+from musiclime_torch.probing import ask_checked
 from musiclime_torch.sampling import Sampling
 from musiclime_torch.shapley.exact import solve_exact
 from musiclime_torch.shapley.fit import ShapleyFit
@@ -44,7 +45,7 @@ def estimate_shapley(
     here = design.to(probe.device)
     fit = solve_leverage(here, values, edges[0], edges[1])
     fidelity = _measure_fidelity(here.masks, values, fit, edges[1])
-    return _gather(fit, edges, fidelity, "coalitions of all sizes, in pairs", len(values), (len(values), len(values)))
+    return _gather(probe, fit, edges, fidelity, "coalitions of all sizes, in pairs", len(values), (len(values), len(values)))
 
 
 def _enumerate(probe: Probe, scale: Scale, edges: Float[Tensor, "2 value"]) -> Estimate:
@@ -53,7 +54,7 @@ def _enumerate(probe: Probe, scale: Scale, edges: Float[Tensor, "2 value"]) -> E
     here = masks.to(probe.device)
     fit = solve_exact(here, values)
     fidelity = _measure_fidelity(here, values, fit, edges[1])
-    return _gather(fit, edges, fidelity, f"every one of the {len(masks)} masks", len(masks), (len(masks), len(masks)))
+    return _gather(probe, fit, edges, fidelity, f"every one of the {len(masks)} masks", len(masks), (len(masks), len(masks)))
 
 
 def _cross(probe: Probe, scale: Scale, edges: Float[Tensor, "2 value"], sampling: Sampling) -> Estimate:
@@ -80,9 +81,9 @@ def _cross(probe: Probe, scale: Scale, edges: Float[Tensor, "2 value"], sampling
         torch.cat([part.degrees_of_freedom for part in parts], 1),
     )
     fidelity = _measure_fidelity(_pair_masks(here), torch.cat([level.flatten(0, 1) for level in values]), fit, edges[1])
-    passes = (len(design.audio), len(design.lyrics))
-    name = f"crossed at {LEVELS} inclusion levels, {passes[0]} masks of the sound and {passes[1]} of the lyrics"
-    return _gather(fit, edges, fidelity, name, sum(level.shape[0] * level.shape[1] for level in values), passes)
+    counts = (len(design.audio), len(design.lyrics))
+    name = f"crossed at {LEVELS} inclusion levels, {counts[0]} masks of the sound and {counts[1]} of the lyrics"
+    return _gather(probe, fit, edges, fidelity, name, sum(level.shape[0] * level.shape[1] for level in values), counts)
 
 
 def share_masks(n_samples: int, d_audio: int, d_lyrics: int) -> tuple[int, int]:
@@ -105,11 +106,7 @@ def _pair_masks(design: LevelDesign) -> Bool[Tensor, "n d"]:
 
 
 def _ask(probe: Probe, scale: Scale, masks: Bool[Tensor, "n d"]) -> Float[Tensor, "n value"]:
-    outputs = ask(probe, masks)
-    check_count(probe.subject, len(scale.song), outputs.shape[1])
-    values = to_values(scale, outputs)
-    check_outputs(torch.cat([to_values(scale, scale.song[None]).expand(2, -1), values]), scale.classes, probe.subject.name)
-    return values
+    return to_values(scale, ask_checked(probe, scale, masks))
 
 
 def _measure_fidelity(
@@ -122,13 +119,15 @@ def _measure_fidelity(
 
 
 def _gather(
+    probe: Probe,
     fit: ShapleyFit,
     edges: Float[Tensor, "2 value"],
     fidelity: Float[Tensor, " value"],
     design: str,
     n_variants: int,
-    passes: tuple[int, int],
+    masks: tuple[int, int],
 ) -> Estimate:
+    audio_passes, lyrics_passes = count_passes(probe, *masks)
     return Estimate(
         coefficients=fit.coefficients,
         standard_errors=fit.standard_errors,
@@ -142,8 +141,8 @@ def _gather(
         parts=(),
         design=design,
         n_variants=n_variants,
-        audio_passes=passes[0] + 2,
-        lyrics_passes=passes[1] + 2,
+        audio_passes=audio_passes,
+        lyrics_passes=lyrics_passes,
         looks=1,
         stopped="",
         notes=(),

@@ -1,17 +1,17 @@
 """check(): every measure of one explanation. The model is asked one stack of masks a measure, in batches on its device."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
 from musiclime_torch.designs.kernels import PAPER_WIDTH, weigh_by_proximity
-from musiclime_torch.evaluation import Probe, ask
+from musiclime_torch.evaluation import Probe
 from musiclime_torch.evidence import DECIDING
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
@@ -25,6 +25,8 @@ from musiclime_torch.faithfulness.ladder import climb, count_steps
 from musiclime_torch.faithfulness.question import Question, asking, recall
 from musiclime_torch.faithfulness.randomisation import Randomisation, measure_randomisation
 from musiclime_torch.faithfulness.stability import Stability, measure_stability
+from musiclime_torch.probing import ask_checked
+from musiclime_torch.sampling import SEED_END
 from musiclime_torch.spaces import Scale, list_spaces, to_values
 from musiclime_torch.track import Track
 
@@ -77,6 +79,7 @@ def check(
         track: the song.
         explanation: of this model and song. It says what is asked: class, components, baselines, scale.
         attributions: others to the same components, from Captum, SHAP or anywhere, to be checked in the place of its own.
+            Those of another model are checked on this one so too, once this one was explained.
         baseline: the song whose stems stood in for removed ones, where it was one.
         chances: number of random attributions to compare with, 2 or more.
         seeds: explanations under other seeds, for stability; 0 leaves it out.
@@ -87,13 +90,13 @@ def check(
         progress: show a bar on standard error, if that is a terminal.
 
     Raises:
-        InputError: with one sentence, for anything that can't be checked.
+        InputError: with one sentence, for anything that can't be checked; an explanation of another model, song or lyrics,
+            by their hashes, can't.
     """
     _check_numbers(chances, seeds, shuffled, held_out)
     question = recall(model, track, explanation, baseline, device)
     own = attributions is None
     values = explanation.attributions[explanation.target] if own else _read(attributions, len(explanation.components))
-    seed = int(question.options["seed"])
     with (
         tqdm(unit="variant", disable=None if progress else True, file=sys.stderr) as bar,
         asking(question, bar.update) as (probe, scale),
@@ -101,43 +104,47 @@ def check(
         columns = list(probe.seen)
         if not columns:
             raise InputError("the model can notice none of this song's components: there is nothing to check.")
-        dealt = deal(values[columns], chances, seed + 1)
+        dealt = deal(values[columns], chances, question.options["seed"] + 1)
         wide = scale.on("probability") if "probability" in list_spaces(scale.output_kind, len(scale.song)) else scale
-        counts = {*count_steps(len(columns), POINTS), *count_top(len(columns))}
-        ladder = climb(probe, dealt.orders, sorted(counts))
-        curves, erasure = measure_curves(ladder, wide), measure_erasure(ladder, wide)
+        ladder = climb(probe, scale, dealt.orders, sorted({*count_steps(len(columns), POINTS), *count_top(len(columns))}))
         flips = measure_flips(probe, scale, dealt) if scale.output_kind in DECIDING else None
-        fidelity, infidelity = _hold_out(probe, scale, dealt, question, held_out)
-    runs = [question.explain_again(seed=seed + 1 + step) for step in range(seeds if own else 0)]
-    rows = torch.stack([values, *(run.attributions[run.target] for run in runs)])[:, columns]
-    stages = tuple(shuffled) if own else ()
+        fidelity, infidelity = _hold_out(probe, scale, dealt, question.options, held_out)
+    stability, randomisation = _repeat(question, columns, dealt, seeds, shuffled) if own else (None, None)
     return Check(
         title=track.title,
         target=explanation.classes[explanation.target],
         space=wide.space,
         fitted_space=scale.space,
         components=len(columns),
-        curves=curves,
-        erasure=erasure,
+        curves=measure_curves(ladder, wide),
+        erasure=measure_erasure(ladder, wide),
         flips=flips,
         fidelity=fidelity,
         fidelity_fitted=float(explanation.fidelity[explanation.target]) if own else None,
         infidelity=infidelity,
-        stability=measure_stability(rows, dealt.attributions[1:]) if runs else None,
-        randomisation=measure_randomisation(question, columns, rows[0], dealt.attributions[1:], stages, seed),
+        stability=stability,
+        randomisation=randomisation,
     )
 
 
-def _hold_out(probe: Probe, scale: Scale, dealt: Deal, question: Question, count: int) -> tuple[Figure, Figure]:
+def _repeat(
+    question: Question, columns: Sequence[int], dealt: Deal, seeds: int, shuffled: Sequence[float]
+) -> tuple[Stability | None, Randomisation | None]:
+    """The measures that more explanations give: under other seeds, and of the model with its weights shuffled."""
+    own, chance, seed = dealt.attributions[0], dealt.attributions[1:], question.options["seed"]
+    # The last seed there is comes before the first.
+    again = [question.explain_again(seed=(seed + 1 + step) % SEED_END) for step in range(seeds)]
+    runs = torch.stack([own, *(run.attributions[run.target, list(columns)] for run in again)])
+    randomisation = measure_randomisation(question, columns, own, chance, tuple(shuffled), seed)
+    return measure_stability(runs, chance) if again else None, randomisation
+
+
+def _hold_out(probe: Probe, scale: Scale, dealt: Deal, options: Mapping[str, Any], count: int) -> tuple[Figure, Figure]:
     """Fidelity and infidelity on masks whose components are on or off by a fair coin, under the explanation's kernel."""
-    options = question.options
     generator = torch.Generator().manual_seed(options["seed"] + 2)
     masks = torch.rand(count, len(probe.seen), generator=generator) < 0.5
-    weights = torch.ones(count)
-    if options["weights"] in ("lime", "paper"):
-        width = PAPER_WIDTH if options["weights"] == "paper" else options["kernel_width"]
-        weights = weigh_by_proximity(masks, width)
-    values = to_values(scale, ask(probe, masks))[:, scale.column].cpu()
+    weights = _weigh(masks, probe.heard, options)
+    values = to_values(scale, ask_checked(probe, scale, masks))[:, scale.column].cpu()
     drops = to_values(scale, scale.song[None])[0, scale.column].cpu() - values
     return (
         beside_chance(measure_fidelity(dealt.attributions, masks, weights, values)),
@@ -145,8 +152,23 @@ def _hold_out(probe: Probe, scale: Scale, dealt: Deal, question: Question, count
     )
 
 
+def _weigh(masks: Bool[Tensor, "n d"], heard: int, options: Mapping[str, Any]) -> Float[Tensor, " n"]:
+    """Row weights as the explanation was fitted under: with crossed masks those of the sound times those of the lyrics."""
+    if options["weights"] not in ("lime", "paper"):
+        return torch.ones(len(masks))
+    width = PAPER_WIDTH if options["weights"] == "paper" else options["kernel_width"]
+    if options["design"] == "crossed":
+        return weigh_by_proximity(masks[:, :heard], width) * weigh_by_proximity(masks[:, heard:], width)
+    return weigh_by_proximity(masks, width)
+
+
 def _read(attributions: Any, components: int) -> Float[Tensor, " component"]:
-    values = torch.as_tensor(attributions).detach().double().cpu()
+    try:
+        values = torch.as_tensor(attributions).detach().double().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"attributions {str(attributions)[:40]} can't be read as numbers: give {components}, one a component."
+        ) from error
     if values.shape != (components,):
         raise InputError(f"attributions of shape {tuple(values.shape)} don't fit: give {components}, one a component.")
     if not bool(torch.isfinite(values).all()):

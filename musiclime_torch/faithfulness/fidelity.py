@@ -23,7 +23,8 @@ def measure_fidelity(
     values = values.double()
     left = values - attributions.to(values) @ masks.to(values).T
     missed, spread = _vary(left, weights), _vary(values, weights)
-    return torch.where(spread > 0, 1 - missed / spread.clamp_min(torch.finfo(torch.float64).tiny), torch.ones_like(missed))
+    # A value that is NaN somewhere has no spread either, but nothing is told of it: that must not look like all.
+    return torch.where(spread == 0, 1.0, 1 - missed / torch.where(spread == 0, 1.0, spread))
 
 
 def _vary(values: Float[Tensor, "*rows n"], weights: Float[Tensor, " n"]) -> Float[Tensor, "*rows"]:

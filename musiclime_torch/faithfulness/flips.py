@@ -33,6 +33,6 @@ def measure_flips(probe: Probe, scale: Scale, dealt: Deal) -> Flips:
     counts = tuple(count for count in COUNTS if count <= dealt.orders.shape[1])
     decided = measure_margin(scale.song[None], scale) > 0
     orders = dealt.orders if bool(decided) else dealt.orders.flip(1)
-    margins = measure_margin(climb(probe, orders, counts).removed.flatten(0, 1), scale)
+    margins = measure_margin(climb(probe, scale, orders, counts).removed.flatten(0, 1), scale)
     flipped = ((margins > 0) != decided).to(torch.float64).unflatten(0, (len(orders), len(counts)))
     return Flips(counts, tuple(beside_chance(column) for column in flipped.T))

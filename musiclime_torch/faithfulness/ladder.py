@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from musiclime_torch.evaluation import Probe, ask
+from musiclime_torch.evaluation import Probe
+from musiclime_torch.probing import ask_checked
+from musiclime_torch.spaces import Scale
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,15 @@ class Ladder:
     kept: Float[Tensor, "order count class"]
 
 
-def climb(probe: Probe, orders: Int[Tensor, "order d"], counts: Sequence[int]) -> Ladder:
-    """Ask for every order and count at once; masks that come twice, such as the song's own, are asked once."""
+def climb(probe: Probe, scale: Scale, orders: Int[Tensor, "order d"], counts: Sequence[int]) -> Ladder:
+    """Ask for every order and count at once; masks that come twice, such as the song's own, are asked once.
+
+    InputError where an output is no number on the scale.
+    """
     first = take_first(orders, counts)
     masks = torch.stack([~first, first])
     rows, places = masks.flatten(0, 2).unique(dim=0, return_inverse=True)
-    removed, kept = ask(probe, rows)[places.to(probe.device)].unflatten(0, masks.shape[:3])
+    removed, kept = ask_checked(probe, scale, rows)[places.to(probe.device)].unflatten(0, masks.shape[:3])
     return Ladder(tuple(counts), removed, kept)
 
 
@@ -40,9 +45,11 @@ def take_first(orders: Int[Tensor, "order d"], counts: Sequence[int]) -> Bool[Te
 def count_steps(d: int, most: int) -> tuple[int, ...]:
     """At most so many counts from 0 to d, the same seen from either end.
 
-    >>> count_steps(3, 33), count_steps(140, 5)
-    ((0, 1, 2, 3), (0, 35, 70, 105, 140))
+    >>> count_steps(3, 33), count_steps(140, 5), count_steps(141, 5)
+    ((0, 1, 2, 3), (0, 35, 70, 105, 140), (0, 47, 94, 141))
     """
     steps = min(d, most - 1)
+    # An even number of steps has a middle, and an odd d none.
+    steps -= steps < d and d % 2 == 1 and steps % 2 == 0
     near = [round(d * step / steps) for step in range(steps // 2 + 1)] if steps else [0]
     return tuple(sorted({*near, *(d - count for count in near)}))

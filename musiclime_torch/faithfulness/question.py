@@ -3,34 +3,50 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from musiclime_torch.components import list_components
+from musiclime_torch.baselines import make_noise
+from musiclime_torch.components import Components, list_components
 from musiclime_torch.evaluation import Probe, ask
 from musiclime_torch.explainer import explain
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
-from musiclime_torch.models.subject import describe_model
+from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.probing import pick_device, probing, settle_scale
+from musiclime_torch.provenance import find_baseline_song, hash_inputs
+from musiclime_torch.sources import fit_stems
 from musiclime_torch.spaces import Scale
 from musiclime_torch.track import Track
 
 #: What a model says of itself, where the caller said it.
 _DECLARED = ("sample_rate", "classes", "output_kind", "modalities")
 
+#: What another hash tells, and to which side of a model it matters.
+_HASHES = (
+    ("audio_hash", "another song", "audio"),
+    ("lyrics_hash", "other lyrics", "lyrics"),
+    ("model_hash", "another model", ""),
+)
+
 
 @dataclass(frozen=True)
 class Question:
-    """A model, a track, and the arguments that `explain` took."""
+    """A model and a track, described, and the arguments that `explain` took."""
 
-    model: Callable[..., Any]
+    subject: Subject
     track: Track
+    components: Components
     options: dict[str, Any] = field(repr=False)
 
+    @property
+    def model(self) -> Callable[..., Any]:
+        """The model as it was given."""
+        return cast(Callable[..., Any], self.subject.model)
+
     def explain_again(self, **changes: Any) -> Explanation:
-        """The explanation with some arguments changed, such as the seed."""
+        """The explanation with some arguments changed. Another seed draws other masks, before the same noise."""
         return explain(self.model, self.track, **self.options | changes)
 
 
@@ -43,37 +59,75 @@ def recall(
 ) -> Question:
     """The question behind an explanation; `baseline` is the song whose stems stood in, where it was one.
 
-    InputError where the explanation doesn't tell all of it, or is of other components than this model and track have.
+    InputError where the explanation doesn't tell all of it, or is of another model or song.
     """
     settings = explanation.provenance.get("settings", {})
     if "target" not in settings:
         raise InputError("the explanation was saved by a version that kept less of its question: explain the song again.")
-    if settings["baseline"] not in (None, "silence", "noise") and baseline is None:
-        raise InputError(f"the stems of {settings['baseline']!r} stood in for removed ones: give that track as baseline.")
+    _check_baseline(explanation.provenance, baseline)
     counts = settings["n_samples"]
     options = settings | {
         "space": explanation.space,
         "confidence": explanation.confidence,
-        "baseline": settings["baseline"] if baseline is None else baseline,
         "n_samples": counts if isinstance(counts, int) else tuple(counts),
         "device": device,
     }
     subject = describe_model(model, **{name: options[name] for name in _DECLARED})
-    if list_components(track, options["segments"], options["units"], subject.modalities) != explanation.components:
+    components = list_components(track, options["segments"], options["units"], subject.modalities)
+    if components != explanation.components:
         raise InputError("the explanation has other components than this model and song: give those that it was made of.")
-    return Question(model, track, options)
+    _check_hashes(explanation.provenance, subject, track)
+    if baseline is not None:
+        options["baseline"] = baseline
+    elif options["baseline"] == "noise" and "audio" in subject.modalities:
+        options["baseline"] = _hold_noise(subject, track, options["seed"])
+    return Question(subject, track, components, options)
+
+
+def _check_baseline(provenance: dict[str, Any], baseline: Track | None) -> None:
+    """InputError where a song stood in and isn't given, or is another one, or where none did."""
+    name, song = provenance["settings"]["baseline"], find_baseline_song(provenance)
+    if song is None:
+        if baseline is not None:
+            raise InputError(f"{name} stood in for removed stems, not the song {baseline.title!r}: leave baseline out.")
+    elif baseline is None:
+        raise InputError(f"the stems of {name!r} stood in for removed ones: give that track as baseline.")
+    elif _differ(song["audio_hash"], baseline.audio_hash):
+        raise InputError(f"the stems of {name!r} stood in for removed ones, and this is another song: give that track.")
+
+
+def _check_hashes(provenance: dict[str, Any], subject: Subject, track: Track) -> None:
+    """InputError where the model, or what it is given of the track, isn't what was explained."""
+    found = hash_inputs(subject, track)
+    for key, what, side in _HASHES:
+        if side in ("", *subject.modalities) and _differ(provenance.get(key, ""), found[key]):
+            raise InputError(
+                f"the explanation is of {what} ({key} {provenance[key][:8]}, not {found[key][:8]}): give the one explained, "
+                "or explain this one."
+            )
+
+
+def _differ(known: str, own: str) -> bool:
+    """Whether two hashes say so; one that is empty says nothing."""
+    return bool(known and own and known != own)
+
+
+def _hold_noise(subject: Subject, track: Track, seed: int) -> Track:
+    """The noise that a seed draws, as the song that stands in: it then stays when the seed of the masks changes."""
+    rate = subject.sample_rate
+    assert rate is not None, "describe_model refuses a hearing model without a rate"
+    noise = make_noise(fit_stems(track, rate, subject.channels), seed)
+    return Track(noise, track.stem_names, rate, title="noise", source="drawn")
 
 
 @contextmanager
 def asking(question: Question, advance: Callable[[int], object]) -> Iterator[tuple[Probe, Scale]]:
     """A probe that gives every variant the outputs that the explanation saw, and the explanation's scale."""
-    options = question.options
-    subject = describe_model(question.model, **{name: options[name] for name in _DECLARED})
-    components = list_components(question.track, options["segments"], options["units"], subject.modalities)
+    options, subject = question.options, question.subject
     with probing(
         subject,
         question.track,
-        components,
+        question.components,
         options["baseline"],
         options["lyrics_baseline"],
         options["seed"],

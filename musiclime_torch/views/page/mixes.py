@@ -13,6 +13,7 @@ from torch import Tensor
 from musiclime_torch.baselines import AudioBaseline, borrow_stems, make_noise
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
+from musiclime_torch.provenance import find_baseline_song
 from musiclime_torch.rendering import gate_stems, mix
 from musiclime_torch.sources import fit_stems
 from musiclime_torch.track import Track
@@ -55,7 +56,7 @@ def make_versions(explanation: Explanation, track: Track, baseline: AudioBaselin
         kept[list(explanation.unseen)] = True
         heard = kept[: components.n_audio]
         # With everything removed there is still what stands in for it, unless that is silence.
-        audible = bool(heard.any()) or (len(heard) > 0 and explanation.provenance["settings"]["baseline"] != "silence")
+        audible = bool(heard.any()) or (len(heard) > 0 and not _is_silence(explanation))
         audible &= not bool(heard.all())
         sound = render_masked(explanation, track, heard, baseline) if audible else None
         versions.append(Version(name, kept, sound, output))
@@ -84,16 +85,19 @@ def render_masked(
 def _stand_in(
     explanation: Explanation, track: Track, baseline: AudioBaseline | None
 ) -> Float[Tensor, "stem channel frame"] | None:
-    settings = explanation.provenance["settings"]
-    name = settings["baseline"]
+    settings, song = explanation.provenance["settings"], find_baseline_song(explanation.provenance)
     if isinstance(baseline, Track):
         other = fit_stems(baseline, track.sample_rate, track.stems.shape[1])
         return borrow_stems(other, baseline.stem_names, track.stem_names, track.stems.shape[-1])
-    if name == "noise":
-        return make_noise(track.stems, settings["seed"])
-    if name != "silence":
-        raise InputError(f"what stood in for removed stems was the song {name!r}: give its track as baseline.")
-    return None
+    if song is not None:
+        raise InputError(f"what stood in for removed stems was the song {song['title']!r}: give its track as baseline.")
+    return make_noise(track.stems, settings["seed"]) if settings["baseline"] == "noise" else None
+
+
+def _is_silence(explanation: Explanation) -> bool:
+    """Whether nothing is heard of what was removed."""
+    provenance = explanation.provenance
+    return find_baseline_song(provenance) is None and provenance["settings"]["baseline"] == "silence"
 
 
 def _check(explanation: Explanation, track: Track) -> None:

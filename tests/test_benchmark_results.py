@@ -1,0 +1,21 @@
+"""`benchmarks/results.py`: which scripts run where, so that no result of one machine is kept as another's."""
+
+import pytest
+from test_benchmark_peers import load
+
+results = load("results")
+
+
+@pytest.mark.parametrize("passed", [["--device", "cuda"], ["--device=cuda"], ["--sizes", "tiny", "--device", "cuda:1"]])
+def test_a_device_is_recognised_however_it_is_given_and_only_where_there_is_a_choice(passed):
+    assert results.pick_place(["corpus", "overhead", "scaling"], passed) == (["overhead", "scaling"], "cuda")
+
+
+def test_without_a_device_all_run_on_the_cpu():
+    assert results.pick_place(["corpus", "scaling"], ["--sizes", "tiny"]) == (["corpus", "scaling"], "cpu")
+
+
+def test_a_device_without_a_name_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        results.pick_place(["scaling"], ["--device"])
+    assert "expected one argument" in capsys.readouterr().err
