@@ -4,8 +4,7 @@ Generated songs with the embedded model, all in one run: a loop of `load_track` 
 process that reads ahead, as by default, and reading by itself; and two ranks side by side, each with a thread of its own.
 Loading a model isn't counted, and ranks wait for each other before they begin. The process that reads ahead is begun before
 the model is loaded, as `musiclime corpus` does; what is left of its start then counts, once a run: on a short catalogue it
-is a larger share. What two cores give at most is measured beside the ranks: two plain loops over half the songs each,
-side by side, with nothing of the runner.
+is a larger share. Beside the ranks stands what two cores give without the runner: two plain loops, half the songs each.
 
     python benchmarks/corpus.py [--smoke] [--songs 64]
 """
