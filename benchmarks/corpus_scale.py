@@ -27,9 +27,10 @@ from musiclime_torch.corpus.shards import TABLES, claim_folder
 CELLS, WORDS, CLASSES = 40, 100, 20
 #: Songs a file.
 SHARD = 500
+#: Which class a song is of.
+_CLASS = f"'class' || (hash(s) % {CLASSES})"
 #: Columns of the tables that play no part here.
 _EMPTY = {
-    "songs": "'x' as id, 'x' as predicted",
     "failures": "'x' as id",
     "controls": "'x' as id, 'x' as class, true as decoy, 'x' as kind, 'x' as stem, 0 as position, 0 as origin, "
     "1.0 as attribution, 1.0 as standard_error",
@@ -46,7 +47,7 @@ def write_rows(out: Path, songs: int, vocabulary: int) -> None:
     for number, first in enumerate(range(0, songs, SHARD)):
         last = min(first + SHARD, songs)
         database.execute(
-            f"""copy (select 'song' || s as id, 'class' || (hash(s) % {CLASSES}) as class, true as predicted,
+            f"""copy (select 'song' || s as id, {_CLASS} as class, true as predicted,
                 ((hash(s, c) % 2001)::double - 1000) / 1000 as attribution, 0.1 as standard_error, true as told_from_zero,
                 false as unseen, case when c < {CELLS} then 'audio' else 'lyrics' end as kind,
                 case when c < {CELLS} then 'stem' || (c // 10) end as stem,
@@ -55,6 +56,10 @@ def write_rows(out: Path, songs: int, vocabulary: int) -> None:
                     then 'w' || floor({vocabulary} * pow((hash(c, s) % 100000) / 100000.0, 4))::int end as word
                 from range({first}, {last}) a(s), range({CELLS + WORDS}) b(c))
                 to '{out}/attributions/{number:06d}.parquet' (compression zstd)"""
+        )
+        database.execute(
+            f"copy (select 'song' || s as id, {_CLASS} as predicted from range({first}, {last}) a(s)) "
+            f"to '{out}/songs/{number:06d}.parquet'"
         )
         for name, columns in _EMPTY.items():
             database.execute(f"copy (select {columns} limit 0) to '{out}/{name}/{number:06d}.parquet'")
