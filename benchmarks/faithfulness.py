@@ -1,10 +1,9 @@
 """Are explanations faithful? All measures on held-out songs of the embedded model, each beside random attributions.
 
-Each song carries one tag, and its predicted class is explained. Means over songs with 95% intervals. The label-flip rates
-follow the veracity study of audioLIME (Haunschmid et al. 2020): the top components of each song are removed, and a flip is
-counted where the decision on the explained class is another then (of labels that don't exclude each other: where it goes
-off). That study saw 21 to 53% of predictions change without the top three. Stability and fidelity are then measured again
-by number of masks, on fewer songs: mean over pairs of seeds.
+Each song carries one tag, and its predicted class is explained. Means over songs with 95% intervals. A flip is counted
+where the decision on the explained class is another once the top components are removed (of labels that don't exclude each
+other: where it goes off). What a study of adversarial songs measured, and gives label-flip rates of, is in `veracity.py`.
+Stability and fidelity are then measured again by number of masks, on fewer songs: mean over pairs of seeds.
 
     python benchmarks/faithfulness.py [--smoke] [--songs 28] [--n-samples 512] [--stability-songs 2] [--device cpu|cuda]
 """

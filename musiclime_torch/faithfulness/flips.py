@@ -1,4 +1,4 @@
-"""Whether the decision flips without its top components: the veracity study of audioLIME, which removed the top three."""
+"""Whether the decision flips without its top components, one, three and five of them."""
 
 from dataclasses import dataclass
 
