@@ -1,17 +1,20 @@
 """What running a catalogue costs over explaining its songs in a plain loop, and what a second process gives.
 
-Generated songs with the embedded model, all in one run: a loop of `load_track` and `explain`; the corpus runner with one
-process that reads ahead, as by default, and reading by itself; and two ranks side by side, each with a thread of its own.
-Loading a model isn't counted, and ranks wait for each other before they begin. The process that reads ahead is begun before
-the model is loaded, as `musiclime corpus` does; what is left of its start then counts, once a run: on a short catalogue it
-is a larger share. Beside the ranks stands what two cores give without the runner: two plain loops, half the songs each.
+Generated songs with the embedded model, everything once a round: a loop of `load_track` and `explain`; the corpus runner
+with one process that reads ahead, as by default, and reading by itself; and two ranks side by side, each with a thread of
+its own. Loading a model isn't counted, and ranks wait for each other before they begin. The process that reads ahead is
+begun before the model is loaded, as `musiclime corpus` does; what is left of its start then counts, once a run: on a
+short catalogue it is a larger share. Beside the ranks stands what two cores give without the runner: two plain loops,
+half the songs each. Ratios are taken within a round, and the middle one of all rounds is given with the smallest and the
+largest: on a shared machine a round differs from the next.
 
-    python benchmarks/corpus.py [--smoke] [--songs 64]
+    python benchmarks/corpus.py [--smoke] [--songs 64] [--rounds 3]
 """
 
 import argparse
 import json
 import multiprocessing
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -77,25 +80,14 @@ def run_side_by_side(entries: tuple[Entry, ...], world: int, out: Path | None = 
     return seconds
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="four songs")
-    parser.add_argument("--songs", type=int, default=64)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        entries = read_manifest(write_catalogue(folder, 4 if options.smoke else options.songs, 0, tuple(TAGS)))
-        loop(entries[:2])  # designs and kernels are made once
-        plain = loop(entries)
-        alone = run(entries, folder / "alone", 0, Place(0, 1))
-        ahead = run(entries, folder / "ahead", 1, Place(0, 1))
-        one_loop, two_loops = (run_side_by_side(entries, world) for world in (1, 2))
-        one, two = (run_side_by_side(entries, world, folder / f"ranks{world}") for world in (1, 2))
-    table = Table(title=f"{len(entries)} songs, {OPTIONS['n_samples']} passes each, one thread a process")
-    for heading in ("how", "seconds", "of the plain loop"):
-        table.add_column(heading)
-    named = {
+def time_all(entries: tuple[Entry, ...], folder: Path) -> dict[str, float]:
+    """Seconds of a round, by way."""
+    plain = loop(entries)
+    alone = run(entries, folder / "alone", 0, Place(0, 1))
+    ahead = run(entries, folder / "ahead", 1, Place(0, 1))
+    one_loop, two_loops = (run_side_by_side(entries, world) for world in (1, 2))
+    one, two = (run_side_by_side(entries, world, folder / f"ranks{world}") for world in (1, 2))
+    return {
         "plain loop": plain,
         "runner": alone,
         "runner, one process reads ahead": ahead,
@@ -104,19 +96,42 @@ def main() -> None:
         "one rank": one,
         "two ranks": two,
     }
-    for how, seconds in named.items():
-        table.add_row(how, f"{seconds:.1f}", f"{seconds / plain:.2f}")
+
+
+def compare(rounds: list[dict[str, float]], slow: str, fast: str) -> tuple[float, float, float]:
+    """How many times as long one way takes as another: the middle, the smallest and the largest of all rounds."""
+    ratios = [seconds[slow] / seconds[fast] for seconds in rounds]
+    return round(statistics.median(ratios), 3), round(min(ratios), 3), round(max(ratios), 3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="four songs, one round")
+    parser.add_argument("--songs", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    songs, count = (4, 1) if options.smoke else (options.songs, options.rounds)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        entries = read_manifest(write_catalogue(folder, songs, 0, tuple(TAGS)))
+        loop(entries[:2])  # designs and kernels are made once
+        rounds = [time_all(entries, folder / f"round{number}") for number in range(count)]
+    title = f"{songs} songs, {OPTIONS['n_samples']} passes each, one thread a process; middle (and ends) of {count} rounds"
+    table = Table(title=title)
+    for heading in ("how", "seconds", "of the plain loop"):
+        table.add_column(heading)
+    for how in rounds[0]:
+        middle, low, high = compare(rounds, how, "plain loop")
+        table.add_row(how, f"{statistics.median(one[how] for one in rounds):.1f}", f"{middle:.2f} ({low:.2f} to {high:.2f})")
     Console(width=100).print(table)
-    print(
-        json.dumps(
-            {
-                "overhead": round(ahead / plain - 1, 4),
-                "overhead_without_readers": round(alone / plain - 1, 4),
-                "two_ranks": round(one / two, 3),
-                "two_loops": round(one_loop / two_loops, 3),
-            }
-        )
-    )
+    figures = {
+        "runner_to_loop": compare(rounds, "runner, one process reads ahead", "plain loop"),
+        "runner_to_loop_without_readers": compare(rounds, "runner", "plain loop"),
+        "two_ranks": compare(rounds, "one rank", "two ranks"),
+        "two_loops": compare(rounds, "a loop in a process of its own", "two such loops, half the songs each"),
+    }
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":
