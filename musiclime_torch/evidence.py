@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.evaluation import Probe, ask
+from musiclime_torch.evaluation import Probe
 from musiclime_torch.failures import InputError
+from musiclime_torch.probing import ask_checked
 from musiclime_torch.spaces import Scale, to_values
 
 #: Kinds of outputs that decide something.
@@ -40,13 +41,13 @@ Margin = Callable[[Bool[Tensor, "n d"]], Float[Tensor, " n"]]
 
 
 def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"]) -> Evidence:
-    """Search from the largest attributions on; InputError for outputs that decide nothing."""
+    """Search from the largest attributions on; InputError for outputs that decide nothing or are no numbers."""
     asked = 0
 
     def measure(masks: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
         nonlocal asked
         asked += len(masks)
-        return measure_margin(ask(probe, masks), scale).cpu()
+        return measure_margin(ask_checked(probe, scale, masks), scale).cpu()
 
     sign = 1.0 if float(measure_margin(scale.song[None], scale)) > 0 else -1.0
     order = (sign * attributions.cpu()).argsort(descending=True, stable=True)
@@ -105,7 +106,7 @@ def _thin_out(margin: Margin, kept: Bool[Tensor, " d"]) -> Bool[Tensor, " d"]:
 
 
 def _look_up(probe: Probe, scale: Scale, found: Bool[Tensor, " d"], flipped: bool) -> float:
-    outputs = ask(probe, (~found if flipped else found)[None])
+    outputs = ask_checked(probe, scale, (~found if flipped else found)[None])
     return float(to_values(scale, outputs)[0, scale.column])
 
 

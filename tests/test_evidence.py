@@ -111,3 +111,20 @@ def test_evidence_is_what_the_model_says_of_it(track: Track):
     assert len(found.evidence.keeping) == 3
     assert len(found.evidence.flipping) == 5
     assert found.evidence.variants > 0
+
+
+def test_an_output_that_is_no_number_is_no_evidence(track: Track):
+    """Here outputs are NaN once all variants of the explanation itself have been answered."""
+    options = {"modalities": ("lyrics",), "output_kind": "multilabel", "n_samples": 40}
+    answered, limit = 0, float("inf")
+
+    def model(text: list[str]) -> torch.Tensor:
+        nonlocal answered
+        answered += len(text)
+        found = torch.tensor([[len(line.split())] for line in text]).float() - 2.5
+        return found if answered <= limit else found * torch.nan
+
+    explain(model, track, **options)
+    answered, limit = 0, answered
+    with pytest.raises(InputError, match="must return finite numbers"):
+        explain(model, track, evidence=True, **options)
