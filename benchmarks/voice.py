@@ -2,7 +2,7 @@
 
 What the veracity study (Praher, Prinz, Flexer & Widmer 2021) had, as far as it can be had offline: the detector of Schlüter
 & Lehner (2018) with a quarter of its filters, which hears 115 frames of 80 mel bands and can be run over whole songs;
-generated songs in place of Jamendo's, sung or with their singer muted.
+generated songs in place of Jamendo's, with their singer muted in every other passage.
 """
 
 from collections.abc import Sequence
@@ -29,6 +29,10 @@ TRAINED, HELD_OUT = 50_000_000, 51_000_000
 
 #: Root mean square below which a vocals stem counts as silent.
 SILENT = 0.005
+
+#: Seconds of a passage with or without voice in the songs that are attacked: as in real songs, the same noise is to turn
+#: decisions of both kinds.
+PASSAGE = 2.5
 
 
 class Detector(nn.Module):
@@ -86,6 +90,14 @@ def measure_spectrogram(audio: Float32[Tensor, "n frame"]) -> Float32[Tensor, "n
 def play(seed: int) -> Float32[Tensor, "stem frame"]:
     """The stems of a generated song."""
     return torch.from_numpy(render_stems(plan_song(seed)))
+
+
+def play_passages(seed: int) -> Float32[Tensor, " frame"]:
+    """A generated song, sung in every other passage."""
+    stems = play(seed)
+    sung = (0.5 + 20 * torch.sin(torch.pi * torch.arange(stems.shape[1]) / (PASSAGE * SAMPLE_RATE))).clamp(0, 1)
+    stems[STEMS.index("vocals")] *= sung
+    return stems.sum(0)
 
 
 def train_detector(songs: int, steps: int, device: str, seed: int = 0) -> Detector:
@@ -187,18 +199,22 @@ def attack_song(detector: Detector, audio: Float32[Tensor, " frame"], attack: At
         return listen(clean)[0], listen(clean + noise.detach())[0]
 
 
-def find_adversaries(detector: Detector, attack: Attack, sung: bool, songs: int, each: int, device: str) -> list[Adversary]:
-    """Excerpts drawn from attacked held-out songs: right before, and `sung` after, which they aren't."""
+def find_adversaries(detector: Detector, attack: Attack, each: int, device: str) -> list[Adversary]:
+    """From every attacked song an excerpt that is sung now and wasn't, and one the other way round.
+
+    Until there are `each` of both; at most three times as many songs are tried.
+    """
     found: list[Adversary] = []
-    for number in range(songs):
-        stems = play(HELD_OUT + number)
-        if sung:
-            stems = stems[[name != "vocals" for name in STEMS]]
-        before, after = attack_song(detector, stems.sum(0).to(device), attack)
+    for number in range(3 * each):
+        before, after = attack_song(detector, play_passages(HELD_OUT + number).to(device), attack)
         was, now = (detector(one[None])[0] > 0 for one in (before, after))
-        places = torch.nonzero((was != sung) & (now == sung))[:, 0].cpu().numpy()
         rng = np.random.default_rng(number)
-        for place in rng.permutation(places)[:each]:
-            excerpts = (detector.scale(one[None, :, place : place + FRAMES])[0] for one in (before, after))
-            found.append(Adversary(*excerpts, sung))
+        for sung in (True, False):
+            places = torch.nonzero((was != sung) & (now == sung))[:, 0].cpu().numpy()
+            if len(places) and sum(one.sung == sung for one in found) < each:
+                place = rng.choice(places)
+                excerpts = (detector.scale(one[None, :, place : place + FRAMES])[0] for one in (before, after))
+                found.append(Adversary(*excerpts, sung))
+        if len(found) == 2 * each:
+            break
     return found
