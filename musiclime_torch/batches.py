@@ -47,7 +47,9 @@ def in_batches(room: Room, part: str, count: int, most: int, run: Callable[[slic
         rows = slice(start, min(start + room.sizes.get(part, most), count))
         try:
             found = run(rows)
-        except Exception as error:  # a lack of memory comes in many classes, wrapped or not; all others go on as they are
+        # All errors, for a lack of memory has no class of its own: torch has one, Python another, some backends tell it in a
+        # RuntimeError's words, and a model may wrap any of them. Whatever is no lack of memory is raised again as it was.
+        except Exception as error:
             if not ran_out(error) or rows.stop - rows.start == 1:
                 raise
         else:

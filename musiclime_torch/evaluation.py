@@ -135,7 +135,8 @@ def _split(probe: Probe, part: str, count: int, most: int, run: Callable[[slice]
     """Batch after batch; InputError where memory runs out on a single row."""
     try:
         yield from in_batches(probe.room, part, count, most, run)
-    except Exception as error:  # as in `batches`: only a lack of memory is told in other words
+    # All errors, because only `ran_out` knows a lack of memory, by class, words or cause; the rest is raised as it was.
+    except Exception as error:
         if isinstance(error, InputError) or not ran_out(error):
             raise
         raise InputError(

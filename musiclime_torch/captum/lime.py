@@ -61,7 +61,9 @@ class Lime(CaptumLime):
         self.from_interp_rep_transform = mask_inputs
         self.chance = Chance(seed, generator)
 
-    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]  # Captum's decorator has no annotations
+    # Captum's own wrapper, outside of no_grad: its NoiseTunnel calls `attribute.__wrapped__`, which must still be without
+    # gradients. It has no annotations, which is all that is ignored.
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def attribute(
         self,

@@ -30,7 +30,8 @@ class MusicLIME(PerturbationAttribution):
         super().__init__(forward_func)
         self.seed = seed
 
-    @log_usage()  # type: ignore[untyped-decorator]  # Captum's decorator has no annotations
+    # Captum's own wrapper, outside of no_grad, as in `Lime`.
+    @log_usage()  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def attribute(
         self,
@@ -69,7 +70,7 @@ class MusicLIME(PerturbationAttribution):
 
     def attribute_future(self) -> None:
         """Not offered, as with Captum's own Lime."""
-        # What Captum's own classes raise, and what callers of theirs expect: the answer, not a gap.
+        # Captum's base class declares the name and defines nothing; this is what its own Lime raises, and its contract.
         raise NotImplementedError("MusicLIME does not support attribution of future samples.")
 
     def has_convergence_delta(self) -> bool:

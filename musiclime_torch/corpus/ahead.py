@@ -45,7 +45,9 @@ def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
         return load_track(source, lyrics=lyrics, stems=stems, **given)
     except InputError as error:
         return str(error)
-    except Exception as error:  # one song in a million is no reason to end a run
+    # Decoders, separators and parsers fail in classes of their own, and each of a catalogue's files is somebody else's: what
+    # was raised is the song's row among the failures, and the run goes on.
+    except Exception as error:
         return f"{type(error).__name__}: {error}"
 
 

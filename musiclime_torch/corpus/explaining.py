@@ -73,7 +73,9 @@ def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Trac
         asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
         if is_chosen(entry.id, job.controls):
             explanation = _control(model, job, entry, found, explanation, rows)
-    except Exception as error:  # one song in a million is no reason to end a run
+    # The model is anybody's, and so are its errors: the song's row among the failures keeps class and words, and the run
+    # goes on. A broken device is no song's fault, and does end it.
+    except Exception as error:
         if _device_failed(error):
             raise
         rows = Rows()

@@ -123,7 +123,9 @@ class SharedModel:
         try:
             joined = tuple(_join(parts) for parts in zip(*(request.inputs for request in batch), strict=True))
             outputs, flops = self._count(batch[0], joined)
-        except Exception as error:  # whosever song it was: each is asked again for itself, and bears its own
+        # Nobody can tell which of the songs a shared batch failed for, so nothing is lost here: each is asked again alone
+        # below, and what it raises then is its own.
+        except Exception as error:
             outputs, flops = None, 0.0
             if ran_out(error):
                 self._batch_size = max(sum(rows) // 2, 1)

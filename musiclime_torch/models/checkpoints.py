@@ -24,7 +24,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state: dict[str, Any] = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     except InputError:
         raise
-    except Exception as error:  # a broken file may trip over anything
+    # Damaged zips, pickles and safetensors files raise RuntimeError, SafetensorError, EOFError, UnicodeDecodeError,
+    # IndexError, ValueError and struct.error: to whoever gave the file it is one thing, and the cause stays attached.
+    except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"the checkpoint {str(path)!r} can't be read ({reason}).") from error
     if isinstance(state.get("state_dict"), dict):

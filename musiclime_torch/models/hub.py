@@ -55,7 +55,9 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
     careful = {"trust_remote_code": False, **options}
     try:
         return kind.from_pretrained(str(name), local_files_only=True, **careful)
-    except Exception as error:  # the library's, the hub's and the network's errors have no common ancestor
+    # Here and below: errors of transformers, the hub, safetensors and the network have no ancestor in common, and lead to
+    # the same two answers. The cause stays attached.
+    except Exception as error:
         if isdir(folder):
             raise InputError(
                 f"the folder {str(name)!r} holds no {kind.__name__} that can be loaded ({_first_line(error)})."
@@ -63,7 +65,7 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
     try:
         reach_hub(str(name), "config.json")
         return kind.from_pretrained(str(name), **careful)
-    except Exception as error:  # likewise
+    except Exception as error:
         raise InputError(
             f"{str(name)!r} is no folder here, and can't be fetched from the Hugging Face hub ({_first_line(error)}): where "
             f"there is a network, run `hf download {name} --local-dir {folder.name}`, and give that folder."

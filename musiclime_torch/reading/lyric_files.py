@@ -58,11 +58,11 @@ def embedded_lyrics(path: str | Path) -> Lyrics | None:
 
     Tags that can't be read are no lyrics, not an error: the audio may be fine.
     """
-    from tinytag import TinyTag
+    from tinytag import TinyTag, TinyTagException
 
     try:
         found = TinyTag.get(str(path)).other.get("lyrics", [])
-    except Exception:  # a parser fed with files from anywhere also trips in ways that it doesn't declare
+    except (TinyTagException, OSError):
         return None
     texts = [str(text) for text in found if "\0" not in str(text) and len(str(text)) <= _MOST_BYTES]
     texts.sort(key=looks_like_lrc, reverse=True)
