@@ -79,6 +79,9 @@ def test_rows_are_what_explain_says(entries, tmp_path):
     assert [row["told_from_zero"] for row in own] == found.distinguishable[found.target].tolist()
     assert [row["position"] for row in own][:3] == [0, 1, None]
     assert [row["line"] for row in own] == [item.line for item in found.components.items]
+    lines = [line for line in Path(entry.lyrics).read_text(encoding="utf-8").splitlines() if line.strip()]
+    assert [row["text"] for row in own if row["kind"] == "lyrics"] == lines
+    assert {row["text"] for row in own if row["kind"] == "audio"} == {None}
     (song,) = [row for row in parquet.read_table(tmp_path / "songs").to_pylist() if row["id"] == entry.id]
     assert song["outputs"] == found.output_song.tolist()
     assert (song["labels"], song["audio_hash"]) == ([entry.labels[0]], found.provenance["audio_hash"])
@@ -403,11 +406,13 @@ def test_long_lyrics_do_not_win_by_counting(tmp_path):
     assert one.stem_shares == {"drums": 1.0}
 
 
-def plant(seed: int, boilerplate: bool, edge: bool, blind: bool) -> list[dict]:
+def plant(seed: int, boilerplate: bool, edge: bool, blind: bool, cut: bool = False) -> list[dict]:
     rng = np.random.default_rng(seed)
     songs = []
     for number in range(30):
         rows = [("all", place, None, float(rng.normal(0, 0.2)), 0.1, False) for place in range(8)]
+        if cut:
+            rows[5:] = [("all", place, None, float(rng.normal(0, 0.02)), 0.02, False) for place in range(5, 8)]
         if edge:
             rows[7] = ("all", 7, None, 3.0, 0.1, False)
         rows += [(None, None, f"word{rng.integers(500)}", float(rng.normal(0, 0.3)), 0.1, False) for _ in range(40)]
@@ -421,11 +426,11 @@ def plant(seed: int, boilerplate: bool, edge: bool, blind: bool) -> list[dict]:
     return [*songs, {"id": "lonely", "class": "jazz", "rows": songs[0]["rows"][:8]}]
 
 
-@pytest.mark.parametrize("planted", ["nothing", "boilerplate", "edge", "blind"])
+@pytest.mark.parametrize("planted", ["nothing", "boilerplate", "edge", "blind", "cut"])
 def test_audits_find_what_was_planted_and_nothing_else(tmp_path, planted):
-    found = make_global(tmp_path, plant(3, planted == "boilerplate", planted == "edge", planted == "blind"))
+    found = make_global(tmp_path, plant(3, *(planted == one for one in ("boilerplate", "edge", "blind", "cut"))))
     findings = {one.kind: one for one in audit(tmp_path, found)}
-    expected = {"nothing": set(), "boilerplate": {"boilerplate"}, "edge": {"position"}, "blind": {"unseen"}}[planted]
+    expected = {"nothing": set(), "boilerplate": {"boilerplate"}, "edge": {"position"}}.get(planted, {"unseen"})
     assert set(findings) == {"few songs", *expected}
     assert findings["few songs"].examples == ("jazz",)
     if planted == "boilerplate":
@@ -440,6 +445,11 @@ def test_audits_find_what_was_planted_and_nothing_else(tmp_path, planted):
         assert "the last position" in findings["position"].said
     if planted == "blind":
         assert findings["unseen"].examples == ("s0", "s1", "s2", "s3")
+    if planted == "cut":
+        assert "the last 3 of 8 positions" in findings["unseen"].said
+        assert 25 < findings["unseen"].songs <= 31  # in some nothing is told from noise
+        assert len(findings["unseen"].examples) == 10
+        assert findings["unseen"].share < 0.01
 
 
 def test_commands(manifest, tmp_path):
@@ -540,5 +550,9 @@ def test_two_runs_are_compared_song_by_song(tmp_path):
     shown = CliRunner().invoke(cli, ["compare", str(tmp_path / "one"), str(tmp_path / "two")])
     assert "2 are decided otherwise" in shown.stdout
     write_songs(tmp_path / "three", [{"id": "other", "class": "a", "rows": [("drums", 0, None, 1.0, 0.1, False)]}])
+    cut = [one | {"rows": [("drums", 0, None, 1.0, 0.1, False)]} for one in runs["two"]]
+    write_songs(tmp_path / "cut", cut)
+    with pytest.raises(InputError, match="'s00' into 6 and into 1 segments"):
+        compare(tmp_path / "one", tmp_path / "cut")
     with pytest.raises(InputError, match="compare runs over the same manifest"):
         compare(tmp_path / "one", tmp_path / "three")

@@ -108,7 +108,7 @@ def run(tmp_path: Path, model: Listener, songs: int = 24) -> Global:
 
 @pytest.mark.parametrize(
     ("planted", "expected"),
-    [("nothing", set()), ("place", {"rotation", "position"}), ("hiss", {"noise"}), ("filler", {"noise"})],
+    [("nothing", set()), ("place", {"rotation", "position", "unseen"}), ("hiss", {"noise"}), ("filler", {"noise"})],
 )
 def test_controls_find_what_was_planted_and_nothing_else(tmp_path, planted, expected):
     found = run(tmp_path, Listener(planted))
@@ -119,6 +119,7 @@ def test_controls_find_what_was_planted_and_nothing_else(tmp_path, planted, expe
     assert found.rotation is not None
     assert {floor.kind for floor in found.floors} == {"audio", "lyrics"}
     if planted == "place":
+        assert "the last 4 of 5 positions" in findings["unseen"].said
         assert findings["rotation"].share > 0.9
         weights = duckdb.sql(
             f"select id, sum(abs(attribution)) from '{tmp_path}/attributions/*.parquet' "

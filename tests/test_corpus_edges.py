@@ -1,6 +1,7 @@
 """Catalogues at their edges: what has no shares, odd names, songs and controls that fail, runs that don't fit together."""
 
 import itertools
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_pairs_within_a_side_crowd_no_others_out(track):
     )
     assert len(columns) - len(mixed) > 50
     rows = Rows()
-    rows.add(Entry("a"), replace(found, interactions=told), [0], 1.0, 1.0)
+    rows.add(Entry("a"), track, replace(found, interactions=told), [0], 1.0)
     (row,) = rows.tables["interactions"]
     sound, words = columns[mixed[4]]
     assert (row["stem"], row["word"]) == (found.components.items[sound].stem, found.components.items[words].word)
@@ -190,6 +191,24 @@ def test_lines_of_different_songs_are_not_one_feature(tmp_path):
     assert [one.name for one in compare(tmp_path / "a", tmp_path / "b").shifts] == ["drums 0"]
 
 
+def test_boilerplate_is_found_in_lines_too(tmp_path):
+    line = "You might also like a very long song title of somebody else's"
+    songs = [song(str(n), heard("drums", 1.0), read(line, 2.0), read(f"line {n}", 0.1)) for n in range(12)]
+    write_songs(tmp_path, songs)
+    path = tmp_path / "attributions" / "000000.parquet"
+    table = parquet.read_table(path)
+    rows = [{**row, "text": row["word"], "word": None} for row in table.to_pylist()]
+    parquet.write_table(table.from_pylist(rows, table.schema), path)
+    (one,) = (one for one in audit(tmp_path, aggregate(tmp_path)) if one.kind == "boilerplate")
+    assert one.examples == (line.lower(),)
+    assert "you might also like a very long song…" in one.said
+
+
+def test_silent_stems_are_nothing_to_report(tmp_path):
+    songs = [song(str(n), heard("drums", 1.0), heard("vocals", 0.0, unseen=True)) for n in range(12)]
+    assert not audit(tmp_path, make_global(tmp_path, songs))
+
+
 # --- running ---
 
 
@@ -218,6 +237,27 @@ class Tripping(Additive):
 
 def begin(entries, out, **more):
     return begin_job(entries, out, **{"options": OPTIONS, "loading": {"separator": "none"}, **more})
+
+
+def test_a_model_that_cuts_songs_short_is_found_out(entries, tmp_path):
+    """It hears the first half of a second, says nothing of it, and is explained with joint masks."""
+
+    def hear(audio: torch.Tensor) -> torch.Tensor:
+        loud = audio[..., : audio.shape[-1] // 2].unflatten(-1, (5, -1)).square().mean((1, 3)).sqrt()
+        return torch.stack([loud @ torch.tensor([3.0, -1.0, 2.0, 1.0, 2.0]), 0.1 * loud.sum(1)], 1)
+
+    options = {"modalities": ("audio",), "sample_rate": 8000, "classes": ("a", "b"), "segments": 10, "n_samples": 256}
+    run_here(hear, begin(entries, tmp_path / "out", options=options), workers=0)
+    found = aggregate(tmp_path / "out", min_songs=3)
+    (one,) = (one for one in audit(tmp_path / "out", found, min_songs=3) if one.kind == "unseen")
+    assert "the last 5 of 10 positions" in one.said
+
+
+def test_a_manifest_is_the_same_by_any_path(entries, tmp_path, monkeypatch):
+    first = begin(entries, tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    near = [replace(one, audio=Path(os.path.relpath(one.audio, tmp_path))) for one in entries]
+    assert begin(near, tmp_path / "out").settings_hash == first.settings_hash
 
 
 def test_a_song_that_trips_a_model_is_a_row_and_a_dead_device_an_end(entries, tmp_path):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import torch
 from test_corpus import OPTIONS
 
 from musiclime_torch.corpus.job import begin_job
@@ -19,6 +20,14 @@ on_ray = pytest.importorskip("musiclime_torch.corpus.on_ray")
 
 def read(out: Path, name: str) -> list[tuple]:
     return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
+
+
+def load_other_model():
+    """The demo's, with one weight more."""
+    model = load_demo_model()
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+    return model
 
 
 @pytest.mark.slow
@@ -37,6 +46,11 @@ def test_ray_writes_what_one_process_does_and_goes_on_with_its_run(tmp_path, mon
         assert read(tmp_path / "ray", name) == read(tmp_path / "here", name)
     assert (tmp_path / "ray" / "failures.parquet").exists()
     assert on_ray.run_on_ray(load_demo_model, job).before == 6
+    for path in (tmp_path / "ray").glob("*/000001.parquet"):
+        path.unlink()
+    with pytest.raises(InputError, match="other weights"):
+        on_ray.run_on_ray(load_other_model, job)
+    assert on_ray.run_on_ray(load_demo_model, job).explained == 2
 
 
 def test_it_needs_an_actor(tmp_path):

@@ -1,17 +1,22 @@
 """What is wrong with a catalogue's model or its texts, found in its explanations: each finding with size and examples."""
 
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from musiclime_torch.corpus.aggregation import MIN_SONGS, Global, open_tables
 from musiclime_torch.corpus.control_results import EXAMPLES
 
-#: A word that is told from zero in this share of a class's songs that have it, and is in this share of its songs, carries
-#: the class whatever the song is about, if it speaks for it.
+#: A word, line or section that is told from zero in this share of a class's songs that have it, and is in this share of its
+#: songs, carries the class whatever the song is about, if it speaks for it.
 CARRIES, SPREAD = 0.8, 0.5
-#: Share of a song's words, or of its components, past which too much of it is unseen.
+#: Share of a song's words past which too much of it is unseen.
 UNSEEN = 0.1
+#: Share of the sound's squared attributions below which a position at the songs' end seems unheard, and how many such
+#: positions make an end: one alone may fade out.
+LITTLE, TAIL = 0.01, 2
 #: How far the outermost position may lie above the mean of the others, in times, in the median song.
 EDGE = 2.0
 #: Share of a rotated song's attributions that stays at its positions, in standard errors at least that many.
@@ -42,21 +47,26 @@ def audit(out: str | Path, found: Global, *, min_songs: int = MIN_SONGS) -> tupl
         *_find_what_stays(found, min_songs),
         *_find_noise(tables, found, min_songs),
         *_find_unseen(tables),
+        *_find_unheard_end(tables, min_songs),
         *_find_small_classes(found, min_songs),
     )
 
 
 def _find_boilerplate(tables: Any, found: Global, min_songs: int) -> list[Finding]:
-    """Words that carry a class in nearly every one of its songs. What it is about may do so too: somebody has to look."""
+    """Words, lines or sections that carry a class in nearly every one of its songs.
+
+    What it is about may do so too: somebody has to look.
+    """
     findings = []
     for one in found.classes:
         if one.songs < min_songs:
             continue
         rows = tables.execute(
             """with words as (
-                    select id, replace(lower(word), '’', '''') as word, bool_or(told_from_zero) as told,
+                    select id, replace(lower(coalesce(word, text)), '’', '''') as word, bool_or(told_from_zero) as told,
                         sum(abs(attribution)) as size, sum(attribution) as w
-                    from attributions where class = $of and predicted and kind = 'lyrics' and word is not null group by all),
+                    from attributions
+                    where class = $of and predicted and kind = 'lyrics' and coalesce(word, text) is not null group by all),
                 whole as (select sum(size) as size from words)
                 select word, count(*) as songs, avg(told::int) as carries, sum(words.size) / any_value(whole.size) as share
                 from words, whole group by word having count(*) >= $least and avg(told::int) >= $carries
@@ -67,8 +77,9 @@ def _find_boilerplate(tables: Any, found: Global, min_songs: int) -> list[Findin
         if rows:
             share = sum(row[3] for row in rows)
             words = tuple(row[0] for row in rows)
+            shown = ", ".join(shorten(word, 40, placeholder="…") for word in words[:6])
             said = (
-                f"{one.name}: {', '.join(words[:6])} stand out in nearly every song that has them, and most have; they "
+                f"{one.name}: {shown} stand out in nearly every song that has them, and most have; they "
                 f"carry {share:.0%} of the lyrics' attribution: are they sung?"
             )
             findings.append(Finding("boilerplate", said, rows[0][1], share, words))
@@ -145,20 +156,48 @@ def _name_songs(tables: Any, rows: str, values: dict[str, Any]) -> tuple[str, ..
 
 
 def _find_unseen(tables: Any) -> list[Finding]:
-    """Songs of which the model can't notice much: lyrics past its limit, silent stems."""
-    findings = []
-    for kind, what in (("lyrics", "words"), ("audio", "of the sound")):
-        rows = tables.execute(
-            """select id, avg(unseen::int) as share from attributions where predicted and kind = $kind group by id
-               having avg(unseen::int) > $least order by share desc, id""",
-            {"kind": kind, "least": UNSEEN},
-        ).fetchall()
-        if rows:
-            said = (
-                f"{len(rows)} songs have more than {UNSEEN:.0%} {what} that the model can't notice, up to {rows[0][1]:.0%}."
-            )
-            findings.append(Finding("unseen", said, len(rows), None, tuple(row[0] for row in rows[:EXAMPLES])))
-    return findings
+    """Songs whose lyrics go on past what the model reads. Silent stems are unseen too, and nothing is wrong with them."""
+    rows = tables.execute(
+        """select id, avg(unseen::int) as share from attributions where predicted and kind = 'lyrics' group by id
+           having avg(unseen::int) > $least order by share desc, id""",
+        {"least": UNSEEN},
+    ).fetchall()
+    if not rows:
+        return []
+    said = f"{len(rows)} songs have more than {UNSEEN:.0%} words that the model can't notice, up to {rows[0][1]:.0%}."
+    return [Finding("unseen", said, len(rows), None, tuple(row[0] for row in rows[:EXAMPLES]))]
+
+
+# Squared attributions at a song's positions, counted from its end, freed of sampling noise, as shares of all of them; songs
+# whose noise is larger than what is left tell nothing.
+_ENDS = """
+    with rows as (
+        select id, max(position) over (partition by id) - position as back, attribution ** 2 as size,
+            standard_error ** 2 as noise
+        from attributions where predicted and kind = 'audio' and not unseen),
+    places as (select id, back, sum(size - noise) as heard, sum(noise) as noise from rows group by all),
+    songs as (
+        select id, back, heard, sum(heard) over (partition by id) as whole, sum(noise) over (partition by id) as noise,
+            count(*) over (partition by id) as places
+        from places)
+    select back, count(*), avg(heard / whole), stddev_samp(heard / whole) / sqrt(count(*))
+    from songs where whole > noise and places > 3 group by back order by back
+"""
+
+
+def _find_unheard_end(tables: Any, min_songs: int) -> list[Finding]:
+    """Positions at the end that carry nothing, in all classes together: a model that cuts songs short doesn't say so."""
+    rows = tables.execute(_ENDS).fetchall()
+    tail = list(takewhile(lambda row: row[1] >= max(min_songs, 2) and row[2] + 2 * row[3] < LITTLE, rows))
+    if not TAIL <= len(tail) < len(rows):
+        return []
+    said = (
+        f"the last {len(tail)} of {len(rows)} positions carry less than {LITTLE:.0%} each of the sound's squared "
+        f"attributions, in {tail[0][1]} songs: does the model hear songs to their end?"
+    )
+    share = max(sum(row[2] for row in tail), 0.0)
+    songs = _name_songs(tables, "attributions where predicted and kind = 'audio'", {})
+    return [Finding("unseen", said, tail[0][1], share, songs)]
 
 
 def _find_small_classes(found: Global, min_songs: int) -> list[Finding]:

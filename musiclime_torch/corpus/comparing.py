@@ -54,7 +54,7 @@ class Comparison:
 def compare(first: str | Path, second: str | Path, *, min_songs: int = MIN_SONGS, z: float = 3.0) -> Comparison:
     """Match two runs and say where they part; `z` standard errors make a shift.
 
-    InputError where either folder holds no run, no song is in both, or they are on different scales.
+    InputError where either folder holds no run, no song is in both, they are on different scales or cut songs otherwise.
     """
     database = _open_both(Path(first), Path(second))
     songs, changed = database.execute(
@@ -67,6 +67,7 @@ def compare(first: str | Path, second: str | Path, *, min_songs: int = MIN_SONGS
             where a.predicted <> b.predicted order by id limit 10"""
     ).fetchall()
     _check_scales(database)
+    _check_positions(database)
     matched = _MATCHED.format(feature=_FEATURE)
     agreement = database.execute(
         f"select avg(r) from (select corr(a, b) as r from ({matched}) group by id) where not isnan(r)"
@@ -92,6 +93,19 @@ def _check_scales(database: Any) -> None:
     if first != second:
         shown = (", ".join(" ".join(filter(None, one)) for one in found) for found in (first, second))
         raise InputError("the runs are on different scales, {} and {}: run both with the same --space.".format(*shown))
+
+
+def _check_positions(database: Any) -> None:
+    """InputError where a song is cut otherwise in one run: the third of ten positions is not the third of four."""
+    query = """select id, max(a.final), max(b.final) from
+        (select id, max(position) + 1 as final from first.attributions where kind = 'audio' group by id) a join
+        (select id, max(position) + 1 as final from second.attributions where kind = 'audio' group by id) b using (id)
+        where a.final <> b.final group by id order by id limit 1"""
+    for song, first, second in database.execute(query).fetchall():
+        raise InputError(
+            f"the runs cut songs otherwise ({song!r} into {first} and into {second} segments): run both with the same "
+            f"--segments."
+        )
 
 
 def _open_both(first: Path, second: Path) -> Any:

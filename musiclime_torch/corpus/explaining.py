@@ -82,7 +82,7 @@ def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Trac
         rows.fail(entry, str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
         return rows
     chosen = range(len(explanation.classes)) if job.all_classes else sorted(asked)
-    rows.add(entry, explanation, chosen, found.seconds, time.perf_counter() - started)
+    rows.add(entry, found, explanation, chosen, time.perf_counter() - started)
     return rows
 
 

@@ -19,10 +19,12 @@ from tqdm import tqdm
 
 from musiclime_torch.corpus.ahead import AHEAD, DEATHS, load_light, unpack
 from musiclime_torch.corpus.explaining import Loaded, explain_shard
-from musiclime_torch.corpus.job import Job, Progress, Tally, close_job, count_songs, write_shard
+from musiclime_torch.corpus.job import Job, Progress, Tally, check_weights, close_job, count_songs, write_shard
 from musiclime_torch.corpus.shards import Shard
 from musiclime_torch.corpus.tables import Rows
 from musiclime_torch.failures import InputError
+from musiclime_torch.models.care import module_behind
+from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.reading.manifest import Entry
 
 Output = Literal["object-store", "filesystem"]
@@ -48,7 +50,7 @@ def run_on_ray(
         progress: show a bar on standard error, if that is a terminal.
 
     Raises:
-        InputError: fewer than one actor, or the folder can't be written to.
+        InputError: fewer than one actor, the folder can't be written to, or what is done there was done with other weights.
     """
     if actors < 1:
         raise InputError(f"{actors} actors explain nothing: give 1 or more.")
@@ -103,7 +105,18 @@ def _stream(
         num_gpus=gpus,
     )
     for row in done.iter_rows():
+        if row["refusal"]:
+            raise InputError(row["refusal"])
         yield int(row["shard"]), json.loads(row["tables"])
+
+
+def _find_refusal(model: Callable[..., Any], job: Job) -> str:
+    """Why this model can't go on with the job, or nothing: an actor whose making fails is made again and again."""
+    try:
+        check_weights(job, hash_weights(module_behind(model)))
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 class _Explainer:
@@ -111,15 +124,18 @@ class _Explainer:
 
     def __init__(self, make_model: Callable[[], Callable[..., Any]], job: Job, output: Output, reading: float) -> None:
         self.model, self.job, self.output = make_model(), job, output
+        self.refusal = _find_refusal(self.model, job)
         self.shards = {shard.number: shard for shard in self.job.shards}
         self.read = ray.remote(load_light).options(num_cpus=reading, max_retries=DEATHS - 1)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         shard = self.shards[int(batch["shard"][0])]
+        if self.refusal:
+            return {"shard": [shard.number], "tables": [""], "refusal": [self.refusal]}
         rows = explain_shard(self.model, self.job, self._read_ahead(shard))
         if self.output == "filesystem":
             write_shard(self.job, shard, rows)
-        return {"shard": [shard.number], "tables": [json.dumps(rows.tables)]}
+        return {"shard": [shard.number], "tables": [json.dumps(rows.tables)], "refusal": [""]}
 
     def _read_ahead(self, shard: Shard) -> Iterator[Loaded]:
         waiting = deque[tuple[Entry, Any]]()

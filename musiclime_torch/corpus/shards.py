@@ -94,9 +94,13 @@ def hash_settings(settings: Mapping[str, Any]) -> str:
 
 
 def hash_entries(entries: Sequence[Entry]) -> str:
-    """SHA-256 of what a manifest says, in its order."""
-    rows = [[one.id, str(one.audio), str(one.lyrics), str(one.stems), list(one.labels)] for one in entries]
+    """SHA-256 of what a manifest says, in its order; a path is the same however it is written."""
+    rows = [[one.id, *map(_spell, (one.audio, one.lyrics, one.stems)), list(one.labels)] for one in entries]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _spell(value: Path | str | None) -> str:
+    return os.path.abspath(value) if isinstance(value, Path) else str(value)
 
 
 def is_done(out: Path, shard: Shard, settings_hash: str) -> bool:

@@ -10,19 +10,21 @@ import pyarrow
 import torch
 from pyarrow import parquet
 
+from musiclime_torch.components import Component
 from musiclime_torch.corpus.controls import Control
 from musiclime_torch.corpus.shards import HASH_KEY
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.reading.manifest import Entry
+from musiclime_torch.track import Track
 from musiclime_torch.writing import whole
 
 _NAME = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
 _TEXTS = pyarrow.list_(pyarrow.string())
 _NUMBERS = pyarrow.list_(pyarrow.float64())
 
-#: `position` counts a stem's segments from 0; `start` and `end` are seconds; `line` counts from 1. In `controls`, `position`
-#: is where a segment is heard and `origin` the position it has in the song.
+#: `position` counts a stem's segments from 0; `start` and `end` are seconds; `line` counts from 1; `text` is that of
+#: lines and sections. In `controls`, `position` is where a segment is heard and `origin` the position it has in the song.
 SCHEMAS = {
     "attributions": pyarrow.schema(
         [
@@ -40,6 +42,7 @@ SCHEMAS = {
             ("end", pyarrow.float64()),
             ("word", pyarrow.string()),
             ("line", pyarrow.int32()),
+            ("text", pyarrow.string()),
         ]
     ),
     "interactions": pyarrow.schema(
@@ -105,15 +108,13 @@ class Rows:
 
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in SCHEMAS})
 
-    def add(
-        self, entry: Entry, explanation: Explanation, asked: Sequence[int], sound_seconds: float, seconds: float
-    ) -> None:
-        """A song's rows, for the classes in `asked`."""
+    def add(self, entry: Entry, track: Track, explanation: Explanation, asked: Sequence[int], seconds: float) -> None:
+        """A song's rows, for the classes in `asked`; `seconds` is what explaining it took."""
         predicted = int(explanation.output_song.argmax())
         for row in asked:
-            self.tables["attributions"] += _list_components(entry.id, explanation, row, row == predicted)
+            self.tables["attributions"] += _list_components(entry.id, track, explanation, row, row == predicted)
             self.tables["interactions"] += _list_pairs(entry.id, explanation, row)
-        self.tables["songs"].append(_describe_song(entry, explanation, predicted, sound_seconds, seconds))
+        self.tables["songs"].append(_describe_song(entry, track, explanation, predicted, seconds))
 
     def add_control(self, entry: Entry, explanation: Explanation, control: Control) -> None:
         """A song explained as its own control, for the explanation's target."""
@@ -145,7 +146,7 @@ def write_table(rows: Sequence[dict[str, Any]], name: str, path: Path, settings_
         ) from error
 
 
-def _list_components(song: str, explanation: Explanation, row: int, predicted: bool) -> list[dict[str, Any]]:
+def _list_components(song: str, track: Track, explanation: Explanation, row: int, predicted: bool) -> list[dict[str, Any]]:
     told = explanation.distinguishable[row].tolist()
     values, errors = explanation.attributions[row].tolist(), explanation.standard_errors[row].tolist()
     segments = max(explanation.components.n_segments, 1)
@@ -165,9 +166,16 @@ def _list_components(song: str, explanation: Explanation, row: int, predicted: b
             "end": item.end,
             "word": item.word,
             "line": item.line,
+            "text": _quote(track, item),
         }
         for column, item in enumerate(explanation.components.items)
     ]
+
+
+def _quote(track: Track, item: Component) -> str | None:
+    if track.lyrics is None or item.kind == "audio" or item.word is not None:
+        return None
+    return " ".join(track.lyrics.text[start:end] for start, end in item.spans)
 
 
 def _list_control(song: str, explanation: Explanation, control: Control) -> list[dict[str, Any]]:
@@ -225,9 +233,7 @@ def _list_pairs(song: str, explanation: Explanation, row: int) -> list[dict[str,
     return rows
 
 
-def _describe_song(
-    entry: Entry, explanation: Explanation, predicted: int, sound_seconds: float, seconds: float
-) -> dict[str, Any]:
+def _describe_song(entry: Entry, track: Track, explanation: Explanation, predicted: int, seconds: float) -> dict[str, Any]:
     origin = explanation.provenance
     return {
         "id": entry.id,
@@ -242,7 +248,7 @@ def _describe_song(
         "space": explanation.space,
         "components": len(explanation.components),
         "unseen": len(explanation.unseen),
-        "sound_seconds": sound_seconds,
+        "sound_seconds": track.seconds,
         "seconds": seconds,
         "audio_passes": explanation.audio_passes,
         "lyrics_passes": explanation.lyrics_passes,
