@@ -1,4 +1,4 @@
-"""A catalogue of any size summed up: seconds and peak memory of `musiclime global` on synthetic tables.
+"""A large catalogue aggregated: seconds and peak memory of `aggregate`, without the audit, on synthetic tables.
 
 Every song has 40 cells of sound and 100 words for its predicted class, as explanations do; words are drawn from 20,000, most
 of them rare. 10 million rows are about 70,000 songs, 100 million about 700,000. Memory hangs on the features that have an

@@ -137,6 +137,23 @@ def test_songs_that_fail_are_rows_and_end_nothing(entries, tmp_path):
     assert not [path for path in out.rglob("*") if not path.name.startswith(("0", "run", *TABLES))]
 
 
+def test_songs_that_failed_are_tried_again_when_asked(manifest, entries, tmp_path):
+    late = tmp_path / "late.flac"
+    rows = [f"{one.id},{one.audio}" for one in entries[:3]]
+    (tmp_path / "songs.csv").write_text("\n".join(["id,audio", *rows, f"late,{late}"]))
+    options = ["--model", "demo", "--separator", "none", "--n-samples", "64", "--segments", "4", "--workers", "0"]
+    command = ["corpus", str(tmp_path / "songs.csv"), *options, "--shard-size", "2", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(cli, command)
+    assert "3 songs explained, 1 failed, 0 done before" in done.stderr
+    assert "with --retry" in done.stderr
+    late.write_bytes(entries[3].audio.read_bytes())
+    assert "0 songs explained, 0 failed, 4 done before" in CliRunner().invoke(cli, command).stderr
+    assert "2 songs explained, 0 failed, 2 done before" in CliRunner().invoke(cli, [*command, "--retry"]).stderr
+    assert "0 songs explained, 0 failed, 4 done before" in CliRunner().invoke(cli, [*command, "--retry"]).stderr
+    assert [row[0] for row in read(tmp_path / "out", "songs")] == sorted([*(one.id for one in entries[:3]), "late"])
+    assert not parquet.read_table(tmp_path / "out" / "failures.parquet").num_rows
+
+
 def test_a_folder_holds_one_run(entries, tmp_path):
     run(entries[:2], tmp_path)
     with pytest.raises(InputError, match=r"other settings, explain .*'n_samples': '64'.*128"):

@@ -22,14 +22,6 @@ def read(out: Path, name: str) -> list[tuple]:
     return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
 
 
-def load_other_model():
-    """The demo's, with one weight more."""
-    model = load_demo_model()
-    with torch.no_grad():
-        next(model.parameters()).add_(1.0)
-    return model
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("output", ["object-store", "filesystem"])
 def test_ray_writes_what_one_process_does_and_goes_on_with_its_run(tmp_path, monkeypatch, output):
@@ -46,6 +38,14 @@ def test_ray_writes_what_one_process_does_and_goes_on_with_its_run(tmp_path, mon
         assert read(tmp_path / "ray", name) == read(tmp_path / "here", name)
     assert (tmp_path / "ray" / "failures.parquet").exists()
     assert on_ray.run_on_ray(load_demo_model, job).before == 6
+
+    # Ray's processes can't import a test's module, and get what is made in it by value.
+    def load_other_model():
+        model = load_demo_model()
+        with torch.no_grad():
+            next(model.parameters()).add_(1.0)
+        return model
+
     for path in (tmp_path / "ray").glob("*/000001.parquet"):
         path.unlink()
     with pytest.raises(InputError, match="other weights"):

@@ -32,6 +32,7 @@ def _needing_extra(extra: str) -> Iterator[None]:
 @click.option("--all-classes", is_flag=True, help="Write every class, not only the predicted one and --target A,B.")
 @click.option("--shard-size", type=click.IntRange(min=1), metavar="SONGS", help="Songs that are written at once.")
 @click.option("--controls", type=click.FloatRange(0, 1), metavar="SHARE", help="Songs also explained as their own control.")
+@click.option("--retry", is_flag=True, help="Try songs that failed again, once their files are mended, say.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that decode and separate ahead.  [default: 1]")
 @click.option("--engine", type=click.Choice(["here", "ray"]), default="here", show_default=True, help="Who runs it.")
 @click.option("--actors", type=click.IntRange(min=1), help="Of ray: processes that hold the model.  [default: 1]")
@@ -50,7 +51,8 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
     if strange is not None:
         raise InputError(f"--{strange} is not for --engine {engine}: leave one of them out.")
     cutting = pop_given(options, "shard_size", "controls")
-    every, target, foil = options.pop("all_classes"), options.pop("target"), options.pop("foil")
+    every, retry = options.pop("all_classes"), options.pop("retry")
+    target, foil = options.pop("target"), options.pop("foil")
     if foil is not None or options.pop("evidence"):
         raise InputError("--foil and --evidence are questions about one song: use explain.")
     if options["baseline"] not in (None, "silence", "noise"):
@@ -67,8 +69,9 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
         naming["classes"] = options["classes"]
         with _needing_extra("corpus"):
             from musiclime_torch.corpus.ahead import prepare_readers
-            from musiclime_torch.corpus.job import begin_job
+            from musiclime_torch.corpus.job import begin_job, reopen_failed
             from musiclime_torch.corpus.running import run_here
+            from musiclime_torch.corpus.shards import Place, find_place
         if engine == "here" and running["here"].get("workers") != 0:
             prepare_readers()
         # A model that can't be loaded is said before a folder is begun; on Ray every actor loads its own.
@@ -87,19 +90,22 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
             about=about,
             **cutting,
         )
+        place = Place(0, 1) if engine == "ray" else find_place()
+        if retry:
+            reopen_failed(job, place.rank, place.world)
         if engine == "ray":
             with _needing_extra("ray"):
                 from musiclime_torch.corpus.on_ray import run_on_ray
             gpus = {} if device == "cpu" else {"gpus": 1.0}
             done = run_on_ray(partial(load_models, naming, device), job, progress=True, **{**gpus, **running["ray"]})
         else:
-            done = run_here(model, job, progress=True, **running["here"])
+            done = run_here(model, job, place=place, progress=True, **running["here"])
     said = f"{done.explained} songs explained, {done.failed} failed, {done.before} done before."
     click.echo(f"{said} Written to {out}.", err=True)
     if done.failed and not done.explained + done.before:
         raise InputError(f"no song could be explained. The first failure: {done.first_failure}")
     if done.failed:
-        click.echo(f"The first failure: {done.first_failure}", err=True)
+        click.echo(f"The first failure: {done.first_failure} The same command with --retry tries them again.", err=True)
 
 
 @click.command("global")

@@ -135,6 +135,16 @@ def check_weights(job: Job, weights: str) -> None:
         )
 
 
+def reopen_failed(job: Job, rank: int = 0, world: int = 1) -> None:
+    """Count a process's shards in which songs failed as not done, so that a launcher explains these shards again."""
+    from pyarrow import parquet
+
+    for shard in job.shards[rank::world]:
+        failures = job.out / "failures" / shard.file
+        if is_done(job.out, shard, job.settings_hash) and parquet.read_metadata(failures).num_rows:
+            (job.out / "songs" / shard.file).unlink()
+
+
 def close_job(job: Job) -> None:
     """All failures in one file, once every shard is done; whoever finds that out first or last writes the same."""
     from pyarrow import parquet
