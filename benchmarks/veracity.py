@@ -5,11 +5,10 @@ some passages. An excerpt that is deceived is cut into 20 components, 5 of time 
 excerpt's mean, and explained without any knowledge of the noise. Then only the noise of the 3 components that speak most
 for the wrong decision is put into the clean excerpt: is the decision wrong again? With LIME and 8,192 masks the study saw
 21 to 53%. So it is done here, also with 6 and 10 components (the study's figure 2), and the other way round: the noise of
-3 is taken out of the deceived excerpt, and is it right again? Beside the methods stand three
-components switched off one after another, each the one that then speaks most for the decision (57 passes: a search near the
-excerpt in place of an average over all masks); the components with the most noise, which need no model (the study's
-"norm-based"); the best three of all 1,140, which only trying them all finds (no method can do more); and components at
-random.
+3 is taken out of the deceived excerpt, and is it right again? Beside the methods stand three components switched off one
+after another, each the one that then speaks most for the decision (57 passes: a search near the excerpt in place of an
+average over all masks); the components with the most noise, which need no model (the study's "norm-based"); the best three
+of all 1,140, which only trying them all finds (no method can do more); and components at random.
 
 Detector and songs are our own (`voice.py`), so shares compare between columns and not with the study's own.
 

@@ -168,7 +168,7 @@ def _lyric_components(lyrics: Lyrics, units: Units) -> list[Component]:
     if units == "line":
         return [
             Component(
-                name=f"line {number}: {_shorten(lyrics.text[line.start : line.end])}",
+                name=f"line {number}: {shorten(lyrics.text[line.start : line.end])}",
                 kind="lyrics",
                 start=line.start_seconds,
                 line=number,
@@ -203,7 +203,8 @@ def _word_component(word: Word, place: int, line: list[Word]) -> Component:
     )
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """A line's beginning, as names of components show it."""
     return text if len(text) <= 32 else text[:31].rstrip() + "…"
 
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
+from musiclime_torch.components import shorten
 from musiclime_torch.corpus.aggregation import MIN_SONGS, Global, open_tables
 from musiclime_torch.corpus.control_results import EXAMPLES
 
@@ -77,7 +77,7 @@ def _find_boilerplate(tables: Any, found: Global, min_songs: int) -> list[Findin
         if rows:
             share = sum(row[3] for row in rows)
             words = tuple(row[0] for row in rows)
-            shown = ", ".join(shorten(word, 40, placeholder="…") for word in words[:6])
+            shown = ", ".join(shorten(word) for word in words[:6])
             said = (
                 f"{one.name}: {shown} stand out in nearly every song that has them, and most have; they "
                 f"carry {share:.0%} of the lyrics' attribution: are they sung?"

@@ -97,14 +97,17 @@ def _check_scales(database: Any) -> None:
 
 def _check_positions(database: Any) -> None:
     """InputError where a song is cut otherwise in one run: the third of ten positions is not the third of four."""
-    query = """select id, max(a.final), max(b.final) from
-        (select id, max(position) + 1 as final from first.attributions where kind = 'audio' group by id) a join
-        (select id, max(position) + 1 as final from second.attributions where kind = 'audio' group by id) b using (id)
-        where a.final <> b.final group by id order by id limit 1"""
-    for song, first, second in database.execute(query).fetchall():
+    cut = database.execute(
+        """select id, a.segments, b.segments from
+            (select id, max(position) + 1 as segments from first.attributions where kind = 'audio' group by id) a join
+            (select id, max(position) + 1 as segments from second.attributions where kind = 'audio' group by id) b using (id)
+            where a.segments <> b.segments order by id limit 1"""
+    ).fetchone()
+    if cut is not None:
         raise InputError(
-            f"the runs cut songs otherwise ({song!r} into {first} and into {second} segments): run both with the same "
-            f"--segments."
+            "the runs cut songs otherwise ({!r} into {} and into {} segments): run both with the same --segments.".format(
+                *cut
+            )
         )
 
 

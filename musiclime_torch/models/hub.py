@@ -55,8 +55,8 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
     careful = {"trust_remote_code": False, **options}
     try:
         return kind.from_pretrained(str(name), local_files_only=True, **careful)
-    # Here and below: errors of transformers, the hub, safetensors and the network have no ancestor in common, and lead to
-    # the same two answers. The cause stays attached.
+    # Errors of transformers, the hub's cache and safetensors have no ancestor in common, and all say that it isn't here. The
+    # cause stays attached.
     except Exception as error:
         if isdir(folder):
             raise InputError(
@@ -65,6 +65,7 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
     try:
         reach_hub(str(name), "config.json")
         return kind.from_pretrained(str(name), **careful)
+    # Besides those above the network's own: whichever it is, the answer is to fetch it elsewhere.
     except Exception as error:
         raise InputError(
             f"{str(name)!r} is no folder here, and can't be fetched from the Hugging Face hub ({_first_line(error)}): where "
