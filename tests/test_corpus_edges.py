@@ -302,6 +302,23 @@ def test_a_run_does_not_go_on_with_other_weights(entries, tmp_path):
     assert run_here(Additive(), first, workers=0).explained == 1
 
 
+def test_trying_again_loses_nothing(entries, tmp_path):
+    """With a failure in every shard: other weights are refused still, and what there is stays."""
+    tripping = Tripping()
+    run_here(tripping, begin(entries, tmp_path / "out"), workers=0)
+    again = begin(entries, tmp_path / "out", retry=True)
+    other = Tripping()
+    with torch.no_grad():
+        other.gain[0] += 1
+    with pytest.raises(InputError, match="other weights"):
+        run_here(other, again, workers=0)
+    assert aggregate(tmp_path / "out").songs == 2
+    done = run_here(tripping, again, workers=0)
+    assert (done.explained, done.failed, done.before) == (2, 1, 0)
+    (row,) = parquet.read_table(tmp_path / "out" / "failures.parquet").to_pylist()
+    assert row["id"] == "1"
+
+
 def test_a_class_that_is_not_there_is_said_before_anything_is_begun(entries, tmp_path):
     (tmp_path / "m.csv").write_text("id,audio\na,0.wav\n")
     command = ["corpus", str(tmp_path / "m.csv"), "--model", "demo", "--out", str(tmp_path / "out")]

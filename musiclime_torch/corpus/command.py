@@ -50,9 +50,8 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
     strange = next((name for other, given in running.items() if other != engine for name in given), None)
     if strange is not None:
         raise InputError(f"--{strange} is not for --engine {engine}: leave one of them out.")
-    cutting = pop_given(options, "shard_size", "controls")
-    every, retry = options.pop("all_classes"), options.pop("retry")
-    target, foil = options.pop("target"), options.pop("foil")
+    cutting = pop_given(options, "shard_size", "controls", "retry")
+    every, target, foil = options.pop("all_classes"), options.pop("target"), options.pop("foil")
     if foil is not None or options.pop("evidence"):
         raise InputError("--foil and --evidence are questions about one song: use explain.")
     if options["baseline"] not in (None, "silence", "noise"):
@@ -69,9 +68,8 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
         naming["classes"] = options["classes"]
         with _needing_extra("corpus"):
             from musiclime_torch.corpus.ahead import prepare_readers
-            from musiclime_torch.corpus.job import begin_job, reopen_failed
+            from musiclime_torch.corpus.job import begin_job
             from musiclime_torch.corpus.running import run_here
-            from musiclime_torch.corpus.shards import Place, find_place
         if engine == "here" and running["here"].get("workers") != 0:
             prepare_readers()
         # A model that can't be loaded is said before a folder is begun; on Ray every actor loads its own.
@@ -90,16 +88,13 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
             about=about,
             **cutting,
         )
-        place = Place(0, 1) if engine == "ray" else find_place()
-        if retry:
-            reopen_failed(job, place.rank, place.world)
         if engine == "ray":
             with _needing_extra("ray"):
                 from musiclime_torch.corpus.on_ray import run_on_ray
             gpus = {} if device == "cpu" else {"gpus": 1.0}
             done = run_on_ray(partial(load_models, naming, device), job, progress=True, **{**gpus, **running["ray"]})
         else:
-            done = run_here(model, job, place=place, progress=True, **running["here"])
+            done = run_here(model, job, progress=True, **running["here"])
     said = f"{done.explained} songs explained, {done.failed} failed, {done.before} done before."
     click.echo(f"{said} Written to {out}.", err=True)
     if done.failed and not done.explained + done.before:

@@ -22,7 +22,7 @@ class Job:
     """A run that has been begun, or gone on with, in the folder `out`.
 
     `options` are those of `explain`, `loading` those of `load_track`; `controls` is the share of songs that are explained a
-    second time as their own control.
+    second time as their own control; `retry` says that shards in which songs failed are done again.
     """
 
     out: Path
@@ -33,11 +33,21 @@ class Job:
     targets: tuple[int | str, ...]
     all_classes: bool
     controls: float
+    retry: bool = False
 
     def list_left(self, rank: int = 0, world: int = 1) -> list[Shard]:
-        """Shards of one of so many processes that aren't done yet."""
+        """Shards of one of so many processes that aren't done yet, or are to be done again."""
         own = (shard for shard in self.shards if shard.number % world == rank)
-        return [shard for shard in own if not is_done(self.out, shard, self.settings_hash)]
+        return [shard for shard in own if not self.has_done(shard) or (self.retry and self._has_failed(shard))]
+
+    def has_done(self, shard: Shard) -> bool:
+        """Whether all of a shard's tables are written, failures among them."""
+        return is_done(self.out, shard, self.settings_hash)
+
+    def _has_failed(self, shard: Shard) -> bool:
+        from pyarrow import parquet
+
+        return bool(parquet.read_metadata(self.out / "failures" / shard.file).num_rows)
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,7 @@ def begin_job(
     all_classes: bool = False,
     controls: float = 0.0,
     shard_size: int = SHARD,
+    retry: bool = False,
     about: Mapping[str, Any] | None = None,
 ) -> Job:
     """Lay a job out, and claim its folder; a run that was begun there under the same settings goes on.
@@ -90,6 +101,7 @@ def begin_job(
         all_classes: see above.
         controls: share of the songs, from 0 to 1, that are also explained as their own control (`corpus.controls`).
         shard_size: songs a shard.
+        retry: explain shards in which songs failed once more.
         about: what else makes this run another one, such as the model's name.
 
     Raises:
@@ -109,11 +121,12 @@ def begin_job(
     }
     digest = claim_folder(out, settings, hash_entries(entries))
     shards = cut_shards(entries, shard_size)
-    return Job(out, digest, shards, options, loading, tuple(targets), all_classes, controls)
+    return Job(out, digest, shards, options, loading, tuple(targets), all_classes, controls, retry)
 
 
 def write_shard(job: Job, shard: Shard, rows: Rows) -> None:
-    """All tables of a shard; the last one says that it is done."""
+    """All tables of a shard; the last one says that it is done, and one from before it was done again no longer does."""
+    (job.out / "songs" / shard.file).unlink(missing_ok=True)
     for name in TABLES:
         write_table(rows.tables[name], name, job.out / name / shard.file, job.settings_hash)
 
@@ -125,7 +138,7 @@ def check_weights(job: Job, weights: str) -> None:
     """
     from pyarrow import parquet
 
-    done = (job.out / "songs" / shard.file for shard in job.shards if is_done(job.out, shard, job.settings_hash))
+    done = (job.out / "songs" / shard.file for shard in job.shards if job.has_done(shard))
     path = next(done, None)
     hashes = set() if path is None else set(parquet.read_table(path, columns=["model_hash"])["model_hash"].to_pylist())
     if weights and any(one not in ("", weights) for one in hashes):
@@ -135,21 +148,11 @@ def check_weights(job: Job, weights: str) -> None:
         )
 
 
-def reopen_failed(job: Job, rank: int = 0, world: int = 1) -> None:
-    """Count a process's shards in which songs failed as not done, so that a launcher explains these shards again."""
-    from pyarrow import parquet
-
-    for shard in job.shards[rank::world]:
-        failures = job.out / "failures" / shard.file
-        if is_done(job.out, shard, job.settings_hash) and parquet.read_metadata(failures).num_rows:
-            (job.out / "songs" / shard.file).unlink()
-
-
 def close_job(job: Job) -> None:
     """All failures in one file, once every shard is done; whoever finds that out first or last writes the same."""
     from pyarrow import parquet
 
-    if not job.list_left():
+    if all(job.has_done(shard) for shard in job.shards):
         files = (job.out / "failures" / shard.file for shard in job.shards)
         rows = [row for file in files for row in parquet.read_table(file).to_pylist()]
         write_table(rows, "failures", job.out / "failures.parquet", job.settings_hash)
