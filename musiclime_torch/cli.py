@@ -122,19 +122,35 @@ def main() -> None:
 
 @contextmanager
 def _noting_interrupts(stopped: threading.Event) -> Iterator[None]:
-    """Set the event at Ctrl-C, which raises as always. Only Python's main thread may listen."""
+    """Set the event at Ctrl-C, which raises as always, but never in an import. Only Python's main thread may listen.
+
+    torch's extension calls back into Python while it is imported, and what is raised there aborts the process.
+    """
+    again: list[threading.Timer] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         stopped.set()
-        signal.default_int_handler(number, frame)
+        if not _is_importing(frame):
+            signal.default_int_handler(number, frame)
+        again.append(threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)))
+        again[-1].daemon = True
+        again[-1].start()
 
     listens = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, note) if listens else None
     try:
         yield
     finally:
+        for timer in again:
+            timer.cancel()
         if listens:
             signal.signal(signal.SIGINT, before)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 def _run(model: Any, track: "Track", device: str, options: dict[str, Any], output: Output) -> "Explanation":

@@ -139,6 +139,25 @@ def test_a_signal_from_outside(tmp_path: Path, seconds: float):
     check_whole(tmp_path)
 
 
+def test_an_import_is_not_interrupted_but_what_follows_is(tmp_path: Path):
+    """torch's own import, met at the wrong moment, ends in std::terminate."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.2)\nprint('whole', flush=True)\n"
+    )
+    script = """
+import sys, time
+import musiclime_torch.cli as cli
+def demo(**options):
+    import slow_to_import
+    time.sleep(60)
+cli.cli.commands["demo"].callback = demo
+sys.argv = ["musiclime", "demo"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=50)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "whole\n", "musiclime: stopped.")
+
+
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, ValueError, SystemExit])
 def test_what_interrupts_a_file_leaves_the_old_one(tmp_path: Path, raised: type[BaseException]):
     path = tmp_path / "a.json"
