@@ -1,7 +1,8 @@
 """The evidence for a decision: components that alone keep it, and components whose removal flips it, both run and seen.
 
-Candidates are taken in the order of their attributions and thinned out until none can be spared (local minima: no single
-component may be left out, though quite other sets may be smaller). Every step is one batched pass.
+Candidates are taken in the order of their attributions, or one by one as they do most where no number of the first will do,
+and thinned out until none can be spared (local minima: no single component may be left out, though quite other sets may be
+smaller). Every step is one batched pass.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from musiclime_torch.evaluation import Probe
 from musiclime_torch.failures import InputError
 from musiclime_torch.probing import ask_checked
 from musiclime_torch.spaces import Scale, to_values
+
+#: Components that are looked for one by one: each costs as many variants as there are components.
+MOST_GROWN = 4
 
 #: Kinds of outputs that decide something.
 DECIDING = ("logits", "multilabel", "probabilities")
@@ -76,14 +80,32 @@ def measure_margin(outputs: Float[Tensor, "n class"], scale: Scale) -> Float[Ten
 
 
 def find_minimal(margin: Margin, order: Tensor) -> Bool[Tensor, " d"] | None:
-    """The shortest prefix of the order with a margin above zero, thinned out; None where no prefix has one."""
+    """The shortest prefix of the order with a margin above zero, or the first few that together have one, thinned out.
+
+    None where neither is found.
+    """
     d = len(order)
     rank = torch.empty(d, dtype=torch.long).scatter_(0, order, torch.arange(d))
     prefixes = rank[None] < torch.arange(d + 1)[:, None]
     good = margin(prefixes) > 0
-    if not bool(good.any()):
-        return None
-    return _thin_out(margin, prefixes[int(good.long().argmax())])
+    found = prefixes[int(good.long().argmax())] if bool(good.any()) else _grow(margin, d)
+    return None if found is None else _thin_out(margin, found)
+
+
+def _grow(margin: Margin, d: int) -> Bool[Tensor, " d"] | None:
+    """Add what leaves the largest margin, until it is above zero. A model whose decision comes back as more is taken out has
+    such sets, and no prefix.
+    """
+    found = torch.zeros(d, dtype=torch.bool)
+    for _ in range(min(MOST_GROWN, d)):
+        rest = (~found).nonzero().flatten()
+        grown = found.repeat(len(rest), 1)
+        grown[torch.arange(len(rest)), rest] = True
+        margins = margin(grown)
+        found = grown[int(margins.argmax())]
+        if float(margins.max()) > 0:
+            return found
+    return None
 
 
 def _thin_out(margin: Margin, kept: Bool[Tensor, " d"]) -> Bool[Tensor, " d"]:

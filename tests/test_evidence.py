@@ -31,12 +31,27 @@ def test_no_single_component_of_a_found_set_can_be_spared(d: int, seed: int):
         for size in range(d + 1):
             prefixes[size, order[:size]] = True
         assert (margin(prefixes) <= 0).all()
+        assert (margin(torch.eye(d, dtype=torch.bool)) <= 0).all()
         return
     assert margin(found[None]) > 0
     for column in found.nonzero().flatten().tolist():
         smaller = found.clone()
         smaller[column] = False
         assert margin(smaller[None]) <= 0
+
+
+@pytest.mark.parametrize("pair", [(1, 4), (5, 2)])
+def test_two_that_no_prefix_holds_alone_are_found(pair):
+    """Whatever else goes with them brings the decision back."""
+
+    def margin(sets: torch.Tensor) -> torch.Tensor:
+        wanted = sets[:, list(pair)].sum(1)
+        return wanted - 1.5 - (sets.sum(1) - wanted)
+
+    found = find_minimal(margin, torch.arange(6))
+    assert found is not None
+    assert set(found.nonzero().flatten().tolist()) == set(pair)
+    assert find_minimal(lambda sets: margin(sets) - 1, torch.arange(6)) is None
 
 
 def test_what_is_asked_for_decides_the_margin():
