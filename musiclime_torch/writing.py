@@ -1,23 +1,33 @@
 """Files that appear whole or not at all, whatever interrupts their writing."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from musiclime_torch.failures import InputError
 
+#: Last in the name of what isn't whole yet: patterns such as *.parquet, which match hidden files too, pass it by.
+_PARTIAL = ".partial"
+
 
 def name_partial(path: Path) -> Path:
     """A hidden name beside `path` that nobody else writes to: processes on other machines may have the same number."""
-    return path.with_name(f".{uuid4().hex[:12]}.{path.name}")
+    return path.with_name(f".{path.name}.{uuid4().hex[:12]}{_PARTIAL}")
+
+
+def remove_partials(folder: Path, names: Container[str]) -> None:
+    """Remove what killed processes had begun to write under these names: for those who know that nobody writes them now."""
+    for path in folder.glob(f".*{_PARTIAL}"):
+        if path.name[1:].rsplit(".", 2)[0] in names:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; the file is renamed when that is done, and gone where anything is raised.
 
-    The suffix stays, for those who write what it says.
+    Its suffix is another one: who writes it says what it holds.
     """
     partial = name_partial(path)
     try:

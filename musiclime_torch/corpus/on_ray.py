@@ -6,7 +6,6 @@ nodes share. Shards are the same as under any other launcher, so that a run that
 
 import json
 import logging
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,11 +14,10 @@ from typing import Any, Literal
 
 import ray
 import ray.data
-from tqdm import tqdm
 
 from musiclime_torch.corpus.ahead import AHEAD, DEATHS, load_light, unpack
 from musiclime_torch.corpus.explaining import Loaded, explain_shard
-from musiclime_torch.corpus.job import Job, Progress, Tally, check_weights, close_job, count_songs, write_shard
+from musiclime_torch.corpus.job import Job, Progress, Tally, check_weights, clear_leftovers, close_job, watch, write_shard
 from musiclime_torch.corpus.shards import Shard
 from musiclime_torch.corpus.tables import Rows
 from musiclime_torch.failures import InputError
@@ -59,9 +57,10 @@ def run_on_ray(
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     job = _settle_paths(job)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    left = {shard.number: shard for shard in job.list_left()}
-    tally, songs = Tally(), count_songs(list(left.values()))
-    with tqdm(total=songs, unit="song", disable=None if progress else True, file=sys.stderr) as bar:
+    undone, before = job.divide()
+    clear_leftovers(job, job.shards, alone=True)
+    left, tally = {shard.number: shard for shard in undone}, Tally()
+    with watch(undone, progress) as bar:
         for number, tables in _stream(make_model, job, list(left), min(actors, max(len(left), 1)), gpus, output):
             rows = Rows(tables)
             if output == "object-store":
@@ -69,7 +68,7 @@ def run_on_ray(
             tally.add(rows)
             bar.update(len(left[number].entries))
     close_job(job)
-    return tally.close(count_songs(job.shards) - songs)
+    return tally.close(job, before)
 
 
 def _settle_paths(job: Job) -> Job:

@@ -1,16 +1,13 @@
 """A job worked off in this process, or in the ranks of torchrun and Slurm, shard by shard."""
 
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from itertools import islice
 from typing import Any
 
-from tqdm import tqdm
-
 from musiclime_torch.corpus.ahead import load_ahead
 from musiclime_torch.corpus.explaining import explain_shard
-from musiclime_torch.corpus.job import Job, Progress, Tally, check_weights, close_job, count_songs, write_shard
+from musiclime_torch.corpus.job import Job, Progress, Tally, check_weights, clear_leftovers, close_job, watch, write_shard
 from musiclime_torch.corpus.shards import Place, find_place
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.hashing import hash_weights
@@ -36,17 +33,17 @@ def run_here(
             row in the job's failures.
     """
     place = place or find_place()
-    left = job.list_left(place.rank, place.world)
+    left, before = job.divide(place.rank, place.world)
     check_weights(job, hash_weights(module_behind(model)))
+    clear_leftovers(job, left + before, alone=place.world == 1)
     tally = Tally()
     with (
         closing(load_ahead([entry for shard in left for entry in shard.entries], job.loading, workers)) as songs,
-        tqdm(total=count_songs(left), unit="song", disable=None if progress else True, file=sys.stderr) as bar,
+        watch(left, progress) as bar,
     ):
         for shard in left:
             rows = explain_shard(model, job, islice(songs, len(shard.entries)), bar.update)
             write_shard(job, shard, rows)
             tally.add(rows)
     close_job(job)
-    own = [shard for shard in job.shards if shard.number % place.world == place.rank]
-    return tally.close(count_songs(own) - count_songs(left))
+    return tally.close(job, before)

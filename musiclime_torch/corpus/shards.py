@@ -14,7 +14,7 @@ from typing import Any
 
 from musiclime_torch.failures import InputError
 from musiclime_torch.reading.manifest import Entry
-from musiclime_torch.writing import name_partial
+from musiclime_torch.writing import name_partial, remove_partials
 
 #: Under this key a file tells the settings it was made under.
 HASH_KEY = b"musiclime_torch.settings"
@@ -128,23 +128,22 @@ def claim_folder(out: Path, settings: Mapping[str, Any], manifest_hash: str) -> 
                 raise InputError(f"{str(out)!r} holds tables but no run.json: give another --out folder.")
             partial = name_partial(path)
             partial.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            # Whoever comes first; the others find the same there, or say that they don't.
+            # Whoever comes first; the others find the same there, or say that they don't. Who has found it removes what
+            # is left of others' attempts.
             try:
                 os.link(partial, path)
-            except FileExistsError:
+            except (FileExistsError, FileNotFoundError):
                 pass
             finally:
-                partial.unlink()
-        began = json.loads(path.read_text(encoding="utf-8"))
+                partial.unlink(missing_ok=True)
+        began = _read_run(path)
+        remove_partials(out, (path.name,))
     except OSError as error:
         raise InputError(f"{str(out)!r} can't be written to ({error.strerror}): give another --out folder.") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{str(path)!r} is no run's ({error}): give another --out folder.") from error
-    if began.get("hash") != said["hash"]:
-        changed = [name for name in said["settings"] if began["settings"].get(name) != said["settings"][name]]
-        shown = ", ".join(f"{name} {began['settings'].get(name)!r} (now {said['settings'][name]!r})" for name in changed[:3])
+    if began["hash"] != said["hash"]:
+        shown = ", ".join(_list_changes(began["settings"], said["settings"])[:3])
         raise InputError(f"{str(out)!r} holds a run with other settings, {shown}: give another --out folder.")
-    if began.get("manifest") != manifest_hash:
+    if began["manifest"] != manifest_hash:
         raise InputError(
             f"the manifest isn't the one that the run in {str(out)!r} began with: give another --out folder, or the old one."
         )
@@ -154,7 +153,41 @@ def claim_folder(out: Path, settings: Mapping[str, Any], manifest_hash: str) -> 
 def describe_run(out: Path) -> dict[str, Any]:
     """What `run.json` says; InputError for a folder without one."""
     try:
-        found: dict[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return _read_run(out / "run.json")
+    except OSError as error:
         raise InputError(f"{str(out)!r} holds no run of musiclime corpus ({error}).") from error
-    return found
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    """InputError where the file isn't as `claim_folder` writes it."""
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        fault = "" if _is_run(found) else "it doesn't hold settings, their hash and the manifest's"
+    except ValueError as error:
+        fault = str(error)
+    if fault:
+        raise InputError(f"{str(path)!r} is no run's ({fault}): give another folder.")
+    return dict(found)
+
+
+def _is_run(found: Any) -> bool:
+    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+        return False
+    return found.get("hash") == hash_settings(found["settings"]) and isinstance(found.get("manifest"), str)
+
+
+def _list_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Every setting that differs, in words; of settings in groups those that do."""
+    said = []
+    for name in {**before, **now}:
+        if name in before and name in now and before[name] == now[name]:
+            continue
+        if isinstance(before.get(name), dict) and isinstance(now.get(name), dict):
+            said += [f"{name} {change}" for change in _list_changes(before[name], now[name])]
+        else:
+            said.append(f"{name} {_show(before, name)} (now {_show(now, name)})")
+    return said
+
+
+def _show(settings: Mapping[str, Any], name: str) -> str:
+    return repr(settings[name]) if name in settings else "left out"

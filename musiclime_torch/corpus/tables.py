@@ -1,7 +1,8 @@
 """An explanation as rows of Parquet: one a class and component, one a song, one a pair that acts together."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,12 +134,19 @@ class Rows:
 def write_table(rows: Sequence[dict[str, Any]], name: str, path: Path, settings_hash: str) -> None:
     """One table of one shard, whole or not at all. InputError where the disk is full or can't be written to."""
     schema = SCHEMAS[name].with_metadata({HASH_KEY: settings_hash.encode()})
-    try:
+    with changing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as partial, partial.open("wb") as file:
             parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema), file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """InputError where what is in a run's folder can't be written or removed."""
+    try:
+        yield
     except OSError as error:
         raise InputError(
             f"{str(path)!r} can't be written ({error.strerror or error}): make room, and give the same command again; what "

@@ -69,18 +69,15 @@ def read_manifest(path: str | Path) -> tuple[Entry, ...]:
 def check_ids(entries: Sequence[Entry], source: str) -> None:
     """InputError for an id that is no text, or that stands there twice."""
     seen: dict[str, str] = {}
-    for entry in entries:
+    for number, entry in enumerate(entries, 1):
+        place = entry.place or f"song {number}"
         if entry.id in seen:
-            raise InputError(
-                f"{source}, {entry.place}: the id {entry.id!r} is that of {seen[entry.id]} too: make ids unique."
-            )
-        seen[entry.id] = entry.place
+            raise InputError(f"{source}, {place}: the id {entry.id!r} is that of {seen[entry.id]} too: make ids unique.")
+        seen[entry.id] = place
         try:
             entry.id.encode()
         except UnicodeEncodeError:
-            raise InputError(
-                f"{source}, {entry.place}: the id {entry.id!r} holds half a character: write it anew."
-            ) from None
+            raise InputError(f"{source}, {place}: the id {entry.id!r} holds half a character: write it anew.") from None
 
 
 def find_bad(entries: Sequence[Entry], needs: Sequence[str]) -> tuple[BadEntry, ...]:
