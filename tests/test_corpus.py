@@ -24,7 +24,6 @@ from musiclime_torch.cli import cli
 from musiclime_torch.corpus import ahead
 from musiclime_torch.corpus.aggregation import Global, aggregate
 from musiclime_torch.corpus.auditing import audit
-from musiclime_torch.corpus.comparing import compare
 from musiclime_torch.corpus.job import begin_job
 from musiclime_torch.corpus.running import run_here
 from musiclime_torch.corpus.shards import TABLES, Place, claim_folder, cut_shards, find_place
@@ -156,7 +155,7 @@ def test_songs_that_failed_are_tried_again_when_asked(manifest, entries, tmp_pat
 
 def test_a_folder_holds_one_run(entries, tmp_path):
     run(entries[:2], tmp_path)
-    with pytest.raises(InputError, match=r"other settings, explain .*'n_samples': '64'.*128"):
+    with pytest.raises(InputError, match=r"other settings, explain n_samples '64' \(now '128'\): give"):
         run(entries[:2], tmp_path, options={**OPTIONS, "n_samples": 128})
     with pytest.raises(InputError, match="the manifest isn't the one"):
         run(entries[:3], tmp_path)
@@ -449,10 +448,11 @@ def test_audits_find_what_was_planted_and_nothing_else(tmp_path, planted):
     findings = {one.kind: one for one in audit(tmp_path, found)}
     expected = {"nothing": set(), "boilerplate": {"boilerplate"}, "edge": {"position"}}.get(planted, {"unseen"})
     assert set(findings) == {"few songs", *expected}
-    assert findings["few songs"].examples == ("jazz",)
+    assert (findings["few songs"].about, findings["few songs"].examples) == (("jazz",), ("lonely",))
     if planted == "boilerplate":
         one = findings["boilerplate"]
-        assert set(one.examples) == {"you", "might", "also", "like"}
+        assert set(one.about) == {"you", "might", "also", "like"}
+        assert len(set(one.examples)) == 10
         assert one.share == pytest.approx(6 / (6 + 40 * 0.3 * math.sqrt(2 / math.pi)), abs=0.05)
         songs = plant(3, False, False, False)[:30]
         against = [one | {"rows": [*one["rows"], (None, None, "never", -2.0, 0.1, False)]} for one in songs]
@@ -483,8 +483,12 @@ def test_commands(manifest, tmp_path):
     assert {path.suffix for path in (tmp_path / "tables").iterdir()} == {".csv", ".parquet"}
     assert len(list((tmp_path / "plots").glob("*.svg"))) == 5
     wrong = CliRunner().invoke(cli, ["global", str(out), "--class", "jazz"])
-    assert "choose one of drum fill, love song" in str(wrong.exception)
+    assert "choose from drum fill, love song" in str(wrong.exception)
     assert "holds no run" in str(CliRunner().invoke(cli, ["global", str(tmp_path)]).exception)
+    part = CliRunner().invoke(cli, ["corpus", str(manifest), *options, "--end", "1.5", "--out", str(tmp_path / "part")])
+    assert part.exit_code == 0, part.output
+    seconds = duckdb.sql(f"select distinct sound_seconds from '{tmp_path}/part/songs/*.parquet'").fetchall()
+    assert seconds == [(pytest.approx(1.5, abs=0.01),)]
     for more, said in (
         (["--foil", "anthem"], "one song"),
         (["--baseline", "x.wav"], "silence or noise"),
@@ -541,34 +545,3 @@ def test_words_that_act_with_stems_are_counted_over_songs(tmp_path):
     write_table(rows, "interactions", tmp_path / "interactions" / "000000.parquet", digest)
     (pair,) = aggregate(tmp_path).pairs
     assert (pair.of, pair.stem, pair.word, pair.songs, pair.mean) == ("a", "drums", "x", 11, 2.0)
-
-
-def test_two_runs_are_compared_song_by_song(tmp_path):
-    rng = np.random.default_rng(0)
-    runs: dict[str, list[dict]] = {"one": [], "two": []}
-    for number in range(30):
-        values = rng.normal(size=6)
-        for name, songs in runs.items():
-            rows = [("drums", place, None, float(value), 0.1, False) for place, value in enumerate(values)]
-            rows += [(None, None, "Love", 0.5 + rng.normal(0, 0.1) + (2.0 if name == "two" else 0.0), 0.1, False)]
-            of = "rock" if number < 2 and name == "two" else "pop"
-            songs.append({"id": f"s{number:02d}", "class": of, "rows": rows})
-    for name, songs in runs.items():
-        write_songs(tmp_path / name, songs)
-    found = compare(tmp_path / "one", tmp_path / "two")
-    assert (found.songs, found.decided_otherwise) == (30, 2)
-    assert found.examples == (("s00", "pop", "rock"), ("s01", "pop", "rock"))
-    assert [(one.of, one.name, one.songs) for one in found.shifts] == [("pop", "love", 28)]
-    assert found.shifts[0].change == pytest.approx(2.0, abs=0.1)
-    assert found.agreement is not None
-    assert 0.3 < found.agreement < 1
-    same = compare(tmp_path / "one", tmp_path / "one")
-    assert (same.agreement, same.shifts, same.decided_otherwise) == (1.0, (), 0)
-    shown = CliRunner().invoke(cli, ["compare", str(tmp_path / "one"), str(tmp_path / "two")])
-    assert "2 are decided otherwise" in shown.stdout
-    write_songs(tmp_path / "three", [{"id": "other", "class": "a", "rows": [("drums", 0, None, 1.0, 0.1, False)]}])
-    with pytest.raises(InputError, match="compare runs over the same manifest"):
-        compare(tmp_path / "one", tmp_path / "three")
-    write_songs(tmp_path / "cut", [one | {"rows": [("drums", 0, None, 1.0, 0.1, False)]} for one in runs["two"]])
-    with pytest.raises(InputError, match="'s00' into 6 and into 1 segments"):
-        compare(tmp_path / "one", tmp_path / "cut")

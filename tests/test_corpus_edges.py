@@ -18,15 +18,16 @@ from test_corpus import make_global, write_songs
 
 from musiclime_torch import writing
 from musiclime_torch.cli import cli
-from musiclime_torch.corpus.aggregation import aggregate, open_tables
+from musiclime_torch.corpus.aggregation import aggregate
 from musiclime_torch.corpus.ahead import load_entry
 from musiclime_torch.corpus.auditing import audit
-from musiclime_torch.corpus.comparing import compare
 from musiclime_torch.corpus.job import begin_job
+from musiclime_torch.corpus.parts import open_tables
 from musiclime_torch.corpus.running import run_here
 from musiclime_torch.corpus.shards import Place, claim_folder, find_place
-from musiclime_torch.corpus.summary import make_tables, write_summary
+from musiclime_torch.corpus.summary import write_summary
 from musiclime_torch.corpus.tables import Rows
+from musiclime_torch.corpus.terminal import make_tables
 from musiclime_torch.explainer import explain
 from musiclime_torch.failures import InputError
 from musiclime_torch.options import default_device
@@ -73,7 +74,7 @@ def test_songs_that_are_all_noise_have_no_shares(tmp_path):
 def test_what_nobody_knows_is_shown_as_such(tmp_path):
     found = make_global(tmp_path, [song(str(n), read("love", 0.0, error=0.1)) for n in range(12)])
     shown = Console(width=120, record=True, file=(tmp_path / "shown").open("w"))
-    for table in make_tables(found, None, 3):
+    for table in make_tables(found, (), 3):
         shown.print(table)
     text = shown.export_text()
     assert "nan" not in text
@@ -104,7 +105,7 @@ def test_names_are_no_markup(tmp_path):
     for number, one in enumerate(songs):
         one["id"] = str(number)
     console = Console(width=140, record=True, file=(tmp_path / "shown").open("w"))
-    for table in make_tables(make_global(tmp_path / "run", songs), None, 3):
+    for table in make_tables(make_global(tmp_path / "run", songs), (), 3):
         console.print(table)
     shown = console.export_text()
     assert all(name in shown for name in ("sad [slow]", "[/b] x", "vocals [dry]"))
@@ -174,23 +175,6 @@ def write_run(out: Path, songs: list[dict], lines: bool = False, **columns: str)
         parquet.write_table(table.from_pylist(rows, table.schema), path)
 
 
-def test_runs_on_other_scales_are_not_compared(tmp_path):
-    songs = [song(str(n), heard("drums", 1.0), heard("vocals", float(n))) for n in range(12)]
-    write_run(tmp_path / "a", songs, value="logit", space="logit")
-    write_run(tmp_path / "b", songs, value="probability", space="probability")
-    assert compare(tmp_path / "a", tmp_path / "a").songs == 12
-    with pytest.raises(InputError, match="logit logit and probability probability"):
-        compare(tmp_path / "a", tmp_path / "b")
-
-
-def test_lines_of_different_songs_are_not_one_feature(tmp_path):
-    songs = [song(str(n), heard("drums", 1.0), read(None, 1.0 + 0.01 * n)) for n in range(12)]
-    other = [song(str(n), heard("drums", 2.0 + 0.01 * n), read(None, 9.0)) for n in range(12)]
-    write_run(tmp_path / "a", songs, lines=True)
-    write_run(tmp_path / "b", other, lines=True)
-    assert [one.name for one in compare(tmp_path / "a", tmp_path / "b").shifts] == ["drums 0"]
-
-
 def test_boilerplate_is_found_in_lines_too(tmp_path):
     line = "You might also like a very long song title of somebody else's"
     songs = [song(str(n), heard("drums", 1.0), read(line, 2.0), read(f"line {n}", 0.1)) for n in range(12)]
@@ -200,7 +184,8 @@ def test_boilerplate_is_found_in_lines_too(tmp_path):
     rows = [{**row, "text": row["word"], "word": None} for row in table.to_pylist()]
     parquet.write_table(table.from_pylist(rows, table.schema), path)
     (one,) = (one for one in audit(tmp_path, aggregate(tmp_path)) if one.kind == "boilerplate")
-    assert one.examples == (line.lower(),)
+    assert one.about == (line.lower(),)
+    assert one.examples == tuple(sorted(str(n) for n in range(12)))[:10]
     assert "you might also like a very long…" in one.said
 
 

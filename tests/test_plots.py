@@ -89,6 +89,20 @@ def test_files_are_whole_drawings(found, tmp_path):
         write_plots(found, tmp_path / "file")
 
 
+def test_the_largest_classes_are_drawn_against_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("musiclime_torch.plots.catalogue.MOST_AGAINST", 3)
+    rows = [(None, None, "love", 1.0, 0.1, False)]
+    songs = [
+        {"id": f"{of}{n}", "class": of, "rows": rows}
+        for of, count in zip("abcd", (12, 10, 14, 13), strict=True)
+        for n in range(count)
+    ]
+    write_songs(tmp_path, songs)
+    paths = write_plots(aggregate(tmp_path), tmp_path / "plots")
+    against = [path.stem for path in paths if "against" in path.stem]
+    assert against == ["class00-against-02", "class00-against-03", "class02-against-03"]
+
+
 def test_a_class_with_nothing_to_say_says_so(tmp_path):
     songs = [{"id": str(n), "class": "a", "rows": [(None, None, f"w{n}", 0.0, 0.1, False)]} for n in range(12)]
     write_songs(tmp_path, songs)

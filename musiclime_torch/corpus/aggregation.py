@@ -14,15 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow
 import torch
-from pyarrow import parquet
 from scipy import sparse
 
-from musiclime_torch.corpus.control_results import Floor, Rotation, compare_rotated, find_floors
-from musiclime_torch.corpus.shards import TABLES, describe_run
+from musiclime_torch.corpus.control_results import ROTATED, Floor, Rotation, compare_rotated, find_floors
+from musiclime_torch.corpus.parts import add_up, cut_parts, open_tables, read_parts
 from musiclime_torch.failures import InputError
 from musiclime_torch.statistics.intervals import discover, halve_interval
 
@@ -32,45 +30,41 @@ MIN_SONGS = 10
 CONFIDENCE = 0.95
 #: Resamplings of the songs behind an interval.
 RESAMPLINGS = 500
-#: Rows read at a time, or one shard's.
-PART = 4_000_000
 
 # One row a song, class and feature; lines and sections, which no two songs share, are none: they have a null together. Names
 # of features can't meet: words hold no tab.
 _PER_SONG = """
-    create or replace temp table part as
+    create or replace temp table per_song as
     select id, class, kind, case when kind = 'audio' then stem || chr(9) || position
         else replace(lower(word), '’', '''') end as feature,
         any_value(stem) as stem, any_value(position) as position, sum(attribution) as w, sum(abs(attribution)) as size,
         sum(attribution * attribution - standard_error * standard_error) as energy, count(*) as n
-    from read_parquet([{files}]) where not unseen and predicted
+    from part.attributions where not unseen and predicted
     group by id, class, kind, feature
 """
 
 _PAIRS = """
-    select class, stem, word, count(*) as songs, avg(w), stddev_samp(w) / sqrt(count(*)) from (
-        select i.id, i.class, stem, replace(lower(word), '’', '''') as word, sum(interaction) as w
-        from interactions i join songs s on i.id = s.id and i.class = s.predicted where word is not null group by all)
-    group by class, stem, word having count(*) >= $least order by class, songs desc, abs(avg(w)) desc, stem, word
+    select class, stem, word, songs, w / songs, sqrt(greatest(w2 - w * w / songs, 0) / (songs - 1) / songs)
+    from pairs where songs >= $least order by class, songs desc, abs(w / songs) desc, stem, word
 """
 
 # A song's stems with their shares; none where all is noise.
 _STEMS = """stems as (
-        select class, id, stem, greatest(sum(energy), 0) as e from part where kind = 'audio' group by class, id, stem),
+        select class, id, stem, greatest(sum(energy), 0) as e from per_song where kind = 'audio' group by class, id, stem),
     shares as (select class, id, stem, e / nullif(sum(e) over (partition by class, id), 0) as share from stems)"""
 
 # Sums over the part's songs. Negative energies are sampling noise; where nothing is left a song has no shares, and isn't
 # counted among those that have.
 _SUMS = {
     "features": """select class, kind, feature, any_value(stem) as stem, any_value(position) as position, count(*) as songs,
-        sum(n) as components, sum(size) as size, sum(w) as w from part where feature is not null
+        sum(n) as components, sum(size) as size, sum(w) as w from per_song where feature is not null
         group by class, kind, feature""",
     "classes": """with songs as (
             select class, id, greatest(sum(energy) filter (kind = 'lyrics'), 0) as words,
                 greatest(sum(energy) filter (kind = 'audio'), 0) as sound,
                 coalesce(sum(n) filter (kind = 'lyrics'), 1) as n_words,
                 coalesce(sum(n) filter (kind = 'audio'), 1) as n_sound
-            from part group by class, id),
+            from per_song group by class, id),
         shares as (select class, words / nullif(words + sound, 0) as lyrics,
             words * n_sound / nullif(words * n_sound + sound * n_words, 0) as by_each from songs)
         select class, count(*) as songs, count(lyrics) as shared, sum(lyrics) as lyrics, sum(lyrics * lyrics) as lyrics2,
@@ -78,9 +72,14 @@ _SUMS = {
     "stems": f"""with {_STEMS} select class, stem, sum(share) as share, sum(share * share) as share2 from shares
         group by class, stem""",
     "heard": f"with {_STEMS} select class, count(distinct id) as songs from shares where share is not null group by class",
+    "pairs": """with each as (
+            select i.id, i.class, i.stem, replace(lower(i.word), '’', '''') as word, sum(interaction) as w
+            from part.interactions i join part.songs s on i.id = s.id and i.class = s.predicted where i.word is not null
+            group by all)
+        select class, stem, word, count(*) as songs, sum(w) as w, sum(w * w) as w2 from each group by class, stem, word""",
+    "rotated": ROTATED,
 }
 
-# One row for what several parts have in common: or else tables would grow with the songs.
 _JOINED = {
     "features": """select class, kind, feature, any_value(stem) as stem, any_value(position) as position,
         sum(songs)::bigint as songs, sum(components)::bigint as components, sum(size) as size, sum(w) as w
@@ -89,6 +88,10 @@ _JOINED = {
         sum(lyrics2) as lyrics2, sum(by_each) as by_each, sum(by_each2) as by_each2 from classes group by class""",
     "stems": "select class, stem, sum(share) as share, sum(share2) as share2 from stems group by class, stem",
     "heard": "select class, sum(songs)::bigint as songs from heard group by class",
+    "pairs": """select class, stem, word, sum(songs)::bigint as songs, sum(w) as w, sum(w2) as w2 from pairs
+        group by class, stem, word""",
+    # A row a song, of the few that are their own control.
+    "rotated": "from rotated",
 }
 
 
@@ -178,14 +181,13 @@ def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float 
         InputError: the folder holds no run, or no song has been explained.
     """
     out = Path(out)
-    database, shards = open_tables(out), list_shards(out)
+    database, parts = open_tables(out), cut_parts(out)
     songs = int(database.execute("select count(*) from songs").fetchall()[0][0])
     if not songs:
         raise InputError(f"no song in {str(out)!r} has been explained yet.")
-    for number, _ in enumerate(_read_parts(database, out, shards)):
-        for name, query in _SUMS.items():
-            database.execute(f"insert into {name} {query}" if number else f"create temp table {name} as {query}")
-            database.execute(f"create or replace temp table {name} as {_JOINED[name]}")
+    for _ in read_parts(database, out, parts):
+        database.execute(_PER_SONG)
+        add_up(database, _SUMS, _JOINED)
     rows = database.execute(
         """select class, kind, feature, stem, position, songs, components, size, w / songs from features
             order by class, kind, feature"""
@@ -193,54 +195,14 @@ def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float 
     features, classes = _weigh(rows), _summarise(database, min_songs)
     ranked = {one.name for one in classes if one.ranked}
     chosen = [number for number, one in enumerate(features) if one.songs >= min_songs and one.of in ranked]
-    limits = _resample(database, out, shards, [rows[number][:3] for number in chosen], confidence, seed)
+    limits = _resample(database, out, parts, [rows[number][:3] for number in chosen], confidence, seed)
     for number, (low, high, _) in zip(chosen, limits, strict=True):
         features[number] = replace(features[number], low=low, high=high)
     for number in _tell(features, chosen, [spread for _, _, spread in limits], 1 - confidence):
         features[number] = replace(features[number], told=True)
     failed = int(database.execute("select count(*) from failures").fetchall()[0][0])
-    pairs = tuple(Pair(*row) for row in database.execute(_PAIRS, {"least": min_songs}).fetchall())
+    pairs = tuple(Pair(*row) for row in database.execute(_PAIRS, {"least": max(min_songs, 2)}).fetchall())
     return Global(songs, failed, classes, tuple(features), pairs, find_floors(database), compare_rotated(database))
-
-
-def list_shards(out: Path) -> list[str]:
-    """Files of the shards that are done. Songs tell: what was begun and not finished doesn't count."""
-    done = sorted(path.name for path in (out / "songs").glob("[0-9]*.parquet"))
-    if not done:
-        raise InputError(f"no song in {str(out)!r} has been explained yet.")
-    return done
-
-
-def open_tables(out: Path, schema: str = "main", database: Any = None) -> Any:
-    """A run's tables as a DuckDB connection with views `attributions`, `interactions`, `failures` and `songs`, or as a
-    schema of a connection that there is.
-
-    InputError where the folder holds no run, or nothing has been explained yet.
-    """
-    describe_run(out)
-    done = list_shards(out)
-    database = database or duckdb.connect()
-    database.execute(f"create schema if not exists {schema}")
-    for name in TABLES:
-        database.execute(f"create view {schema}.{name} as select * from read_parquet([{_quote(out / name, done)}])")
-    return database
-
-
-def _quote(folder: Path, files: Sequence[str]) -> str:
-    return ", ".join("'" + str(folder / file).replace("'", "''") + "'" for file in files)
-
-
-def _read_parts(database: Any, out: Path, shards: Sequence[str]) -> Iterator[None]:
-    """The table `part` with some shards' songs, then with the next ones."""
-    files: list[str] = []
-    room = PART
-    for number, shard in enumerate(shards, 1):
-        files.append(shard)
-        room -= parquet.read_metadata(out / "attributions" / shard).num_rows
-        if room <= 0 or number == len(shards):
-            database.execute(_PER_SONG.format(files=_quote(out / "attributions", files)))
-            yield
-            files, room = [], PART
 
 
 def _weigh(rows: Sequence[tuple[Any, ...]]) -> list[Feature]:
@@ -293,7 +255,12 @@ def _average(count: int, total: float | None, squares: float | None) -> tuple[fl
 
 
 def _resample(
-    database: Any, out: Path, shards: Sequence[str], chosen: Sequence[tuple[str, str, str]], confidence: float, seed: int
+    database: Any,
+    out: Path,
+    parts: Sequence[Sequence[str]],
+    chosen: Sequence[tuple[str, str, str]],
+    confidence: float,
+    seed: int,
 ) -> list[tuple[float, float, float]]:
     """Percentiles of each chosen feature's mean over resampled songs."""
     if not chosen:
@@ -302,9 +269,10 @@ def _resample(
     database.register("chosen", pyarrow.table({"class": of, "kind": kind, "feature": name, "number": range(len(chosen))}))
     # Single precision: they are most of the memory that this takes, and an interval's ends need no more.
     sums, counts = (np.zeros((len(chosen), RESAMPLINGS), dtype=np.float32) for _ in range(2))
-    for _ in _read_parts(database, out, shards):
+    for _ in read_parts(database, out, parts):
+        database.execute(_PER_SONG)
         database.execute(
-            "create or replace temp table picked as select * from part join chosen using (class, kind, feature)"
+            "create or replace temp table picked as select * from per_song join chosen using (class, kind, feature)"
         )
         songs = database.execute("select distinct id from picked order by id").fetchall()
         rows = database.execute("select number, dense_rank() over (order by id) - 1 as song, w from picked").fetchnumpy()

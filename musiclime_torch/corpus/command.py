@@ -28,6 +28,8 @@ def _needing_extra(extra: str) -> Iterator[None]:
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the tables.")
 @click.option("--separator", metavar="NAME", help="As in explain, for songs without stems of their own.")
+@click.option("--start", type=float, metavar="SECONDS", help="Explain every song from here ...")
+@click.option("--end", type=float, metavar="SECONDS", help="... to here.")
 @click.option("--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Fail longer songs.  [default: 900]")
 @click.option("--all-classes", is_flag=True, help="Write every class, not only the predicted one and --target A,B.")
 @click.option("--shard-size", type=click.IntRange(min=1), metavar="SONGS", help="Songs that are written at once.")
@@ -45,7 +47,7 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
     Under torchrun, or in a Slurm array, every process takes its share of the shards. --engine ray spreads them over a
     cluster.
     """
-    loading = pop_given(options, "separator", "max_seconds")
+    loading = pop_given(options, "separator", "start", "end", "max_seconds")
     running = {"here": pop_given(options, "workers"), "ray": pop_given(options, "actors", "gpus", "output")}
     strange = next((name for other, given in running.items() if other != engine for name in given), None)
     if strange is not None:
@@ -95,17 +97,22 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
             done = run_on_ray(partial(load_models, naming, device), job, progress=True, **{**gpus, **running["ray"]})
         else:
             done = run_here(model, job, progress=True, **running["here"])
-    said = f"{done.explained} songs explained, {done.failed} failed, {done.before} done before."
+    said = f"{done.explained} songs explained, {done.failed} failed, {done.before} done before"
+    said += f" ({done.failed_before} of them failed)." if done.failed_before else "."
     click.echo(f"{said} Written to {out}.", err=True)
-    if done.failed and not done.explained + done.before:
-        raise InputError(f"no song could be explained. The first failure: {done.first_failure}")
-    if done.failed:
-        click.echo(f"The first failure: {done.first_failure} The same command with --retry tries them again.", err=True)
+    if done.changed:
+        said = f"the files of {len(done.changed)} songs were changed, of {done.changed[0]!r} first"
+        click.echo(f"Since they were explained, {said}: another --out folder explains them afresh.", err=True)
+    if done.failed + done.failed_before:
+        told = f"The first failure: {done.first_failure} The same command with --retry tries them again."
+        if done.explained + done.before == done.failed_before:
+            raise InputError(f"no song could be explained. {told}")
+        click.echo(told, err=True)
 
 
 @click.command("global")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--class", "of", metavar="CLASS", help="Show this class only.")
+@click.option("--class", "of", metavar="A,B", help="Show these classes only.")
 @click.option("--top", type=click.IntRange(min=1), default=8, show_default=True, help="Words and cells a class.")
 @click.option("--min-songs", type=click.IntRange(min=2), help="Rank nothing that fewer songs have.  [default: 10]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the tables as CSV and Parquet.")
@@ -126,13 +133,16 @@ def summarise(
     with _needing_extra("corpus"):
         from musiclime_torch.corpus.aggregation import aggregate
         from musiclime_torch.corpus.auditing import audit
-        from musiclime_torch.corpus.summary import make_tables, write_summary
+        from musiclime_torch.corpus.summary import write_summary
+        from musiclime_torch.corpus.terminal import make_tables, say_finding
 
     given = {} if min_songs is None else {"min_songs": min_songs}
     found = aggregate(folder, **given)
     names = [one.name for one in found.classes]
-    if of is not None and of not in names:
-        raise InputError(f"no song was given the class {of!r}: choose one of {', '.join(names)}.")
+    chosen = () if of is None else (of,) if of in names else split(of)
+    strange = next((name for name in chosen if name not in names), None)
+    if strange is not None:
+        raise InputError(f"no song was given the class {strange!r}: choose from {', '.join(names)}.")
     findings = audit(folder, found, **given)
     console = Console()
     console.print(f"{found.songs} songs explained, {found.failures} failed.", highlight=False)
@@ -140,8 +150,9 @@ def summarise(
         said = f"{floor.kind}: 95% of components known to be irrelevant lie below {floor.size:.3g} ({floor.songs} songs)."
         console.print(said, highlight=False)
     for finding in findings:
-        console.print(f"{finding.kind}: {finding.said}", markup=False, highlight=False)
-    for table in make_tables(found, of, top):
+        for line in say_finding(finding):
+            console.print(line, markup=False, highlight=False)
+    for table in make_tables(found, chosen, top):
         console.print(table)
     if out is not None:
         write_summary(found, findings, out)
@@ -163,22 +174,33 @@ def summarise(
 @click.command("compare")
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
-@click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table.")
+@click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table, and moves.")
 @click.option("--min-songs", type=click.IntRange(min=2), help="Compare nothing that fewer songs have.  [default: 10]")
-def contrast(first: Path, second: Path, top: int, min_songs: int | None) -> None:
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the tables as CSV and Parquet.")
+@click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Folder for figures, as SVG.")
+def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Path | None, plots: Path | None) -> None:
     """Where two runs over the same songs part, of two versions of a model, say."""
     from rich.console import Console
 
     with _needing_extra("corpus"):
         from musiclime_torch.corpus.comparing import compare
-        from musiclime_torch.corpus.summary import make_comparison
+        from musiclime_torch.corpus.drift import describe_comparison, describe_shift, make_comparison, write_comparison
 
     found = compare(first, second, **({} if min_songs is None else {"min_songs": min_songs}))
-    console = Console()
-    said = f"{found.songs} songs in both; {found.decided_otherwise} are decided otherwise."
-    if found.agreement is not None:
-        said += f" Where they are decided alike, attributions correlate at {found.agreement:.2f}."
-    console.print(said, highlight=False)
-    for number, before, after in found.examples:
-        console.print(f"  {number}: {before} became {after}", markup=False, highlight=False)
-    console.print(make_comparison(found, top))
+    # Names are said as they are: ":cd:" is no picture.
+    console = Console(emoji=False)
+    for line in describe_comparison(found, top):
+        console.print(line, markup=False, highlight=False)
+    if found.shifts:
+        console.print(make_comparison(found, top))
+        console.print(describe_shift(found.shifts[0]), markup=False, highlight=False)
+    if out is not None:
+        write_comparison(found, out)
+        click.echo(f"Written to {out}.", err=True)
+    if plots is not None:
+        with _needing_extra("plots"):
+            import matplotlib as mpl
+
+            mpl.use("agg")
+            from musiclime_torch.plots.catalogue import write_shifts
+        click.echo(f"{len(write_shifts(found, plots))} figures written to {plots}.", err=True)

@@ -25,20 +25,23 @@ _BELOW = """
     select avg((abs(attribution) <= $floor)::int) from attributions where predicted and told_from_zero and kind = $kind
 """
 
-# A segment of a rotated song beside the song's own attribution at that position, and of that music.
-_ROTATED = """
+#: Of a part's songs that were rotated, each segment beside the song's own attribution at that position, and of that music:
+#: sums of their products.
+ROTATED = """
     with matched as (
         select c.id, c.stem, c.attribution as now, there.attribution as there, same.attribution as same
-        from controls c
-        join attributions there on there.id = c.id and there.class = c.class and there.stem = c.stem
+        from part.controls c
+        join part.attributions there on there.id = c.id and there.class = c.class and there.stem = c.stem
             and there.position = c.position
-        join attributions same on same.id = c.id and same.class = c.class and same.stem = c.stem and same.position = c.origin
+        join part.attributions same on same.id = c.id and same.class = c.class and same.stem = c.stem
+            and same.position = c.origin
         where c.kind = 'audio' and not c.decoy and c.position <> c.origin and not there.unseen and not same.unseen),
     centred as (
         select id, now - avg(now) over w as now, there - avg(there) over w as there, same - avg(same) over w as same
         from matched window w as (partition by id, stem))
-    select id, sum(there * there), sum(same * same), sum(there * same), sum(there * now), sum(same * now)
-    from centred group by id order by id
+    select id, sum(there * there) as there2, sum(same * same) as same2, sum(there * same) as both,
+        sum(there * now) as there_now, sum(same * now) as same_now
+    from centred group by id
 """
 
 
@@ -82,8 +85,11 @@ def find_floors(tables: Any) -> tuple[Floor, ...]:
 
 
 def compare_rotated(tables: Any) -> Rotation | None:
-    """Does attribution follow the music? None with fewer than two rotated songs, or two segments, which can't tell."""
-    rows = tables.execute(_ROTATED).fetchall()
+    """Does attribution follow the music? From the table `rotated`, all parts' `ROTATED`.
+
+    None with fewer than two rotated songs, or two segments, which can't tell.
+    """
+    rows = tables.execute("select * from rotated order by id").fetchall()
     if len(rows) < 2:
         return None
     sums = np.array([row[1:] for row in rows], dtype=float)

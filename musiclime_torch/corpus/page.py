@@ -16,6 +16,8 @@ from musiclime_torch.writing import write_whole
 MOST_CLASSES = 60
 #: Words, cells of the sound, and pairs listed for each; and what each gives to the comparison of two.
 MOST_FEATURES, MOST_PAIRS, MOST_COMPARED = 14, 8, 30
+#: Words or classes, and songs, named for what stands out.
+MOST_NAMES, MOST_EXAMPLES = 12, 5
 
 #: What a finding is about, in words for people who have not read how it is found.
 _HEADINGS = {
@@ -48,7 +50,9 @@ def to_corpus_html(found: Global, findings: Sequence[Finding], *, title: str) ->
                 "heading": _HEADINGS.get(one.kind, one.kind),
                 "said": one.said,
                 "songs": one.songs,
-                "examples": one.examples[:12],
+                "share": one.share,
+                "about": one.about[:MOST_NAMES],
+                "examples": one.examples[:MOST_EXAMPLES],
             }
             for one in findings
         ],

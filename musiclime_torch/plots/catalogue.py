@@ -1,8 +1,10 @@
-"""A catalogue drawn: what carries a class, where in the song, and one class against another.
+"""A catalogue drawn: what carries a class, where in the song, one class against another, and one run against another.
 
 Every function draws on `ax`, or on new axes, and returns them. What can't be told from zero is grey, never ranked.
 """
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,9 +12,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from musiclime_torch.corpus.aggregation import Feature, Global
+from musiclime_torch.components import shorten
+from musiclime_torch.corpus.aggregation import CONFIDENCE, Feature, Global
+from musiclime_torch.corpus.comparing import Comparison
 from musiclime_torch.failures import InputError
 from musiclime_torch.plots.axes import AGAINST, FOR, UNTOLD, escape, make_axes, pick_colour
+
+#: Classes that are drawn one against another: 15 figures.
+MOST_AGAINST = 6
 
 
 def plot_features(found: Global, of: str, top: int = 12, kind: str | None = None, ax: Axes | None = None) -> Axes:
@@ -80,25 +87,64 @@ def plot_classes(found: Global, first: str, second: str, labels: int = 12, ax: A
     for key in told[:labels]:
         place = (sides[0][key].mean, sides[1][key].mean)
         ax.annotate(escape(key[1]), place, xytext=(4, 3), textcoords="offset points", fontsize="small")
-    ax.axline((0, 0), slope=1, color=UNTOLD, linewidth=0.8, zorder=1)
-    ax.axhline(0, color="black", linewidth=0.6, zorder=1)
-    ax.axvline(0, color="black", linewidth=0.6, zorder=1)
+    _draw_diagonal(ax)
     ax.set_xlabel(f"mean attribution to {escape(first)}")
     ax.set_ylabel(f"mean attribution to {escape(second)}")
     ax.set_title("squares: stems at moments; dots: words; grey: told from zero in neither", loc="left", fontsize="medium")
     return ax
 
 
+def plot_shifts(found: Comparison, of: str, labels: int = 12, ax: Axes | None = None) -> Axes:
+    """One run against the other: every feature of a class whose mean moved, with the interval of its change; the furthest
+    moved are named. InputError where nothing in the class has.
+    """
+    shifts = [one for one in found.shifts if one.of == of]
+    if not shifts:
+        named = ", ".join(dict.fromkeys(one.of for one in found.shifts)) or "none"
+        raise InputError(f"nothing has moved in the class {of!r}: choose one of {named}.")
+    ax = make_axes(ax, (6, 6))
+    for one in shifts:
+        marker, colour = ("s", FOR) if one.kind == "audio" else ("o", AGAINST)
+        ax.errorbar(one.first, one.second, one.half_width(CONFIDENCE), color=UNTOLD, linewidth=1, zorder=1)
+        ax.scatter(one.first, one.second, marker=marker, s=18, color=colour, zorder=2)
+    for one in shifts[:labels]:
+        place = (one.first, one.second)
+        ax.annotate(escape(shorten(one.name)), place, xytext=(4, 3), textcoords="offset points", fontsize="small")
+    _draw_diagonal(ax)
+    ax.set_xlabel(f"mean attribution to {escape(of)}, first run")
+    ax.set_ylabel("second run, 95% interval of the change")
+    ax.set_title("what moved; squares: stems at moments; dots: words", loc="left", fontsize="medium")
+    return ax
+
+
 def write_plots(found: Global, out: Path) -> list[Path]:
-    """Bars and stem × time of every class that is ranked, and neighbouring classes against each other, as SVG."""
+    """Bars and stem × time of every class that is ranked, and the classes with the most songs against each other, as SVG.
+
+    InputError where the folder can't be written to.
+    """
     ranked = [one.name for one in found.classes if one.ranked]
+    largest = sorted((one for one in found.classes if one.ranked), key=lambda one: -one.songs)[:MOST_AGAINST]
+    numbers = sorted(ranked.index(one.name) for one in largest)
     figures: list[tuple[str, Axes]] = []
     for number, of in enumerate(ranked):
         figures.append((f"class{number:02d}-features", plot_features(found, of)))
         if any(one.of == of and one.position is not None for one in found.features):
             figures.append((f"class{number:02d}-positions", plot_positions(found, of)))
-        if number:
-            figures.append((f"class{number - 1:02d}-against-{number:02d}", plot_classes(found, ranked[number - 1], of)))
+    for first, second in itertools.combinations(numbers, 2):
+        figures.append((f"class{first:02d}-against-{second:02d}", plot_classes(found, ranked[first], ranked[second])))
+    return _save(figures, out)
+
+
+def write_shifts(found: Comparison, out: Path) -> list[Path]:
+    """One run against the other, of every class that something moved in, as SVG.
+
+    InputError where the folder can't be written to.
+    """
+    moved = sorted({one.of for one in found.shifts})
+    return _save(((f"class{number:02d}-shifts", plot_shifts(found, of)) for number, of in enumerate(moved)), out)
+
+
+def _save(figures: Iterable[tuple[str, Axes]], out: Path) -> list[Path]:
     paths = []
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -112,6 +158,12 @@ def write_plots(found: Global, out: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{str(out)!r} can't be written to ({error.strerror}): give another --plots folder.") from error
     return paths
+
+
+def _draw_diagonal(ax: Axes) -> None:
+    ax.axline((0, 0), slope=1, color=UNTOLD, linewidth=0.8, zorder=1)
+    ax.axhline(0, color="black", linewidth=0.6, zorder=1)
+    ax.axvline(0, color="black", linewidth=0.6, zorder=1)
 
 
 def _find_songs(found: Global, of: str) -> int:
