@@ -68,7 +68,9 @@ def test_rows_are_what_explain_says(entries, tmp_path):
     done = run(entries[:2], tmp_path, targets=["anthem"])
     assert (done.explained, done.failed) == (2, 0)
     entry = entries[1]
-    found = explain(load_demo_model(), load_track(entry.audio, lyrics=entry.lyrics, separator="none"), **OPTIONS)
+    (song,) = [row for row in parquet.read_table(tmp_path / "songs").to_pylist() if row["id"] == entry.id]
+    track = load_track(entry.audio, lyrics=entry.lyrics, separator="none")
+    found = explain(load_demo_model(), track, **OPTIONS, seed=song["seed"])
     table = parquet.read_table(tmp_path / "attributions" / "000000.parquet").to_pylist()
     rows = [row for row in table if row["id"] == entry.id]
     assert {row["class"] for row in rows} == {found.classes[found.target], "anthem"}
@@ -81,7 +83,6 @@ def test_rows_are_what_explain_says(entries, tmp_path):
     lines = [line for line in Path(entry.lyrics).read_text(encoding="utf-8").splitlines() if line.strip()]
     assert [row["text"] for row in own if row["kind"] == "lyrics"] == lines
     assert {row["text"] for row in own if row["kind"] == "audio"} == {None}
-    (song,) = [row for row in parquet.read_table(tmp_path / "songs").to_pylist() if row["id"] == entry.id]
     assert song["outputs"] == found.output_song.tolist()
     assert (song["labels"], song["audio_hash"]) == ([entry.labels[0]], found.provenance["audio_hash"])
 

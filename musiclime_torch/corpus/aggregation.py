@@ -20,8 +20,7 @@ import torch
 from scipy import sparse
 
 from musiclime_torch.corpus.control_results import ROTATED, Floor, Rotation, compare_rotated, find_floors
-from musiclime_torch.corpus.parts import add_up, cut_parts, open_tables, read_parts
-from musiclime_torch.failures import InputError
+from musiclime_torch.corpus.parts import add_up, cut_parts, open_tables, read_parts, reading
 from musiclime_torch.statistics.intervals import discover, halve_interval
 
 #: Songs that a class or a feature must be in to be ranked: fewer say something of the songs, not of the class.
@@ -77,6 +76,7 @@ _SUMS = {
             from part.interactions i join part.songs s on i.id = s.id and i.class = s.predicted where i.word is not null
             group by all)
         select class, stem, word, count(*) as songs, sum(w) as w, sum(w * w) as w2 from each group by class, stem, word""",
+    # A row a song, of the few that are their own control.
     "rotated": ROTATED,
 }
 
@@ -90,8 +90,6 @@ _JOINED = {
     "heard": "select class, sum(songs)::bigint as songs from heard group by class",
     "pairs": """select class, stem, word, sum(songs)::bigint as songs, sum(w) as w, sum(w2) as w2 from pairs
         group by class, stem, word""",
-    # A row a song, of the few that are their own control.
-    "rotated": "from rotated",
 }
 
 
@@ -178,13 +176,16 @@ def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float 
     is `told` from zero allows for the number of a class's features: at most 1 - `confidence` of it is there by chance.
 
     Raises:
-        InputError: the folder holds no run, or no song has been explained.
+        InputError: the folder holds no run, no song has been explained, or a table is damaged.
     """
     out = Path(out)
+    with reading(out):
+        return _aggregate(out, min_songs, confidence, seed)
+
+
+def _aggregate(out: Path, min_songs: int, confidence: float, seed: int) -> Global:
     database, parts = open_tables(out), cut_parts(out)
     songs = int(database.execute("select count(*) from songs").fetchall()[0][0])
-    if not songs:
-        raise InputError(f"no song in {str(out)!r} has been explained yet.")
     for _ in read_parts(database, out, parts):
         database.execute(_PER_SONG)
         add_up(database, _SUMS, _JOINED)

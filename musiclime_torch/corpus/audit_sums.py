@@ -27,14 +27,15 @@ _PER_SONG = f"""
     from part.attributions where predicted group by all
 """
 
-# A song's first and last position, and the mean of those between: its stems' sizes added up, silent ones left out.
+# A song's first and last position, and the mean of those between: its stems' sizes added up, silent ones left out, and songs
+# whose noise is larger than what is left without it.
 _EDGES = """places as (
-        select id, class, position, max(position) over (partition by id) as final, size, n > unseen as seen
+        select id, class, position, max(position) over (partition by id) as final, size, energy, noise, n > unseen as seen
         from heard where kind = 'audio'),
     songs as (
         select id, class, max(size) filter (position = 0) as first, max(size) filter (position = final) as last,
             avg(size) filter (0 < position and position < final) as inner_one, sum(size) as whole
-        from places where final >= 3 and seen group by id, class),
+        from places where final >= 3 and seen group by id, class having sum(energy) > sum(noise)),
     edges as (
         select id, class, unnest(['first', 'last']) as place, unnest([first, last]) as size, inner_one, whole from songs)"""
 

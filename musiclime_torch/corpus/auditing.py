@@ -10,6 +10,7 @@ from musiclime_torch.components import shorten
 from musiclime_torch.corpus.aggregation import MIN_SONGS, Global
 from musiclime_torch.corpus.audit_sums import SPREAD, STEP, UNSEEN, sum_for_audit
 from musiclime_torch.corpus.control_results import EXAMPLES
+from musiclime_torch.corpus.parts import reading
 
 #: A word, line or section that is told from zero in this share of a class's songs that have it, and is in half of its songs,
 #: carries the class whatever the song is about, if it speaks for it.
@@ -41,17 +42,18 @@ class Finding:
 
 
 def audit(out: str | Path, found: Global, *, min_songs: int = MIN_SONGS) -> tuple[Finding, ...]:
-    """Everything that stands out, the gravest kinds first."""
-    sums = sum_for_audit(Path(out))
-    return (
-        *_find_boilerplate(sums, found, min_songs),
-        *_find_position_bias(sums, min_songs),
-        *_find_what_stays(found, min_songs),
-        *_find_noise(sums, found, min_songs),
-        *_find_unseen(sums),
-        *_find_unheard_end(sums, min_songs),
-        *_find_small_classes(sums, found, min_songs),
-    )
+    """Everything that stands out, the gravest kinds first. InputError where the folder holds no run, or a damaged one."""
+    with reading(Path(out)):
+        sums = sum_for_audit(Path(out))
+        return (
+            *_find_boilerplate(sums, found, min_songs),
+            *_find_position_bias(sums, min_songs),
+            *_find_what_stays(found, min_songs),
+            *_find_noise(sums, found, min_songs),
+            *_find_unseen(sums),
+            *_find_unheard_end(sums, min_songs),
+            *_find_small_classes(sums, found, min_songs),
+        )
 
 
 def _find_boilerplate(sums: Any, found: Global, min_songs: int) -> list[Finding]:

@@ -1,5 +1,6 @@
 """Dataclasses as tables of CSV and Parquet, whose columns and types are the same whether there are rows or none."""
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import NoneType
@@ -12,15 +13,16 @@ from musiclime_torch.failures import InputError
 from musiclime_torch.writing import whole
 
 NUMBER, TEXT = pyarrow.float64(), pyarrow.string()
+TEXTS = pyarrow.list_(TEXT)
 _TYPES = {str: TEXT, int: pyarrow.int64(), float: NUMBER, bool: pyarrow.bool_()}
 
 
 def list_columns(of: type) -> dict[str, pyarrow.DataType]:
-    """A dataclass's fields with their types; names in a tuple are one text, and dictionaries are left out."""
+    """A dataclass's fields with their types; names in a tuple are a list, and dictionaries are left out."""
     columns = {}
     for name, hint in get_type_hints(of).items():
         if get_origin(hint) is tuple:
-            columns[name] = TEXT
+            columns[name] = TEXTS
         elif get_origin(hint) is not dict:
             (kind,) = (one for one in get_args(hint) or (hint,) if one is not NoneType)
             columns[name] = _TYPES[kind]
@@ -30,13 +32,16 @@ def list_columns(of: type) -> dict[str, pyarrow.DataType]:
 def make_table(columns: Mapping[str, pyarrow.DataType], rows: Iterable[Mapping[str, Any]]) -> pyarrow.Table:
     """These columns of the rows, empty where a row has none."""
     rows = list(rows)
-    return pyarrow.table(
-        {name: pyarrow.array([_join(row.get(name)) for row in rows], kind) for name, kind in columns.items()}
-    )
+    return pyarrow.table({name: pyarrow.array([row.get(name) for row in rows], kind) for name, kind in columns.items()})
 
 
-def _join(value: Any) -> Any:
-    return ", ".join(value) if isinstance(value, tuple) else value
+def _flatten(table: pyarrow.Table) -> pyarrow.Table:
+    """Lists as JSON, for CSV has none: names hold commas, and whatever else would part them."""
+    for place, field in enumerate(table.schema):
+        if field.type == TEXTS:
+            texts = [json.dumps(names, ensure_ascii=False) for names in table.column(place).to_pylist()]
+            table = table.set_column(place, field.name, pyarrow.array(texts, TEXT))
+    return table
 
 
 def write_tables(tables: Mapping[str, pyarrow.Table], out: Path) -> None:
@@ -47,6 +52,6 @@ def write_tables(tables: Mapping[str, pyarrow.Table], out: Path) -> None:
             with whole(out / f"{name}.parquet") as partial:
                 parquet.write_table(table, partial)
             with whole(out / f"{name}.csv") as partial:
-                csv.write_csv(table, partial)
+                csv.write_csv(_flatten(table), partial)
     except OSError as error:
         raise InputError(f"{str(out)!r} can't be written to ({error.strerror}): give another --out folder.") from error

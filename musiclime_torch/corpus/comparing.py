@@ -13,6 +13,7 @@ import torch
 
 from musiclime_torch.corpus.aggregation import CONFIDENCE, MIN_SONGS
 from musiclime_torch.corpus.comparison_sums import MOST_EXAMPLES, find_examples, open_both, sum_for_comparison
+from musiclime_torch.corpus.parts import reading
 from musiclime_torch.statistics.intervals import discover, halve_interval
 
 _FEATURES = """
@@ -76,12 +77,15 @@ class Alone:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`songs` are in both runs. `moves` are all changes of the decision, `shifts` those of the `compared` features whose
-    change can be told from zero, largest first each. `agreement` is the mean over songs of the correlation of all
-    attributions, of songs that both runs decide alike.
+    """`songs` are in both runs, `altered` of them with other sound or lyrics, whose changes aren't the model's alone.
+
+    `moves` are all changes of the decision, `shifts` those of the `compared` features whose change can be told from zero,
+    largest first each. `agreement` is the mean over songs of the correlation of all attributions, of songs that both runs
+    decide alike.
     """
 
     songs: int
+    altered: int
     only_first: Alone
     only_second: Alone
     moves: tuple[Move, ...]
@@ -104,17 +108,27 @@ def compare(
     compared: of those found in a class, at most 1 - `confidence` are there by chance.
 
     Raises:
-        InputError: either folder holds no run, no song is in both, they are on different scales or cut songs otherwise.
+        InputError: either folder holds no run or a damaged one, no song is in both, they are on different scales or cut
+            songs otherwise.
     """
     first, second = Path(first), Path(second)
+    with reading(first, second):
+        return _compare(first, second, min_songs, confidence)
+
+
+def _compare(first: Path, second: Path, min_songs: int, confidence: float) -> Comparison:
     database = open_both(first, second)
-    songs = int(database.execute("select count(*) from first.songs join second.songs using (id)").fetchall()[0][0])
+    ((songs, altered),) = database.execute(
+        """select count(*), count(*) filter (a.audio_hash <> b.audio_hash or a.lyrics_hash is distinct from b.lyrics_hash)
+            from first.songs a join second.songs b using (id)"""
+    ).fetchall()
     sum_for_comparison(database, first, second)
     rows = database.execute(_FEATURES, {"least": max(min_songs, 2)}).fetchall()
     clear = sorted(_find_clear(rows, 1 - confidence), key=lambda row: (-abs(row[5] - row[4]), row[:3]))
     examples = find_examples(database, first, second, [row[:3] for row in clear])
     return Comparison(
         songs=songs,
+        altered=altered,
         only_first=_find_alone(database, "first", "second"),
         only_second=_find_alone(database, "second", "first"),
         moves=_find_moves(database),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow
 
-from musiclime_torch.corpus.parts import add_up, cut_parts, list_shards, make_views, open_tables, read_parts
+from musiclime_torch.corpus.parts import add_up, cut_parts, list_shards, make_views, open_tables, read_parts, scan
 from musiclime_torch.failures import InputError
 
 #: Songs named for what was found.
@@ -62,12 +62,9 @@ def open_both(first: Path, second: Path) -> Any:
     if not database.execute("select exists (from first.songs semi join second.songs using (id))").fetchall()[0][0]:
         raise InputError(f"no song of {str(first)!r} is in {str(second)!r}: compare runs over the same manifest.")
     _check_scales(database)
-    _check_positions(database)
-    files = ", ".join("'" + str(second / "songs" / shard).replace("'", "''") + "'" for shard in list_shards(second))
-    database.execute(
-        f"""create temp table places as
-            select id, parse_filename(filename) as file from read_parquet([{files}], filename = true)"""
-    )
+    _check_components(database)
+    songs = scan(second / "songs", list_shards(second), ", filename = true")
+    database.execute(f"create temp table places as select id, parse_filename(filename) as file from {songs}")
     return database
 
 
@@ -113,17 +110,28 @@ def _check_scales(database: Any) -> None:
         raise InputError("the runs are on different scales, {} and {}: run both with the same --space.".format(*shown))
 
 
-def _check_positions(database: Any) -> None:
+# What a song was cut into; none of one kind where that wasn't heard or read.
+_CUT = """
+    select id, max(position) + 1 as segments, string_agg(distinct stem, ', ' order by stem) as stems,
+        any_value(case when word is not null then 'words' when line is not null then 'lines' else 'sections' end)
+            filter (kind = 'lyrics') as units
+    from {}.attributions group by id
+"""
+
+
+def _check_components(database: Any) -> None:
     """InputError where a song is cut otherwise in one run: the third of ten positions is not the third of four."""
     cut = database.execute(
-        """select id, a.segments, b.segments from
-            (select id, max(position) + 1 as segments from first.attributions where kind = 'audio' group by id) a join
-            (select id, max(position) + 1 as segments from second.attributions where kind = 'audio' group by id) b using (id)
-            where a.segments <> b.segments order by id limit 1"""
+        f"""select id, a.stems, b.stems, a.segments, b.segments, a.units, b.units
+            from ({_CUT.format("first")}) a join ({_CUT.format("second")}) b using (id)
+            where a.stems <> b.stems or a.segments <> b.segments or a.units <> b.units order by id limit 1"""
     ).fetchone()
-    if cut is not None:
-        raise InputError(
-            "the runs cut songs otherwise ({!r} into {} and into {} segments): run both with the same --segments.".format(
-                *cut
+    if cut is None:
+        return
+    song, *pairs = cut
+    options = (("stems", "--separator"), ("segments", "--segments"), ("lyrics in", "--units"))
+    for (what, option), before, now in zip(options, pairs[::2], pairs[1::2], strict=True):
+        if None not in (before, now) and before != now:
+            raise InputError(
+                f"the runs cut songs otherwise ({song!r} has {what} {before} and {now}): run both with the same {option}."
             )
-        )

@@ -89,29 +89,23 @@ def compare_rotated(tables: Any) -> Rotation | None:
 
     None with fewer than two rotated songs, or two segments, which can't tell.
     """
-    rows = tables.execute("select * from rotated order by id").fetchall()
-    if len(rows) < 2:
+    columns = tables.execute("select * exclude (id) from rotated order by id").fetchnumpy()
+    sums = np.stack([np.asarray(column, dtype=float) for column in columns.values()])
+    whole = sums.sum(1, keepdims=True)
+    position, music = _regress(whole)
+    if sums.shape[1] < 2 or np.isnan(position[0]):
         return None
-    sums = np.array([row[1:] for row in rows], dtype=float)
-    whole = sums.sum(0)
-    slopes = _regress(whole)
-    if slopes is None:
-        return None
-    rest = [found for row in sums if (found := _regress(whole - row)) is not None]
-    spread = np.array([found[0] for found in rest])
+    spread = _regress(whole - sums)[0]
+    spread = spread[~np.isnan(spread)]
     count = len(spread)
     error = float(np.sqrt((count - 1) / count * ((spread - spread.mean()) ** 2).sum())) if count > 1 else float("inf")
-    staying = sorted(rows, key=lambda row: (-row[4], row[0]))[:EXAMPLES]
-    return Rotation(len(rows), slopes[0], slopes[1], error, tuple(row[0] for row in staying))
+    staying = tables.execute(f"select id from rotated order by there_now desc, id limit {EXAMPLES}").fetchall()
+    return Rotation(sums.shape[1], float(position[0]), float(music[0]), error, tuple(song for (song,) in staying))
 
 
-def _regress(sums: np.ndarray) -> tuple[float, float] | None:
-    """Slopes on both, from their sums of products; None where the two are one."""
+def _regress(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes on both, from columns of their sums of products; none (NaN) where the two are one."""
     there, same, both, there_now, same_now = sums
     determinant = there * same - both * both
-    if determinant <= 1e-6 * there * same:
-        return None
-    return (
-        float((same * there_now - both * same_now) / determinant),
-        float((there * same_now - both * there_now) / determinant),
-    )
+    determinant = np.where(determinant > 1e-6 * there * same, determinant, np.nan)
+    return (same * there_now - both * same_now) / determinant, (there * same_now - both * there_now) / determinant

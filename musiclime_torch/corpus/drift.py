@@ -19,6 +19,8 @@ def describe_comparison(found: Comparison, top: int) -> Iterator[str]:
     if found.agreement is not None:
         said += f" Where they are decided alike, attributions correlate at {found.agreement:.2f}."
     yield said
+    if found.altered:
+        yield f"{found.altered} of them have other sound or lyrics in the second run: that moves attributions too."
     for run, other, one in (("first", "second", found.only_first), ("second", "first", found.only_second)):
         if one.songs:
             failed = f" ({one.failed} failed in the {other})" if one.failed else ""

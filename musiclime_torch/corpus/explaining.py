@@ -1,6 +1,7 @@
 """One shard explained: what every launcher calls."""
 
 import functools
+import hashlib
 import inspect
 import time
 from collections.abc import Callable, Iterable
@@ -68,7 +69,7 @@ def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Trac
         rows.fail(entry, found)
         return rows
     try:
-        explanation = explain(model, found, **job.options)
+        explanation = explain(model, found, **{**job.options, "seed": draw_seed(_find(job, "seed"), entry.id)})
         predicted = int(explanation.output_song.argmax())
         asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
         if is_chosen(entry.id, job.controls):
@@ -86,6 +87,13 @@ def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Trac
     return rows
 
 
+def draw_seed(seed: int, song: str) -> int:
+    """A song's own seed, from the run's: under the same masks all songs would share their sampling noise, and a spread over
+    songs wouldn't show it.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed} {song}".encode()).digest()[:7], "big")
+
+
 def _device_failed(error: BaseException | None) -> bool:
     """Whether it was the device, which then fails for every song after: they would all be failures, and done."""
     while error is not None and not isinstance(error, torch.AcceleratorError):
@@ -100,7 +108,12 @@ def _control(
     cuts = [edge + track.offset for edge in explanation.components.edges[1:-1]]
     try:
         control = make_control(track, cuts or 1, entry.id)
-        again = {**job.options, "segments": control.edges[1:-1] or 1, "target": int(explanation.output_song.argmax())}
+        again = {
+            **job.options,
+            "seed": draw_seed(_find(job, "seed"), f"control of {entry.id}"),
+            "segments": control.edges[1:-1] or 1,
+            "target": int(explanation.output_song.argmax()),
+        }
         rows.add_control(entry, explain(model, control.track, **again), control)
     except InputError as error:
         told = f"there is no control of this song: {error}"

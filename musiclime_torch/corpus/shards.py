@@ -104,14 +104,27 @@ def _spell(value: Path | str | None) -> str:
 
 
 def is_done(out: Path, shard: Shard, settings_hash: str) -> bool:
-    """Whether the shard's last file is there, whole and made under these settings."""
+    """Whether the shard's files are there and end as they should, the last one made under these settings."""
     from pyarrow import ArrowInvalid, parquet
+
+    if not all(_has_end(out / name / shard.file) for name in TABLES):
+        return False
 
     try:
         metadata = parquet.read_schema(out / "songs" / shard.file).metadata or {}
     except (OSError, ArrowInvalid):
         return False
     return bool(metadata.get(HASH_KEY, b"").decode() == settings_hash)
+
+
+def _has_end(path: Path) -> bool:
+    """Whether a Parquet file wasn't cut off: something else may have done so since it was written."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-4, os.SEEK_END)
+            return file.read() == b"PAR1"
+    except OSError:
+        return False
 
 
 def claim_folder(out: Path, settings: Mapping[str, Any], manifest_hash: str) -> str:

@@ -26,6 +26,7 @@ _NUMBERS = pyarrow.list_(pyarrow.float64())
 
 #: `position` counts a stem's segments from 0; `start` and `end` are seconds; `line` counts from 1; `text` is that of
 #: lines and sections. In `controls`, `position` is where a segment is heard and `origin` the position it has in the song.
+#: `seed` is the song's own: `explain` gives the same numbers with it.
 SCHEMAS = {
     "attributions": pyarrow.schema(
         [
@@ -89,6 +90,7 @@ SCHEMAS = {
             ("unseen", pyarrow.int32()),
             ("sound_seconds", pyarrow.float64()),
             ("seconds", pyarrow.float64()),
+            ("seed", pyarrow.int64()),
             ("audio_passes", pyarrow.int64()),
             ("lyrics_passes", pyarrow.int64()),
             ("audio_hash", pyarrow.string()),
@@ -258,6 +260,7 @@ def _describe_song(entry: Entry, track: Track, explanation: Explanation, predict
         "unseen": len(explanation.unseen),
         "sound_seconds": track.seconds,
         "seconds": seconds,
+        "seed": origin["settings"]["seed"],
         "audio_passes": explanation.audio_passes,
         "lyrics_passes": explanation.lyrics_passes,
         "audio_hash": origin["audio_hash"],
