@@ -273,7 +273,7 @@ def test_files_changed_since_are_told_in_one_line(entries, tmp_path):
     done = CliRunner().invoke(cli, given)
     assert done.exit_code == 0
     (line,) = (line for line in done.stderr.splitlines() if "were changed" in line)
-    assert "the files of 1 songs were changed, of '1' first: another --out folder" in line
+    assert "were changed since: 1, '1' the first of them. Another --out folder" in line
 
 
 def test_looking_back_at_ten_thousand_songs_takes_less_than_a_second(tmp_path):

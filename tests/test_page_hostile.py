@@ -109,7 +109,9 @@ def test_a_catalogues_page(browser, tmp_path, strings):
         for of in strings
     )
     kinds = ("boilerplate", "position", "rotation", "noise", "unseen", "few songs")
-    findings = [Finding(kinds[n % 6], text, 3, None, (text, *strings[:3])) for n, text in enumerate(strings)]
+    findings = [
+        Finding(kinds[n % 6], text, 3, None, (text, *strings[:3]), tuple(strings[:3])) for n, text in enumerate(strings)
+    ]
     path = write_corpus_report(
         Global(100, 1, classes, tuple(features), tuple(pairs), (), None), findings, tmp_path, title=" ".join(strings)
     )

@@ -40,7 +40,7 @@ def test_bars_are_what_is_told_from_zero_largest_first(found):
     assert (top[0].name, top[1].name) == ("drums 0", "$x_1$<b>")
     lines = [list(line.get_xdata()) for line in ax.lines if len(set(line.get_ydata())) == 1]
     assert lines == [[one.low, one.high] for one in top]
-    assert all(name in ax.get_yticklabels()[0].get_text() for name in ("drums 0", "("))
+    assert all(name in ax.get_yticklabels()[0].get_text() for name in ("drums, segment 1", "("))
     assert "attribution" in ax.get_xlabel()
     words = plot_features(found, "rock", kind="lyrics")
     assert len(words.patches) == len(found.top("rock", 12, "lyrics"))
@@ -62,7 +62,7 @@ def test_two_classes_share_their_features(found):
     points = {tuple(point.get_offsets()[0]) for point in ax.collections}
     one, other = ({f.name: f for f in found.features if f.of == of and f.low is not None} for of in ("rock", "pop"))
     assert points == {(one[name].mean, other[name].mean) for name in one if name in other}
-    assert [text.get_text() for text in ax.texts] == ["drums 0"]
+    assert [text.get_text() for text in ax.texts] == ["drums, segment 1"]
     assert any(mpl.colors.same_color(point.get_facecolor()[0], UNTOLD) for point in ax.collections)
 
 

@@ -76,8 +76,8 @@ def _find_boilerplate(sums: Any, found: Global, min_songs: int) -> list[Finding]
             shown = ", ".join(shorten(word) for word in words[:6])
             share = sum(row[2] for row in rows) / whole[one.name]
             said = (
-                f"{one.name}: {shown} stand out in nearly every song that has them, and most have ({rows[0][1]} of "
-                f"{one.songs} the first); they carry {share:.0%} of the lyrics' attribution: are they sung?"
+                f"{one.name}: {shown}: in most songs ({rows[0][1]} of {one.songs} have the first) and told from zero in "
+                f"nearly all of these, with {share:.0%} of the lyrics' attribution. Is this sung?"
             )
             examples = _name_songs(sums, f"carried_songs semi join (from carried where {chosen}) using (class, word)", given)
             findings.append(Finding("boilerplate", said, rows[0][1], share, words, examples))
@@ -187,9 +187,10 @@ def _find_small_classes(sums: Any, found: Global, min_songs: int) -> list[Findin
         return []
     names = tuple(one.name for one in small)
     songs = sum(one.songs for one in small)
+    more = f" and {len(names) - 6} more classes" if len(names) > 6 else ""
     said = (
-        f"too few for a ranking, fewer than {min_songs} songs, were given {', '.join(names[:6])}"
-        f"{f' and {len(names) - 6} more classes' if len(names) > 6 else ''}: {songs} songs in all."
+        f"fewer than {min_songs} songs each, too few to rank, were given {', '.join(names[:6])}{more}: "
+        f"{songs} {'song' if songs == 1 else 'songs'} in all."
     )
     query = f"select id from songs where predicted in $names order by id limit {EXAMPLES}"
     examples = tuple(row[0] for row in sums.execute(query, {"names": list(names)}).fetchall())

@@ -101,8 +101,8 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
     said += f" ({done.failed_before} of them failed)." if done.failed_before else "."
     click.echo(f"{said} Written to {out}.", err=True)
     if done.changed:
-        said = f"the files of {len(done.changed)} songs were changed, of {done.changed[0]!r} first"
-        click.echo(f"Since they were explained, {said}: another --out folder explains them afresh.", err=True)
+        said = f"Songs whose files were changed since: {len(done.changed)}, {done.changed[0]!r} the first of them"
+        click.echo(f"{said}. Another --out folder explains them afresh.", err=True)
     if done.failed + done.failed_before:
         told = f"The first failure: {done.first_failure} The same command with --retry tries them again."
         if done.explained + done.before == done.failed_before:
@@ -134,7 +134,7 @@ def summarise(
         from musiclime_torch.corpus.aggregation import aggregate
         from musiclime_torch.corpus.auditing import audit
         from musiclime_torch.corpus.summary import write_summary
-        from musiclime_torch.corpus.terminal import make_tables, say_finding
+        from musiclime_torch.corpus.terminal import make_tables, say_finding, say_left_out
 
     given = {} if min_songs is None else {"min_songs": min_songs}
     found = aggregate(folder, **given)
@@ -144,7 +144,8 @@ def summarise(
     if strange is not None:
         raise InputError(f"no song was given the class {strange!r}: choose from {', '.join(names)}.")
     findings = audit(folder, found, **given)
-    console = Console()
+    # Names are said as they are: ":cd:" is no picture.
+    console = Console(emoji=False)
     console.print(f"{found.songs} songs explained, {found.failures} failed.", highlight=False)
     for floor in found.floors:
         said = f"{floor.kind}: 95% of components known to be irrelevant lie below {floor.size:.3g} ({floor.songs} songs)."
@@ -154,6 +155,8 @@ def summarise(
             console.print(line, markup=False, highlight=False)
     for table in make_tables(found, chosen, top):
         console.print(table)
+    for line in say_left_out(found, chosen):
+        console.print(line, markup=False, highlight=False)
     if out is not None:
         write_summary(found, findings, out)
         click.echo(f"Written to {out}.", err=True)

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
-from musiclime_torch.components import shorten
 from musiclime_torch.corpus.aggregation import CONFIDENCE
 from musiclime_torch.corpus.columns import NUMBER, TEXT, list_columns, make_table, write_tables
 from musiclime_torch.corpus.comparing import Alone, Comparison, Move, Shift
+from musiclime_torch.corpus.naming import label, make_cell, make_label, show
 
 
 def describe_comparison(found: Comparison, top: int) -> Iterator[str]:
@@ -26,7 +25,7 @@ def describe_comparison(found: Comparison, top: int) -> Iterator[str]:
             failed = f" ({one.failed} failed in the {other})" if one.failed else ""
             yield f"{one.songs} only in the {run} run{failed}: {_name_some(one.examples, one.songs)}"
     for move in found.moves[:top]:
-        names = f"{shorten(move.before)} became {shorten(move.after)}"
+        names = f"{show(move.before)} became {show(move.after)}"
         yield f"  {names} in {move.songs}: {_name_some(move.examples, move.songs)}"
     if len(found.moves) > top:
         yield f"  and {len(found.moves) - top} other moves, in {sum(one.songs for one in found.moves[top:])}"
@@ -35,11 +34,11 @@ def describe_comparison(found: Comparison, top: int) -> Iterator[str]:
 
 def describe_shift(one: Shift) -> str:
     """Where to look."""
-    return f"{shorten(one.of)}, {shorten(one.name)}: changed most in {_name_some(one.examples, one.songs)}"
+    return f"{show(one.of)}, {show(label(one.kind, one.name))}: changed most in {_name_some(one.examples, one.songs)}"
 
 
 def _name_some(examples: Sequence[str], songs: int) -> str:
-    return ", ".join(map(shorten, examples)) + (", …" if songs > len(examples) else "")
+    return ", ".join(map(show, examples)) + (", …" if songs > len(examples) else "")
 
 
 def make_comparison(found: Comparison, top: int) -> Table:
@@ -51,7 +50,7 @@ def make_comparison(found: Comparison, top: int) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for one in found.shifts[:top]:
         numbers = (f"{one.first:+.3f}", f"{one.second:+.3f}", f"{one.change:+.3f} ± {one.half_width(CONFIDENCE):.3f}")
-        names = (escape(shorten(name)) for name in (one.of, one.name))
+        names = (make_cell(one.of), make_label(one.kind, one.name))
         table.add_row(*names, str(one.songs), *numbers, f"{one.share:.1%}")
     return table
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from musiclime_torch.corpus.aggregation import CONFIDENCE, Feature, Global
 from musiclime_torch.corpus.auditing import Finding
+from musiclime_torch.corpus.naming import label
 from musiclime_torch.statistics.intervals import halve_interval
 from musiclime_torch.views.page.document import render
 from musiclime_torch.views.page.packing import round_to
@@ -90,7 +91,7 @@ def _gather(found: Global, names: Sequence[str]) -> dict[str, Any]:
     songs = {one.name: one.songs for one in found.classes}
     compared = list(dict.fromkeys((one.kind, one.name) for kinds in tops.values() for top in kinds.values() for one in top))
     return {
-        "compared": [{"sound": kind == "audio", "name": _name(kind, name)} for kind, name in compared],
+        "compared": [{"sound": kind == "audio", "name": label(kind, name)} for kind, name in compared],
         "classes": [
             {
                 "name": name,
@@ -120,7 +121,7 @@ def _list_share(share: float, error: float, songs: int) -> tuple[int, int | None
 
 def _list_feature(one: Feature) -> list[Any]:
     limits = [None if limit is None else round_to(limit, 3) for limit in (one.low, one.high)]
-    return [_name(one.kind, one.name), round_to(one.mean, 3), *limits, one.songs]
+    return [label(one.kind, one.name), round_to(one.mean, 3), *limits, one.songs]
 
 
 def _list_cell(one: Feature) -> list[Any]:
@@ -132,9 +133,3 @@ def _line_up(features: Sequence[Feature], compared: Sequence[tuple[str, str]]) -
     """[mean, told] of each compared feature in a class; 0 where too few of its songs have it."""
     known = {(one.kind, one.name): one for one in features if one.low is not None}
     return [[round_to(known[key].mean, 3), int(known[key].told)] if key in known else 0 for key in compared]
-
-
-def _name(kind: str, name: str) -> str:
-    """Positions count from one where people read them."""
-    stem, _, place = name.rpartition(" ")
-    return f"{stem}, segment {int(place) + 1}" if kind == "audio" and place.isdigit() else name

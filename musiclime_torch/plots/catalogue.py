@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from musiclime_torch.components import shorten
 from musiclime_torch.corpus.aggregation import CONFIDENCE, Feature, Global
 from musiclime_torch.corpus.comparing import Comparison
+from musiclime_torch.corpus.naming import label
 from musiclime_torch.failures import InputError
 from musiclime_torch.plots.axes import AGAINST, FOR, UNTOLD, escape, make_axes, pick_colour
 
@@ -33,7 +34,7 @@ def plot_features(found: Global, of: str, top: int = 12, kind: str | None = None
         ax.barh(place, one.mean, color=pick_colour(one.mean), height=0.7)
         if one.low is not None and one.high is not None:
             ax.plot([one.low, one.high], [place, place], color="black", linewidth=1)
-    ax.set_yticks(range(len(features)), [f"{escape(one.name)} ({one.songs})" for one in features])
+    ax.set_yticks(range(len(features)), [f"{escape(label(one.kind, one.name))} ({one.songs})" for one in features])
     ax.invert_yaxis()
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel("mean attribution, 95% interval over songs")
@@ -86,7 +87,7 @@ def plot_classes(found: Global, first: str, second: str, labels: int = 12, ax: A
         ax.scatter(sides[0][key].mean, sides[1][key].mean, marker=marker, s=18, color=colour, zorder=2)
     for key in told[:labels]:
         place = (sides[0][key].mean, sides[1][key].mean)
-        ax.annotate(escape(key[1]), place, xytext=(4, 3), textcoords="offset points", fontsize="small")
+        ax.annotate(escape(label(*key)), place, xytext=(4, 3), textcoords="offset points", fontsize="small")
     _draw_diagonal(ax)
     ax.set_xlabel(f"mean attribution to {escape(first)}")
     ax.set_ylabel(f"mean attribution to {escape(second)}")
@@ -109,7 +110,9 @@ def plot_shifts(found: Comparison, of: str, labels: int = 12, ax: Axes | None = 
         ax.scatter(one.first, one.second, marker=marker, s=18, color=colour, zorder=2)
     for one in shifts[:labels]:
         place = (one.first, one.second)
-        ax.annotate(escape(shorten(one.name)), place, xytext=(4, 3), textcoords="offset points", fontsize="small")
+        ax.annotate(
+            escape(shorten(label(one.kind, one.name))), place, xytext=(4, 3), textcoords="offset points", fontsize="small"
+        )
     _draw_diagonal(ax)
     ax.set_xlabel(f"mean attribution to {escape(of)}, first run")
     ax.set_ylabel("second run, 95% interval of the change")
