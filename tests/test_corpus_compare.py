@@ -328,6 +328,22 @@ def test_numbers_are_whole_in_eighty_columns(odd, tmp_path):
         assert number in text
 
 
+def test_names_are_no_commands_and_segments_count_from_one(tmp_path):
+    strange = "\x1b[31m1\n" + "x" * 500
+    shift = Shift("pop\x1b[0m", "audio", "accompaniment 9", 12, -10.5, -12.5, 0.1, 0.25, (strange,))
+    moves = (Move("pop\x1b[0m", "rock\n", 1, (strange,)),)
+    found = Comparison(14, 0, Alone(1, 0, (strange,)), Alone(0, 0, ()), moves, 0.5, 20, (shift,))
+    shown = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
+    shown.print(make_comparison(found, 1))
+    lines = [*describe_comparison(found, 5), describe_shift(shift)]
+    assert not any("\x1b" in line or "\n" in line or len(line) > 120 for line in lines)
+    assert lines[-1].startswith("pop·[0m, accompaniment, segment 10: changed most in ·[31m1 xxx")
+    text = shown.export_text()
+    assert "\x1b" not in text
+    assert "-2.000 ± 0.220" in text
+    assert "segment 10" in text
+
+
 def test_tables_are_written(odd, tmp_path):
     write_comparison(odd, tmp_path)
     names = {"shifts", "moves", "alone", "examples"}

@@ -129,7 +129,7 @@ def test_names_are_no_pictures_and_no_commands(tmp_path):
     assert ":heart: pop" in shown.stdout
     assert "\x1b" not in shown.stdout
     (line,) = (line for line in shown.stdout.splitlines() if "for example" in line)
-    assert "·[31m11·xxx" in line
+    assert "·[31m11 xxx" in line
 
 
 def test_what_is_left_out_is_said(found):

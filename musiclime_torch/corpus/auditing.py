@@ -159,7 +159,8 @@ def _find_unseen(sums: Any) -> list[Finding]:
     ((songs, share),) = sums.execute("select songs, share from late").fetchall()
     if not songs:
         return []
-    said = f"{songs} songs have more than {UNSEEN:.0%} words that the model can't notice, up to {share:.0%}."
+    said = f"{songs} {'song has' if songs == 1 else 'songs have'} more than {UNSEEN:.0%} words that the model can't notice, "
+    said += f"up to {share:.0%}."
     examples = tuple(row[0] for row in sums.execute("select id from late_songs order by share desc, id").fetchall())
     return [Finding("unseen", said, songs, None, (), examples)]
 

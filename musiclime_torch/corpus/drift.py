@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 
 from musiclime_torch.corpus.aggregation import CONFIDENCE
@@ -43,7 +44,9 @@ def _name_some(examples: Sequence[str], songs: int) -> str:
 
 def make_comparison(found: Comparison, top: int) -> Table:
     """The largest shifts between two runs."""
-    table = Table(title="Mean attributions that moved, with 95% intervals of the change")
+    table = Table(
+        title="Mean attributions that moved, with 95% intervals of the change", box=box.SIMPLE, padding=(0, 1, 0, 0)
+    )
     table.add_column("class")
     table.add_column("feature")
     for heading in ("songs", "first", "second", "change", "share"):

@@ -12,8 +12,8 @@ def label(kind: str, name: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Without line breaks, and without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "·" for character in text)
+    """In one line, and without what a terminal would obey."""
+    return "".join(one if one.isprintable() else " " if one.isspace() else "·" for one in text)
 
 
 def show(text: str) -> str:
@@ -28,6 +28,7 @@ def make_cell(text: str) -> Text:
 
 def make_label(kind: str, name: str) -> Text:
     """A feature in such a column; a segment's number, which comes last, isn't cut off but put below."""
-    cell = make_cell(label(kind, name))
-    cell.no_wrap = kind != "audio"
-    return cell
+    if kind != "audio":
+        return make_cell(name)
+    stem, parted, place = name.rpartition(" ")
+    return Text(label(kind, f"{show(stem)}{parted}{place}"), overflow="ellipsis")
