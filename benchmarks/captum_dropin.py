@@ -10,7 +10,7 @@ attributions under the same surrogate (`SkLearnRidge`, Captum's kernel) from oth
 Memory is what a call's peak adds to what its process holds, after a short call. The last line holds the smaller ratio of
 Lime's and KernelShap's in forwards of 500 rows; those that end on `_at_one_row` are at Captum's default of one.
 
-    python benchmarks/captum_dropin.py [--smoke] [--threads 1]
+    python benchmarks/captum_dropin.py [--smoke] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
@@ -25,7 +25,7 @@ from collections.abc import Callable
 import captum.attr
 import torch
 from captum._utils.models.linear_model import SkLearnRidge
-from gauges import forget_peak, tell_peak
+from gauges import forget_peak, now, tell_peak
 from rich.console import Console
 from rich.table import Table
 
@@ -40,18 +40,18 @@ ROWS = 500
 class TimedModel:
     """A linear model, or one with interactions, that adds its own time up."""
 
-    def __init__(self, interacting: bool = False) -> None:
+    def __init__(self, device: torch.device, interacting: bool = False) -> None:
         generator = torch.Generator().manual_seed(0)
-        self.weight = torch.randn(COMPONENTS, OUTPUTS, generator=generator)
+        self.weight = torch.randn(COMPONENTS, OUTPUTS, generator=generator).to(device)
         self.interacting = interacting
         self.seconds = 0.0
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        started = time.perf_counter()
+        started = now(x.device)
         y = x @ self.weight
         if self.interacting:
             y = torch.tanh(y / 8) + 0.1 * (x[:, :-1] * x[:, 1:]).sum(1, keepdim=True)
-        self.seconds += time.perf_counter() - started
+        self.seconds += now(x.device) - started
         return y
 
 
@@ -59,14 +59,15 @@ def measure(attribute: Callable[[], object], model: TimedModel) -> float:
     """Seconds of a call outside the model."""
     time.sleep(0.3)  # threads of the libraries before it spin down, and don't count against whoever comes next
     model.seconds = 0.0
-    started = time.perf_counter()
+    started = now(model.weight.device)
     attribute()
-    return time.perf_counter() - started - model.seconds
+    return now(model.weight.device) - started - model.seconds
 
 
 def list_calls(model: TimedModel, n_samples: int) -> dict[str, dict[str, Callable[[], object]]]:
     """Ours for one target, all and a batch, and Captum's for one target, by what is compared."""
-    one, many = torch.ones(1, COMPONENTS), torch.rand(EXAMPLES, COMPONENTS, generator=torch.Generator().manual_seed(1)) + 0.5
+    examples = torch.rand(EXAMPLES, COMPONENTS, generator=torch.Generator().manual_seed(1)) + 0.5
+    one, many = torch.ones(1, COMPONENTS).to(model.weight.device), examples.to(model.weight.device)
     pairs = {
         "Lime": (Lime(model), captum.attr.Lime(model)),
         "KernelShap": (KernelShap(model), captum.attr.KernelShap(model)),
@@ -88,9 +89,9 @@ def list_calls(model: TimedModel, n_samples: int) -> dict[str, dict[str, Callabl
     }
 
 
-def correlate(n_samples: int) -> dict[str, float]:
+def correlate(n_samples: int, device: torch.device) -> dict[str, float]:
     """Correlations of our attributions with Captum's from other masks, and of KernelShap with itself, which bounds it."""
-    model, x = TimedModel(interacting=True), torch.ones(1, COMPONENTS)
+    model, x = TimedModel(device, interacting=True), torch.ones(1, COMPONENTS, device=device)
     options = {"target": 0, "n_samples": n_samples, "perturbations_per_eval": ROWS}
     torch.manual_seed(0)
     captums = captum.attr.Lime(model, SkLearnRidge(alpha=1.0)).attribute(x, **options)
@@ -114,21 +115,25 @@ def correlate(n_samples: int) -> dict[str, float]:
     }
 
 
-def add_memory(whose: str, n_samples: int) -> float:
+def add_memory(whose: str, n_samples: int, device: str) -> float:
     """MiB that one call adds to the peak of a process of its own: 100 components of 1,000 elements, 8 targets of ours."""
     result = subprocess.run(
-        [sys.executable, __file__, "--memory-of", whose, str(n_samples)], check=True, capture_output=True, text=True
+        [sys.executable, __file__, "--memory-of", whose, str(n_samples), "--device", device],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return float(result.stdout)
 
 
-def report_memory(whose: str, n_samples: int) -> None:
+def report_memory(whose: str, n_samples: int, device: torch.device) -> None:
     """Run in a process of its own by `add_memory`."""
-    owner = torch.arange(COMPONENTS).repeat_interleave(1000)[None]
-    x = torch.ones(1, len(owner[0]))
+    owner = torch.arange(COMPONENTS, device=device).repeat_interleave(1000)[None]
+    x = torch.ones(1, len(owner[0]), device=device)
+    weight = torch.ones(COMPONENTS, OUTPUTS, device=device)
 
     def model(z: torch.Tensor) -> torch.Tensor:
-        return z[:, ::1000] @ torch.ones(COMPONENTS, OUTPUTS)
+        return z[:, ::1000] @ weight
 
     classes = {
         "Lime": Lime,
@@ -148,15 +153,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a short run whose figures mean little")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
     warnings.simplefilter("ignore")
     if options.memory_of:
-        report_memory(options.memory_of[0], int(options.memory_of[1]))
+        report_memory(options.memory_of[0], int(options.memory_of[1]), device)
         return
     rounds, n_samples, n_correlated = (1, 300, 1000) if options.smoke else (5, 5000, 20_000)
-    model = TimedModel()
+    model = TimedModel(device)
     calls = list_calls(model, n_samples)
     for by_kind in calls.values():
         by_kind["one"]()  # the first call pays for threads and caches
@@ -165,10 +172,11 @@ def main() -> None:
         for name, by_kind in calls.items():
             seconds[name].append({kind: measure(call, model) for kind, call in by_kind.items()})
     times = {name: summarise(taken, n_samples) for name, taken in seconds.items()}
-    correlations = correlate(n_correlated)
+    correlations = correlate(n_correlated, device)
     weighed = ("Lime",) if options.smoke else ("Lime", "Captum Lime", "KernelShap", "Captum KernelShap")
-    memory = {whose: add_memory(whose, n_samples) for whose in weighed}
-    show(times, correlations, memory, f"{n_samples:,} variants × {COMPONENTS} components, {options.threads} thread(s)")
+    memory = {whose: add_memory(whose, n_samples, options.device) for whose in weighed}
+    title = f"{n_samples:,} variants × {COMPONENTS} components, {device}, {options.threads} thread(s)"
+    show(times, correlations, memory, title)
     batched = [times[f"{name}, {ROWS} rows a forward"] for name in ("Lime", "KernelShap")]
     single = [times[f"{name}, 1 row a forward"] for name in ("Lime", "KernelShap")]
     print(

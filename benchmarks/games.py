@@ -56,28 +56,28 @@ class Game:
         return self.spread(self.hear(audio), self.read(lyrics), space)
 
     def spread(self, heard: tuple[Tensor, ...], texts: Tensor, space: str) -> Tensor:
-        """Values of every pair of encodings, a tile at a time."""
+        """Values of every pair of encodings, a tile at a time; on the CPU, wherever the model is."""
         step = max(PAIRS // len(texts), 1)
         tiles = [
             to_values(self.scale(space), self.fuse(tuple(sounds[start : start + step] for sounds in heard), texts))
             for start in range(0, len(heard[0]), step)
         ]
-        return torch.cat(tiles).movedim(2, 0)
+        return torch.cat(tiles).movedim(2, 0).cpu()
 
     def join(self, masks: Tensor, space: str) -> Tensor:
-        """Values (n, class) of joint masks: encoded row by row, fused row with row."""
+        """Values (n, class) of joint masks, on the CPU too: encoded row by row, fused row with row."""
         heard, texts = self.hear(masks[:, : self.d_audio]), self.read(masks[:, self.d_audio :])
         # Fusing is by pairs: of small squares the diagonal.
         squares = [
             self.fuse(tuple(sounds[start : start + 16] for sounds in heard), texts[start : start + 16])
             for start in range(0, len(masks), 16)
         ]
-        return to_values(self.scale(space), torch.cat([square.diagonal().T for square in squares]))
+        return to_values(self.scale(space), torch.cat([square.diagonal().T for square in squares])).cpu()
 
 
-def make_games(transformer_seed: int = 0) -> list[Game]:
+def make_games(device: torch.device = CPU) -> list[Game]:
     """All three."""
-    return [make_embedded(), make_analytic(draw_polynomial(0, 40, 100, 600)), make_transformer(transformer_seed)]
+    return [make_embedded(device), make_analytic(draw_polynomial(0, 40, 100, 600)), make_transformer(0, device)]
 
 
 def make_embedded(device: torch.device = CPU) -> Game:

@@ -11,9 +11,9 @@ whole process's, torch and all.
 import argparse
 import json
 import resource
-import time
 
 import torch
+from gauges import now
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -67,13 +67,6 @@ class Head(nn.Module):
     def forward(self, audio: Tensor, text: TokenBatch) -> Tensor:
         """Logits."""
         return self.fuse(self.encode_audio(audio), self.encode_text(text))
-
-
-def now(device: torch.device) -> float:
-    """Seconds, after everything queued on the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 @torch.no_grad()

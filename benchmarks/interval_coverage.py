@@ -7,7 +7,7 @@ of order two, nor for interactions on products of three, and the table says how 
 those that `explain` takes: of Kerdock's kind for 1,024 masks of 40 cells. "sum" is all main effects together, with errors
 added as `Explanation.sum_over` adds them.
 
-    python benchmarks/interval_coverage.py [--smoke] [--repetitions 200] [--threads 1]
+    python benchmarks/interval_coverage.py [--smoke] [--repetitions 200] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
@@ -95,11 +95,13 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="few repetitions")
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     repetitions = 8 if options.smoke else options.repetitions
     large_terms, small_terms = draw_polynomial(0, 40, 100, 600), draw_polynomial(1, 10, 10, 60)
-    large, small, embedded = make_analytic(large_terms), make_analytic(small_terms), make_embedded()
+    large, small = make_analytic(large_terms), make_analytic(small_terms)
+    embedded = make_embedded(torch.device(options.device))
     reach = 2 if options.smoke else 20
     long_run = make_reference(embedded, reach * 440, reach * 160, ("logit", "probability"))
     settings = [

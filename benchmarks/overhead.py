@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import torch
 from captum.attr import KernelShap, Lime
+from gauges import now
 from rich.console import Console
 from rich.table import Table
 
@@ -43,13 +44,6 @@ class TimedLinear:
         self.seconds += now(x.device) - started
         self.rows += len(x)
         return y
-
-
-def now(device: torch.device) -> float:
-    """Seconds, after everything queued on the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def measure_overhead(attribute: Callable[..., object], model: TimedLinear, x: torch.Tensor, **options: object) -> float:

@@ -6,7 +6,7 @@ cheapest counts. Work is the encoders' floating-point operations, a pass of each
 written out, for fused attention isn't counted on a CPU); the polynomial's passes count one each. The last line holds
 (5,000 passes of both encoders) / (N_a and N_t passes of each).
 
-    python benchmarks/paper_budget.py [--smoke] [--seeds 7] [--threads 1]
+    python benchmarks/paper_budget.py [--smoke] [--seeds 7] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="two seeds, 600 rows, a short reference")
     parser.add_argument("--seeds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows, longest, seeds, reach = (600, (528, 416), 2, 4) if options.smoke else (ROWS, LONGEST, options.seeds, 20)
@@ -134,7 +135,7 @@ def main() -> None:
     ):
         table.add_column(heading)
     ratios = {}
-    for game in make_games():
+    for game in make_games(torch.device(options.device)):
         costs = count_passes(game)
         target, medians = measure_game(game, rows, longest, seeds, reach)
         sides = ("audio", "lyrics")

@@ -59,7 +59,7 @@ def main() -> None:
     ):
         table.add_column(heading)
     shares: dict[str, dict[str, float | None]] = {}
-    for game in make_games():
+    for game in make_games(torch.device(options.device)):
         target, medians = measure_game(game, rows, longest, seeds, reach)
         for part, error in target.items():
             good = [counts for counts, found in medians.items() if found[part] <= error]

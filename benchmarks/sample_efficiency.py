@@ -8,7 +8,7 @@ interactions by moments, for they can't fit thousands of coefficients. Errors ar
 beside them. Main effects in logits, interactions in probabilities. "Noise" where interactions explain no more than 1% of the
 variance: there is no ratio then.
 
-    python benchmarks/sample_efficiency.py [--smoke] [--seeds 11] [--threads 1]
+    python benchmarks/sample_efficiency.py [--smoke] [--seeds 11] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="two seeds and a short reference: figures mean little")
     parser.add_argument("--seeds", type=int, default=11)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     seeds, sizes = (2, (256,)) if options.smoke else (options.seeds, (256, 1024))
@@ -115,7 +116,7 @@ def main() -> None:
     for heading in ("model", "masks (sound + lyrics)", "part", "joint rows", "crossed", "ratio", "reference's own"):
         table.add_column(heading)
     ratios: dict[str, dict[str, list[float] | None]] = {part: {} for part in PARTS}
-    for game in make_games():
+    for game in make_games(torch.device(options.device)):
         reach = 4 if options.smoke else 20
         references = make_reference(game, reach * 2 * max(sizes) - reach * 208, reach * 208, SPACES)
         own = own_errors(references)

@@ -83,9 +83,7 @@ def run_explain(bench: Bench, budget: int, seed: int, **options: Any) -> tuple[T
 
 def run_peer(peer: Callable[..., peers.Found], bench: Bench, budget: int, seed: int) -> tuple[Tensor, tuple[int, int]]:
     """Another's, on logits, in batches where it lets one choose them."""
-    game = peers.Game(
-        lambda masks: bench.game.join(masks, "logit").cpu(), bench.game.d_audio, bench.game.d_lyrics, bench.target
-    )
+    game = peers.Game(lambda masks: bench.game.join(masks, "logit"), bench.game.d_audio, bench.game.d_lyrics, bench.target)
     found = peer(game, budget, seed).attributions
     return found, (sum(game.asked), sum(game.asked))
 

@@ -62,8 +62,14 @@ def solve_crossed(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -
     the lyrics', less what single cells put into both.
     """
     audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
-    parts = [_solve_classes(design, audio, lyrics, values[rows]) for rows in _split_classes(values)]
-    table, errors, freedom, total, missed = (torch.cat(part) for part in zip(*parts, strict=True))
+    # What is kept has its place before anything is worked out: laid between the large passing tensors of every few classes,
+    # it would keep a heap from closing up (head.py peaked at 11 GiB, with a grid of 2).
+    terms = (len(values), len(audio.influence), len(lyrics.influence))
+    table, errors, freedom = (values.new_empty(terms, dtype=torch.float64) for _ in range(3))
+    total, missed = (values.new_empty(len(values), dtype=torch.float64) for _ in range(2))
+    for rows in _split_classes(values):
+        found = _solve_classes(design, audio, lyrics, values[rows])
+        table[rows], errors[rows], freedom[rows], total[rows], missed[rows] = found
     off = table[:, 1:, 0] @ (audio.mask_mean + 0.5) + table[:, 0, 1:] @ (lyrics.mask_mean + 0.5)
     return CrossedFit(
         coefficients=table,
