@@ -63,7 +63,7 @@ def solve_crossed(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -
     """
     audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
     # What is kept has its place before anything is worked out: laid between the large passing tensors of every few classes,
-    # it would keep a heap from closing up (head.py peaked at 11 GiB, with a grid of 2).
+    # it would keep a heap from closing up (head.py peaked at 11 GiB; 3 so).
     terms = (len(values), len(audio.influence), len(lyrics.influence))
     table, errors, freedom = (values.new_empty(terms, dtype=torch.float64) for _ in range(3))
     total, missed = (values.new_empty(len(values), dtype=torch.float64) for _ in range(2))
