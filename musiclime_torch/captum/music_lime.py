@@ -30,7 +30,7 @@ class MusicLIME(PerturbationAttribution):
         super().__init__(forward_func)
         self.seed = seed
 
-    # Captum's own wrapper, outside of no_grad, as in `Lime`.
+    # Captum's own wrapper, outside of no_grad, as in `Lime`; it has no annotations, which is all that is ignored.
     @log_usage()  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def attribute(
