@@ -223,7 +223,7 @@ def test_moves_are_counted_the_largest_first(tmp_path):
     assert lines[1:4] == [
         "  b became a in 7: s02, s03, s04, s05, s06, …",
         "  a became b in 2: s00, s01",
-        "  and 1 other moves, in 1",
+        "  and 1 more, in 1",
     ]
 
 
@@ -430,7 +430,7 @@ def test_the_command_says_writes_and_draws(tmp_path):
     assert "1 of 2 means that were compared have moved." in done.stdout
     assert "a, love: changed most in [s]11, [s]10, [s]09, [s]08, [s]07, …" in done.stdout
     assert "Written to" in done.stderr
-    assert "1 figures written to" in done.stderr
+    assert f"Figures written to {tmp_path / 'plots'}: 1." in done.stderr
     assert duckdb.sql(f"select name, songs from '{tmp_path}/out/shifts.csv'").fetchall() == [("love", 12)]
     same = CliRunner().invoke(cli, ["compare", str(tmp_path / "first"), str(tmp_path / "first")])
     assert same.exit_code == 0, same.output

@@ -85,6 +85,12 @@ def test_findings_name_songs(tmp_path):
     assert "for example s0, s1, s2, s3" in shown.stdout.replace("\n", " ").replace("  ", " ")
 
 
+def test_classes_to_choose_from_cannot_command_the_terminal(tmp_path):
+    make_global(tmp_path, [{"id": "one", "class": "a\x1b[31m", "rows": [("drums", 0, None, 1.0, 0.1, False)]}])
+    refused = CliRunner().invoke(cli, ["global", str(tmp_path), "--class", "pop"])
+    assert str(refused.exception).endswith("choose from a·[31m.")
+
+
 def test_numbers_are_whole_whatever_the_names(tmp_path):
     """Names give way, in one line each."""
     stems = ("vocals", "drums", "bass", "guitar", "accompaniment", "percussive stem of a kind")

@@ -133,6 +133,7 @@ def summarise(
     with _needing_extra("corpus"):
         from musiclime_torch.corpus.aggregation import aggregate
         from musiclime_torch.corpus.auditing import audit
+        from musiclime_torch.corpus.naming import clean
         from musiclime_torch.corpus.summary import write_summary
         from musiclime_torch.corpus.terminal import make_tables, say_finding, say_left_out
 
@@ -142,7 +143,7 @@ def summarise(
     chosen = () if of is None else (of,) if of in names else split(of)
     strange = next((name for name in chosen if name not in names), None)
     if strange is not None:
-        raise InputError(f"no song was given the class {strange!r}: choose from {', '.join(names)}.")
+        raise InputError(f"no song was given the class {strange!r}: choose from {', '.join(map(clean, names))}.")
     findings = audit(folder, found, **given)
     # Names are said as they are: ":cd:" is no picture.
     console = Console(emoji=False)
@@ -171,7 +172,7 @@ def summarise(
 
             mpl.use("agg")
             from musiclime_torch.plots.catalogue import write_plots
-        click.echo(f"{len(write_plots(found, plots))} figures written to {plots}.", err=True)
+        click.echo(f"Figures written to {plots}: {len(write_plots(found, plots))}.", err=True)
 
 
 @click.command("compare")
@@ -206,4 +207,4 @@ def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Pa
 
             mpl.use("agg")
             from musiclime_torch.plots.catalogue import write_shifts
-        click.echo(f"{len(write_shifts(found, plots))} figures written to {plots}.", err=True)
+        click.echo(f"Figures written to {plots}: {len(write_shifts(found, plots))}.", err=True)

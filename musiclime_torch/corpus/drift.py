@@ -29,7 +29,7 @@ def describe_comparison(found: Comparison, top: int) -> Iterator[str]:
         names = f"{show(move.before)} became {show(move.after)}"
         yield f"  {names} in {move.songs}: {_name_some(move.examples, move.songs)}"
     if len(found.moves) > top:
-        yield f"  and {len(found.moves) - top} other moves, in {sum(one.songs for one in found.moves[top:])}"
+        yield f"  and {len(found.moves) - top} more, in {sum(one.songs for one in found.moves[top:])}"
     yield f"{len(found.shifts)} of {found.compared} means that were compared have moved."
 
 
