@@ -12,7 +12,7 @@ from musiclime_torch.design import (
     draw_unfolded,
     enumerate_masks,
 )
-from musiclime_torch.statistics import variance
+from musiclime_torch.statistics import crossed
 from musiclime_torch.statistics.variance import split_variance
 
 DRAWS = {
@@ -80,5 +80,5 @@ def test_shifts_scales_and_chunks_change_nothing(monkeypatch):
     grid = look(design)
     plain = split_variance(design, torch.cat([grid, 5 * grid + 100]))
     assert torch.allclose(plain.values[0], plain.values[1], atol=1e-8)
-    monkeypatch.setattr(variance, "CELLS", 1)
+    monkeypatch.setattr(crossed, "CELLS", 1)
     assert torch.allclose(split_variance(design, torch.cat([grid, grid])).values, plain.values[:1], atol=1e-10)

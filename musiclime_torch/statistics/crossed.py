@@ -67,7 +67,7 @@ def solve_crossed(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -
     terms = (len(values), len(audio.influence), len(lyrics.influence))
     table, errors, freedom = (values.new_empty(terms, dtype=torch.float64) for _ in range(3))
     total, missed = (values.new_empty(len(values), dtype=torch.float64) for _ in range(2))
-    for rows in _split_classes(values):
+    for rows in split_classes(values):
         found = _solve_classes(design, audio, lyrics, values[rows])
         table[rows], errors[rows], freedom[rows], total[rows], missed[rows] = found
     off = table[:, 1:, 0] @ (audio.mask_mean + 0.5) + table[:, 0, 1:] @ (lyrics.mask_mean + 0.5)
@@ -107,7 +107,7 @@ def split_errors(design: CrossedDesign, values: Float[Tensor, "class na nt"]) ->
     """
     audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
     sums = values.new_zeros(2, dtype=torch.float64)
-    for rows in _split_classes(values):
+    for rows in split_classes(values):
         turned = turn(turn(values[rows].double(), design.audio, 1), design.lyrics, 2)
         by_audio, by_lyrics, table = _project(audio, lyrics, turned)
         heard = _cluster(audio, by_audio - audio.basis @ table)
@@ -176,7 +176,8 @@ def _send(numbers: list[float], like: Tensor) -> Tensor:
     return torch.cat([like.new_full((1,), first), like.new_full((len(numbers) - 1,), other)])
 
 
-def _split_classes(values: Float[Tensor, "class na nt"]) -> Iterator[slice]:
+def split_classes(values: Float[Tensor, "class na nt"]) -> Iterator[slice]:
+    """Classes that are worked on together, so that what passes by takes no more than `CELLS` cells a tensor."""
     step = max(CELLS // (values.shape[1] * values.shape[2]), 1)
     return (slice(start, start + step) for start in range(0, values.shape[0], step))
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.design import CrossedDesign, Design
-from musiclime_torch.statistics.crossed import CELLS, Side, lay_side, turn
+from musiclime_torch.statistics.crossed import Side, lay_side, split_classes, turn
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def split_variance(design: CrossedDesign, values: Float[Tensor, "class na nt"]) 
     fitted part is taken out of the influences first.
     """
     audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
-    step = max(CELLS // (values.shape[1] * values.shape[2]), 1)
-    parts = [_split_classes(design, audio, lyrics, piece) for piece in values.split(step)]
-    shares, errors = (torch.cat(part) for part in zip(*parts, strict=True))
+    shares, errors = (values.new_empty(len(values), 3, dtype=torch.float64) for _ in range(2))
+    for rows in split_classes(values):
+        shares[rows], errors[rows] = _share(design, audio, lyrics, values[rows])
     freedom = min(_freedom(design.audio), _freedom(design.lyrics))
     return Shares(shares, errors, float(freedom))
 
@@ -61,7 +61,7 @@ def _freedom(design: Design) -> int:
     return max(design.units - design.masks.shape[1] - 1, 1)
 
 
-def _split_classes(
+def _share(
     design: CrossedDesign, audio: Side, lyrics: Side, values: Float[Tensor, "class na nt"]
 ) -> tuple[Float[Tensor, "class 3"], Float[Tensor, "class 3"]]:
     turned = turn(turn(values.double(), design.audio, 1), design.lyrics, 2)
@@ -72,7 +72,7 @@ def _split_classes(
     influence = (parts[..., 1:] - shares * whole[..., 1:]) / size
     counts = [side.units for side in (design.audio, design.lyrics)]
     by_side = influence.split(counts, dim=2)
-    left = [max(side.units - side.masks.shape[1] - 1, 1) for side in (design.audio, design.lyrics)]
+    left = [_freedom(side) for side in (design.audio, design.lyrics)]
     variance = sum(
         (part.square().sum(2) / (count * room) for part, count, room in zip(by_side, counts, left, strict=True)),
         torch.zeros_like(shares[..., 0]),
