@@ -9,6 +9,7 @@ mpl.use("agg")
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.figure import Figure
 from test_corpus import draw_songs, write_songs
 
 from musiclime_torch.corpus.aggregation import Global, aggregate
@@ -87,6 +88,24 @@ def test_files_are_whole_drawings(found, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="another --plots folder"):
         write_plots(found, tmp_path / "file")
+
+
+def test_what_interrupts_a_drawing_leaves_no_half_of_it(found, tmp_path, monkeypatch):
+    plain, drawn = Figure.savefig, []
+
+    def stop(figure, path, **more):
+        plain(figure, path, **more)
+        drawn.append(path)
+        if len(drawn) == 2:
+            path.write_bytes(path.read_bytes()[:100])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_plots(found, tmp_path / "plots")
+    assert [path.name for path in (tmp_path / "plots").iterdir()] == ["class00-features.svg"]
+    assert ElementTree.parse(tmp_path / "plots" / "class00-features.svg").getroot().tag.endswith("svg")
+    assert not plt.get_fignums()
 
 
 def test_the_largest_classes_are_drawn_against_each_other(tmp_path, monkeypatch):

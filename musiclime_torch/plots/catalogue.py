@@ -4,7 +4,7 @@ Every function draws on `ax`, or on new axes, and returns them. What can't be to
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,6 +18,7 @@ from musiclime_torch.corpus.comparing import Comparison
 from musiclime_torch.corpus.naming import label
 from musiclime_torch.failures import InputError
 from musiclime_torch.plots.axes import AGAINST, FOR, UNTOLD, escape, make_axes, pick_colour
+from musiclime_torch.writing import whole
 
 #: Classes that are drawn one against another: 15 figures.
 MOST_AGAINST = 6
@@ -125,17 +126,20 @@ def write_plots(found: Global, out: Path) -> list[Path]:
 
     InputError where the folder can't be written to.
     """
+    return _save(_draw_all(found), out)
+
+
+def _draw_all(found: Global) -> Iterator[tuple[str, Axes]]:
+    """One by one, for matplotlib keeps every figure until it is closed."""
     ranked = [one.name for one in found.classes if one.ranked]
     largest = sorted((one for one in found.classes if one.ranked), key=lambda one: -one.songs)[:MOST_AGAINST]
     numbers = sorted(ranked.index(one.name) for one in largest)
-    figures: list[tuple[str, Axes]] = []
     for number, of in enumerate(ranked):
-        figures.append((f"class{number:02d}-features", plot_features(found, of)))
+        yield f"class{number:02d}-features", plot_features(found, of)
         if any(one.of == of and one.position is not None for one in found.features):
-            figures.append((f"class{number:02d}-positions", plot_positions(found, of)))
+            yield f"class{number:02d}-positions", plot_positions(found, of)
     for first, second in itertools.combinations(numbers, 2):
-        figures.append((f"class{first:02d}-against-{second:02d}", plot_classes(found, ranked[first], ranked[second])))
-    return _save(figures, out)
+        yield f"class{first:02d}-against-{second:02d}", plot_classes(found, ranked[first], ranked[second])
 
 
 def write_shifts(found: Comparison, out: Path) -> list[Path]:
@@ -155,8 +159,11 @@ def _save(figures: Iterable[tuple[str, Axes]], out: Path) -> list[Path]:
             path = out / f"{name}.svg"
             figure = ax.figure
             assert isinstance(figure, Figure), "axes made here lie on a figure of their own"
-            figure.savefig(path, bbox_inches="tight")
-            plt.close(figure)
+            try:
+                with whole(path) as partial:
+                    figure.savefig(partial, format="svg", bbox_inches="tight")
+            finally:
+                plt.close(figure)
             paths.append(path)
     except OSError as error:
         raise InputError(f"{str(out)!r} can't be written to ({error.strerror}): give another --plots folder.") from error
