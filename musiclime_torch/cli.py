@@ -49,7 +49,7 @@ def cli() -> None:
 @cli.command()
 @click.argument("song", type=click.Path(path_type=Path))
 @loading_options
-@explain_options
+@explain_options()
 @output_options
 def explain(song: Path, **options: Any) -> None:
     """Explain what a model makes of SONG: an audio file, a .stem.mp4, or a folder of stems."""
@@ -69,7 +69,7 @@ def explain(song: Path, **options: Any) -> None:
 
 
 @cli.command()
-@explain_options
+@explain_options()
 @output_options
 def demo(**options: Any) -> None:
     """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target says else."""

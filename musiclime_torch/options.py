@@ -30,66 +30,82 @@ _LOADING_OPTIONS = [
     ),
 ]
 
-_EXPLAIN_OPTIONS = [
-    click.option(
-        "--model",
-        metavar="NAME",
-        help="demo, musicnn-minilm, a folder, a hub id, or package.module:object for a model of your own.  [default: demo]",
-    ),
-    click.option("--audio-model", metavar="NAME", help="A classifier of sound, likewise; with --text-model their sum."),
-    click.option("--text-model", metavar="NAME", help="A classifier of lyrics, likewise."),
-    click.option("--model-weights", metavar="A,B", help="What the two count in their sum.  [default: 1,1]"),
-    click.option("--target", metavar="CLASS", help="Class to explain, by name or number.  [default: the predicted one]"),
-    click.option("--foil", metavar="CLASS", help="Why the target and not this class."),
-    click.option(
-        "--segments",
-        metavar="N|3s|A,B,..",
-        help="Equal time segments, their length, or cut points in seconds.  [default: 10, or as the model says]",
-    ),
-    click.option("--units", type=click.Choice(["word", "type", "line", "section"]), help="What of the lyrics is switched."),
-    click.option(
-        "--baseline", metavar="NAME|SONG", help="What a removed stem becomes: silence, noise, or another song's stem."
-    ),
-    click.option(
-        "--lyrics-baseline",
-        type=click.Choice(["mask", "zero", "pad", "gone"]),
-        help="What a removed word's tokens become.  [default: the mask token, where the model has one]",
-    ),
-    click.option(
-        "--design",
-        type=click.Choice(["auto", "crossed", "joint", "foldover", "kerdock", "unfolded", "bernoulli", "bernoulli+song"]),
-        help="How masks are drawn.  [default: crossed where the model encodes sound and lyrics apart, else joint]",
-    ),
-    click.option("--n-samples", metavar="N|N,M", help="Masks in all, or of the sound and of the lyrics; whole blocks."),
-    click.option("--until", metavar="'top K'|'width W'", help="Stop once the order of the top K, or all half widths, are."),
-    click.option("--weights", type=click.Choice(["uniform", "lime", "paper", "shapley"]), help="Row weights."),
-    click.option("--kernel-width", type=float, help="Width of LIME's kernel."),
-    click.option("--ridge", type=float, help="Ridge penalty."),
-    click.option("--space", type=click.Choice(["logit", "log-odds", "probability", "raw"]), help="Scale of the decision."),
-    click.option(
-        "--preset",
-        type=click.Choice(["paper"]),
-        help="MusicLIME's own settings, whole; other options override it.",
-    ),
-    click.option("--confidence", type=float, help="Of the intervals."),
-    click.option(
-        "--evidence", is_flag=True, default=None, help="Search for what alone keeps the decision, and what flips it."
-    ),
-    click.option("--seed", type=int, help="Seed of the masks."),
-    click.option("--batch-size", type=int, help="Variants a forward pass."),
-    click.option(
-        "--precision", type=click.Choice(["float32", "bfloat16"]), help="Of encoders; heads and solves stay as they are."
-    ),
-    click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda where there is one]"),
-    click.option("--sample-rate", type=int, help="Rate the model hears at, where it doesn't say so itself."),
-    click.option("--classes", metavar="A,B,..", help="Names of the model's outputs, where it doesn't give them itself."),
-    click.option(
-        "--output-kind",
-        type=click.Choice(["logits", "multilabel", "probabilities", "regression", "embedding"]),
-        help="What the model's outputs are, where it doesn't say so itself.",
-    ),
-    click.option("--modalities", type=click.Choice(["audio", "lyrics", "audio,lyrics"]), help="What it takes, likewise."),
-]
+#: What `explain` takes, by flag. Defaults are said here and set there; a test compares them.
+_EXPLAIN_OPTIONS: dict[str, dict[str, Any]] = {
+    "--model": {
+        "metavar": "NAME",
+        "help": "demo, musicnn-minilm, a folder, a hub id, or package.module:object for a model of your own.  "
+        "[default: demo; a catalogue has none]",
+    },
+    "--audio-model": {"metavar": "NAME", "help": "A classifier of sound, likewise; with --text-model their sum."},
+    "--text-model": {"metavar": "NAME", "help": "A classifier of lyrics, likewise."},
+    "--model-weights": {"metavar": "A,B", "help": "What the two count in their sum.  [default: 1,1]"},
+    "--target": {
+        "metavar": "CLASS",
+        "help": "Class to explain, by name or number.  [default: the predicted one; anthem for the embedded song]",
+    },
+    "--foil": {"metavar": "CLASS", "help": "Why the target and not this class."},
+    "--segments": {
+        "metavar": "N|3s|A,B,..",
+        "help": "Equal time segments, their length, or cut points in seconds.  [default: 10, or as the model says]",
+    },
+    "--units": {
+        "type": click.Choice(["word", "type", "line", "section"]),
+        "help": "What of the lyrics is switched.  [default: word]",
+    },
+    "--baseline": {
+        "metavar": "NAME|SONG",
+        "help": "What a removed stem becomes: silence, noise, or another song's stem.  [default: silence]",
+    },
+    "--lyrics-baseline": {
+        "type": click.Choice(["mask", "zero", "pad", "gone"]),
+        "help": "What a removed word's tokens become.  [default: the mask token, where the model has one]",
+    },
+    "--design": {
+        "type": click.Choice(["auto", "crossed", "joint", "foldover", "kerdock", "unfolded", "bernoulli", "bernoulli+song"]),
+        "help": "How masks are drawn.  [default: auto: crossed where the model encodes sound and lyrics apart, else joint]",
+    },
+    "--n-samples": {
+        "metavar": "N|N,M",
+        "help": "Masks in all, or of the sound and of the lyrics; whole blocks.  [default: 2048]",
+    },
+    "--until": {
+        "metavar": "'top K'|'width W'",
+        "help": "Stop once the order of the top K is settled, or all half widths are at most W.",
+    },
+    "--weights": {
+        "type": click.Choice(["uniform", "lime", "paper", "shapley"]),
+        "help": "What is estimated: Banzhaf values (uniform), Shapley values, or the fit of LIME or of MusicLIME's paper.  "
+        "[default: uniform]",
+    },
+    "--kernel-width": {"type": float, "help": "Width of LIME's kernel, on distances from 0 to 1.  [default: 0.25]"},
+    "--ridge": {"type": float, "help": "Ridge penalty.  [default: 0]"},
+    "--space": {
+        "type": click.Choice(["logit", "log-odds", "probability", "raw"]),
+        "help": "Scale of the decision.  [default: that of the model's outputs]",
+    },
+    "--preset": {"type": click.Choice(["paper"]), "help": "MusicLIME's own settings, whole; other options override it."},
+    "--confidence": {"type": float, "help": "Of the intervals.  [default: 0.95]"},
+    "--evidence": {
+        "is_flag": True,
+        "default": None,
+        "help": "Search for what alone keeps the decision, and what flips it.",
+    },
+    "--seed": {"type": int, "help": "Seed of the masks.  [default: 0]"},
+    "--batch-size": {"type": int, "help": "Variants a forward pass.  [default: 64]"},
+    "--precision": {
+        "type": click.Choice(["float32", "bfloat16"]),
+        "help": "Of encoders; heads and solves stay as they are.  [default: float32]",
+    },
+    "--device": {"help": "cpu, cuda, cuda:1, ...  [default: cuda where there is one]"},
+    "--sample-rate": {"type": int, "help": "Rate the model hears at, where it doesn't say so itself."},
+    "--classes": {"metavar": "A,B,..", "help": "Names of the model's outputs, where it doesn't give them itself."},
+    "--output-kind": {
+        "type": click.Choice(["logits", "multilabel", "probabilities", "regression", "embedding"]),
+        "help": "What the model's outputs are, where it doesn't say so itself.",
+    },
+    "--modalities": {"type": click.Choice(["audio", "lyrics", "audio,lyrics"]), "help": "What it takes, likewise."},
+}
 
 _OUTPUT_OPTIONS = [
     click.option(
@@ -116,9 +132,12 @@ def loading_options(command: Callable[..., None]) -> Callable[..., None]:
     return _add(command, _LOADING_OPTIONS)
 
 
-def explain_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Models, and everything `explain` takes."""
-    return _add(command, _EXPLAIN_OPTIONS)
+def explain_options(*unlisted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Models, and everything `explain` takes. Flags that a command has no use for are left `unlisted` in its help: it
+    refuses them with a reason, which says more than that there is no such option.
+    """
+    options = [click.option(flag, hidden=flag in unlisted, **more) for flag, more in _EXPLAIN_OPTIONS.items()]
+    return lambda command: _add(command, options)
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:

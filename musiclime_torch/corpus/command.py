@@ -40,7 +40,7 @@ def _needing_extra(extra: str) -> Iterator[None]:
 @click.option("--actors", type=click.IntRange(min=1), help="Of ray: processes that hold the model.  [default: 1]")
 @click.option("--gpus", type=click.FloatRange(min=0), help="Of ray: GPUs an actor.  [default: 1 with --device cuda]")
 @click.option("--output", type=click.Choice(["object-store", "filesystem"]), help="Of ray: this process writes, or actors.")
-@explain_options
+@explain_options("--foil", "--evidence")
 def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
     """Explain every song of MANIFEST (.csv, .tsv, .jsonl or .parquet); the same command again goes on with a run.
 

@@ -39,7 +39,7 @@ _MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
     "--seeds", type=click.IntRange(min=0), help="Explanations under other seeds, for stability.  [default: 3; 0 for none]"
 )
 @click.option("--no-shuffle", is_flag=True, help="Leave the model with shuffled weights out.")
-@explain_options
+@explain_options("--evidence")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for check.json and check.txt.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output.")
 def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **options: Any) -> None:
@@ -54,7 +54,8 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
     loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
     measuring = pop_given(options, "chances", "seeds") | ({"shuffled": ()} if options.pop("no_shuffle") else {})
     device = options.pop("device") or default_device()
-    options.pop("evidence")
+    if options.pop("evidence"):
+        raise InputError("--evidence is a question about one decision, and isn't measured here: use explain.")
     with redirect_stdout(sys.stderr):
         if not demo:
             tell_of_demo_model(options)
