@@ -25,7 +25,7 @@ from collections.abc import Callable
 import captum.attr
 import torch
 from captum._utils.models.linear_model import SkLearnRidge
-from gauges import forget_peak, now, tell_peak
+from gauges import forget_peak, start, tell_peak
 from rich.console import Console
 from rich.table import Table
 
@@ -47,11 +47,11 @@ class TimedModel:
         self.seconds = 0.0
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        started = now(x.device)
+        stop = start(x.device)
         y = x @ self.weight
         if self.interacting:
             y = torch.tanh(y / 8) + 0.1 * (x[:, :-1] * x[:, 1:]).sum(1, keepdim=True)
-        self.seconds += now(x.device) - started
+        self.seconds += stop()
         return y
 
 
@@ -59,9 +59,9 @@ def measure(attribute: Callable[[], object], model: TimedModel) -> float:
     """Seconds of a call outside the model."""
     time.sleep(0.3)  # threads of the libraries before it spin down, and don't count against whoever comes next
     model.seconds = 0.0
-    started = now(model.weight.device)
+    stop = start(model.weight.device)
     attribute()
-    return now(model.weight.device) - started - model.seconds
+    return stop() - model.seconds
 
 
 def list_calls(model: TimedModel, n_samples: int) -> dict[str, dict[str, Callable[[], object]]]:

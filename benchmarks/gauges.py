@@ -24,13 +24,6 @@ def start(device: torch.device) -> Callable[[], float]:
     return stop
 
 
-def now(device: torch.device) -> float:
-    """Seconds, after everything queued on the device is done: for what is added up call by call."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
 def forget_peak(device: torch.device) -> None:
     """Peaks of memory are counted from here on."""
     if device.type == "cuda":

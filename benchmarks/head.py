@@ -13,7 +13,7 @@ import json
 import resource
 
 import torch
-from gauges import now
+from gauges import start
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -75,13 +75,13 @@ def compare_heads(model: Head, rows: int, device: torch.device) -> float:
     heard, read = torch.randn(rows // 10, WIDTH, device=device), torch.randn(rows, WIDTH, device=device)
     seconds = []
     for _ in range(3):
-        started = now(device)
+        stop = start(device)
         for sound in heard:
             model.fuse(sound.expand(rows, -1), read)
-        joined = now(device)
+        joined, stop = stop(), start(device)
         for few in heard.split(16):
             model.fuse_pairs(few, read)
-        seconds.append((joined - started) / (now(device) - joined))
+        seconds.append(joined / stop())
     return sorted(seconds)[1]
 
 
@@ -100,9 +100,9 @@ def main() -> None:
     lyrics = parse_lyrics("\n".join(" ".join(f"w{line}x{word}" for word in range(10)) for line in range(10)))
     track = Track(stems, ("a", "b", "c", "d"), 1000, lyrics)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = now(device)
+    stop = start(device)
     found = explain(model, track, n_samples=(rows, rows), units="line" if options.smoke else "word", device=device)
-    seconds = now(device) - started
+    seconds = stop()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     ratio = compare_heads(model, rows, device)
     table = Table(title=f"{found.design}, {classes} classes")

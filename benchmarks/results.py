@@ -2,8 +2,8 @@
 
 What a script printed is kept in `results/NAME.PLACE.json` (PLACE is `cpu` or the kind of device), so that one can be run
 again alone; RESULTS.md is made from all that are there. Names on the command line choose scripts; without one all run, which
-takes hours on a CPU. Options after `--` go to the scripts: `results.py scaling -- --device cuda` fills a GPU's tables in,
-kept apart from the CPU's. Scripts that have no `--device` are left out where one is given.
+takes hours on a CPU. Options after `--` go to the scripts that have them: `results.py scaling -- --device cuda` fills a
+GPU's tables in, kept apart from the CPU's. Scripts that have no `--device` are left out where one is given.
 
     python benchmarks/results.py [--smoke] [--write-only] [NAME ...] [-- OPTION ...]
 """
@@ -23,7 +23,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 KEPT = HERE / "results"
-PACKAGES = ("torch", "torchaudio", "transformers", "captum", "numpy")
+PACKAGES = ("torch", "torchaudio", "transformers", "captum", "numpy", "scikit-learn", "shap", "shapiq")
 
 
 def list_scripts() -> list[str]:
@@ -44,16 +44,29 @@ def describe_machine() -> dict[str, str]:
     return found
 
 
+def tell_revision() -> str:
+    """The commit that is measured, and whether files have been changed since; results themselves don't count."""
+    commit, changed = (
+        subprocess.run(["git", *asked], capture_output=True, text=True, cwd=HERE).stdout.strip()
+        for asked in (
+            ["rev-parse", "--short", "HEAD"],
+            ["status", "--porcelain", "--", "..", ":!results", ":!RESULTS.md", ":!../README.md"],
+        )
+    )
+    return (commit or "unknown") + (" with changes" if changed else "")
+
+
 def run(name: str, options: list[str]) -> dict[str, Any]:
     """What a script printed, its last line read as JSON, and what it ran on; CalledProcessError where it fails."""
     command = [sys.executable, str(HERE / f"{name}.py"), *options]
-    started = time.perf_counter()
+    revision, started = tell_revision(), time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     *printed, last = done.stdout.rstrip().splitlines()
     return {
         "name": name,
         "command": f"python benchmarks/{name}.py {' '.join(options)}".strip(),
         "date": date.today().isoformat(),
+        "revision": revision,
         "minutes": round((time.perf_counter() - started) / 60, 1),
         "machine": describe_machine(),
         "load": round(os.getloadavg()[1], 1),
@@ -79,7 +92,8 @@ def write_results() -> None:
         parts += [
             f"## {one['name']}\n",
             f"{summarise(one['name'])}\n",
-            f"`{one['command']}`, {one['date']}, {one['minutes']:g} minutes; {machine}, load {one['load']:g}; {packages}\n",
+            f"`{one['command']}`, {one['date']}, {one.get('revision', 'revision not kept')}, {one['minutes']:g} minutes; "
+            f"{machine}, load {one['load']:g}; {packages}\n",
             f"```text\n{one['printed']}\n```\n",
             f"```json\n{json.dumps(one['figures'])}\n```\n",
         ]
@@ -103,6 +117,17 @@ def pick_place(scripts: list[str], passed: list[str]) -> tuple[list[str], str]:
     return able, device.split(":")[0]
 
 
+def keep_known(name: str, passed: list[str]) -> list[str]:
+    """Of options with their values those that a script has."""
+    script, kept, known = (HERE / f"{name}.py").read_text(), [], True
+    for part in passed:
+        if part.startswith("--"):
+            known = f'"{part.split("=")[0]}"' in script
+        if known:
+            kept.append(part)
+    return kept
+
+
 def main() -> None:
     given = sys.argv[1:]
     split = given.index("--") if "--" in given else len(given)
@@ -124,10 +149,13 @@ def main() -> None:
         parser.error(
             f"{', '.join(name for name in asked if name not in able)} have no --device: leave them out, or the option."
         )
+    unknown = [part for part in passed if part.startswith("--") and not any(keep_known(name, [part]) for name in able)]
+    if unknown:
+        parser.error(f"no benchmark that runs has {unknown[0]}: leave it out.")
     KEPT.mkdir(exist_ok=True)
     for name in () if options.write_only else able:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        found = run(name, passed)
+        found = run(name, keep_known(name, passed))
         (KEPT / f"{name}.{place}.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         write_results()
     write_results()

@@ -6,7 +6,7 @@ with few variants. "Inside" is the time in both encoders, their front ends and t
 memory is the peak of the process (of what is allocated, on a GPU), and what it is above the song's and the model's own.
 Every setting has a process of its own: what one has freed but not given back would hide what the next one takes.
 
-    python benchmarks/scaling.py [--smoke] [--sizes tiny,base] [--compile] [--threads 1] [--device cpu|cuda]
+    python benchmarks/scaling.py [--smoke] [--sizes base,paper] [--no-compile] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
@@ -98,18 +98,19 @@ def run_alone(setting: Setting, device: torch.device, threads: int) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a few settings of the tiny model")
-    parser.add_argument("--sizes", default="base", help="sizes of the last rows: base, paper, or both")
-    parser.add_argument("--compile", action="store_true", help="also with torch.compile, which needs a compiler")
+    parser.add_argument("--sizes", help="sizes of the last rows: base, paper, or both; by default both on a GPU, else base")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out, which needs a compiler")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     device = torch.device(options.device)
-    settings = list_settings(device.type, options.compile)
+    sizes = options.sizes or ("base" if device.type == "cpu" else "base,paper")
+    settings = list_settings(device.type, not options.no_compile)
     if options.smoke:
         settings = [("variants", Setting(variants=variants, seconds=1.0, segments=2)) for variants in (32, 64)]
     else:
         few = {"variants": 32, "batch": 8, "segments": 2, "units": "line"} if device.type == "cpu" else {"variants": 4096}
-        settings += [("size", Setting(size=size, **few)) for size in options.sizes.split(",")]
+        settings += [("size", Setting(size=size, **few)) for size in sizes.split(",")]
     table = Table(title=f"AST + RoBERTa, random weights, {device}, {options.threads} thread(s), torch {torch.__version__}")
     headings = ("changed", "size", "passes", "components", "classes", "song", "batch", "precision", "compiled")
     for heading in (*headings, "seconds", "inside the model", "µs a pass outside", "peak MiB", "added MiB"):

@@ -7,7 +7,7 @@ of a whole call, model included, at the budget that reached it. All run in turn 
 
 The embedded model and a small AST + RoBERTa are run. For AST + RoBERTa of other sizes, whose runs take hours on a CPU,
 seconds a pass are measured, and multiplied by the passes that the small one took; what a method spends outside the model is
-added as measured on the small one. On a GPU give the sizes to `--direct`: they are run like the rest.
+added as measured on the small one. On a GPU all sizes are run like the rest.
 
     python benchmarks/time_to_accuracy.py [--smoke] [--accuracies 0.1,0.01,0.001] [--most 4096] [--seeds 3]
         [--direct base,paper] [--threads 1] [--device cpu|cuda]
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--accuracies", default="0.1,0.01,0.001")
     parser.add_argument("--most", type=int, default=4096)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--direct", default="", help="sizes of AST + RoBERTa to run rather than to reckon: tiny,base,paper")
+    parser.add_argument("--direct", help="sizes of AST + RoBERTa to run, not to reckon: by default tiny,base,paper on a GPU")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
@@ -161,7 +161,8 @@ def main() -> None:
     most, seeds = (256, 2) if options.smoke else (options.most, options.seeds)
     accuracies = [float(accuracy) for accuracy in options.accuracies.split(",")]
     methods = ["musiclime_torch", "audiolime"] if options.smoke else list(METHODS)
-    direct = [size for size in options.direct.split(",") if size]
+    asked = options.direct if options.direct is not None else "" if device.type == "cpu" else "tiny,base,paper"
+    direct = [size for size in asked.split(",") if size]
     found: dict[str, dict[str, dict[float, Run | None]]] = {}
     for bench in list_benches(options.smoke, direct, device):
         for method in methods:

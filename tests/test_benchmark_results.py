@@ -19,3 +19,21 @@ def test_a_device_without_a_name_is_refused(capsys):
     with pytest.raises(SystemExit):
         results.pick_place(["scaling"], ["--device"])
     assert "expected one argument" in capsys.readouterr().err
+
+
+def test_options_go_only_to_scripts_that_have_them():
+    passed = ["--device", "cuda", "--sizes=base", "--each", "4", "--no-compile"]
+    assert results.keep_known("scaling", passed) == ["--device", "cuda", "--sizes=base", "--no-compile"]
+    assert results.keep_known("veracity", passed) == ["--device", "cuda", "--each", "4"]
+    assert results.keep_known("shapley", passed) == []
+
+
+def test_what_no_script_has_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["results.py", "shapley", "--", "--sizes", "base"])
+    with pytest.raises(SystemExit):
+        results.main()
+    assert "no benchmark that runs has --sizes" in capsys.readouterr().err
+
+
+def test_the_revision_is_that_of_the_code():
+    assert results.tell_revision().split()[0].isalnum()
