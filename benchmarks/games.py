@@ -80,6 +80,11 @@ def make_games(device: torch.device = CPU) -> list[Game]:
     return [make_embedded(device), make_analytic(draw_polynomial(0, 40, 100, 600)), make_transformer(0, device)]
 
 
+def make_interacting() -> Game:
+    """The analytic game, but that three quarters of its variance are what both sides do together."""
+    return make_analytic(turn_interactions_up(draw_polynomial(0, 40, 100, 600), 0.75), "interacting")
+
+
 def make_embedded(device: torch.device = CPU) -> Game:
     """The demo's model and song: 40 cells and the song's words."""
     return make_probed("embedded", load_demo_model().to(device), load_demo_track(), device)
@@ -128,7 +133,19 @@ def tell_truth(polynomial: Polynomial) -> Tensor:
     return table
 
 
-def make_analytic(polynomial: Polynomial) -> Game:
+def turn_interactions_up(polynomial: Polynomial, share: float) -> Polynomial:
+    """The same, but that products of both sides' columns carry a `share` of every class's variance."""
+    heard, read_ = (
+        torch.tensor([any((column < polynomial.d_audio) == side for column in term) for term in polynomial.terms])
+        for side in (True, False)
+    )
+    together = (heard & read_)[:, None]
+    apart, both = (polynomial.weights.where(mask, 0).square().sum(0) for mask in (~together, together))
+    weights = polynomial.weights * torch.where(together, (share / both).sqrt(), ((1 - share) / apart).sqrt())
+    return Polynomial(polynomial.d_audio, polynomial.d_lyrics, polynomial.terms, 2 * weights)
+
+
+def make_analytic(polynomial: Polynomial, name: str = "analytic") -> Game:
     """Four logits of a polynomial: an encoding is the products of a side's signs, one for each term."""
     ears = [[column for column in term if column < polynomial.d_audio] for term in polynomial.terms]
     eyes = [[column - polynomial.d_audio for column in term if column >= polynomial.d_audio] for term in polynomial.terms]
@@ -142,7 +159,7 @@ def make_analytic(polynomial: Polynomial) -> Game:
         return torch.stack([(heard[0] * weight) @ texts.T for weight in polynomial.weights.T], 2)
 
     return Game(
-        "analytic", polynomial.d_audio, polynomial.d_lyrics, 4, "logits",
+        name, polynomial.d_audio, polynomial.d_lyrics, 4, "logits",
         lambda masks: (multiply(masks, ears),), lambda masks: multiply(masks, eyes), join,
     )  # fmt: skip
 

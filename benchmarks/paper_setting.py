@@ -3,8 +3,9 @@
 A run takes hours on a CPU, so this is two measurements put together, not one run: seconds a pass of either encoder at full
 size, ten seconds of sound and 256 tokens, on this machine; and how many masks of each side err no more than 5,000 joint,
 independent rows on the small models (`games.py`), whose main effects can be known. For the sound's main effects alone, the
-lyrics' alone and all pooled, the cheapest crossed design at the full model's costs is taken. What is spent outside the
-model isn't counted on either side: `scaling.py` measures ours, and the original's is more.
+lyrics' alone and all pooled, the cheapest crossed design at the full model's costs is taken. One more game has
+strong interactions, for what both sides do together is noise to joint rows. What is spent outside the model isn't counted on
+either side: `scaling.py` measures ours, and the original's is more.
 
     python benchmarks/paper_setting.py [--smoke] [--seeds 5] [--passes 16] [--threads 1] [--device cpu|cuda]
 """
@@ -13,13 +14,15 @@ import argparse
 import json
 
 import torch
-from games import make_games
+from games import Game, make_games, make_interacting
 from paper_budget import LONGEST, ROWS, measure_game
 from rich.console import Console
 from rich.table import Table
 from subjects import make_ast_roberta, make_track, watch_model
 
 from musiclime_torch import explain
+from musiclime_torch.design import CrossedDesign, draw_foldover
+from musiclime_torch.statistics.variance import split_variance
 
 
 def measure_passes(size: str, passes: int, device: torch.device) -> tuple[float, float]:
@@ -31,6 +34,13 @@ def measure_passes(size: str, passes: int, device: torch.device) -> tuple[float,
     explain(model, track, n_samples=(passes, passes), design="crossed", **options)
     ear, eye = clocks["encode_audio"], clocks["encode_text"]
     return ear.seconds / ear.rows, eye.seconds / eye.rows
+
+
+def measure_interactions(game: Game) -> float:
+    """Share of the logits' variance that sound and lyrics have only together, the classes' mean."""
+    design = CrossedDesign(draw_foldover(game.d_audio, 176, 5), draw_foldover(game.d_lyrics, 208, 6))
+    values = game.cross(design.audio.masks, design.lyrics.masks, "logit")
+    return float(split_variance(design, values).values[:, 2].mean())
 
 
 def main() -> None:
@@ -49,6 +59,7 @@ def main() -> None:
     table = Table(title=f"AST + RoBERTa, {size}: {costs[0]:.2f} s a pass of sound, {costs[1]:.2f} s of lyrics")
     for heading in (
         "errors from",
+        "acts together",
         "part",
         f"error of {rows:,} joint rows",
         "crossed",
@@ -59,7 +70,9 @@ def main() -> None:
     ):
         table.add_column(heading)
     shares: dict[str, dict[str, float | None]] = {}
-    for game in make_games(torch.device(options.device)):
+    together: dict[str, float] = {}
+    for game in [*make_games(torch.device(options.device)), make_interacting()]:
+        together[game.name] = round(measure_interactions(game), 3)
         target, medians = measure_game(game, rows, longest, seeds, reach)
         for part, error in target.items():
             good = [counts for counts, found in medians.items() if found[part] <= error]
@@ -69,9 +82,11 @@ def main() -> None:
             masks = "none up to the longest" if best is None else f"{best[0]} + {best[1]}"
             reached = "" if best is None else f"{medians[best][part]:.2g}"
             spent = ("", "") if hours is None else (f"{hours:.2f}", f"{hours / original:.2f}")
-            table.add_row(game.name, part, f"{error:.2g}", reached, masks, f"{original:.2f}", *spent)
+            table.add_row(
+                game.name, f"{together[game.name]:.1%}", part, f"{error:.2g}", reached, masks, f"{original:.2f}", *spent
+            )
     Console(width=140).print(table)
-    print(json.dumps({"seconds_a_pass": [round(cost, 3) for cost in costs], "share_of_time": shares}))
+    print(json.dumps({"seconds_a_pass": [round(cost, 3) for cost in costs], "share_of_time": shares, "together": together}))
 
 
 if __name__ == "__main__":
