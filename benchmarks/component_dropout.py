@@ -58,7 +58,7 @@ def main() -> None:
     songs, epochs, explained, masks = (16, 1, 1, 128) if options.smoke else (options.songs, options.epochs, 6, 1024)
     examples = [make_example(seed) for seed in range(songs)]
     table = Table(
-        title=f"{songs} songs, {epochs} epochs; {explained * len(TAGS)} held-out songs explained, decisions of {20 * explained} others"
+        title=f"{songs} songs, {epochs} epochs; {explained * len(TAGS)} held-out songs explained, {20 * explained} decided"
     )
     for heading in ("trained on", "all decisions right", "fidelity", "causes first"):
         table.add_column(heading)
