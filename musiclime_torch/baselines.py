@@ -11,7 +11,8 @@ from musiclime_torch.models.contract import EmbedsText, Tokens
 from musiclime_torch.rendering import IdGates, LyricGates, StringGates, TokenGates, own_tokens
 from musiclime_torch.track import Track
 
-AudioBaseline = Literal["silence", "noise"] | Track
+StandIn = Literal["silence", "noise"]
+AudioBaseline = StandIn | Track
 LyricsBaseline = Literal["mask", "zero", "pad", "gone"]
 
 

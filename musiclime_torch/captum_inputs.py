@@ -4,7 +4,7 @@ With these, `MusicLIME` and Captum's own Lime, KernelShap and FeatureAblation ex
 Segments are cut hard here (a feature mask can't cross-fade), which is all that differs from `explain`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from musiclime_torch.arguments import check_lyrics_baseline
 from musiclime_torch.baselines import LyricsBaseline
 from musiclime_torch.components import Components
 from musiclime_torch.failures import InputError
@@ -38,13 +39,34 @@ class CaptumInputs:
 
 
 def lay_out(
-    model: Callable[..., Tensor], track: Track, components: Components, lyrics_baseline: LyricsBaseline | None = None
+    model: Callable[..., Tensor],
+    track: Track,
+    components: Components,
+    lyrics_baseline: LyricsBaseline | None = None,
+    *,
+    sample_rate: int | None = None,
+    classes: Sequence[str] | None = None,
+    output_kind: str | None = None,
+    modalities: Sequence[str] | None = None,
 ) -> CaptumInputs:
-    """Tensors for a model that declares its rate and reads tokens; InputError for one that reads strings.
+    """Tensors of a track for a model that hears, or reads tokens, or both.
 
-    A song longer than the model hears in one call is refused: Captum knows no windows.
+    Args:
+        model: as `explain` takes it.
+        track: the song.
+        components: what is switched, from `list_components`, for the modalities that the model takes.
+        lyrics_baseline: what a removed word's tokens become: "mask", "zero" or "pad"; None takes the mask token where the
+            model has one.
+        sample_rate: Hz the model hears at. This and the next three go before the model's own declarations, as in `explain`.
+        classes: names of its outputs.
+        output_kind: what its outputs are.
+        modalities: what it takes: ("audio", "lyrics"), ("audio",) or ("lyrics",).
+
+    Raises:
+        InputError: the model reads strings, or hears less in one call than the song lasts: Captum knows no windows.
     """
-    subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
+    check_lyrics_baseline(lyrics_baseline)
+    subject = describe_model(model, sample_rate=sample_rate, classes=classes, output_kind=output_kind, modalities=modalities)
     parameter = None if subject.module is None else next(subject.module.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
     inputs: list[Tensor] = []

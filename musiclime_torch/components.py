@@ -4,18 +4,20 @@ Column order: audio first, stem-major, then lyrics in order of appearance. Segme
 whole: a tail shorter than a segment belongs to the last one.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal, NoReturn, SupportsIndex
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.names import check_name
 from musiclime_torch.reading.lyrics import Lyrics, Word
 from musiclime_torch.track import Track
 
 Units = Literal["word", "type", "line", "section"]
 #: A number of equal segments; "3s" for three seconds each; or the cut points between segments, in seconds.
-Segments = int | str | Sequence[float]
+Segments = SupportsIndex | str | Sequence[float]
 
 #: Cross-fades take a few milliseconds of a segment: one shorter than this would be all fade.
 SHORTEST_SEGMENT = 0.02
@@ -70,6 +72,7 @@ class Components:
 
 def list_components(track: Track, segments: Segments, units: Units, modalities: Sequence[str]) -> Components:
     """Lay the columns out for the modalities a model takes; lyrics that the track lacks give no columns."""
+    check_name(units, Units, "lyric unit")
     items: list[Component] = []
     edges: tuple[float, ...] = ()
     if "audio" in modalities:
@@ -106,15 +109,16 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
     >>> cut(10.0, [4, 5])
     (0.0, 4.0, 5.0, 10.0)
     """
+    segments = read_segments(segments)
     if isinstance(segments, str):
-        segments = _read_segments(segments, seconds, offset)
+        segments = _read_text(segments, seconds, offset)
     if isinstance(segments, int):
         if segments < 1:
             raise InputError(f"{segments} segments can't cover a song: give 1 or more.")
         _refuse_short(seconds / segments)
         edges = (*(seconds * index / segments for index in range(segments)), seconds)
     else:
-        inner = [float(point) - offset for point in segments]
+        inner = [point - offset for point in segments]
         outside = [point + offset for point in inner if not 0 <= point <= seconds]
         if outside or any(a >= b for a, b in pairwise(inner)):
             raise InputError(
@@ -135,7 +139,33 @@ def _refuse_short(seconds: float) -> None:
         )
 
 
-def _read_segments(text: str, seconds: float, offset: float) -> int | list[float]:
+def read_segments(segments: Any) -> int | str | list[float]:
+    """Segments as files take them: numbers are Python's own, text is left as it is; InputError for what is neither.
+
+    >>> import numpy as np
+    >>> read_segments(np.int64(3)), read_segments(np.array([4, 5.5])), read_segments("3s")
+    (3, [4.0, 5.5], '3s')
+    """
+    if isinstance(segments, str):
+        return segments
+    try:
+        return int(operator.index(segments))
+    except TypeError:
+        pass  # then it may be cut points
+    try:
+        return [float(point) for point in segments]
+    except (TypeError, ValueError):
+        _refuse_segments(segments)
+
+
+def _refuse_segments(segments: object) -> NoReturn:
+    raise InputError(
+        f"segments {segments!r} are not understood: give a number of equal segments (10), a length (3s) or "
+        f"cut points in seconds (12,30.5,61)."
+    ) from None
+
+
+def _read_text(text: str, seconds: float, offset: float) -> int | list[float]:
     try:
         if not text.endswith("s"):
             return [float(point) for point in text.split(",")] if "," in text else int(text)
@@ -143,10 +173,7 @@ def _read_segments(text: str, seconds: float, offset: float) -> int | list[float
         if not 0 < length < float("inf"):
             raise ValueError
     except ValueError:
-        raise InputError(
-            f"segments {text!r} are not understood: give a number of equal segments (10), a length (3s) or "
-            f"cut points in seconds (12,30.5,61)."
-        ) from None
+        _refuse_segments(text)
     _refuse_short(length)
     return [offset + index * length for index in range(1, max(int(seconds / length + 1e-9), 1))]
 
@@ -176,17 +203,15 @@ def _lyric_components(lyrics: Lyrics, units: Units) -> list[Component]:
             )
             for number, line in enumerate(lyrics.lines, 1)
         ]
-    if units == "section":
-        names = [section.name for section in lyrics.sections]
-        return [
-            Component(
-                name=name if names.count(name) == 1 else f"{name} ({names[: index + 1].count(name)})",
-                kind="lyrics",
-                spans=((section.start, section.end),),
-            )
-            for index, (name, section) in enumerate(zip(names, lyrics.sections, strict=True))
-        ]
-    raise InputError(f"lyric units {units!r} are not known: use word, type, line or section.")
+    names = [section.name for section in lyrics.sections]
+    return [
+        Component(
+            name=name if names.count(name) == 1 else f"{name} ({names[: index + 1].count(name)})",
+            kind="lyrics",
+            spans=((section.start, section.end),),
+        )
+        for index, (name, section) in enumerate(zip(names, lyrics.sections, strict=True))
+    ]
 
 
 def _word_component(word: Word, place: int, line: list[Word]) -> Component:

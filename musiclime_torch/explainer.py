@@ -4,17 +4,29 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, SupportsIndex, cast
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from musiclime_torch.arguments import (
+    check_baseline,
+    check_lyrics_baseline,
+    check_shapley,
+    check_track,
+    read_batch_size,
+    read_confidence,
+    read_counts,
+    read_number,
+    read_ridge,
+    read_seed,
+)
 from musiclime_torch.baselines import AudioBaseline, LyricsBaseline
 from musiclime_torch.checks import check_rank
 from musiclime_torch.classes import find_class
-from musiclime_torch.components import Components, Segments, Units, list_components
+from musiclime_torch.components import Components, Segments, Units, list_components, read_segments
 from musiclime_torch.estimation.crossing import estimate_crossed
 from musiclime_torch.estimation.estimate import Estimate, estimate_nothing
 from musiclime_torch.estimation.joint import estimate_joint
@@ -23,13 +35,13 @@ from musiclime_torch.evaluation import Probe, ask
 from musiclime_torch.evidence import Evidence, find_evidence
 from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
-from musiclime_torch.integers import read_integer
 from musiclime_torch.interactions import Interactions
 from musiclime_torch.models.precision import Precision
 from musiclime_torch.models.subject import Subject, describe_model
+from musiclime_torch.names import check_name
 from musiclime_torch.probing import pick_device, probing, settle_scale
 from musiclime_torch.provenance import record_provenance
-from musiclime_torch.sampling import SEED_END, VALUES, DesignName, Sampling, WeightsName
+from musiclime_torch.sampling import VALUES, DesignName, Sampling, WeightsName
 from musiclime_torch.spaces import Scale, Space, pick_space
 from musiclime_torch.statistics.stopping import Until, read_until
 from musiclime_torch.track import Track
@@ -125,16 +137,23 @@ def explain(
     Raises:
         InputError: with one sentence, for anything that can't be explained.
     """
+    check_track(track)
+    check_baseline(baseline)
+    check_lyrics_baseline(lyrics_baseline)
+    check_name(precision, Precision, "precision")
     subject = describe_model(model, sample_rate=sample_rate, classes=classes, output_kind=output_kind, modalities=modalities)
     if target is not None and subject.classes is not None:
         find_class(target, subject.classes)
     space = pick_space(space, subject.output_kind)
-    n_samples, seed, batch_size = _read_counts(n_samples), read_integer(seed, "seed"), read_integer(batch_size, "batch_size")
-    _check_numbers(confidence, batch_size, ridge, seed, precision)
+    n_samples, seed, batch_size = read_counts(n_samples), read_seed(seed), read_batch_size(batch_size)
+    confidence, ridge = read_confidence(confidence), read_ridge(ridge)
+    kernel_width = read_number(kernel_width, "kernel_width")
     sampling = Sampling(design, weights, kernel_width, n_samples, seed)
     wanted = None if until is None else read_until(until)
+    if weights == "shapley":
+        check_shapley(sampling, ridge, until)
     where = pick_device(subject, device)
-    segments = _pick_segments(subject, track) if segments is None else segments
+    segments = _pick_segments(subject, track) if segments is None else read_segments(segments)
     components = list_components(track, segments, units, subject.modalities)
     with (
         tqdm(total=sampling.total + 2, unit="mask", disable=None if progress else True, file=sys.stderr) as bar,
@@ -148,7 +167,7 @@ def explain(
         check_rank(estimate.dependent, components, probe.seen, ridge)
         found = find_evidence(probe, scale, estimate.coefficients[:, scale.column]) if evidence else None
     settings = {
-        "segments": segments if isinstance(segments, int | str) else list(segments),
+        "segments": segments,
         "units": units,
         "baseline": baseline.title if isinstance(baseline, Track) else baseline,
         "lyrics_baseline": probe.sources.lyrics_baseline,
@@ -253,7 +272,6 @@ def _estimate(
         missing = "encode_audio, encode_text and fuse" if not subject.late_fusion else "components on both sides"
         raise InputError(f"a crossed design needs {missing}, which {subject.name} lacks here: use design joint.")
     if sampling.weights == "shapley":
-        _check_shapley(sampling, ridge, until)
         return estimate_shapley(probe, scale, ends, sampling, able and sampling.design != "joint")
     if sampling.design == "crossed" and (ridge or sampling.weights == "paper"):
         what = "a ridge penalty" if ridge else "MusicLIME's kernel"
@@ -267,15 +285,6 @@ def _estimate(
     what = "a ridge penalty is solved" if ridge else f"{sampling.weights} weights are solved"
     note = f"{what} on joint masks, though {subject.name} encodes sound and lyrics apart: uniform weights would cross them."
     return replace(estimate, notes=(*estimate.notes, note))
-
-
-def _check_shapley(sampling: Sampling, ridge: float, until: Until | None) -> None:
-    if sampling.design not in ("auto", "crossed", "joint"):
-        raise InputError(f"Shapley values have designs of their own: use design auto, not {sampling.design}.")
-    if ridge:
-        raise InputError(f"a ridge penalty of {ridge:g} would bend Shapley values off their sum: leave it out.")
-    if until is not None:
-        raise InputError("Shapley values are sampled in one go: leave until out, or use uniform weights.")
 
 
 def _gather_interactions(
@@ -305,26 +314,6 @@ def _gather_interactions(
         parts=torch.stack([part.values for part in parts]).cpu() if parts else nothing,
         part_errors=torch.stack([part.standard_errors for part in parts]).cpu() if parts else nothing,
     )
-
-
-def _read_counts(n_samples: Any) -> int | tuple[int, int]:
-    """`Sampling` tells how many counts there may be."""
-    if not isinstance(n_samples, Sequence):
-        return read_integer(n_samples, "n_samples")
-    return cast(tuple[int, int], tuple(read_integer(count, "n_samples") for count in n_samples))
-
-
-def _check_numbers(confidence: float, batch_size: int, ridge: float, seed: int, precision: str) -> None:
-    if precision not in ("float32", "bfloat16"):
-        raise InputError(f"precision {precision!r} is not known: use float32 or bfloat16.")
-    if not 0 < confidence < 1:
-        raise InputError(f"a confidence of {confidence} is not between 0 and 1.")
-    if batch_size < 1:
-        raise InputError(f"a batch of {batch_size} variants holds none: give 1 or more.")
-    if not 0 <= ridge < float("inf"):
-        raise InputError(f"a ridge penalty of {ridge} is not a number from 0 up.")
-    if not 0 <= seed < SEED_END:
-        raise InputError(f"the seed {seed} is not between 0 and 2**63 - 1.")
 
 
 def _spread(

@@ -186,7 +186,7 @@ class Explanation:
 
     @classmethod
     def load(cls, path: str | Path) -> "Explanation":
-        """Read what `save` wrote; InputError for other files and for formats newer than this version reads."""
+        """Read what `save` wrote; InputError for other files and for formats other than this version's."""
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -199,25 +199,26 @@ class Explanation:
                         f"that wrote it, or explain the song again."
                     )
                 found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-                tensors = {name: found[name] for name in _TENSORS}
+            return cls(**_read_fields(fields, found))
         except InputError:
             raise
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a saved explanation ({error}).") from error
-        components, classes = _read_components(fields["components"]), tuple(fields["classes"])
-        pairs, evidence = fields["interactions"], fields["evidence"]
-        return cls(
-            **tensors
-            | fields
-            | {
-                "components": components,
-                "classes": classes,
-                "interactions": pairs and read_interactions(pairs, found, components, classes, fields["target"]),
-                "evidence": evidence and read_evidence(evidence),
-                "unseen": {int(column): reason for column, reason in fields["unseen"].items()},
-                "warnings": tuple(fields["warnings"]),
-            }
-        )
+
+
+def _read_fields(fields: dict[str, Any], found: dict[str, Tensor]) -> dict[str, Any]:
+    """Arguments of `Explanation` from JSON and tensors."""
+    components, classes = _read_components(fields["components"]), tuple(fields["classes"])
+    pairs, evidence = fields["interactions"], fields["evidence"]
+    read = {
+        "components": components,
+        "classes": classes,
+        "interactions": pairs and read_interactions(pairs, found, components, classes, fields["target"]),
+        "evidence": evidence and read_evidence(evidence),
+        "unseen": {int(column): reason for column, reason in fields["unseen"].items()},
+        "warnings": tuple(fields["warnings"]),
+    }
+    return {name: found[name] for name in _TENSORS} | fields | read
 
 
 def _read_components(fields: dict[str, Any]) -> Components:

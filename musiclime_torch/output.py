@@ -1,7 +1,6 @@
 """Where one explanation of the command line goes: standard output, and a folder with files, a page and exports."""
 
 from dataclasses import dataclass
-from os.path import exists, isdir  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import click
 
 from musiclime_torch.failures import InputError
 from musiclime_torch.options import split
+from musiclime_torch.writing import refuse_file
 
 if TYPE_CHECKING:
     from musiclime_torch.explanation import Explanation
@@ -82,8 +82,7 @@ def plan_output(options: dict[str, Any]) -> Output:
     """
     out, exports = options.pop("out"), options.pop("export")
     names = () if exports is None else split(exports)
-    if out is not None and exists(out) and not isdir(out):
-        raise InputError(f"--out {out} is a file: give a folder.")
+    refuse_file(out)
     unknown = next((name for name in names if name not in EXPORTS), None)
     if unknown is not None:
         raise InputError(f"--export {unknown!r} is not known: choose of {', '.join(EXPORTS)}.")

@@ -42,23 +42,36 @@ class Track:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.stems, Tensor) or self.stems.dtype != torch.float32 or self.stems.dim() != 3:
-            raise InputError("stems must be a float32 tensor (stem, channel, frame): give (stem, channel, frame).")
-        if self.stems.shape[1] not in (1, 2) or not self.sample_rate > 0 or len(set(self.stem_names)) < len(self.stem_names):
+        if not isinstance(self.stems, Tensor):
             raise InputError(
-                f"a track has one or two channels, a rate above zero and a different name for each stem, not "
-                f"{self.stems.shape[1]} channels, {self.sample_rate} Hz and {', '.join(self.stem_names)}."
+                f"stems are a {type(self.stems).__name__}: give a float32 tensor (stem, channel, frame), such as "
+                f"torch.as_tensor(stems, dtype=torch.float32)."
             )
+        shape, names = tuple(self.stems.shape), ", ".join(map(str, self.stem_names))
+        if self.stems.dtype != torch.float32:
+            kind = str(self.stems.dtype).removeprefix("torch.")
+            raise InputError(
+                f"stems are {kind} of shape {shape}: give float32 (stem, channel, frame), such as stems.float()."
+            )
+        if len(shape) != 3:
+            raise InputError(f"stems are of shape {shape}: give (stem, channel, frame), with one channel or two.")
+        if not self.stems.numel():
+            raise InputError(f"stems of shape {shape} hold no sound: give one or more of (stem, channel, frame).")
+        if shape[1] > 2:
+            raise InputError(f"stems of shape {shape} have {shape[1]} channels: give one or two, as (stem, channel, frame).")
+        if not self.sample_rate > 0:
+            raise InputError(f"a sample rate of {self.sample_rate} Hz is none: give the rate of the stems, such as 44100.")
+        if len(self.stem_names) != len(self.stems):
+            raise InputError(
+                f"{len(self.stems)} stems don't fit {len(self.stem_names)} names ({names}): give each stem one."
+            )
+        if len(set(self.stem_names)) < len(self.stem_names):
+            raise InputError(f"the stem names {names} are not all different: give each stem its own.")
         if not self.stems.isfinite().all():
             raise InputError("the stems hold NaN or infinite samples: mend or leave out what they came from.")
         if self.lyrics is not None and not isinstance(self.lyrics, Lyrics):
             raise InputError(
                 f"lyrics are a {type(self.lyrics).__name__}: give parse_lyrics(text) from musiclime_torch.reading.lyrics."
-            )
-        if self.stems.dim() != 3 or len(self.stem_names) != len(self.stems) or not self.stems.numel():
-            raise InputError(
-                f"stems of shape {tuple(self.stems.shape)} don't fit {len(self.stem_names)} names: "
-                f"give (stem, channel, frame) and a name for each."
             )
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from os.path import exists, isdir  # pathlib's raise where a folder may not be looked into, and for long names
 from pathlib import Path
 from uuid import uuid4
 
@@ -35,6 +36,12 @@ def whole(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def refuse_file(out: Path | None) -> None:
+    """InputError for an --out that can't be a folder; said before anything is run, not when it is written to."""
+    if out is not None and exists(out) and not isdir(out):
+        raise InputError(f"--out {out} is a file: give a folder.")
 
 
 def write_whole(data: bytes, path: Path, option: str) -> None:

@@ -41,6 +41,21 @@ def test_special_tokens_change_nothing(track: Track):
     assert words[0, 1].abs().max() > 1e-2
 
 
+def test_what_a_model_does_not_declare_may_be_given(track: Track):
+    """The sentence about the rate says `sample_rate`: there is such an argument."""
+    components = list_components(track, 2, "word", ("audio",))
+    mean = lambda audio: audio.mean((1, 2))[:, None]  # noqa: E731
+    with pytest.raises(InputError, match=r"give sample_rate"):
+        lay_out(mean, track, components, modalities=("audio",))
+    given = {"sample_rate": 8000, "modalities": ("audio",), "output_kind": "regression", "classes": ["loud"]}
+    laid = lay_out(mean, track, components, **given)
+    (sound,) = MusicLIME(laid.forward).attribute(laid.inputs, laid.baselines, feature_mask=laid.feature_mask)
+    ours = explain(mean, track, segments=2, n_samples=1, **given)
+    assert torch.allclose(sound[0, :, 0, [0, -1]].flatten().double(), ours.attributions[0], atol=1e-3)  # hard cuts, no fades
+    with pytest.raises(InputError, match="not all different"):
+        lay_out(mean, track, components, **given | {"classes": ["x", "x"]})
+
+
 def test_what_captum_cannot_mask_is_refused(track: Track):
     components = list_components(track, 2, "word", ("audio", "lyrics"))
 

@@ -1,6 +1,8 @@
 """`Lime` beside Captum's own: the same to the letter where a surrogate is given, and what it offers beyond."""
 
 import dataclasses
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +17,7 @@ from captum.attr._core.lime import get_exp_kernel_similarity_function
 from captum.metrics import infidelity, infidelity_perturb_func_decorator, sensitivity_max
 from sklearn.linear_model import LinearRegression
 
-from musiclime_torch.captum import Lime, MaskKernel
+from musiclime_torch.captum import KernelShap, Lime, MaskKernel, MusicLIME
 from musiclime_torch.captum.draws import draw_masks
 from musiclime_torch.failures import InputError
 
@@ -362,3 +364,44 @@ def test_outputs_are_picked_before_they_fill_memory(monkeypatch, x):
     plain = Lime(curved, seed=0).attribute(x, target=1, n_samples=40)
     monkeypatch.setattr(rows, "CELLS", 1)
     assert torch.equal(plain, Lime(curved, seed=0).attribute(x, target=1, n_samples=40))
+
+
+@pytest.mark.parametrize("kind", [Lime, KernelShap, MusicLIME])
+def test_samples_and_seeds_are_numbers_of_something(x: torch.Tensor, kind: Any):
+    asked = []
+
+    def forward(rows: torch.Tensor) -> torch.Tensor:
+        asked.append(rows)
+        return linear(rows)
+
+    explainer = kind(forward, seed=np.int64(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n_samples in (0, -3):
+            with pytest.raises(InputError, match=f"n_samples={n_samples} draws nothing: give 1 or more"):
+                explainer.attribute(x, target=0, n_samples=n_samples)
+    assert not asked
+    if kind is not MusicLIME:
+        with pytest.raises(InputError, match="n_samples=0 draws nothing"):
+            explainer.attribute_with_fit(x, target=0, n_samples=0)
+    found = explainer.attribute(x, target=0, n_samples=64, perturbations_per_eval=16)
+    assert torch.equal(found, kind(forward, seed=1).attribute(x, target=0, n_samples=64, perturbations_per_eval=16))
+
+
+def test_a_seed_or_a_number_of_samples_with_decimals_is_refused():
+    """In a process of its own, where beartype doesn't refuse them first."""
+    script = """
+import torch
+from musiclime_torch import InputError
+from musiclime_torch.captum import KernelShap, Lime, MusicLIME
+for kind in (KernelShap, Lime, MusicLIME):
+    for seed, n_samples, said in ((1.5, 20, "seed 1.5 is not"), (1, 2.5, "n_samples 2.5 is not")):
+        try:
+            kind(lambda rows: rows.sum(1), seed=seed).attribute(torch.ones(1, 3), n_samples=n_samples)
+        except InputError as error:
+            assert f"{said} a whole number" in str(error), error
+        else:
+            raise AssertionError(kind)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -130,6 +130,8 @@ def test_a_manifest_gives_means_and_says_which_songs_failed(folder: Path):
         (["0.wav", "--stems", "."], "midside and stems at once"),
         (["."], "midside and stems at once"),
         (["0.wav", "--out", "0.wav"], "is a file"),
+        (["0.wav", "--out", 300 * "x"], "can't be written to (File name too long)"),
+        ([300 * "x"], "xxx"),
         (["0.wav", "--target", "opera"], "choose one of"),
         (["0.wav", "--baseline", "2.wav"], "2.wav"),
     ],

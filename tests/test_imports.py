@@ -12,7 +12,7 @@ ROOT = Path(musiclime_torch.__file__).parent
 #: From the song to the explanation, then what stands on top. A module may import from earlier rows and from its own.
 ROWS = [
     {"failures", "devices", "cleaning", "writing"},
-    {"classes", "integers", "designs", "fragment", "reading", "statistics.intervals", "statistics.ranks"},
+    {"classes", "integers", "names", "designs", "fragment", "reading", "statistics.intervals", "statistics.ranks"},
     {
         "models.care",
         "models.contract",
@@ -40,7 +40,7 @@ ROWS = [
     {"batches"},
     {"evaluation", "shapley", "solver"},
     {"statistics"},
-    {"checks", "provenance"},
+    {"arguments", "checks", "provenance"},
     {"probing"},
     {"evidence"},
     {"estimation", "explanation"},

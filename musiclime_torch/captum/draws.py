@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.integers import read_integer
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Chance:
             with torch.random.fork_rng():
                 torch.manual_seed(draw_seed(self.generator) if self.seed is None else self.seed)
                 yield
+
+
+def pick_chance(seed: SupportsIndex | None, generator: torch.Generator | None) -> Chance:
+    """What an explainer's arguments ask for; InputError for a seed that is no whole number."""
+    return Chance(None if seed is None else read_integer(seed, "seed"), generator)
 
 
 def draw_seed(generator: torch.Generator | None) -> int:

@@ -4,7 +4,8 @@ Attributions sum to the difference between the outputs on inputs and baselines b
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, SupportsIndex
 
 import torch
 from captum.attr import KernelShap as CaptumKernelShap
@@ -12,7 +13,7 @@ from torch.distributions import Categorical
 
 from musiclime_torch.captum.calling import mask_inputs
 from musiclime_torch.captum.coalitions import draw_coalitions, solve_coalitions, solve_every
-from musiclime_torch.captum.draws import Chance, draw_seed
+from musiclime_torch.captum.draws import draw_seed, pick_chance
 from musiclime_torch.captum.explained import Lines, join
 from musiclime_torch.captum.lime import Lime, warn_of_few, widen
 from musiclime_torch.captum.request import Request
@@ -26,7 +27,7 @@ class KernelShap(Lime, CaptumKernelShap):
 
     With all 2^components coalitions within `n_samples` the values are exact, and their standard errors nought. Else inputs
     and baselines are evaluated, and pairs of complements: with enough of them a model of second order is met exactly.
-    `n_samples` below 2 count as 2.
+    One sample counts as 2.
 
     Args:
         forward_func: Any callable Captum takes.
@@ -38,18 +39,19 @@ class KernelShap(Lime, CaptumKernelShap):
         self,
         forward_func: Callable[..., Any],
         *,
-        seed: int | None = None,
+        seed: SupportsIndex | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         CaptumKernelShap.__init__(self, forward_func)
         self.from_interp_rep_transform = mask_inputs
-        self.chance = Chance(seed, generator)
+        self.chance = pick_chance(seed, generator)
 
     def _explain(self, request: Request, n_samples: int, per_eval: int, show_progress: bool, judged: bool) -> Lines:
         if self._is_customised():
             return super()._explain(request, n_samples, per_eval, show_progress, judged)
         progress = f"{self.get_name()} attribution" if show_progress else None
-        plan = plan_rows(self.forward_func, request, max(n_samples, 2), per_eval, progress)
+        plan = plan_rows(self.forward_func, request, n_samples, per_eval, progress)
+        plan = replace(plan, n_samples=max(plan.n_samples, 2))
         few = request.components <= MOST_ENUMERATED and 2**request.components <= plan.n_samples
         lines, outputs = self._explain_every(plan, judged) if few else self._explain_drawn(plan, judged)
         leave_fitted(self.interpretable_model, lines, outputs)

@@ -8,7 +8,7 @@ kernel on masks (`MaskKernel`) in place of one on the values of inputs; and the 
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from captum._utils.models.model import Model
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from musiclime_torch.captum.calling import mask_inputs, sample_by_calls
-from musiclime_torch.captum.draws import Chance, draw_masks, move_as_a_fit
+from musiclime_torch.captum.draws import draw_masks, move_as_a_fit, pick_chance
 from musiclime_torch.captum.explained import Explained, Lines, join, report
 from musiclime_torch.captum.kernels import Kernel, MaskKernel, recognise, weigh
 from musiclime_torch.captum.least_squares import fit_lines
@@ -51,7 +51,7 @@ class Lime(CaptumLime):
         similarity_func: Callable[..., Any] | None = None,
         perturb_func: Callable[..., Any] | None = None,
         *,
-        seed: int | None = None,
+        seed: SupportsIndex | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         if interpretable_model is None:
@@ -59,7 +59,7 @@ class Lime(CaptumLime):
             similarity_func = similarity_func or MaskKernel()
         CaptumLime.__init__(self, forward_func, interpretable_model, similarity_func, perturb_func)
         self.from_interp_rep_transform = mask_inputs
-        self.chance = Chance(seed, generator)
+        self.chance = pick_chance(seed, generator)
 
     # Captum's own wrapper, outside of no_grad: its NoiseTunnel calls `attribute.__wrapped__`, which must still be without
     # gradients. It has no annotations, which is all that is ignored.
@@ -82,6 +82,11 @@ class Lime(CaptumLime):
         All examples go through the model together: a forward has `perturbations_per_eval` rows, or one of each example
         where that is more. Where no target is given for several outputs, all are attributed at once: rows are examples ×
         outputs, example-major, as `FeatureAblation` gives them.
+
+        Raises:
+            InputError: `n_samples` is no whole number from 1 up, or an output or a weight was NaN or infinite.
+            AssertionError: as from Captum: targets or outputs aren't as many as examples, or several rows a forward are
+                wanted of one that gives a number per batch.
         """
         request = state(inputs, baselines, target, additional_forward_args, feature_mask)
         lines = self._explain(request, n_samples, perturbations_per_eval, show_progress, judged=False)
@@ -100,7 +105,12 @@ class Lime(CaptumLime):
         return_input_shape: bool = True,
         show_progress: bool = False,
     ) -> Explained:
-        """The attributions with their standard errors, intercept and fidelity; nothing is kept on the object."""
+        """The attributions with their standard errors, intercept and fidelity; nothing is kept on the object.
+
+        Raises:
+            InputError: as `attribute`.
+            AssertionError: likewise.
+        """
         request = state(inputs, baselines, target, additional_forward_args, feature_mask)
         lines = self._explain(request, n_samples, perturbations_per_eval, show_progress, judged=True)
         return report(lines, request, return_input_shape)
@@ -108,8 +118,8 @@ class Lime(CaptumLime):
     def _explain(self, request: Request, n_samples: int, per_eval: int, show_progress: bool, judged: bool) -> Lines:
         progress = f"{self.get_name()} attribution" if show_progress else None
         plan = plan_rows(self.forward_func, request, n_samples, per_eval, progress)
-        if n_samples <= request.components:
-            warn_of_few(n_samples, request.components + 1, request.components)
+        if plan.n_samples <= request.components:
+            warn_of_few(plan.n_samples, request.components + 1, request.components)
         kernel, ridge = recognise(self.similarity_func), find_ridge(self.interpretable_model)
         if kernel is not None and ridge is not None and not self._is_customised():
             return self._explain_together(plan, kernel, ridge, judged)

@@ -5,7 +5,7 @@ fold-over masks that every example shares. Distances, kernels and surrogates of 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from captum.attr import PerturbationAttribution
@@ -16,6 +16,7 @@ from musiclime_torch.captum.explained import refuse_infinite
 from musiclime_torch.captum.request import Baselines, Inputs, Target, state
 from musiclime_torch.captum.rows import evaluate, plan_rows
 from musiclime_torch.design import draw_foldover
+from musiclime_torch.integers import read_integer
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.solver import solve
 
@@ -26,9 +27,9 @@ class MusicLIME(PerturbationAttribution):
     `seed` draws the masks; Python's, numpy's and torch's global random states are left as they were.
     """
 
-    def __init__(self, forward_func: Callable[..., Any], seed: int = 0) -> None:
+    def __init__(self, forward_func: Callable[..., Any], seed: SupportsIndex = 0) -> None:
         super().__init__(forward_func)
-        self.seed = seed
+        self.seed = read_integer(seed, "seed")
 
     # Captum's own wrapper, outside of no_grad, as in `Lime`; it has no annotations, which is all that is ignored.
     @log_usage()  # type: ignore[untyped-decorator]
@@ -55,12 +56,17 @@ class MusicLIME(PerturbationAttribution):
             Tensors shaped like the inputs (one row for a forward that gives one number per batch), or
             (example, component) with `return_input_shape=False`. Where no target is given for several outputs, all are
             attributed at once: rows are examples × outputs, example-major, as `FeatureAblation` gives them.
+
+        Raises:
+            InputError: `n_samples` is no whole number from 1 up, or an output was NaN or infinite.
+            AssertionError: as from Captum: targets or outputs aren't as many as examples, or several rows a forward are
+                wanted of one that gives a number per batch.
         """
         with keeping_random_states(), evaluating(module_behind(self.forward_func)):
             request = state(inputs, baselines, target, additional_forward_args, feature_mask)
             progress = f"{self.get_name()} attribution" if show_progress else None
             plan = plan_rows(self.forward_func, request, n_samples, perturbations_per_eval, progress)
-            design = draw_foldover(request.components, n_samples, self.seed).to(request.device)
+            design = draw_foldover(request.components, plan.n_samples, self.seed).to(request.device)
             outputs = evaluate(self.forward_func, plan, design.masks[None])
             fit = solve(design, outputs.flatten(1), ridge=0.0)
         refuse_infinite(fit.coefficients)

@@ -21,6 +21,8 @@ from tqdm import tqdm
 
 from musiclime_torch.batches import Room, in_batches
 from musiclime_torch.captum.request import Request
+from musiclime_torch.failures import InputError
+from musiclime_torch.integers import read_integer
 
 Forward = Callable[..., Any]
 
@@ -58,8 +60,12 @@ class Plan:
 def plan_rows(forward: Forward, request: Request, n_samples: int, perturbations_per_eval: int, progress: str | None) -> Plan:
     """Asks the forward function once, on the inputs themselves, whether it sums a batch of examples up.
 
-    AssertionError, as from Captum, where it does and more than one row a forward are wanted: they couldn't be told apart.
+    InputError for fewer samples than one, before it is asked: Captum's own fail on an empty list. AssertionError, as from
+    Captum, where a batch is summed up and more than one row a forward are wanted: they couldn't be told apart.
     """
+    n_samples = read_integer(n_samples, "n_samples")
+    if n_samples < 1:
+        raise InputError(f"n_samples={n_samples} draws nothing: give 1 or more.")
     whole = False
     if request.examples > 1:
         output = _run_forward(forward, request.inputs, None, request.extra)

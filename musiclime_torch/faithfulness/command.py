@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import replace
+from os.path import isdir  # pathlib's raises for names that are too long
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from musiclime_torch.options import (
     pop_given,
     tell_of_demo_model,
 )
+from musiclime_torch.writing import refuse_file
 
 if TYPE_CHECKING:
     from musiclime_torch.faithfulness.checking import Check
@@ -49,8 +51,7 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
     """
     if demo == bool(songs):
         raise InputError("give one or more songs or a manifest, or --demo for the embedded song, and not both.")
-    if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file: give a folder.")
+    refuse_file(out)
     loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
     measuring = pop_given(options, "chances", "seeds") | ({"shuffled": ()} if options.pop("no_shuffle") else {})
     device = options.pop("device") or default_device()
@@ -92,7 +93,7 @@ def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -
     alone = next((name for name in ("lyrics", "stems", "start", "end") if name in loading), None)
     if len(entries) > 1 and alone is not None:
         raise InputError(f"--{alone} is for one song, and {len(entries)} were given: write a manifest with a row a song.")
-    if "separator" in loading and ("stems" in loading or any(song.is_dir() for song in songs)):
+    if "separator" in loading and ("stems" in loading or any(map(isdir, songs))):
         raise InputError(
             f"--separator {loading['separator']} and stems at once: songs with their own stems aren't separated."
         )

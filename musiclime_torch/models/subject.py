@@ -1,6 +1,6 @@
 """The model under explanation with everything the pipeline needs to know about it, settled once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,9 +58,10 @@ def describe_model(
     if kind not in OUTPUT_KINDS:
         raise InputError(f"outputs of kind {kind!r} are not known: use one of {', '.join(OUTPUT_KINDS)}.")
     declared: Sequence[str] = getattr(model, "modalities", ("audio", "lyrics"))
-    takes = tuple(modalities or declared)
+    given = modalities or declared
+    takes = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
     if takes not in (("audio", "lyrics"), ("audio",), ("lyrics",)):
-        raise InputError(f"modalities {takes} are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',).")
+        raise InputError(f"modalities {given!r} are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',).")
     rate = getattr(model, "sample_rate", None) if sample_rate is None else sample_rate
     longest = getattr(model, "max_seconds", None)
     if "audio" in takes and rate is None:
@@ -72,6 +73,8 @@ def describe_model(
     shortest = getattr(model, "shortest_seconds", None)
     if shortest is not None and not shortest > 0:
         raise InputError(f"the model says that {shortest} s is its shortest segment (shortest_seconds): it must be above 0.")
+    if isinstance(names, str) or not isinstance(names, Collection | None):
+        raise InputError(f"class names {names!r} are no list: give one for each output, such as ['sad', 'glad'].")
     if names is not None and len(set(names)) < len(names):
         raise InputError(f"the class names {', '.join(map(str, names))} are not all different.")
     text_form: TextForm = "strings"

@@ -31,15 +31,15 @@ def read_until(text: str) -> Until:
     >>> read_until("top 5"), read_until("width 0.1")
     (Until(kind='top', count=5, width=0.0), Until(kind='width', count=0, width=0.1))
     """
-    found = re.fullmatch(r"\s*(top|width)[\s:]*([0-9.eE+-]+)\s*", text)
     try:
+        found = re.fullmatch(r"\s*(top|width)[\s:]*([0-9.eE+-]+)\s*", text)
         if found is None:
             raise ValueError
         kind, number = found.groups()
         wanted = Until("top", count=int(number)) if kind == "top" else Until("width", width=float(number))
         if not (wanted.count >= 1 or 0 < wanted.width < float("inf")):
             raise ValueError
-    except ValueError:
+    except (TypeError, ValueError):
         raise InputError(f"until {text!r} is not understood: give 'top 5' or 'width 0.1'.") from None
     return wanted
 

@@ -3,10 +3,13 @@
 import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
+from os.path import isdir  # pathlib's raises for names that are too long
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from musiclime_torch.writing import refuse_file
 
 if TYPE_CHECKING:
     from musiclime_torch.training.recipes import Trained
@@ -70,7 +73,8 @@ def _train(manifest: Path, out: Path, options: dict[str, Any]) -> "Trained":
     from musiclime_torch.training.recipes import Preparation, pick_recipe
     from musiclime_torch.training.recipes import train as run
 
-    entries = read_dataset(manifest, options["labels"]) if manifest.is_dir() else read_manifest(manifest)
+    refuse_file(out)
+    entries = read_dataset(manifest, options["labels"]) if isdir(manifest) else read_manifest(manifest)
     if options["classes"]:
         entries = _keep_classes(entries, [part.strip() for part in options["classes"].split(",")])
     hears = options["audio_model"] or not options["text_model"]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from os.path import isfile  # pathlib's raises for names that are too long
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def train(
         InputError: with one sentence, for anything that can't be trained.
     """
     out = Path(out)
-    if (out / "results.json").is_file():
+    if isfile(out / "results.json"):
         raise InputError(f"{str(out)!r} holds a finished run (results.json): give another folder.")
     if model not in (None, "paper", "tagger"):
         raise InputError(f"model {model!r} can't be trained: give paper or tagger, or audio and text models to start from.")
