@@ -20,6 +20,7 @@ from musiclime_torch.faithfulness.fidelity import measure_fidelity
 from musiclime_torch.faithfulness.ladder import climb
 from musiclime_torch.faithfulness.question import asking, recall
 from musiclime_torch.faithfulness.stability import measure_sensitivity, measure_stability
+from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.reading.lyrics import parse_lyrics
 from musiclime_torch.spaces import to_values
 from musiclime_torch.track import Track
@@ -181,13 +182,67 @@ def test_noise_stays_while_seeds_of_masks_change(track: Track):
 
 
 def test_the_largest_change_stands_beside_the_largest_of_as_many_random_ones():
-    draws = torch.randn(8, 6, generator=torch.Generator().manual_seed(0)).double()
-    runs, dealt = draws[:3], draws[3:]
-    found = measure_stability(runs, dealt).sensitivity
-    changes = [float((row - runs[0]).norm() / runs[0].norm()) for row in dealt]
-    largest = [max(changes[row], changes[(row + 1) % 5]) for row in range(5)]
+    draws = torch.randn(18, 6, generator=torch.Generator().manual_seed(0)).double()
+    runs, dealt, several = draws[:3], draws[3:8], draws[8:].reshape(5, 2, 6)
+    found = measure_stability(runs, dealt, several).sensitivity
+    largest = [max(float((row - runs[0]).norm() / runs[0].norm()) for row in pair) for pair in several]
     assert found.value == pytest.approx(float(measure_sensitivity(runs[0], runs[1:])))
     assert (found.random, found.spread) == pytest.approx((np.mean(largest), np.std(largest, ddof=1)))
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_every_chance_has_random_ones_of_its_own_however_few_they_are(track: Track, seeds: int):
+    explanation = explain(Late(), track, segments=2, n_samples=64)
+    options = {"chances": 3, "seeds": seeds, "shuffled": ()}
+    found, again = (check(Late(), track, explanation, **options).stability for _ in range(2))
+    assert found == again
+    assert found.sensitivity.spread > 0
+    own = explanation.attributions[explanation.target]
+    rows = deal(own, 3 * seeds, explanation.provenance["settings"]["seed"] + 3).attributions[1:]
+    largest = [
+        float(((rows[start : start + seeds] - own).norm(dim=1) / own.norm()).max()) for start in range(0, 3 * seeds, seeds)
+    ]
+    assert (found.sensitivity.random, found.sensitivity.spread) == pytest.approx((np.mean(largest), np.std(largest, ddof=1)))
+
+
+class Counting(Late):
+    """Tells how many rows each call of an encoder had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: dict[str, list[int]] = {"encode_audio": [], "encode_text": []}
+
+    def encode_audio(self, audio: torch.Tensor) -> torch.Tensor:
+        self.rows["encode_audio"].append(len(audio))
+        return super().encode_audio(audio)
+
+    def encode_text(self, text: TokenBatch) -> torch.Tensor:
+        self.rows["encode_text"].append(len(text.embeddings))
+        return super().encode_text(text)
+
+
+@pytest.mark.parametrize(
+    ("more", "stacks"),
+    [
+        # Song and empty song, orders, flips, masks of fidelity.
+        (ALONE, 4),
+        # Three explanations more, each of song and empty song and of the masks of its side.
+        ({"seeds": 2, "shuffled": (1.0,)}, 4 + 3 * 2),
+    ],
+)
+def test_every_measure_asks_one_stack_of_masks_in_full_batches(track: Track, more: dict[str, object], stacks: int):
+    size, model = 16, Counting()
+    explanation = explain(model, track, segments=2, n_samples=(64, 64), batch_size=size)
+    for calls in model.rows.values():
+        calls.clear()
+    found = check(model, track, explanation, **more)
+    assert found.flips is not None
+    for calls in model.rows.values():
+        assert sum(calls) > 400
+        assert max(calls) == size
+        # Each stack may end in a batch that isn't full, and no call is anything else.
+        assert sum(rows < size for rows in calls) <= stacks
+        assert len(calls) <= sum(calls) / size + stacks
 
 
 @pytest.mark.parametrize("given", [["a"] * 11, {}, [[1.0], [2.0, 3.0]], "loud"])

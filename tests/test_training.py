@@ -539,6 +539,18 @@ def test_command_names_bad_rows_and_goes_on_without_them(catalogue, tmp_path):
     assert "1 of 30 songs left out, the first: row 3, line 4" in done.stderr
 
 
+def test_paths_that_cannot_be_are_named(catalogue, tmp_path):
+    long = 300 * "x"
+    for arguments, said in (
+        ((long, "--out", str(tmp_path / "out")), "there is no manifest"),
+        ((str(catalogue), "--model", "tagger", "--out", str(tmp_path / long)), "can't be written to (File name too long)"),
+        ((str(catalogue), "--model", "tagger", "--out", str(catalogue)), f"--out {catalogue} is a file: give a folder."),
+    ):
+        failed = run_command(*arguments)
+        assert isinstance(failed.exception, InputError), failed.exception
+        assert said in str(failed.exception)
+
+
 def test_models_that_cannot_be_had_are_named(catalogue, tmp_path):
     failed = run_command(str(catalogue), "--audio-model", "nobody/nothing", "--out", str(tmp_path))
     assert "hf download nobody/nothing" in str(failed.exception)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,68 @@ def test_limits_warn_or_stop(track: Track):
     for wrong, message in (({"tracks": [], "every": 1}, "needs songs"), ({"tracks": [track], "every": 0}, "never comes")):
         with pytest.raises(InputError, match=message):
             Monitor(**wrong)
+
+
+def decide(text: list[str]) -> torch.Tensor:
+    return torch.tensor([[1.0 * ("love" in line.split()), 0.5 * ("me" in line.split())] for line in text])
+
+
+class Weightless(nn.Module):
+    """A module without a parameter."""
+
+    def forward(self, text: list[str]) -> torch.Tensor:
+        return decide(text)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_model_without_weights_in_reach_has_none_to_shuffle(track: Track, bare: bool):
+    model: Callable[..., torch.Tensor] = (lambda text: decide(text)) if bare else Weightless()
+    options = {"n_samples": 64, "modalities": ("lyrics",)}
+    monitor = Monitor([track], every=1, options=options, limits={"random_correlation": (-0.9, 0.9)}, stop=True)
+    for step in range(2):
+        reading = monitor.step(model, step)
+        assert reading is not None
+        assert reading.random_correlation is None
+        assert "random_correlation" not in reading.scalars()
+    assert monitor.readings[1].correlation == 1
+
+
+def test_what_was_shuffled_is_the_model_of_the_first_look(track: Track):
+    torch.manual_seed(0)
+    model, monitor = Learner(), Monitor([track], every=1, options=OPTIONS)
+    assert monitor.step(model, 0) is not None
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+    second, anew = monitor.step(model, 1), Monitor([track], every=1, options=OPTIONS).step(model, 1)
+    assert second is not None
+    assert anew is not None
+    assert second.random_correlation != anew.random_correlation
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"lyric_share": (0.1, 0.9)}, "no reading has a number 'lyric_share': give limits of lyrics_share, fidelity, "),
+        ({"step": (0, 9)}, "no reading has a number 'step'"),
+        ({"stem_shares": (0, 1)}, "no reading has a number 'stem_shares'"),
+        ({"stem_share/vocal": (0, 1)}, "'stem_share/vocal': .* stem_share/drums, stem_share/vocals"),
+        ({"fidelity": (0.9, 0.1)}, "nothing lies between the limits 0.9 and 0.1 of fidelity"),
+        ({"fidelity": (float("nan"), 1)}, "nothing lies between the limits nan and 1 of fidelity"),
+    ],
+)
+def test_limits_that_would_never_hold_or_never_break_are_refused(track: Track, limits, message: str):
+    with pytest.raises(InputError, match=message):
+        Monitor([track], limits=limits)
+
+
+def test_every_number_of_a_reading_may_be_limited(track: Track):
+    wide = (float("-inf"), float("inf"))
+    probe = Monitor([track], every=1, options=OPTIONS)
+    names = [one.scalars() for one in (probe.step(Learner(), 0), probe.step(Learner(), 1)) if one is not None][1]
+    limited = {name: (2e9, 3e9) if name == "stem_share/drums" else wide for name in names}
+    with pytest.raises(InputError, match="step 4: stem_share/drums is"):
+        Monitor([track], every=1, options=OPTIONS, limits=limited, stop=True).step(Learner(), 4)
 
 
 def test_scalars_reach_tensorboards_writer(track: Track):

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -22,11 +23,14 @@ from musiclime_torch.explanation import Explanation
 from musiclime_torch.failures import InputError
 from musiclime_torch.models.ast_roberta import AstRoberta
 from musiclime_torch.models.checkpoints import read_state
+from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.loading import load_model
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.models.tensorflow_checkpoint import read_bundle
 from musiclime_torch.separation.cache import cached_stems
 from musiclime_torch.separation.weights import folder_weights
+from musiclime_torch.training.batches import Batch
+from musiclime_torch.training.fitting import CHECKPOINTS, Recipe, find_checkpoint, fit
 
 
 class Touch:
@@ -182,6 +186,71 @@ def test_explanations_and_stems_kept(tmp_path: Path):
         stems, _ = cached_stems(tmp_path / "cache", entry, (1, 4), lambda: (torch.zeros(1, 1, 4), ("a",)))
         assert not stems.any()
         assert not marker.exists()
+
+
+class Words(torch.nn.Module):
+    """As little as can be trained."""
+
+    modalities, output_kind, classes = ("lyrics",), "logits", ("calm", "wild")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = torch.nn.Embedding(8, 4), torch.nn.Linear(4, 2)
+
+    def embed_text(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.table(ids)
+
+    def forward(self, text: TokenBatch) -> torch.Tensor:
+        return self.head((text.embeddings * text.attended[:, :, None]).mean(1))
+
+
+class Eight:
+    """Songs of two words."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Batch:
+        ids, label = torch.tensor([[index % 8, 3 * index % 8]]), torch.eye(2)[[index % 2]]
+        return Batch(torch.zeros(1, 1, 0), ids, torch.ones_like(ids).bool(), label, torch.ones_like(label).bool())
+
+
+def begin_run(folder: Path) -> Path:
+    """A run that was killed at its fifth step of six; its last checkpoint."""
+    from transformers import TrainerCallback
+
+    class Kill(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 5:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(Words(), Eight(), None, RUN, folder, callbacks=(Kill(),))
+    last = find_checkpoint(folder / CHECKPOINTS)
+    assert last is not None
+    assert last.name == "checkpoint-4"
+    return last
+
+
+RUN = Recipe(epochs=3, batch_size=4, save_every=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "pytorch_model.bin"])
+def test_runs_that_go_on(tmp_path: Path, name: str):
+    marker, folder = tmp_path / "ran", tmp_path / "run"
+    last = begin_run(folder)
+    if name == "pytorch_model.bin":
+        (last / "model.safetensors").unlink()
+    else:
+        assert (last / name).is_file()
+    for data in [b"", *make_pickles(marker)][::3]:
+        (last / name).write_bytes(data)
+        refuse(lambda: fit(Words(), Eight(), None, RUN, folder), marker)
+    with pytest.raises(InputError, match=r"checkpoint-4' can't be gone on from .*: remove it, and the run goes on"):
+        fit(Words(), Eight(), None, RUN, folder)
+    shutil.rmtree(last)
+    assert fit(Words(), Eight(), None, RUN, folder).steps == 6
 
 
 @settings(deadline=None, max_examples=200)

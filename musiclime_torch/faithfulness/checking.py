@@ -136,7 +136,11 @@ def _repeat(
     again = [question.explain_again(seed=(seed + 1 + step) % SEED_END) for step in range(seeds)]
     runs = torch.stack([own, *(run.attributions[run.target, list(columns)] for run in again)])
     randomisation = measure_randomisation(question, columns, own, chance, tuple(shuffled), seed)
-    return measure_stability(runs, chance) if again else None, randomisation
+    if not again:
+        return None, randomisation
+    # Draws of their own: taken from `chance` in turn, they would all be the same where there are no more than seeds.
+    several = deal(own, len(chance) * seeds, seed + 3).attributions[1:].unflatten(0, (len(chance), seeds))
+    return measure_stability(runs, chance, several), randomisation
 
 
 def _hold_out(probe: Probe, scale: Scale, dealt: Deal, options: Mapping[str, Any], count: int) -> tuple[Figure, Figure]:

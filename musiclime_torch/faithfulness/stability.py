@@ -31,20 +31,24 @@ class Stability:
     sensitivity: Figure
 
 
-def measure_stability(runs: Float[Tensor, "seed d"], dealt: Float[Tensor, "row d"]) -> Stability:
-    """Attributions of several seeds against each other, and the first's against random ones."""
+def measure_stability(
+    runs: Float[Tensor, "seed d"], dealt: Float[Tensor, "row d"], several: Float[Tensor, "chance other d"]
+) -> Stability:
+    """Attributions of several seeds against each other, and the first's against random ones.
+
+    The largest of several changes is larger than one: `several` has, for every chance, random ones of its own, as many as
+    there are seeds beside the first.
+    """
     top = min(TOP, runs.shape[1])
     pairs = list(combinations(runs, 2))
     chance = [(runs[0], row) for row in dealt]
-    # The largest of several is larger than one: as many random ones as seeds, each in its turn the first of them.
-    others = runs[1:]
-    sizes = torch.stack([measure_sensitivity(runs[0], dealt.roll(-row, 0)[: len(others)]) for row in range(len(dealt))])
+    sizes = torch.stack([measure_sensitivity(runs[0], others) for others in several])
     return Stability(
         seeds=len(runs),
         top=top,
         overlap=_compare([overlap_top(*pair, top) for pair in pairs], [overlap_top(*pair, top) for pair in chance]),
         correlation=_compare([rank_correlation(*pair) for pair in pairs], [rank_correlation(*pair) for pair in chance]),
-        sensitivity=Figure(float(measure_sensitivity(runs[0], others)), float(sizes.mean()), float(sizes.std())),
+        sensitivity=Figure(float(measure_sensitivity(runs[0], runs[1:])), float(sizes.mean()), float(sizes.std())),
     )
 
 

@@ -87,7 +87,10 @@ def fit(
     """
     _check(recipe, len(songs))
     song_trainer = _import_trainer()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{str(folder)!r} can't be written to ({error.strerror}): give another folder.") from error
     _claim(folder, recipe, about)
     if (folder / FINISHED).is_file():
         load_state(model, read_state(folder / WEIGHTS), str(folder / WEIGHTS))

@@ -8,7 +8,6 @@ compiled models are explained by what was compiled.
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,9 @@ from musiclime_torch.statistics.ranks import rank_correlation
 from musiclime_torch.track import Track
 from musiclime_torch.training.learner import Learner
 
+#: A reading's numbers by name; beside them stands each stem's share, as "stem_share/drums".
+NUMBERS = ("lyrics_share", "fidelity", "correlation", "random_correlation", "silence", "seconds")
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -32,9 +34,10 @@ class Reading:
 
     `lyrics_share` is the lyrics' part of all squared attributions, None for a model of one modality; `stem_shares` part the
     sound's between stems. `correlation` is Spearman's with the look before, None at the first. `random_correlation` is that
-    with the same model after its weights were shuffled: near 1 an explanation shows the architecture, not what was learned
-    (Adebayo et al. 2018). `silence` is the size of the lyrics' attributions where the sound is silent over the size of all
-    attributions to the song: above 1 the model decides more without sound than with it.
+    with the model as it was at the first look, its weights shuffled: near 1 an explanation shows the architecture, not what
+    was learned (Adebayo et al. 2018); None for a model without weights in reach. `silence` is the size of the lyrics'
+    attributions where the sound is silent over the size of all attributions to the song: above 1 the model decides more
+    without sound than with it.
     """
 
     step: int
@@ -42,21 +45,14 @@ class Reading:
     stem_shares: dict[str, float]
     fidelity: float
     correlation: float | None
-    random_correlation: float
+    random_correlation: float | None
     silence: float | None
     seconds: float
 
     def scalars(self) -> dict[str, float]:
         """Everything as numbers by name, as loggers take them."""
-        named = {
-            "lyrics_share": self.lyrics_share,
-            "fidelity": self.fidelity,
-            "correlation": self.correlation,
-            "random_correlation": self.random_correlation,
-            "silence": self.silence,
-            "seconds": self.seconds,
-        }
-        stems = {f"stem_share/{name}": share for name, share in self.stem_shares.items()}
+        named = {name: getattr(self, name) for name in NUMBERS}
+        stems = {_name_stem(name): share for name, share in self.stem_shares.items()}
         return {name: value for name, value in named.items() if value is not None} | stems
 
 
@@ -73,6 +69,8 @@ class Monitor:
     By default four songs of ten seconds take about 3% of the embedded model's training (`benchmarks/monitor.py`). `options`
     go to `explain`, such as `segments`; `n_samples` is 256 where they don't say. `limits` bound numbers of `Reading.scalars`
     by (lowest, highest); one that is broken warns, or stops training by an error where `stop` is set.
+
+    The shuffled model is made and explained once, from the weights at the first look: all looks are compared with that one.
     """
 
     def __init__(
@@ -85,28 +83,32 @@ class Monitor:
         limits: Mapping[str, tuple[float, float]] | None = None,
         stop: bool = False,
     ) -> None:
-        """InputError for a probe without songs, or an interval that never comes."""
+        """InputError for a probe without songs, an interval that never comes, or limits that bound nothing."""
         if not tracks:
             raise InputError("a monitor needs songs to explain: give a few tracks.")
         if every < 1:
             raise InputError(f"every {every} steps never comes: give 1 or more.")
+        _check_limits(limits or {}, tracks)
         self.tracks, self.every, self.log, self.stop = tuple(tracks), every, log, stop
         self.options, self.limits = {"n_samples": PASSES, **(options or {})}, dict(limits or {})
         self.readings: list[Reading] = []
         self._last: list[Tensor] | None = None
+        #: None before the first look, empty for a model without weights in reach.
         self._shuffled: list[Tensor] | None = None
 
     def step(self, model: Callable[..., Any], step: int) -> Reading | None:
-        """A reading where the step is due and this process is the first, else None."""
+        """A reading where the step is due and this process is the first, else None.
+
+        InputError where a limit is broken and `stop` is set, once the reading was kept and logged; and where a song can't be
+        explained.
+        """
         if step % self.every or not _is_first():
             return None
         started = time.perf_counter()
         model = unwrap(model)
         found = self._explain(model)
         if self._shuffled is None:
-            module = module_behind(model)
-            with nullcontext() if module is None else shuffling(module, 1.0, 0):
-                self._shuffled = [_attributions(one) for one in self._explain(model)]
+            self._shuffled = self._explain_shuffled(model)
         now = [_attributions(one) for one in found]
         reading = Reading(
             step=step,
@@ -116,7 +118,9 @@ class Monitor:
             correlation=None
             if self._last is None
             else _mean([rank_correlation(*two) for two in zip(now, self._last, strict=True)]),
-            random_correlation=_mean([rank_correlation(*two) for two in zip(now, self._shuffled, strict=True)]) or 0.0,
+            random_correlation=_mean([rank_correlation(*two) for two in zip(now, self._shuffled, strict=True)])
+            if self._shuffled
+            else None,
             silence=_mean([self._try_silence(model, track, one) for track, one in zip(self.tracks, found, strict=True)]),
             seconds=time.perf_counter() - started,
         )
@@ -129,6 +133,14 @@ class Monitor:
 
     def _explain(self, model: Callable[..., Any]) -> list[Explanation]:
         return [explain(model, track, **self.options) for track in self.tracks]
+
+    def _explain_shuffled(self, model: Callable[..., Any]) -> list[Tensor]:
+        """Attributions once the weights were shuffled; none for a model without weights in reach."""
+        module = module_behind(model)
+        if module is None or next(module.parameters(), None) is None:
+            return []
+        with shuffling(module, 1.0, 0):
+            return [_attributions(one) for one in self._explain(model)]
 
     def _try_silence(self, model: Callable[..., Any], track: Track, found: Explanation) -> float | None:
         """Size of the attributions to a silent song with these lyrics, over those to the song; None without both sides."""
@@ -173,6 +185,22 @@ def unwrap(model: Any) -> Any:
         if inner is None:
             return model
         model = inner
+
+
+def _name_stem(stem: str) -> str:
+    return f"stem_share/{stem}"
+
+
+def _check_limits(limits: Mapping[str, tuple[float, float]], tracks: Sequence[Track]) -> None:
+    """InputError for a name that no reading of these songs has, and for bounds that nothing lies between."""
+    known = (*NUMBERS, *dict.fromkeys(_name_stem(name) for track in tracks for name in track.stem_names))
+    for name, (lowest, highest) in limits.items():
+        if name not in known:
+            raise InputError(f"no reading has a number {name!r}: give limits of {', '.join(known)}.")
+        if not lowest <= highest:
+            raise InputError(
+                f"nothing lies between the limits {lowest:g} and {highest:g} of {name}: give the lower one first."
+            )
 
 
 def _attributions(found: Explanation) -> Float[Tensor, " component"]:

@@ -3,8 +3,10 @@
 Imported where training begins: it needs packages that explaining doesn't, and takes seconds.
 """
 
+import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
+from musiclime_torch.failures import InputError
 from musiclime_torch.training.batches import Batch, Songs, join
 from musiclime_torch.training.learner import Learner
 from musiclime_torch.training.scores import score
@@ -56,6 +59,20 @@ class SongTrainer(Trainer):
             self.optimizer = torch.optim.AdamW(self.groups, weight_decay=self.args.weight_decay)
         return self.optimizer
 
+    # What a checkpoint holds: weights, the optimizer with its schedule, random states. The library reads them all with
+    # `weights_only`, which runs nothing; what it raises tells how to run it all the same.
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        with _going_on(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _going_on(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with _going_on(checkpoint):
+            super()._load_rng_state(checkpoint)
+
 
 class Telling(TrainerCallback):
     """A bar where there is a terminal, and a line a look."""
@@ -91,6 +108,22 @@ def make_callbacks(folder: Path, patience: int | None) -> list[Any]:
     """TensorBoard's logs in the folder, lines on standard error, an early end where there is patience to lose."""
     ending = [] if patience is None else [EarlyStoppingCallback(patience)]
     return [TensorBoardCallback(SummaryWriter(str(folder / "logs"))), Telling(folder.name), *ending]
+
+
+@contextmanager
+def _going_on(checkpoint: str | None) -> Iterator[None]:
+    """InputError for a checkpoint that can't be read, or that holds more than numbers."""
+    try:
+        yield
+    # All errors: damaged zips, pickles and safetensors files raise what they like, and to whoever trains it is one thing.
+    except Exception as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        code = isinstance(error, pickle.UnpicklingError)
+        reason = "a pickle of more than tensors, which could run anything" if code else said
+        raise InputError(
+            f"the checkpoint {str(checkpoint)!r} can't be gone on from ({reason}): remove it, and the run goes on from the "
+            f"one before, or begins anew."
+        ) from error
 
 
 def _collate(items: list[Batch]) -> dict[str, Tensor]:
