@@ -106,11 +106,13 @@ def hear(probe: Probe, masks: Bool[Tensor, "n heard"]) -> tuple[Tensor, ...]:
         some = gates[rows]
         return [_encode(probe, "encode_audio", mix(window, some), len(some)) for window in windows]
 
-    found = []
+    found: list[Tensor] = []
     for rows, batch in _split(probe, "encode_audio", len(gates), probe.batch_size, encode):
-        found.append(batch)
+        found = found or [_make_room(piece, len(gates)) for piece in batch]
+        for whole, piece in zip(found, batch, strict=True):
+            _put(whole, rows, piece, f"{probe.subject.name}.encode_audio")
         probe.advance(rows.stop - rows.start)
-    return tuple(torch.cat(pieces) for pieces in zip(*found, strict=True))
+    return tuple(found)
 
 
 def read(probe: Probe, masks: Bool[Tensor, "n read"]) -> Tensor:
@@ -124,11 +126,27 @@ def read(probe: Probe, masks: Bool[Tensor, "n read"]) -> Tensor:
     def encode(rows: slice) -> Tensor:
         return _encode(probe, "encode_text", mask_lyrics(lyrics, here[rows]), rows.stop - rows.start)
 
-    pieces = []
+    found: Tensor | None = None
     for rows, batch in _split(probe, "encode_text", len(here), probe.batch_size, encode):
-        pieces.append(batch)
+        found = _make_room(batch, len(here)) if found is None else found
+        _put(found, rows, batch, f"{probe.subject.name}.encode_text")
         probe.advance(rows.stop - rows.start)
-    return torch.cat(pieces)
+    assert found is not None, "there is always a mask"
+    return found
+
+
+def _make_room(piece: Tensor, count: int) -> Tensor:
+    """Where all encodings go. Kept one by one, they would lie between batches of sound, and the heap could not close up."""
+    return piece.new_empty(count, *piece.shape[1:])
+
+
+def _put(whole: Tensor, rows: slice, piece: Tensor, name: str) -> None:
+    if piece.shape[1:] != whole.shape[1:]:
+        raise InputError(
+            f"{name} returned encodings of shape {tuple(whole.shape[1:])} at first and {tuple(piece.shape[1:])} later: it must "
+            f"not hang on the batch."
+        )
+    whole[rows] = piece
 
 
 def _split(probe: Probe, part: str, count: int, most: int, run: Callable[[slice], T]) -> Iterator[tuple[slice, T]]:

@@ -234,6 +234,16 @@ def test_encoders_that_lose_rows_are_one_sentence(track: Track, part: str):
         explain(model, track, segments=2, n_samples=100)
 
 
+@pytest.mark.parametrize("part", ["encode_audio", "encode_text"])
+def test_encodings_of_another_shape_later_are_one_sentence(track: Track, part: str):
+    """One that would fit by being spread too."""
+    model = Late()
+    whole = getattr(model, part)
+    setattr(model, part, lambda batch: whole(batch)[:, : 1 if 2 < len(getattr(batch, "embeddings", batch)) < 24 else None])
+    with pytest.raises(InputError, match=rf"{part} returned encodings of shape \(4,\) at first and \(1,\) later"):
+        explain(model, track, segments=2, n_samples=(32, 32), batch_size=24)
+
+
 def test_pairs_fused_at_once_are_checked_and_agree(track: Track):
     class AtOnce(Late):
         def fuse_pairs(self, heard: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
