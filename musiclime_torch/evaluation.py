@@ -143,8 +143,8 @@ def _make_room(piece: Tensor, count: int) -> Tensor:
 def _put(whole: Tensor, rows: slice, piece: Tensor, name: str) -> None:
     if piece.shape[1:] != whole.shape[1:]:
         raise InputError(
-            f"{name} returned encodings of shape {tuple(whole.shape[1:])} at first and {tuple(piece.shape[1:])} later: it must "
-            f"not hang on the batch."
+            f"{name} returned encodings of shape {tuple(whole.shape[1:])} at first and {tuple(piece.shape[1:])} later: it "
+            f"must not hang on the batch."
         )
     whole[rows] = piece
 
