@@ -111,15 +111,15 @@ def explain(
             where the model has one.
         design: "auto" crosses masks of the sound with masks of the lyrics where a model offers `encode_audio`,
             `encode_text` and `fuse` and the weights allow it, and draws joint masks otherwise. "crossed" and "joint" insist.
-            Both draw fold-over blocks and may give complements up after a pilot; "foldover", "unfolded", "bernoulli" and
-            "bernoulli+song" are joint designs of one kind.
+            Both draw fold-over blocks and may give complements up after a pilot; "foldover", "kerdock", "unfolded",
+            "bernoulli" and "bernoulli+song" are joint designs of one kind.
         n_samples: number of masks, in whole blocks. A crossed design spends what n_samples / 2 joint masks would cost the
             model's encoders; (sound, lyrics) gives the masks of each side.
         until: stop before that budget is spent once "top 5" (the order of the 5 largest is settled) or "width 0.1" (every
-            half interval is that narrow) holds for the target.
+            half interval is that narrow, in the units of `space`) holds for the target.
         weights: "uniform" (Banzhaf values), "shapley", "lime" or "paper" (MusicLIME's).
         kernel_width: of LIME's kernel, on distances in [0, 1].
-        ridge: penalty on squared slopes.
+        ridge: penalty on squared slopes, beside the weighted sum of squared errors: more masks, less of it.
         space: "logit", "log-odds", "probability" or "raw"; None takes the outputs' own scale.
         confidence: of the intervals, of what is told from zero, and of stopping.
         evidence: also search for components that alone keep the decision, and for components whose removal flips it.

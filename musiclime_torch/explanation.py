@@ -46,8 +46,11 @@ class Explanation:
 
     `attributions` are slopes of the surrogate in `space`: what a component adds on average while the others are on or
     off at random (`value` names them). `standard_errors` are the error of sampling masks for this song: not of the model,
-    and not over other songs. `target` is the class asked for, else the predicted one; with a foil it is the last row,
-    "target rather than foil". `unseen` names columns the model can't notice, whose attribution is exactly 0, with the
+    and not over other songs; `degrees_of_freedom` are theirs, infinite where there is no error. `target` is the class asked
+    for, else the predicted one; with a foil it is the last row, "target rather than foil". `intercept` is what the surrogate
+    gives with everything off (for Shapley values what the model does), `fidelity` its R², weighted as its fit was.
+    `output_song` and `output_empty` are the model's own, in `space` too. `interactions` are None where a design tells none,
+    `evidence` where nobody asked. `unseen` names columns the model can't notice, whose attribution is exactly 0, with the
     reason. `n_variants` were looked at in `audio_passes` and `lyrics_passes` of the model's two sides. Sampling might have
     stopped at any of `looks` times, which the intervals pay for; `stopped` says why it did.
     """
