@@ -141,7 +141,7 @@ def main() -> None:
     for name, values in figures.items():
         pairs = zip(values, figures[OURS], strict=True)
         ratio = statistics.median(value / own for value, own in pairs)
-        table.add_row(name, f"{medians[name]:.1f}", f"{ratio:.0f}", f"{statistics.median(errors[name]):.1g}")
+        table.add_row(name, f"{medians[name]:.1f}", f"{ratio:.2g}", f"{statistics.median(errors[name]):.1g}")
     table.add_row("solve alone, ms a run", f"{solve_ms:.1f}", "", f"{max(error for _, error in solves):.0e} at most")
     for label, channels, rate in (("mono 16 kHz", 1, 16000), ("stereo 44.1 kHz", 2, 44100)):
         milliseconds = statistics.median(measure_rendering(channels, rate, device) for _ in range(rounds + 2))
