@@ -8,77 +8,30 @@ import shortcuts
 import torch
 from games import make_probe
 from peers import Game
-from torch import Tensor, nn
+from rules import BRIGHT, FULL, QUOTES, Counter, Rules
+from torch import Tensor
 
 from musiclime_torch.components import Components, Units, list_components
-from musiclime_torch.demo.plan import HALF_BARS, find_causes, find_column, plan_song
+from musiclime_torch.demo.plan import HALF_BARS, SongPlan, find_causes, find_column, plan_song
 from musiclime_torch.demo.songs import make_track
 from musiclime_torch.demo.tags import STEMS, TAGS
 from musiclime_torch.evaluation import ask
 from musiclime_torch.models.care import evaluating
-from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.track import Track
 
 #: The first seed of the songs: far from any that the models were trained or measured on.
 HELD_OUT = 40_000_000
-#: Songs of each kind of cause are made of these classes in turn.
+#: Songs of each kind of cause are tagged with these in turn; those of a rule have no tag.
 CLASSES = {
+    "stem": (),
     "cue": ("drum fill", "bass drop", "synth solo"),
     "word": ("love song", "heartbreak"),
-    "line": ("love song", "heartbreak"),
+    "line": (),
+    "quote": (),
     "both": ("anthem", "lullaby"),
-    "many": (),
+    "many": tuple(TAGS),
 }
-
-
-#: The class of songs with many causes.
-FULL = "full of tags"
-
-
-class Counter(nn.Module):
-    """One class whose logit rises by 1 with each tag that the embedded model hears or reads, from −3.5 to 3.5.
-
-    Its causes are those of all tags at once: five that act alone, and two pairs that act together.
-    """
-
-    modalities, channels, output_kind, classes = ("audio", "lyrics"), 1, "multilabel", (FULL,)
-
-    def __init__(self, tagger: Tagger) -> None:
-        super().__init__()
-        self.tagger = tagger
-        self.sample_rate, self.max_seconds = tagger.sample_rate, tagger.max_seconds
-
-    def tokenize(self, text: str) -> Tokens:
-        """As the tagger does."""
-        return self.tagger.tokenize(text)
-
-    def embed_text(self, ids: Tensor) -> Tensor:
-        """As the tagger does."""
-        return self.tagger.embed_text(ids)
-
-    def encode_audio(self, audio: Tensor) -> Tensor:
-        """As the tagger does."""
-        return self.tagger.encode_audio(audio)
-
-    def encode_text(self, text: TokenBatch) -> Tensor:
-        """As the tagger does."""
-        return self.tagger.encode_text(text)
-
-    def fuse(self, audio: Tensor, text: Tensor) -> Tensor:
-        """The number of tags, about its middle: (batch, 1)."""
-        return self._count(self.tagger.fuse(audio, text))
-
-    def fuse_pairs(self, audio: Tensor, text: Tensor) -> Tensor:
-        """The same of all pairs: (na, nt, 1)."""
-        return self._count(self.tagger.fuse_pairs(audio, text))
-
-    def forward(self, audio: Tensor, text: TokenBatch | list[str]) -> Tensor:
-        """Logits (batch, 1)."""
-        return self._count(self.tagger(audio, text))
-
-    def _count(self, logits: Tensor) -> Tensor:
-        return logits.sigmoid().sum(-1, keepdim=True) - len(TAGS) / 2
 
 
 @dataclass(frozen=True)
@@ -88,7 +41,7 @@ class Case:
     """
 
     kind: str
-    model: Tagger | Counter
+    model: Tagger | Counter | Rules
     track: Track
     target: str
     units: Units
@@ -102,26 +55,34 @@ class Case:
 
 
 def plant(kind: str, model: Tagger, number: int) -> Case:
-    """The numbered song whose cause is of a kind, for the embedded model."""
+    """The numbered song whose cause is of a kind, for the embedded model or for a rule."""
+    seed, tags = HELD_OUT + 1000 * list(CLASSES).index(kind) + number, CLASSES[kind]
     if kind == "many":
-        plan = plan_song(_first_seed(kind) + number, TAGS)
-        causes = [cause for tag in TAGS for cause in find_causes(plan, tag)]
+        plan = plan_song(seed, tags)
+        causes = [cause for tag in tags for cause in find_causes(plan, tag)]
         # Of a tag with two causes each is worth a half: on the average over the other, and as a Shapley value.
         effects = tuple(1 / len(TAGS[cause.tag].kinds) for cause in causes)
         return Case(kind, Counter(model), make_track(plan), FULL, "word", tuple(map(find_column, causes)), effects)
-    classes = CLASSES[kind]
-    tag = classes[number % len(classes)]
-    plan = plan_song(_first_seed(kind) + number, {tag})
-    causes = find_causes(plan, tag)
-    columns = tuple(find_column(cause) for cause in causes)
-    if kind != "line":
-        return Case(kind, model, make_track(plan), tag, "word", columns)
-    line = int(np.searchsorted(np.cumsum(plan.line_lengths), causes[0].place, side="right"))
-    return Case(kind, model, make_track(plan), tag, "line", (len(STEMS) * HALF_BARS + line,))
+    if tags:
+        tag = tags[number % len(tags)]
+        plan = plan_song(seed, {tag})
+        return Case(kind, model, make_track(plan), tag, "word", tuple(map(find_column, find_causes(plan, tag))))
+    return plant_rule(kind, model, plan_song(seed, ()), number % HALF_BARS)
 
 
-def _first_seed(kind: str) -> int:
-    return HELD_OUT + 1000 * list(CLASSES).index(kind)
+def plant_rule(kind: str, model: Tagger, plan: SongPlan, line: int) -> Case:
+    """The drums all along, or a line as one component or as its words."""
+    first = sum(plan.line_lengths[:line])
+    words = range(first, first + plan.line_lengths[line])
+    rules = Rules(model.vocabulary, plan.words[words.start : words.stop]).to(next(model.parameters()).device)
+    cells = len(STEMS) * HALF_BARS
+    causes = {
+        "stem": tuple(STEMS.index("drums") * HALF_BARS + place for place in range(HALF_BARS)),
+        "line": (cells + line,),
+        "quote": tuple(cells + place for place in words),
+    }
+    target = BRIGHT if kind == "stem" else QUOTES
+    return Case(kind, rules, make_track(plan), target, "line" if kind == "line" else "word", causes[kind])
 
 
 def list_cases(kind: str, model: Tagger) -> Iterator[Case]:

@@ -1,11 +1,12 @@
 """Planted truth: how well explainers find causes that are known, at the same number of model passes.
 
 Songs are generated, with known causes, and never trained on. The embedded model decides by a *moment* (one stem in one of
-ten segments; its *stem* is what is left when segments are added up), by a *word*, by the *line* it stands in, or by a moment
-and a word *together*; whether their *interaction* is the strongest between sound and words is asked too. A class that counts
-the tags is decided by *nine causes at once*, each weak beside the others together; how large each is is known (a tag's only
-cause 1, of two 0.5, whether averaged over masks or as Shapley values, all else 0), so the correlation with *their sizes* is
-a row. Two more models
+ten segments), by a *word*, or by a moment and a word *together*; whether their *interaction* is the strongest between sound
+and words is asked too. Written-down rules (`rules.py`) decide by a *stem*, all of whose moments count alike (the sums of its
+attributions over moments are compared; *its ten moments* must also be the ten largest), and by a *line* most of whose words
+are needed, explained by lines and, as *a line's words*, word by word. A class that counts the tags is decided by *nine
+causes at once*, each weak beside the others together; how large each is is known (a tag's only cause 1, of two 0.5, whether
+averaged over masks or as Shapley values, all else 0), so the correlation with *their sizes* is a row. Two more models
 learned shortcuts (`shortcuts.py`): a faint *tone*, and a *phrase* that a lyrics site adds. They are explained on songs whose
 class hangs on the shortcut alone: without it the model decides otherwise.
 
@@ -61,9 +62,11 @@ ROWS = {
     "phrase": ("shortcut: phrase",),
     "tone": ("shortcut: tone",),
     "both": ("stem and word together", "their interaction"),
-    "cue": ("stem", "moment"),
+    "stem": ("stem", "its ten moments"),
+    "cue": ("moment",),
     "word": ("word",),
     "line": ("line",),
+    "quote": ("a line's words",),
     "many": ("nine causes at once", "their sizes"),
 }
 #: Draws behind chance's figures.
@@ -154,10 +157,10 @@ def score(case: Case, game: Game, found: Found | None, seed: int) -> dict[tuple[
         return dict.fromkeys(score(case, game, Found(torch.zeros(game.width)), seed), 0.0)
     values, row = found.attributions, ROWS[case.kind][0]
     figures = {}
-    if case.kind == "cue":
+    if case.kind == "stem":
         stems = values[: game.d_audio].unflatten(0, (len(STEMS), HALF_BARS)).sum(1)
         figures["stem", 0] = count_found(stems, (case.causes[0] // HALF_BARS,), 1, seed)
-        row = "moment"
+        row = "its ten moments"
     for k in (0, 3, 5):
         figures[row, k] = count_found(values, case.causes, k or len(case.causes), seed)
     if case.effects:
