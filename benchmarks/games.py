@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from tuning import Tuning, tune
 
 from musiclime_torch.components import Units, list_components
 from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
@@ -24,6 +25,7 @@ from musiclime_torch.spaces import Scale, to_values
 from musiclime_torch.track import Track
 
 CPU = torch.device("cpu")
+AS_IS = Tuning(CPU)
 
 #: Pairs fused at a time.
 PAIRS = 2**18
@@ -77,7 +79,8 @@ class Game:
 
 def make_games(device: torch.device = CPU) -> list[Game]:
     """All three."""
-    return [make_embedded(device), make_analytic(draw_polynomial(0, 40, 100, 600)), make_transformer(0, device)]
+    tuning = Tuning(device)
+    return [make_embedded(tuning), make_analytic(draw_polynomial(0, 40, 100, 600)), make_transformer(0, tuning)]
 
 
 def make_interacting() -> Game:
@@ -85,9 +88,9 @@ def make_interacting() -> Game:
     return make_analytic(turn_interactions_up(draw_polynomial(0, 40, 100, 600), 0.75), "interacting")
 
 
-def make_embedded(device: torch.device = CPU) -> Game:
+def make_embedded(tuning: Tuning = AS_IS) -> Game:
     """The demo's model and song: 40 cells and the song's words."""
-    return make_probed("embedded", load_demo_model().to(device), load_demo_track(), device)
+    return make_probed("embedded", load_demo_model(), load_demo_track(), tuning)
 
 
 @dataclass(frozen=True)
@@ -247,9 +250,9 @@ class TinyTransformer(nn.Module):
         return self.fuse(self.encode_audio(audio), self.encode_text(text))
 
 
-def make_transformer(seed: int, device: torch.device = CPU) -> Game:
+def make_transformer(seed: int, tuning: Tuning = AS_IS) -> Game:
     """Two seconds of four synthetic stems in ten segments, a hundred words."""
-    model = TinyTransformer(seed).requires_grad_(False).eval().to(device)
+    model = TinyTransformer(seed).requires_grad_(False).eval()
     generator = torch.Generator().manual_seed(seed)
     time = torch.arange(32000) / 16000
     stems = []
@@ -262,14 +265,14 @@ def make_transformer(seed: int, device: torch.device = CPU) -> Game:
     words = ["".join(map(chr, row)) for row in letters]
     lyrics = parse_lyrics("\n".join(" ".join(words[start : start + 10]) for start in range(0, 100, 10)))
     track = Track(torch.stack(stems)[:, None], ("a", "b", "c", "d"), 16000, lyrics, title="synthetic")
-    _calibrate(model, track, device)
-    return make_probed("transformer", model, track, device)
+    _calibrate(model, track, tuning.device)
+    return make_probed("transformer", model, track, tuning)
 
 
 @torch.no_grad()
 def _calibrate(model: TinyTransformer, track: Track, device: torch.device) -> None:
     """Centre both encodings and bring them to unit spread, logits to a spread of two: a random network has no scale."""
-    game = make_probed("transformer", model, track, device)
+    game = make_probed("transformer", model, track, Tuning(device))
     generator = torch.Generator().manual_seed(1)
     heard = game.hear(torch.rand(256, game.d_audio, generator=generator) < 0.5)[0]
     texts = game.read(torch.rand(256, game.d_lyrics, generator=generator) < 0.5)
@@ -279,20 +282,19 @@ def _calibrate(model: TinyTransformer, track: Track, device: torch.device) -> No
     model.linear.weight.mul_(2 / fused.std(0).mean())
 
 
-def make_probe(model: nn.Module, track: Track, units: Units = "word", device: torch.device | str = CPU) -> Probe:
+def make_probe(model: nn.Module, track: Track, units: Units = "word", tuning: Tuning = AS_IS) -> Probe:
     """A model and a song, ten segments and units of its lyrics: what `explain` asks at its defaults."""
     subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
     components = list_components(track, 10, units, subject.modalities)
-    where = torch.device(device)
     with torch.no_grad():
-        sources = prepare_sources(subject, track, components, "silence", None, 0, where)
+        sources = prepare_sources(subject, track, components, "silence", None, 0, tuning.device)
     seen = tuple(column for column in range(len(components)) if column not in sources.unseen)
-    return Probe(subject, sources, seen, len(components), where, 64, lambda count: None)
+    return Probe(subject, sources, seen, len(components), tuning.device, tuning.rows, lambda count: None, tuning.precision)
 
 
-def make_probed(name: str, model: nn.Module, track: Track, device: torch.device = CPU) -> Game:
+def make_probed(name: str, model: nn.Module, track: Track, tuning: Tuning = AS_IS) -> Game:
     """A late-fusion model and its song, with ten segments and words."""
-    probe = make_probe(model, track, device=device)
+    probe = make_probe(tune(model, tuning), track, tuning=tuning)
     subject, seen = probe.subject, probe.seen
     assert subject.classes is not None
 

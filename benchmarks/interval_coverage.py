@@ -19,6 +19,7 @@ from references import make_reference, split_table
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
+from tuning import Tuning
 
 from musiclime_torch.design import CrossedDesign, draw_blocks, enumerate_masks
 from musiclime_torch.solver import solve
@@ -101,7 +102,7 @@ def main() -> None:
     repetitions = 8 if options.smoke else options.repetitions
     large_terms, small_terms = draw_polynomial(0, 40, 100, 600), draw_polynomial(1, 10, 10, 60)
     large, small = make_analytic(large_terms), make_analytic(small_terms)
-    embedded = make_embedded(torch.device(options.device))
+    embedded = make_embedded(Tuning(torch.device(options.device)))
     reach = 2 if options.smoke else 20
     long_run = make_reference(embedded, reach * 440, reach * 160, ("logit", "probability"))
     settings = [

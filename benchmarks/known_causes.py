@@ -10,6 +10,7 @@ from games import make_probe
 from peers import Game
 from rules import BRIGHT, FULL, QUOTES, Counter, Rules
 from torch import Tensor
+from tuning import Tuning
 
 from musiclime_torch.components import Components, Units, list_components
 from musiclime_torch.demo.plan import HALF_BARS, SongPlan, find_causes, find_column, plan_song
@@ -101,7 +102,7 @@ def list_cases(kind: str, model: Tagger) -> Iterator[Case]:
 
 def make_game(case: Case, device: str) -> Game:
     """The song as a callable on masks. What was asked before is remembered, which saves time here and no passes there."""
-    probe = make_probe(case.model, case.track, case.units, device)
+    probe = make_probe(case.model, case.track, case.units, Tuning(torch.device(device)))
     probe = replace(probe, seen=tuple(range(probe.columns)))
     known: dict[bytes, Tensor] = {}
 

@@ -8,10 +8,12 @@ strong interactions, for what both sides do together is noise to joint rows. Wha
 either side: `scaling.py` measures ours, and the original's is more.
 
     python benchmarks/paper_setting.py [--smoke] [--seeds 5] [--passes 16] [--threads 1] [--device cpu|cuda]
+        [--rows 8] [--precision bfloat16] [--compile]
 """
 
 import argparse
 import json
+from typing import Any
 
 import torch
 from games import Game, make_games, make_interacting
@@ -19,18 +21,21 @@ from paper_budget import LONGEST, ROWS, measure_game
 from rich.console import Console
 from rich.table import Table
 from subjects import make_ast_roberta, make_track, watch_model
+from tuning import Tuning, add_options, read_options, tune
 
 from musiclime_torch import explain
 from musiclime_torch.design import CrossedDesign, draw_foldover
 from musiclime_torch.statistics.variance import split_variance
 
 
-def measure_passes(size: str, passes: int, device: torch.device) -> tuple[float, float]:
-    """Seconds a pass of the ear and of the eye, in batches of 8."""
-    model, track = make_ast_roberta(size).to(device), make_track(lines=24)
-    options = {"segments": 1, "units": "section", "batch_size": 8, "device": device}
-    explain(model, track, n_samples=(2, 2), **options)  # memory and threads are there from now on
-    clocks = watch_model(model, device)
+def measure_passes(size: str, passes: int, tuning: Tuning) -> tuple[float, float]:
+    """Seconds a pass of the ear and of the eye."""
+    model, track = tune(make_ast_roberta(size), tuning), make_track(lines=24)
+    options: dict[str, Any] = {"segments": 1, "units": "section", "batch_size": tuning.rows}
+    options |= {"device": tuning.device, "precision": tuning.precision}
+    # Memory and threads are there from now on, and what is compiled.
+    explain(model, track, n_samples=(passes, passes) if tuning.compiled else (2, 2), **options)
+    clocks = watch_model(model, tuning.device)
     explain(model, track, n_samples=(passes, passes), design="crossed", **options)
     ear, eye = clocks["encode_audio"], clocks["encode_text"]
     return ear.seconds / ear.rows, eye.seconds / eye.rows
@@ -49,14 +54,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--passes", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
+    add_options(parser, rows=8)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    tuning = read_options(options)
     size = "tiny" if options.smoke else "paper"
     rows, longest, seeds, reach = (600, (528, 416), 1, 4) if options.smoke else (ROWS, LONGEST, options.seeds, 20)
-    costs = measure_passes(size, options.passes, torch.device(options.device))
+    costs = measure_passes(size, options.passes, tuning)
     original = rows * sum(costs) / 3600
-    table = Table(title=f"AST + RoBERTa, {size}: {costs[0]:.2f} s a pass of sound, {costs[1]:.2f} s of lyrics")
+    table = Table(title=f"AST + RoBERTa, {size}: {costs[0]:.2f} s a pass of sound, {costs[1]:.2f} s of lyrics; {tuning}")
     for heading in (
         "errors from",
         "acts together",
@@ -71,7 +77,7 @@ def main() -> None:
         table.add_column(heading)
     shares: dict[str, dict[str, float | None]] = {}
     together: dict[str, float] = {}
-    for game in [*make_games(torch.device(options.device)), make_interacting()]:
+    for game in [*make_games(tuning.device), make_interacting()]:
         together[game.name] = round(measure_interactions(game), 3)
         target, medians = measure_game(game, rows, longest, seeds, reach)
         for part, error in target.items():

@@ -14,20 +14,19 @@ from torch import Tensor
 
 from musiclime_torch.models.care import keeping_random_states
 
-#: Masks a forward, where a peer lets one choose.
-ROWS = 64
-
 
 @dataclass(frozen=True)
 class Game:
-    """`answer` gives values (n, class) of masks (n, component); the sound's components come first. `asked` lists how many
-    masks each call had: every mask counts, as often as it is asked for.
+    """`answer` gives values (n, class) of masks (n, component); the sound's components come first. `rows` is how many masks
+    to ask for at once, where a peer lets one choose. `asked` lists how many each call had: every mask counts, as often as it
+    is asked for.
     """
 
     answer: Callable[[Tensor], Tensor]
     d_audio: int
     d_lyrics: int
     target: int
+    rows: int = 64
     asked: list[int] = field(default_factory=list)
 
     @property
@@ -94,7 +93,7 @@ def _run_captum(kind: Callable, game: Game, budget: int, seed: int) -> Found:
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         found = kind(lambda masks: game(masks > 0.5)).attribute(
-            torch.ones(1, game.width), n_samples=budget, perturbations_per_eval=ROWS
+            torch.ones(1, game.width), n_samples=budget, perturbations_per_eval=game.rows
         )
     return Found(found[0].double())
 
@@ -109,7 +108,7 @@ def run_shap(game: Game, budget: int, seed: int) -> Found:
     with keeping_random_states():
         masker = shap.maskers.Independent(np.zeros((1, game.width)))
         explainer = shap.PermutationExplainer(game.ask_array, masker, seed=seed)
-        found = explainer(np.ones((1, game.width)), max_evals=budget, batch_size=ROWS, silent=True)
+        found = explainer(np.ones((1, game.width)), max_evals=budget, batch_size=game.rows, silent=True)
     return Found(torch.from_numpy(np.asarray(found.values)[0]).double())
 
 

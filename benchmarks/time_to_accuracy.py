@@ -10,113 +10,26 @@ seconds a pass are measured, and multiplied by the passes that the small one too
 added as measured on the small one. On a GPU all sizes are run like the rest.
 
     python benchmarks/time_to_accuracy.py [--smoke] [--accuracies 0.1,0.01,0.001] [--most 4096] [--seeds 3]
-        [--direct base,paper] [--threads 1] [--device cpu|cuda]
+        [--direct base,paper] [--threads 1] [--device cpu|cuda] [--rows 64] [--precision bfloat16] [--compile]
 """
 
 import argparse
-import itertools
 import json
-import statistics
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-import peers
 import torch
-from games import Game, make_embedded, make_probed, make_transformer
-from gauges import start
+from games import make_embedded, make_probed, make_transformer
+from methods import METHODS, Bench, Run, measure_run, prepare, tell_error
 from paper_setting import measure_passes
 from rich.console import Console
 from rich.table import Table
-from subjects import SIZES, Clock, make_ast_roberta, make_track, watch_model
-from torch import Tensor
+from subjects import SIZES, make_ast_roberta, make_track
+from tuning import Tuning, add_options, read_options
 
-from musiclime_torch import explain
-from musiclime_torch.evaluation import Probe
-from musiclime_torch.explainer import PAPER
 from musiclime_torch.failures import InputError
 
 LEAST = 128
-
-
-@dataclass(frozen=True)
-class Run:
-    """Attributions of one call, and what it took: passes of each encoder, seconds, and seconds outside the model."""
-
-    attributions: Tensor
-    passes: tuple[int, int]
-    seconds: float
-    outside: float
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A model with its song, the same as a game, and the clocks of the model's parts."""
-
-    game: Game
-    target: int
-    clocks: dict[str, Clock]
-
-    @property
-    def probe(self) -> Probe:
-        """The model with its device."""
-        assert self.game.probe is not None, "a model is behind it"
-        return self.game.probe
-
-
-def prepare(game: Game, device: torch.device) -> Bench:
-    """Time what the model does, and settle the class that it gives the song."""
-    assert game.probe is not None, "a model is behind it"
-    clocks = watch_model(game.probe.subject.model, device)
-    target = int(game.join(torch.ones(1, game.d_audio + game.d_lyrics, dtype=torch.bool), "logit")[0].argmax())
-    return Bench(game, target, clocks)
-
-
-def run_explain(bench: Bench, budget: int, seed: int, **options: Any) -> tuple[Tensor, tuple[int, int]]:
-    """Attributions to the target, and the passes they took."""
-    assert bench.game.track is not None, "a song is behind it"
-    options |= {"n_samples": budget, "seed": seed, "device": bench.probe.device, "target": bench.target}
-    found = explain(bench.probe.subject.model, bench.game.track, **options)
-    return found.attributions[bench.target], (found.audio_passes, found.lyrics_passes)
-
-
-def run_peer(peer: Callable[..., peers.Found], bench: Bench, budget: int, seed: int) -> tuple[Tensor, tuple[int, int]]:
-    """Another's, on logits, in batches where it lets one choose them."""
-    game = peers.Game(lambda masks: bench.game.join(masks, "logit"), bench.game.d_audio, bench.game.d_lyrics, bench.target)
-    found = peer(game, budget, seed).attributions
-    return found, (sum(game.asked), sum(game.asked))
-
-
-METHODS: dict[str, Callable[[Bench, int, int], tuple[Tensor, tuple[int, int]]]] = {
-    "musiclime_torch": run_explain,
-    "musiclime_torch, Shapley": lambda bench, budget, seed: run_explain(bench, budget, seed, weights="shapley"),
-    "musiclime_paper": lambda bench, budget, seed: run_explain(bench, budget, seed, **PAPER),
-    "audiolime": lambda *given: run_peer(peers.run_audiolime, *given),
-    "captum_lime": lambda *given: run_peer(peers.run_captum_lime, *given),
-    "captum_kernelshap": lambda *given: run_peer(peers.run_captum_kernelshap, *given),
-    "shap": lambda *given: run_peer(peers.run_shap, *given),
-    "shapiq": lambda *given: run_peer(peers.run_shapiq, *given),
-}
-
-
-def measure(bench: Bench, method: str, budget: int, seed: int) -> Run:
-    """One call, timed."""
-    before = sum(clock.seconds for clock in bench.clocks.values())
-    stop = start(bench.probe.device)
-    attributions, passes = METHODS[method](bench, budget, seed)
-    seconds = stop()
-    inside = sum(clock.seconds for clock in bench.clocks.values()) - before
-    return Run(attributions.double(), passes, seconds, seconds - inside)
-
-
-def tell_error(runs: list[Run]) -> float:
-    """Relative squared error of sampling, from pairs of runs."""
-    errors = []
-    for one, other in itertools.combinations(runs, 2):
-        apart, alike = (one.attributions - other.attributions).square().sum() / 2, one.attributions @ other.attributions
-        errors.append(float(apart / alike) if float(alike) > 0 else float("inf"))
-    return statistics.median(errors)
 
 
 def search(bench: Bench, method: str, finest: float, most: int, seeds: int) -> list[tuple[float, Run]]:
@@ -126,8 +39,8 @@ def search(bench: Bench, method: str, finest: float, most: int, seeds: int) -> l
     while budget <= most and (not found or found[-1][0] > finest):
         try:
             if not found:
-                measure(bench, method, budget, 0)  # imports and threads
-            runs = [measure(bench, method, budget, 100 + seed) for seed in range(seeds)]
+                measure_run(bench, method, budget, 0)  # imports and threads
+            runs = [measure_run(bench, method, budget, 100 + seed) for seed in range(seeds)]
             found.append((tell_error(runs), typical(runs)))
         except (InputError, ValueError):
             pass  # so small a budget is refused
@@ -153,28 +66,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--direct", help="sizes of AST + RoBERTa to run, not to reckon: by default tiny,base,paper on a GPU")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
+    add_options(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
-    device = torch.device(options.device)
+    tuning = read_options(options)
     most, seeds = (256, 2) if options.smoke else (options.most, options.seeds)
     accuracies = [float(accuracy) for accuracy in options.accuracies.split(",")]
     methods = ["musiclime_torch", "audiolime"] if options.smoke else list(METHODS)
-    asked = options.direct if options.direct is not None else "" if device.type == "cpu" else "tiny,base,paper"
+    asked = options.direct if options.direct is not None else "" if tuning.device.type == "cpu" else "tiny,base,paper"
     direct = [size for size in asked.split(",") if size]
     found: dict[str, dict[str, dict[float, Run | None]]] = {}
-    for bench in list_benches(options.smoke, direct, device):
+    for bench in list_benches(options.smoke, direct, tuning):
         for method in methods:
             errors = search(bench, method, min(accuracies), most, seeds)
             found.setdefault(bench.game.name, {})[method] = {accuracy: pick(errors, accuracy) for accuracy in accuracies}
     for size in () if options.smoke else [size for size in SIZES if size not in direct]:
-        ear, eye = measure_passes(size, 8, device)
+        ear, eye = measure_passes(size, 8, tuning)
         found[f"{size} (reckoned)"] = {
             method: {accuracy: run and reckon(run, ear, eye) for accuracy, run in by_accuracy.items()}
             for method, by_accuracy in found["transformer"].items()
         }
-    show(found, accuracies, f"{device}, {options.threads} thread(s), torch {torch.__version__}; at most {most:,} variants")
+    show(found, accuracies, f"{tuning}, {options.threads} thread(s), torch {torch.__version__}; at most {most:,} variants")
     seconds = {
         model: {method: [run and round(run.seconds, 2) for run in runs.values()] for method, runs in methods.items()}
         for model, methods in found.items()
@@ -203,11 +116,11 @@ def show(found: dict[str, dict[str, dict[float, Run | None]]], accuracies: list[
     Console(width=150).print(table)
 
 
-def list_benches(smoke: bool, direct: list[str], device: torch.device) -> list[Bench]:
+def list_benches(smoke: bool, direct: list[str], tuning: Tuning) -> list[Bench]:
     """What is run."""
-    games = [make_embedded(device)] if smoke else [make_embedded(device), make_transformer(0, device)]
-    games += [make_probed(size, make_ast_roberta(size).to(device), make_track(), device) for size in direct]
-    return [prepare(game, device) for game in games]
+    games = [make_embedded(tuning)] if smoke else [make_embedded(tuning), make_transformer(0, tuning)]
+    games += [make_probed(size, make_ast_roberta(size), make_track(), tuning) for size in direct]
+    return [prepare(game, tuning) for game in games]
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
         edges = (*(seconds * index / segments for index in range(segments)), seconds)
     else:
         inner = [point - offset for point in segments]
-        outside = [point + offset for point in inner if not 0 <= point <= seconds]
+        outside = any(not 0 <= point <= seconds for point in inner)
         if outside or any(a >= b for a, b in pairwise(inner)):
             raise InputError(
                 f"the segment borders {', '.join(f'{point + offset:g}' for point in inner)} must rise and lie within "

@@ -6,7 +6,7 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from musiclime_torch.components import SHORTEST_SEGMENT, Component, cut, list_components
+from musiclime_torch.components import SHORTEST_SEGMENT, Component, cut, list_components, read_segments
 from musiclime_torch.failures import InputError
 from musiclime_torch.reading.lrc import parse_lrc
 from musiclime_torch.reading.lyrics import Lyrics, parse_lyrics
@@ -73,8 +73,32 @@ def test_a_tail_belongs_to_the_last_segment(seconds: float, length: float):
     assert edges[-1] - edges[-2] >= min(length, seconds) * (1 - 1e-6)
 
 
+def test_a_length_is_laid_out_from_the_start():
+    assert cut(10.0, "3s") == (0.0, 3.0, 6.0, 10.0)
+    assert cut(0.3, "0.1s") == pytest.approx((0.0, 0.1, 0.2, 0.3))  # 0.3 / 0.1 is a rounding error short of 3
+    assert cut(10.0, "3s", offset=5.0) == (0.0, 3.0, 6.0, 10.0)
+
+
+def test_a_number_may_come_as_text():
+    assert cut(10.0, "4") == cut(10.0, 4) == (0.0, 2.5, 5.0, 7.5, 10.0)
+
+
 def test_cut_points_are_times_in_the_recording():
     assert cut(10.0, "31,35", offset=30.0) == (0.0, 1.0, 5.0, 10.0)
+
+
+def test_both_ends_may_be_among_the_cut_points():
+    assert cut(10.0, [0, 4, 10]) == cut(10.0, [4]) == (0.0, 4.0, 10.0)
+
+
+def test_cut_points_outside_of_an_excerpt_are_told_in_its_own_times():
+    with pytest.raises(InputError, match="borders 31, 45 must rise and lie within 30 and 40 seconds"):
+        cut(10.0, [31, 45], offset=30.0)
+
+
+def test_what_is_neither_a_number_nor_a_text_nor_a_list_is_quoted():
+    with pytest.raises(InputError, match=r"segments 3\.5 are not understood"):
+        read_segments(3.5)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +115,7 @@ def test_cut_points_are_times_in_the_recording():
         ([5, 4], "borders 5, 4 must rise and lie within 0 and 10 seconds"),
         ([11.0], "borders 11 must rise"),
         ("1,1", "borders 1, 1 must rise"),
+        ([5, 5.001], "a segment of 1 ms is too short"),
         (2000, r"a segment of 5 ms is too short to be cut out \(at least 20 ms\)"),
         (10**12, "ms is too short"),
         ("1e-300s", "ms is too short"),

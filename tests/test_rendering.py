@@ -84,7 +84,7 @@ def test_baselines_take_the_place_of_removed_stems():
     assert torch.allclose(mixed[2], other.sum(0), atol=1e-5)
 
 
-@pytest.mark.parametrize(("frames", "longest"), [(25, 10), (20, 10), (21, 10), (9, 10), (1000, 7)])
+@pytest.mark.parametrize(("frames", "longest"), [(25, 10), (20, 10), (21, 10), (10, 10), (9, 10), (1000, 7)])
 def test_windows_hear_every_frame(frames: int, longest: int):
     windows = spread_windows(frames, longest)
     heard = {frame for start, end in windows for frame in range(start, end)}
@@ -101,6 +101,29 @@ def test_windows_are_slices_of_the_whole_mix():
     assert len(parts) == 3
     for part, (start, end) in zip(parts, spread_windows(1234, 460), strict=True):
         assert torch.allclose(mix(part, masks), mix(whole, masks)[:, :, start:end], atol=1e-6)
+
+
+@pytest.mark.parametrize("longest", [0.23, 0.25])
+def test_a_fade_may_lie_across_the_edge_of_a_window(longest: float):
+    """The first fade begins before the end of the first window, the second ends after the end of the second."""
+    stems = stems_of(3)
+    width = round(longest * RATE)
+    (_, (start, _), _) = spread_windows(1234, width)
+    edges = [0.0, (width + 2) / RATE, (start + width - 3) / RATE, 1234 / RATE]
+    masks = torch.rand(5, 3, 3, generator=torch.Generator().manual_seed(1)) < 0.5
+    (whole,) = gate_stems(stems, None, edges, RATE, None).windows
+    parts = gate_stems(stems, None, edges, RATE, longest).windows
+    for part, (first, last) in zip(parts, spread_windows(1234, width), strict=True):
+        assert torch.allclose(mix(part, masks), mix(whole, masks)[:, :, first:last], atol=1e-6)
+
+
+def test_sound_of_double_precision_stays_so():
+    stems = stems_of(5).double()
+    (window,) = gate_stems(stems, None, [0.0, 0.3, 1234 / RATE], RATE, None).windows
+    mask = torch.tensor([[True, False], [False, True], [True, True]])
+    mixed = mix(window, mask[None])[0]
+    assert mixed.dtype == torch.float64
+    assert torch.allclose(mixed, mix_slowly(stems, mask, [0.0, 0.3, 1234 / RATE], RATE), atol=1e-12)
 
 
 def test_noise_is_as_loud_as_the_stem_and_comes_from_the_seed():
