@@ -134,7 +134,7 @@ def allow_low_resolution(game: Game, texts: Tensor, values: Values, seed: int) -
         coarse = [
             torch.nn.functional.avg_pool1d(mix(window, rows), 2)
             for window in probe.sources.stems.windows
-            for rows in gates.split(64)
+            for rows in gates.to(probe.device).split(64)
         ]
         heard = torch.cat([probe.subject.model.encode_audio(rows) for rows in coarse])
     low = game.spread((heard,), texts, "logit").double().mean(2).T
@@ -159,8 +159,8 @@ def use_gradients(game: Game, texts: Tensor, seed: int) -> Tensor | None:
     model = probe.subject.model
     total = torch.zeros(game.d_audio, game.classes, dtype=torch.float64)
     for rows in masks.split(16):
-        gates = torch.ones(len(rows), probe.n_audio)
-        gates[:, list(probe.seen[: probe.heard])] = rows.float()
+        gates = torch.ones(len(rows), probe.n_audio, device=probe.device)
+        gates[:, list(probe.seen[: probe.heard])] = rows.to(probe.device).float()
         gates.requires_grad_(True)
         shaped = gates.unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
         heard = model.encode_audio(mix(probe.sources.stems.windows[0], shaped))
@@ -168,7 +168,7 @@ def use_gradients(game: Game, texts: Tensor, seed: int) -> Tensor | None:
         outputs = model.fuse(*pairs).unflatten(0, (len(rows), len(texts))).mean(1)
         for column in range(game.classes):
             (slopes,) = torch.autograd.grad(outputs[:, column].sum(), gates, retain_graph=True)
-            total[:, column] += slopes[:, list(probe.seen[: probe.heard])].sum(0)
+            total[:, column] += slopes[:, list(probe.seen[: probe.heard])].sum(0).cpu()
     return total / len(masks)
 
 
@@ -212,9 +212,11 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="one seed and a short reference: figures mean little")
     parser.add_argument("--seeds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    found = {game.name: compare(game, 1 if options.smoke else options.seeds, options.smoke) for game in make_games()}
+    games = make_games(torch.device(options.device))
+    found = {game.name: compare(game, 1 if options.smoke else options.seeds, options.smoke) for game in games}
     table = Table(title=f"squared error of the sound's main effects: times lower than fold-over blocks, {EARS} masks")
     names = list(next(iter(found.values())))
     for heading in ("what", *found):

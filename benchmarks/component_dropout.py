@@ -5,7 +5,7 @@ where the label stays whatever is lost; and the demo's own, where labels go with
 tell. On songs that training never saw: decisions that are right, how much of the explained variance a linear surrogate gets
 (fidelity), and how often the planted causes are the first of all components.
 
-    python benchmarks/component_dropout.py [--smoke] [--songs 400] [--epochs 16] [--threads 1]
+    python benchmarks/component_dropout.py [--smoke] [--songs 400] [--epochs 16] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=400)
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     songs, epochs, explained, masks = (16, 1, 1, 128) if options.smoke else (options.songs, options.epochs, 6, 1024)
@@ -65,8 +66,9 @@ def main() -> None:
     figures = {}
     for damage, title in DAMAGES.items():
         with tempfile.TemporaryDirectory() as folder:
-            model = train(examples, replace(RECIPE, epochs=epochs), Path(folder), damage)
-        figures[damage] = {name: round(value, 3) for name, value in measure(model, explained, masks).items()}
+            model = train(examples, replace(RECIPE, epochs=epochs), Path(folder), damage, device=options.device)
+        measured = measure(model.to(options.device), explained, masks)
+        figures[damage] = {name: round(value, 3) for name, value in measured.items()}
         table.add_row(title, *(f"{value:.2f}" for value in figures[damage].values()))
     Console(width=100).print(table)
     print(json.dumps(figures))

@@ -8,7 +8,7 @@ short catalogue it is a larger share. Beside the ranks stands what two cores giv
 half the songs each. Ratios are taken within a round, and the middle one of all rounds is given with the smallest and the
 largest: on a shared machine a round differs from the next.
 
-    python benchmarks/corpus.py [--smoke] [--songs 64] [--rounds 3]
+    python benchmarks/corpus.py [--smoke] [--songs 64] [--rounds 3] [--device cpu|cuda]
 """
 
 import argparse
@@ -38,39 +38,40 @@ from musiclime_torch.track import load_track
 OPTIONS = {"n_samples": 512}
 
 
-def loop(entries: tuple[Entry, ...]) -> float:
+def loop(entries: tuple[Entry, ...], device: str) -> float:
     """Seconds of the plain loop."""
-    model, started = load_demo_model(), time.perf_counter()
+    model, started = load_demo_model().to(device), time.perf_counter()
     for entry in entries:
         explain(model, load_track(entry.audio, lyrics=entry.lyrics, separator="none"), **OPTIONS)
     return time.perf_counter() - started
 
 
-def run(entries: tuple[Entry, ...], out: Path, workers: int, place: Place) -> float:
+def run(entries: tuple[Entry, ...], out: Path, workers: int, place: Place, device: str) -> float:
     """Seconds of the runner."""
     if workers:
         prepare_readers()
-    model, started = load_demo_model(), time.perf_counter()
+    model, started = load_demo_model().to(device), time.perf_counter()
     loading = {"separator": "none"}
     job = begin_job(entries, out, options=OPTIONS, loading=loading, shard_size=4)
     run_here(model, job, workers=workers, place=place)
     return time.perf_counter() - started
 
 
-def take_part(barrier: Any, results: Any, entries: tuple[Entry, ...], out: Path | None, place: Place) -> None:
+def take_part(barrier: Any, results: Any, entries: tuple[Entry, ...], out: Path | None, place: Place, device: str) -> None:
     """One of several processes: a rank, or without a folder a plain loop over its share of the songs."""
     torch.set_num_threads(1)
-    loop(entries[:1])
+    loop(entries[:1], device)
     barrier.wait()
-    results.put(run(entries, out, 0, place) if out else loop(entries[place.rank :: place.world]))
+    results.put(run(entries, out, 0, place, device) if out else loop(entries[place.rank :: place.world], device))
 
 
-def run_side_by_side(entries: tuple[Entry, ...], world: int, out: Path | None = None) -> float:
+def run_side_by_side(entries: tuple[Entry, ...], world: int, device: str, out: Path | None = None) -> float:
     """Seconds of the slowest of all processes."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(world), context.Queue()
     processes = [
-        context.Process(target=take_part, args=(barrier, results, entries, out, Place(rank, world))) for rank in range(world)
+        context.Process(target=take_part, args=(barrier, results, entries, out, Place(rank, world), device))
+        for rank in range(world)
     ]
     for process in processes:
         process.start()
@@ -80,13 +81,13 @@ def run_side_by_side(entries: tuple[Entry, ...], world: int, out: Path | None = 
     return seconds
 
 
-def time_all(entries: tuple[Entry, ...], folder: Path) -> dict[str, float]:
+def time_all(entries: tuple[Entry, ...], folder: Path, device: str) -> dict[str, float]:
     """Seconds of a round, by way."""
-    plain = loop(entries)
-    alone = run(entries, folder / "alone", 0, Place(0, 1))
-    ahead = run(entries, folder / "ahead", 1, Place(0, 1))
-    one_loop, two_loops = (run_side_by_side(entries, world) for world in (1, 2))
-    one, two = (run_side_by_side(entries, world, folder / f"ranks{world}") for world in (1, 2))
+    plain = loop(entries, device)
+    alone = run(entries, folder / "alone", 0, Place(0, 1), device)
+    ahead = run(entries, folder / "ahead", 1, Place(0, 1), device)
+    one_loop, two_loops = (run_side_by_side(entries, world, device) for world in (1, 2))
+    one, two = (run_side_by_side(entries, world, device, folder / f"ranks{world}") for world in (1, 2))
     return {
         "plain loop": plain,
         "runner": alone,
@@ -109,15 +110,17 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="four songs, one round")
     parser.add_argument("--songs", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu", help="of all processes, ranks too")
     options = parser.parse_args()
     songs, count = (4, 1) if options.smoke else (options.songs, options.rounds)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         entries = read_manifest(write_catalogue(folder, songs, 0, tuple(TAGS)))
-        loop(entries[:2])  # designs and kernels are made once
-        rounds = [time_all(entries, folder / f"round{number}") for number in range(count)]
-    title = f"{songs} songs, {OPTIONS['n_samples']} passes each, one thread a process; middle (and ends) of {count} rounds"
+        loop(entries[:2], options.device)  # designs and kernels are made once
+        rounds = [time_all(entries, folder / f"round{number}", options.device) for number in range(count)]
+    title = f"{songs} songs, {OPTIONS['n_samples']} passes each, {options.device}, one thread a process; "
+    title += f"middle (and ends) of {count} rounds"
     table = Table(title=title)
     for heading in ("how", "seconds", "of the plain loop"):
         table.add_column(heading)

@@ -4,17 +4,17 @@ The demo's own training runs twice from the same seed, with and without a `Monit
 at about 256 encoder passes each, as often as it does by default. Its share is the seconds that its readings took of the
 whole run's; the weights at the end are compared bit by bit.
 
-    python benchmarks/monitor.py [--smoke] [--songs 400] [--epochs 40] [--every 500] [--threads 1]
+    python benchmarks/monitor.py [--smoke] [--songs 400] [--epochs 40] [--every 500] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
 import json
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from gauges import start
 from rich.console import Console
 from rich.table import Table
 
@@ -40,13 +40,15 @@ def make_probe(songs: int) -> list[Track]:
     ]
 
 
-def train_watched(examples: list[Example], epochs: int, monitor: Monitor | None) -> tuple[dict[str, torch.Tensor], float]:
+def train_watched(
+    examples: list[Example], epochs: int, monitor: Monitor | None, device: torch.device
+) -> tuple[dict[str, torch.Tensor], float]:
     """Weights and seconds of the demo's recipe."""
     callbacks = () if monitor is None else (make_trainer_callback(monitor),)
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        model = train(examples, replace(RECIPE, epochs=epochs), Path(folder), callbacks=callbacks)
-        return model.state_dict(), time.perf_counter() - started
+        stop = start(device)
+        model = train(examples, replace(RECIPE, epochs=epochs), Path(folder), callbacks=callbacks, device=device)
+        return model.state_dict(), stop()
 
 
 def main() -> None:
@@ -56,13 +58,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--every", type=int, help="steps between looks  [default: the monitor's own]")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
     songs, epochs, every = (32, 1, 1) if options.smoke else (options.songs, options.epochs, options.every)
     examples = [make_example(seed) for seed in range(songs)]
     monitor = Monitor(make_probe(4), **({} if every is None else {"every": every}))
-    watched, seconds = train_watched(examples, epochs, monitor)
-    plain, _ = train_watched(examples, epochs, None)
+    watched, seconds = train_watched(examples, epochs, monitor, device)
+    plain, _ = train_watched(examples, epochs, None, device)
     same = all(torch.equal(watched[name], plain[name]) for name in plain)
     looks, steps = [reading.seconds for reading in monitor.readings], epochs * songs // RECIPE.batch_size
     share = sum(looks) / seconds

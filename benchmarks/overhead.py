@@ -5,10 +5,11 @@ run in turn in one process; each ratio is taken within its round and the median 
 classes, in forwards of 500 rows. Captum's two explain one target, once with their defaults (one row a forward; this is what
 the last line holds) and once in the same forwards of 500 rows; the others, one target too, in forwards of the size that they
 choose, at most 64 rows. The callable is linear, so that the truth is known: errors are relative to its coefficients, of one
-target. Rendering audio is timed apart. One thread by default: on a
-busy machine whatever is split between two cores waits for the slower one, and the figures say more about it than about us.
+target. Then MusicLIME alone with other numbers of rows a forward, with the callable in bfloat16, and compiled. Rendering
+audio is timed apart. One thread by default: on a busy machine whatever is split between two cores waits for the slower one,
+and the figures say more about it than about us.
 
-    python benchmarks/overhead.py [--smoke] [--threads 1] [--device cpu|cuda]
+    python benchmarks/overhead.py [--smoke] [--no-compile] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
@@ -28,6 +29,7 @@ from rich.table import Table
 
 from musiclime_torch import MusicLIME
 from musiclime_torch.design import draw_foldover
+from musiclime_torch.models.precision import Precision, encoding
 from musiclime_torch.rendering import gate_stems, mix
 from musiclime_torch.solver import solve
 
@@ -48,16 +50,19 @@ def ask_peer(run: Callable[[Game, int, int], Found], game: Game, n_samples: int)
 
 
 class TimedLinear:
-    """A linear model that adds its own time up."""
+    """A linear model that adds its own time up, in bfloat16 or compiled where asked."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, precision: Precision = "float32", compiled: bool = False) -> None:
         self.weight = torch.randn(COMPONENTS, CLASSES, generator=torch.Generator().manual_seed(0)).to(device)
+        self.precision = precision
+        self.multiply = torch.compile(torch.matmul) if compiled else torch.matmul
         self.seconds = 0.0
         self.rows = 0
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         stop = start(x.device)
-        y = x @ self.weight
+        with encoding(self.precision, x.device):
+            y = self.multiply(x, self.weight).float()
         self.seconds += stop()
         self.rows += len(x)
         return y
@@ -102,6 +107,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="a short run whose figures mean little")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out, which needs a compiler")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -120,12 +126,21 @@ def main() -> None:
         f"{KERNEL_SHAP}, 500 rows a forward": lambda: shap(x, target=0, **batched),
         **{name: partial(ask_peer, run, game, n_samples) for name, run in PEERS.items()},
     }
-    calls[OURS]()  # the first call pays for threads and caches
+    models = dict.fromkeys(calls, model)
+    for rows in (1, 50, 5000):
+        calls[f"MusicLIME, {rows:,} rows a forward"] = partial(ours, x, n_samples=n_samples, perturbations_per_eval=rows)
+    for name, other in (("bfloat16", TimedLinear(device, "bfloat16")), ("compiled", TimedLinear(device, compiled=True))):
+        if name == "compiled" and options.no_compile:
+            continue
+        calls[f"MusicLIME, {name}"] = partial(MusicLIME(other).attribute, x, **batched)
+        models[f"MusicLIME, {name}"] = other
+    for name in [name for name in calls if name.startswith("MusicLIME")]:
+        calls[name]()  # the first call pays for threads, caches and compiling
     figures: dict[str, list[float]] = {name: [] for name in calls}
     errors: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            microseconds, error = measure_overhead(call, model)
+            microseconds, error = measure_overhead(call, models.get(name, model))
             figures[name].append(microseconds)
             errors[name].append(error)
     solves = [measure_solve(n_samples, device) for _ in range(rounds + 3)][3:]

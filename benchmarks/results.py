@@ -113,16 +113,23 @@ def pick_place(scripts: list[str], passed: list[str]) -> tuple[list[str], str]:
     device = parser.parse_known_args(passed)[0].device
     if device is None:
         return scripts, "cpu"
-    able = [name for name in scripts if '"--device"' in (HERE / f"{name}.py").read_text()]
-    return able, device.split(":")[0]
+    return [name for name in scripts if has_option(name, "--device")], device.split(":")[0]
+
+
+def has_option(name: str, option: str) -> bool:
+    """Whether a script has an option, of its own or among those that several share."""
+    source = (HERE / f"{name}.py").read_text()
+    if "add_options(parser" in source:
+        source += (HERE / "tuning.py").read_text()
+    return f'"{option}"' in source
 
 
 def keep_known(name: str, passed: list[str]) -> list[str]:
     """Of options with their values those that a script has."""
-    script, kept, known = (HERE / f"{name}.py").read_text(), [], True
+    kept, known = [], True
     for part in passed:
         if part.startswith("--"):
-            known = f'"{part.split("=")[0]}"' in script
+            known = has_option(name, part.split("=")[0])
         if known:
             kept.append(part)
     return kept

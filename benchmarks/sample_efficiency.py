@@ -145,11 +145,9 @@ def compare_methods(bench: Bench, rows: int, seeds: int) -> dict[str, tuple[floa
 
 
 def show_methods(games: list[Game], sizes: tuple[int, ...], seeds: int) -> dict[str, dict[str, list[float | None]]]:
-    """Prints the second table; errors by model and method, one for each size."""
-    table = Table(
-        title=f"what is left to chance at equal passes, other people's methods too; median over pairs of {seeds} seeds"
-    )
-    for heading in ("model", "method", *(f"{2 * size:,} passes: error (passes), times ours" for size in sizes)):
+    """Prints the second table; errors by model and method, one for each size, None where there is none."""
+    table = Table(title=f"what is left to chance at equal work of the encoders, medians over pairs of {seeds} seeds")
+    for heading in ("model", "method", *(f"work of {size:,} joint rows: error (passes), times ours" for size in sizes)):
         table.add_column(heading)
     errors: dict[str, dict[str, list[float | None]]] = {}
     for game in games:
@@ -159,9 +157,15 @@ def show_methods(games: list[Game], sizes: tuple[int, ...], seeds: int) -> dict[
             cells, kept = [], errors.setdefault(game.name, {}).setdefault(method, [])
             for found in by_size:
                 one, ours = found[method], found["musiclime_torch"]
-                kept.append(one and float(f"{one[0]:.3g}"))
-                times = f", {one[0] / ours[0]:.2g}" if one and ours else ""
-                cells.append(f"{one[0]:.2g} ({one[1][0]:,} + {one[1][1]:,}){times}" if one else "refuses")
+                assert ours is not None, "ours refuses no such number"
+                if one is None:
+                    cells.append("refuses")
+                    kept.append(None)
+                    continue
+                known = math.isfinite(one[0])
+                error = f"{one[0]:.2g}" if known else "seeds have nothing in common"
+                cells.append(f"{error} ({one[1][0]:,} + {one[1][1]:,})" + (f", {one[0] / ours[0]:.2g}" if known else ""))
+                kept.append(float(f"{one[0]:.3g}") if known else None)
             table.add_row(game.name, method, *cells)
     Console(width=140).print(table)
     return errors

@@ -8,7 +8,7 @@ results = load("results")
 
 @pytest.mark.parametrize("passed", [["--device", "cuda"], ["--device=cuda"], ["--sizes", "tiny", "--device", "cuda:1"]])
 def test_a_device_is_recognised_however_it_is_given_and_only_where_there_is_a_choice(passed):
-    assert results.pick_place(["corpus", "overhead", "scaling"], passed) == (["overhead", "scaling"], "cuda")
+    assert results.pick_place(["foldover", "overhead", "paper_setting"], passed) == (["overhead", "paper_setting"], "cuda")
 
 
 def test_without_a_device_all_run_on_the_cpu():
@@ -26,6 +26,10 @@ def test_options_go_only_to_scripts_that_have_them():
     assert results.keep_known("scaling", passed) == ["--device", "cuda", "--sizes=base", "--no-compile"]
     assert results.keep_known("veracity", passed) == ["--device", "cuda", "--each", "4"]
     assert results.keep_known("shapley", passed) == []
+    # Options that several scripts share are known where they are asked for.
+    shared = ["--rows", "8", "--precision=bfloat16", "--compile"]
+    assert results.keep_known("time_to_accuracy", shared) == shared
+    assert results.keep_known("corpus", shared) == []
 
 
 def test_what_no_script_has_is_refused(monkeypatch, capsys):

@@ -46,10 +46,12 @@ class Count:
 
 
 def run(model: Tagger, plans: Iterable[SongPlan]) -> Float[Tensor, "song class"]:
-    """Logits of songs, each heard and read as it is."""
+    """Logits of songs, each heard and read as it is; on the CPU, wherever the model is."""
+    device = next(model.parameters()).device
     with evaluating(model):
-        rows = [model(torch.from_numpy(render_stems(plan).sum(0))[None, None], [write_lyrics(plan).text]) for plan in plans]
-    return torch.cat(rows)
+        sounds = ((plan, torch.from_numpy(render_stems(plan).sum(0))[None, None].to(device)) for plan in plans)
+        rows = [model(sound, [write_lyrics(plan).text]) for plan, sound in sounds]
+    return torch.cat(rows).cpu()
 
 
 def decide(model: Tagger, plans: Iterable[SongPlan]) -> Bool[Tensor, "song class"]:

@@ -59,12 +59,18 @@ def make_model(seed: int) -> Tagger:
 
 
 def train(
-    examples: Sequence[Example], recipe: Recipe, folder: Path, damage: str = "followed", callbacks: Sequence[Any] = ()
+    examples: Sequence[Example],
+    recipe: Recipe,
+    folder: Path,
+    damage: str = "followed",
+    callbacks: Sequence[Any] = (),
+    device: torch.device | str = "cpu",
 ) -> Tagger:
     """Fit a new model, from seed to weights; checkpoints and logs go to the folder."""
     model = make_model(recipe.seed)
     songs = DamagedSongs(examples, model, VARIANTS, recipe.seed, damage)
-    fit(model, songs, None, recipe, folder, about=f"{len(examples)} generated songs, damage {damage}", callbacks=callbacks)
+    about = f"{len(examples)} generated songs, damage {damage}"
+    fit(model, songs, None, recipe, folder, about=about, callbacks=callbacks, device=device)
     return model
 
 
