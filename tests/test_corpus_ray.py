@@ -22,14 +22,21 @@ def read(out: Path, name: str) -> list[tuple]:
     return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
 
 
+GIVEN = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 2, "controls": 0.5}
+
+
+@pytest.fixture
+def entries(tmp_path, monkeypatch):
+    """Five songs and one that isn't there, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return (*read_manifest(write_catalogue(Path("songs"), 5, 0, ("anthem",))), Entry("none"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("output", ["object-store", "filesystem"])
-def test_ray_writes_what_one_process_does_and_goes_on_with_its_run(tmp_path, monkeypatch, output):
-    monkeypatch.chdir(tmp_path)
-    entries = (*read_manifest(write_catalogue(Path("songs"), 5, 0, ("anthem",))), Entry("none"))
-    given = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 2, "controls": 0.5}
-    run_here(load_demo_model(), begin_job(entries, tmp_path / "here", **given), workers=0)
-    job = begin_job(entries, Path("ray"), **given)
+def test_ray_writes_what_one_process_does_and_goes_on_with_its_run(tmp_path, entries, output):
+    run_here(load_demo_model(), begin_job(entries, tmp_path / "here", **GIVEN), workers=0)
+    job = begin_job(entries, Path("ray"), **GIVEN)
     run_here(load_demo_model(), job, workers=0, place=Place(1, 3))
     done = on_ray.run_on_ray(load_demo_model, job, output=output)
     assert (done.explained, done.failed, done.before) == (3, 1, 2)
@@ -38,6 +45,12 @@ def test_ray_writes_what_one_process_does_and_goes_on_with_its_run(tmp_path, mon
         assert read(tmp_path / "ray", name) == read(tmp_path / "here", name)
     assert (tmp_path / "ray" / "failures.parquet").exists()
     assert on_ray.run_on_ray(load_demo_model, job).before == 6
+
+
+@pytest.mark.slow
+def test_ray_goes_on_with_the_same_weights_only(tmp_path, entries):
+    job = begin_job(entries, Path("ray"), **GIVEN)
+    run_here(load_demo_model(), job, workers=0)
 
     # Ray's processes can't import a test's module, and get what is made in it by value.
     def load_other_model():
