@@ -15,8 +15,8 @@ FULL, BRIGHT, QUOTES = "full of tags", "bright all along", "quotes the line"
 
 #: Hertz between which only drums play in the generated songs, and seconds of a piece whose level is looked at.
 BAND, PIECE = (5000.0, 7800.0), 0.25
-#: Decibels of a piece's mean square in the band at which it counts for half, and from there to 3/4: nine of
-#: ten pieces of a generated song are above with its drums, at most one in eight without (other stems' cues reach there).
+#: Decibels of a piece's mean square in the band at which it counts for half, and from there to 3/4: nine of ten pieces of a
+#: generated song are above with its drums, none without, if no tag's cue is in it.
 LEVEL, SLOPE = -47.0, 1.0
 
 
@@ -68,8 +68,8 @@ class Counter(nn.Module):
 class Rules(nn.Module):
     """Two classes, each decided by one side, logits from −4 to 4.
 
-    "Bright all along": the share of the song's pieces that have power where only drums play; its cause is that stem, each of
-    its moments alike. "Quotes the line": how many of the line's words stand at their distances from each other anywhere in
+    "Bright all along": the share of the song's pieces that have power where only drums play; its cause is that stem, each
+    of its moments about alike. "Quotes the line": how many of the line's words stand at their distances from each other anywhere in
     the lyrics, n − 2 of its n words still counting as none, so that most of them are needed; its cause is the line.
     """
 

@@ -67,6 +67,18 @@ def test_a_song_of_a_rule_hangs_on_its_causes_alone(kind, number):
     assert max(without, empty) < -2.5
 
 
+def test_every_moment_of_the_stem_counts_and_no_other_cell_does():
+    case = causes.plant("stem", load_demo_model(), 7)
+    game = causes.make_game(case, "cpu")
+    masks = torch.ones(1 + game.d_audio, game.width, dtype=torch.bool)
+    masks[1:, : game.d_audio] ^= torch.eye(game.d_audio, dtype=torch.bool)
+    outputs = game.answer(masks)[:, game.target]
+    lost = outputs[0] - outputs[1:]
+    planted = lost[list(case.causes)]
+    assert 0.45 < float(planted.min()) <= float(planted.max()) < 1.0
+    assert float(lost.abs().sum() - planted.sum()) < 0.1
+
+
 def test_most_words_of_a_quoted_line_are_needed():
     case = causes.plant("quote", load_demo_model(), 4)
     game = causes.make_game(case, "cpu")
