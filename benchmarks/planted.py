@@ -2,9 +2,9 @@
 
 Songs are generated, with known causes, and never trained on. The embedded model decides by a *moment* (one stem in one of
 ten segments), by a *word*, or by a moment and a word *together*; whether their *interaction* is the strongest between sound
-and words is asked too. Written-down rules (`rules.py`) decide by a *stem*, all of whose moments count about alike (the sums of its
-attributions over moments are compared; *its ten moments* must also be the ten largest), and by a *line* most of whose words
-are needed, explained by lines and, as *a line's words*, word by word. A class that counts the tags is decided by *nine
+and words is asked too. Written-down rules (`rules.py`) decide by a *stem*, all of whose moments count about alike (the sums
+of its attributions over moments are compared; *its ten moments* must also be the ten largest), and by a *line* most of whose
+words are needed, explained by lines and, as *a line's words*, word by word. A class that counts the tags is decided by *nine
 causes at once*, each weak beside the others together; how large each is is known (a tag's only cause 1, of two 0.5, whether
 averaged over masks or as Shapley values, all else 0), so the correlation with *their sizes* is a row. Two more models
 learned shortcuts (`shortcuts.py`): a faint *tone*, and a *phrase* that a lyrics site adds. They are explained on songs whose

@@ -68,9 +68,10 @@ class Counter(nn.Module):
 class Rules(nn.Module):
     """Two classes, each decided by one side, logits from −4 to 4.
 
-    "Bright all along": the share of the song's pieces that have power where only drums play; its cause is that stem, each
-    of its moments about alike. "Quotes the line": how many of the line's words stand at their distances from each other anywhere in
-    the lyrics, n − 2 of its n words still counting as none, so that most of them are needed; its cause is the line.
+    "Bright all along": the share of the song's pieces that have power where only drums play; its cause is that stem, each of
+    its moments about alike. "Quotes the line": how many of the line's words stand at their distances from each other
+    anywhere in the lyrics, n − 2 of its n words still counting as none, so that most of them are needed; its cause is the
+    line.
     """
 
     modalities, channels, sample_rate, output_kind = ("audio", "lyrics"), 1, 16000, "multilabel"
