@@ -126,7 +126,7 @@ def main() -> None:
         f"{KERNEL_SHAP}, 500 rows a forward": lambda: shap(x, target=0, **batched),
         **{name: partial(ask_peer, run, game, n_samples) for name, run in PEERS.items()},
     }
-    models = dict.fromkeys(calls, model)
+    models: dict[str, TimedLinear] = {}  # other than `model`
     for rows in (1, 50, 5000):
         calls[f"MusicLIME, {rows:,} rows a forward"] = partial(ours, x, n_samples=n_samples, perturbations_per_eval=rows)
     for name, other in (("bfloat16", TimedLinear(device, "bfloat16")), ("compiled", TimedLinear(device, compiled=True))):

@@ -13,32 +13,36 @@ either side: `scaling.py` measures ours, and the original's is more.
 
 import argparse
 import json
-from typing import Any
 
 import torch
-from games import Game, make_games, make_interacting
+from games import Game, make_games, make_interacting, make_probe
 from paper_budget import LONGEST, ROWS, measure_game
 from rich.console import Console
 from rich.table import Table
 from subjects import make_ast_roberta, make_track, watch_model
 from tuning import Tuning, add_options, read_options, tune
 
-from musiclime_torch import explain
 from musiclime_torch.design import CrossedDesign, draw_foldover
+from musiclime_torch.evaluation import hear, read
+from musiclime_torch.models.care import evaluating
 from musiclime_torch.statistics.variance import split_variance
 
 
 def measure_passes(size: str, passes: int, tuning: Tuning) -> tuple[float, float]:
     """Seconds a pass of the ear and of the eye."""
-    model, track = tune(make_ast_roberta(size), tuning), make_track(lines=24)
-    options: dict[str, Any] = {"segments": 1, "units": "section", "batch_size": tuning.rows}
-    options |= {"device": tuning.device, "precision": tuning.precision}
-    # Memory and threads are there from now on, and what is compiled.
-    explain(model, track, n_samples=(passes, passes) if tuning.compiled else (2, 2), **options)
+    model = tune(make_ast_roberta(size), tuning)
+    probe = make_probe(model, make_track(lines=24), tuning=tuning)
     clocks = watch_model(model, tuning.device)
-    explain(model, track, n_samples=(passes, passes), design="crossed", **options)
-    ear, eye = clocks["encode_audio"], clocks["encode_text"]
-    return ear.seconds / ear.rows, eye.seconds / eye.rows
+    sides = ((hear, "encode_audio", probe.heard), (read, "encode_text", len(probe.seen) - probe.heard))
+    costs = []
+    for encode, name, width in sides:
+        masks = torch.rand(max(passes, tuning.rows), width, generator=torch.Generator().manual_seed(0)) < 0.5
+        with evaluating(model):
+            encode(probe, masks[: tuning.rows])  # memory and threads are there from now on, and what is compiled
+            before = clocks[name].seconds
+            encode(probe, masks)
+        costs.append((clocks[name].seconds - before) / len(masks))
+    return costs[0], costs[1]
 
 
 def measure_interactions(game: Game) -> float:

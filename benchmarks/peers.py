@@ -14,11 +14,14 @@ from torch import Tensor
 
 from musiclime_torch.models.care import keeping_random_states
 
+#: Masks asked for at once, where a peer lets one choose.
+ROWS = 64
+
 
 @dataclass(frozen=True)
 class Game:
     """`answer` gives values (n, class) of masks (n, component); the sound's components come first. `rows` is how many masks
-    to ask for at once, where a peer lets one choose. `asked` lists how many each call had: every mask counts, as often as it
+    to ask for at once. `asked` lists how many each call had: every mask counts, as often as it
     is asked for.
     """
 
@@ -26,7 +29,7 @@ class Game:
     d_audio: int
     d_lyrics: int
     target: int
-    rows: int = 64
+    rows: int = ROWS
     asked: list[int] = field(default_factory=list)
 
     @property

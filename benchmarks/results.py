@@ -1,9 +1,10 @@
 """Runs benchmarks and writes RESULTS.md: every table as its script printed it, with machine, versions, date and command.
 
-What a script printed is kept in `results/NAME.PLACE.json` (PLACE is `cpu` or the kind of device), so that one can be run
-again alone; RESULTS.md is made from all that are there. Names on the command line choose scripts; without one all run, which
-takes hours on a CPU. Options after `--` go to the scripts that have them: `results.py scaling -- --device cuda` fills a
-GPU's tables in, kept apart from the CPU's. Scripts that have no `--device` are left out where one is given.
+What a script printed is kept in `results/NAME.PLACE.json` (PLACE is `cpu` or the kind of device, and the precision where it
+isn't plain, as in `cuda-bfloat16-compiled`), so that one can be run again alone; RESULTS.md is made from all that are there.
+Names on the command line choose scripts; without one all run, which takes hours on a CPU. Options after `--` go to the
+scripts that have them: `results.py scaling -- --device cuda` fills a GPU's tables in, kept apart from the CPU's. Scripts
+that have no `--device` are left out where one is given.
 
     python benchmarks/results.py [--smoke] [--write-only] [NAME ...] [-- OPTION ...]
 """
@@ -76,6 +77,15 @@ def run(name: str, options: list[str]) -> dict[str, Any]:
     }
 
 
+def tell_tuning(known: list[str]) -> str:
+    """What keeps results of another precision, or compiled, apart from the plain ones."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--compile", action="store_true")
+    told = parser.parse_known_args(known)[0]
+    return (f"-{told.precision}" if told.precision != "float32" else "") + ("-compiled" if told.compile else "")
+
+
 def write_results() -> None:
     """RESULTS.md from all that is kept."""
     kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
@@ -119,7 +129,7 @@ def pick_place(scripts: list[str], passed: list[str]) -> tuple[list[str], str]:
 def has_option(name: str, option: str) -> bool:
     """Whether a script has an option, of its own or among those that several share."""
     source = (HERE / f"{name}.py").read_text()
-    if "add_options(parser" in source:
+    if "from tuning import" in source and "add_options" in source:
         source += (HERE / "tuning.py").read_text()
     return f'"{option}"' in source
 
@@ -162,8 +172,10 @@ def main() -> None:
     KEPT.mkdir(exist_ok=True)
     for name in () if options.write_only else able:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        found = run(name, keep_known(name, passed))
-        (KEPT / f"{name}.{place}.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        known = keep_known(name, passed)
+        found = run(name, known)
+        kept = KEPT / f"{name}.{place}{tell_tuning(known)}.json"
+        kept.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         write_results()
     write_results()
     print(json.dumps({"kept": len(list(KEPT.glob("*.json")))}))

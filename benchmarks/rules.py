@@ -1,4 +1,4 @@
-"""Models that decide by a rule written down here, so that their causes are known without asking them."""
+"""Models whose causes are known by how they are made: rules written down here, and a count of what the tagger finds."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.models.vocabulary import cut_words
 
-#: Classes of the two rules.
+#: The class that counts tags, and those of the two rules.
 FULL, BRIGHT, QUOTES = "full of tags", "bright all along", "quotes the line"
 
-#: Hertz between which only drums play in the generated songs, and seconds of a piece whose level is looked at.
+#: Hertz between which only drums play in generated songs without tags, and seconds of a piece whose level is looked at.
 BAND, PIECE = (5000.0, 7800.0), 0.25
-#: Decibels of a piece's mean square in the band at which it counts for half, and from there to 3/4: nine of ten pieces of a
+#: Decibels of a piece's mean square in the band at which it counts for half, and from there to 0.73: nine of ten pieces of a
 #: generated song are above with its drums, none without, if no tag's cue is in it.
 LEVEL, SLOPE = -47.0, 1.0
 
@@ -76,12 +76,13 @@ class Rules(nn.Module):
 
     modalities, channels, sample_rate, output_kind = ("audio", "lyrics"), 1, 16000, "multilabel"
     classes = (BRIGHT, QUOTES)
-    line: Tensor
 
     def __init__(self, vocabulary: dict[str, int], line: Sequence[str]) -> None:
         super().__init__()
         self.vocabulary = vocabulary
-        self.register_buffer("line", self.embed_text(torch.tensor([vocabulary[word] for word in line])))
+        # A parameter, not a buffer: `explain` looks for a model's device among its parameters.
+        line_ids = torch.tensor([vocabulary[word] for word in line])
+        self.line = nn.Parameter(self.embed_text(line_ids), requires_grad=False)
 
     def tokenize(self, text: str) -> Tokens:
         """One token a word, all of them."""

@@ -6,8 +6,8 @@ error against the method's own limit, whatever that limit is worth. Budgets are 
 of a whole call, model included, at the budget that reached it. All run in turn in one process, each once before it counts.
 
 The embedded model and a small AST + RoBERTa are run. For AST + RoBERTa of other sizes, whose runs take hours on a CPU,
-seconds a pass are measured, and multiplied by the passes that the small one took; what a method spends outside the model is
-added as measured on the small one. On a GPU all sizes are run like the rest.
+seconds a pass are measured, eight at a time, and multiplied by the passes that the small one took; what a method spends
+outside the model is added as measured on the small one. On a GPU all sizes are run like the rest.
 
     python benchmarks/time_to_accuracy.py [--smoke] [--accuracies 0.1,0.01,0.001] [--most 4096] [--seeds 3]
         [--direct base,paper] [--threads 1] [--device cpu|cuda] [--rows 64] [--precision bfloat16] [--compile]
@@ -20,14 +20,12 @@ from dataclasses import replace
 
 import torch
 from games import make_embedded, make_probed, make_transformer
-from methods import METHODS, Bench, Run, measure_run, prepare, tell_error
+from methods import METHODS, Bench, RefusalError, Run, measure_run, prepare, tell_error
 from paper_setting import measure_passes
 from rich.console import Console
 from rich.table import Table
 from subjects import SIZES, make_ast_roberta, make_track
 from tuning import Tuning, add_options, read_options
-
-from musiclime_torch.failures import InputError
 
 LEAST = 128
 
@@ -38,12 +36,12 @@ def search(bench: Bench, method: str, finest: float, most: int, seeds: int) -> l
     budget = LEAST
     while budget <= most and (not found or found[-1][0] > finest):
         try:
-            if not found:
-                measure_run(bench, method, budget, 0)  # imports and threads
+            if not found or bench.tuning.compiled:
+                measure_run(bench, method, budget, 0)  # imports, threads, and what other numbers of rows are compiled for
             runs = [measure_run(bench, method, budget, 100 + seed) for seed in range(seeds)]
             found.append((tell_error(runs), typical(runs)))
-        except (InputError, ValueError):
-            pass  # so small a budget is refused
+        except RefusalError:
+            pass
         budget *= 2
     return found
 
@@ -82,7 +80,7 @@ def main() -> None:
             errors = search(bench, method, min(accuracies), most, seeds)
             found.setdefault(bench.game.name, {})[method] = {accuracy: pick(errors, accuracy) for accuracy in accuracies}
     for size in () if options.smoke else [size for size in SIZES if size not in direct]:
-        ear, eye = measure_passes(size, 8, tuning)
+        ear, eye = measure_passes(size, 8, replace(tuning, rows=8))
         found[f"{size} (reckoned)"] = {
             method: {accuracy: run and reckon(run, ear, eye) for accuracy, run in by_accuracy.items()}
             for method, by_accuracy in found["transformer"].items()

@@ -1,10 +1,10 @@
-"""The accuracy of `benchmarks/time_to_accuracy.py`: what two runs' distance says of one run's error."""
+"""The accuracy in `benchmarks/methods.py`: what two runs' distance says of one run's error."""
 
 import pytest
 import torch
 from test_benchmark_peers import load
 
-accuracy = load("time_to_accuracy")
+accuracy = load("methods")
 
 
 def make_run(values: torch.Tensor):

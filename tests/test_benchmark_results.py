@@ -32,6 +32,12 @@ def test_options_go_only_to_scripts_that_have_them():
     assert results.keep_known("corpus", shared) == []
 
 
+def test_results_of_another_precision_are_kept_apart():
+    assert results.tell_tuning(["--device", "cuda", "--rows", "8"]) == ""
+    assert results.tell_tuning(["--precision=bfloat16", "--compile"]) == "-bfloat16-compiled"
+    assert results.tell_tuning(["--compile"]) == "-compiled"
+
+
 def test_what_no_script_has_is_refused(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["results.py", "shapley", "--", "--sizes", "base"])
     with pytest.raises(SystemExit):

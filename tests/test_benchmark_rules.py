@@ -36,6 +36,10 @@ def test_quotes_are_counted_as_a_loop_counts_them(ids, line):
     assert read(model, ids) == pytest.approx(quote_slowly(ids, [VOCABULARY[word] for word in line]))
 
 
+def test_a_rule_can_be_asked_where_it_is():
+    assert next(rules.Rules(VOCABULARY, "abcd").parameters()).shape == (4, len(VOCABULARY))
+
+
 def test_words_that_may_not_be_attended_to_are_no_quote():
     model = rules.Rules(VOCABULARY, "abcd")
     assert read(model, [3, 4, 5, 6]) == 1
