@@ -4,6 +4,7 @@ import itertools
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import peers
@@ -71,11 +72,7 @@ METHODS: dict[str, Callable[[Bench, int, int], tuple[Tensor, tuple[int, int]]]] 
     "musiclime_torch": run_explain,
     "musiclime_torch, Shapley": lambda bench, budget, seed: run_explain(bench, budget, seed, weights="shapley"),
     "musiclime_paper": lambda bench, budget, seed: run_explain(bench, budget, seed, **PAPER),
-    "audiolime": lambda *given: run_peer(peers.run_audiolime, *given),
-    "captum_lime": lambda *given: run_peer(peers.run_captum_lime, *given),
-    "captum_kernelshap": lambda *given: run_peer(peers.run_captum_kernelshap, *given),
-    "shap": lambda *given: run_peer(peers.run_shap, *given),
-    "shapiq": lambda *given: run_peer(peers.run_shapiq, *given),
+    **{name: partial(run_peer, peer) for name, peer in peers.PEERS.items()},
 }
 
 

@@ -124,6 +124,16 @@ def run_shapiq(game: Game, budget: int, seed: int) -> Found:
     return _read_shapiq(values.dict_values, game.width, pairs=False)
 
 
+#: What attributes to single components, by the names that tables have.
+PEERS: dict[str, Callable[[Game, int, int], Found]] = {
+    "audiolime": run_audiolime,
+    "captum_lime": run_captum_lime,
+    "captum_kernelshap": run_captum_kernelshap,
+    "shap": run_shap,
+    "shapiq": run_shapiq,
+}
+
+
 def run_shapiq_pairs(game: Game, budget: int, seed: int) -> Found:
     """`ProxySPEX` of shapiq (Butler et al. 2025): Shapley interaction indices up to order two, sought with a boosted forest.
 

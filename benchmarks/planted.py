@@ -122,14 +122,7 @@ def run_peer(method: Callable[[Game, int, int], Found], case: Case, game: Game, 
     return Outcome(found, (sum(game.asked), sum(game.asked)))
 
 
-PEERS = {
-    "audiolime": peers.run_audiolime,
-    "captum_lime": peers.run_captum_lime,
-    "captum_kernelshap": peers.run_captum_kernelshap,
-    "shap": peers.run_shap,
-    "shapiq": peers.run_shapiq,
-}
-METHODS = ("musiclime_torch", "musiclime_paper", *PEERS, "random")
+METHODS = ("musiclime_torch", "musiclime_paper", *peers.PEERS, "random")
 
 
 def run_all(case: Case, game: Game, budget: int, seed: int) -> dict[str, Outcome]:
@@ -137,7 +130,7 @@ def run_all(case: Case, game: Game, budget: int, seed: int) -> dict[str, Outcome
     outcomes = {
         "musiclime_torch": run_ours(case, game, budget, seed),
         "musiclime_paper": run_paper(case, game, budget, seed),
-        **{name: run_peer(method, case, game, budget, seed) for name, method in PEERS.items()},
+        **{name: run_peer(method, case, game, budget, seed) for name, method in peers.PEERS.items()},
     }
     if case.kind == "both":
         sought = run_peer(peers.run_shapiq_pairs, case, game, budget, seed)

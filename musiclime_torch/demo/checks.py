@@ -49,8 +49,10 @@ def run(model: Tagger, plans: Iterable[SongPlan]) -> Float[Tensor, "song class"]
     """Logits of songs, each heard and read as it is; on the CPU, wherever the model is."""
     device = next(model.parameters()).device
     with evaluating(model):
-        sounds = ((plan, torch.from_numpy(render_stems(plan).sum(0))[None, None].to(device)) for plan in plans)
-        rows = [model(sound, [write_lyrics(plan).text]) for plan, sound in sounds]
+        rows = [
+            model(torch.from_numpy(render_stems(plan).sum(0))[None, None].to(device), [write_lyrics(plan).text])
+            for plan in plans
+        ]
     return torch.cat(rows).cpu()
 
 
