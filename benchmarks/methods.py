@@ -70,6 +70,7 @@ def run_peer(peer: Callable[..., peers.Found], bench: Bench, budget: int, seed: 
 
 METHODS: dict[str, Callable[[Bench, int, int], tuple[Tensor, tuple[int, int]]]] = {
     "musiclime_torch": run_explain,
+    "musiclime_torch, probability": lambda bench, budget, seed: run_explain(bench, budget, seed, space="probability"),
     "musiclime_torch, Shapley": lambda bench, budget, seed: run_explain(bench, budget, seed, weights="shapley"),
     "musiclime_paper": lambda bench, budget, seed: run_explain(bench, budget, seed, **PAPER),
     **{name: partial(run_peer, peer) for name, peer in peers.PEERS.items()},

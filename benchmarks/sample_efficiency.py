@@ -11,11 +11,12 @@ variance: there is no ratio then.
 Then other people's methods on the same models, each with its defaults, at the work that n joint rows are for the encoders
 (in FLOPs), or as much of it as whole blocks (ours) and permutations (SHAP) have room for: the share is shown, and errors go
 about as one over it. Ours splits the work between the sides by a pilot, our Shapley values by the numbers of components.
-What methods estimate differs (the paper's procedure explains probabilities, word types sharing what they get), so there is
-no common reference; what is compared is what their masks leave to chance: half the squared difference of two seeds over
-their product, of the attributions to the song's class. `time_to_accuracy.py` turns it round: passes and seconds to a given
-error. A method with a small error may still be far from the truth, if its own limit is; `planted.py` asks for that. The
-polynomial has no song for `explain`, and is left out.
+What methods estimate differs, so there is no common reference; what is compared is what their masks leave to chance: half
+the squared difference of two seeds over their product, of the attributions to the song's class. The paper's procedure
+explains probabilities (word types sharing what they get), which a strong cause saturates: beside it stands ours of
+probabilities. Captum's `Lime` is a lasso, and seeds agree on what it leaves at zero: how many those are is shown.
+`time_to_accuracy.py` turns it round: passes and seconds to a given error. A method with a small error may still be far from
+the truth, if its own limit is; `planted.py` asks for that. The polynomial has no song for `explain`, and is left out.
 
     python benchmarks/sample_efficiency.py [--smoke] [--seeds 11] [--threads 1] [--device cpu|cuda]
 """
@@ -131,11 +132,14 @@ def count_variants(method: str, rows: int) -> int:
 
 @dataclass(frozen=True)
 class Chance:
-    """What a method's masks leave to chance, the most passes it took, and the share of the allowed work that they are."""
+    """What a method's masks leave to chance, the most passes it took, the share of the allowed work that they are, and how
+    many components are exactly zero in every run.
+    """
 
     error: float
     passes: tuple[int, int]
     share: float
+    zeros: int
 
 
 def compare_methods(bench: Bench, rows: int, seeds: int) -> dict[str, Chance | None]:
@@ -161,7 +165,8 @@ def _compare(bench: Bench, method: str, rows: int, seeds: int, costs: tuple[floa
                 break
         else:
             most = max(runs, key=lambda run: sum(run.passes)).passes
-            return Chance(tell_error(runs), most, share)
+            zeros = int(torch.stack([run.attributions == 0 for run in runs]).all(0).sum())
+            return Chance(tell_error(runs), most, share, zeros)
         variants = round(0.95 * variants)  # whole blocks were too much
     raise RefusalError(f"{method} takes more than {rows} joint rows do, however few masks it is asked for.")
 
@@ -191,6 +196,7 @@ def show_methods(
                     kept.append(None)
                     continue
                 spent = f"{one.passes[0]:,} + {one.passes[1]:,}, {one.share:.0%}"
+                spent += f"; {one.zeros} at zero" if one.zeros else ""
                 cells.append(f"{one.error:.2g} ({spent}), {one.error / ours.error:.2g}")
                 kept.append(float(f"{one.error:.3g}"))
             table.add_row(game.name, method, *cells)

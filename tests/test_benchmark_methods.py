@@ -44,7 +44,7 @@ def say(seed, error=0.0):
 
 def test_a_method_gets_the_work_of_so_many_joint_rows(monkeypatch):
     found = compare(monkeypatch, {"peer": lambda variants, seed: (say(seed), (variants, variants))})
-    assert found["peer"] == efficiency.Chance(0.0, (100, 100), 1.0)
+    assert found["peer"] == efficiency.Chance(0.0, (100, 100), 1.0, 0)
 
 
 def test_what_would_take_more_is_asked_for_less_and_its_share_is_told(monkeypatch):
@@ -79,3 +79,13 @@ def test_a_refusal_before_any_pass_is_told_and_an_error_after_it_is_raised(monke
 def test_errors_are_those_of_pairs_of_seeds(monkeypatch):
     found = compare(monkeypatch, {"peer": lambda variants, seed: (say(seed, 0.1), (variants, variants))})
     assert 0.001 < found["peer"].error < 0.1
+
+
+def test_components_are_at_zero_where_every_seed_leaves_them_there(monkeypatch):
+    def leave_some(variants, seed):
+        values = say(seed)
+        values[:3] = 0
+        values[3] = seed % 2  # some seeds only
+        return values, (variants, variants)
+
+    assert compare(monkeypatch, {"peer": leave_some})["peer"].zeros == 3
