@@ -25,6 +25,15 @@ def read(out: Path, name: str) -> list[tuple]:
 GIVEN = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 2, "controls": 0.5}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """Ray's processes yield to all others by default: beside other tests they would hardly get a turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
+    on_ray.ray.shutdown()
+
+
 @pytest.fixture
 def entries(tmp_path, monkeypatch):
     """Five songs and one that isn't there, in the current folder."""
