@@ -262,7 +262,7 @@ def test_pairs_fused_at_once_are_checked_and_agree(track: Track):
 def test_intervals_that_stopped_sampling_are_as_narrow_as_asked_and_pay_for_every_look(track: Track, design: str):
     stopped = 0
     for width in torch.logspace(-1.5, 0.7, 14).tolist():
-        found = explain(Late(), track, segments=4, design=design, n_samples=2000, until=f"width {width}")
+        found = explain(Late(), track, segments=4, design=design, n_samples=1000, until=f"width {width}")
         if found.stopped.startswith("half widths"):
             stopped += 1
             assert found.looks > 1
