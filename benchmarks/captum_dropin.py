@@ -7,8 +7,9 @@ times that of one call of the same round. Microseconds are a variant of one exam
 
 Defaults are each one's own: Captum's lasso (linear regression for KernelShap) against our closed form. Correlations are of
 attributions under the same surrogate (`SkLearnRidge`, Captum's kernel) from other masks, on a model with interactions.
-Memory is what a call's peak adds to what its process holds, after a short call. The last line holds the smaller ratio of
-Lime's and KernelShap's in forwards of 500 rows; those that end on `_at_one_row` are at Captum's default of one.
+Memory is what a call's peak adds to what its process holds, after a short call: the middle of several processes, for heaps
+break up in different ways. The last line holds the smaller ratio of Lime's and KernelShap's in forwards of 500 rows; those
+that end on `_at_one_row` are at Captum's default of one.
 
     python benchmarks/captum_dropin.py [--smoke] [--threads 1] [--device cpu|cuda]
 """
@@ -35,6 +36,9 @@ COMPONENTS, OUTPUTS, EXAMPLES = 100, 8, 8
 
 #: Rows a forward where not Captum's default of one.
 ROWS = 500
+
+#: Processes that memory is measured in.
+PROCESSES = 5
 
 
 class TimedModel:
@@ -174,7 +178,8 @@ def main() -> None:
     times = {name: summarise(taken, n_samples) for name, taken in seconds.items()}
     correlations = correlate(n_correlated, device)
     weighed = ("Lime",) if options.smoke else ("Lime", "Captum Lime", "KernelShap", "Captum KernelShap")
-    memory = {whose: add_memory(whose, n_samples, options.device) for whose in weighed}
+    processes = 1 if options.smoke else PROCESSES
+    memory = {whose: [add_memory(whose, n_samples, options.device) for _ in range(processes)] for whose in weighed}
     title = f"{n_samples:,} variants × {COMPONENTS} components, {device}, {options.threads} thread(s)"
     show(times, correlations, memory, title)
     batched = [times[f"{name}, {ROWS} rows a forward"] for name in ("Lime", "KernelShap")]
@@ -207,7 +212,9 @@ def summarise(rounds: list[dict[str, float]], n_samples: int) -> dict[str, float
     return found
 
 
-def show(times: dict[str, dict[str, float]], correlations: dict[str, float], memory: dict[str, float], title: str) -> None:
+def show(
+    times: dict[str, dict[str, float]], correlations: dict[str, float], memory: dict[str, list[float]], title: str
+) -> None:
     """The tables."""
     table = Table(title=f"{title}, torch {torch.__version__}: µs a variant outside the model, and Captum's time over ours")
     headings = ("", "Captum", "ours", "ours, all 8", "ours, 8 examples", "× one", "× all 8", "× 8 examples")
@@ -220,8 +227,9 @@ def show(times: dict[str, dict[str, float]], correlations: dict[str, float], mem
     console.print(table)
     for name, value in correlations.items():
         console.print(f"correlation, other masks, {name}: {value:.4f}")
-    for name, value in memory.items():
-        console.print(f"memory added by a call of {name}, 100,000 elements, 50 rows a forward: {value:.0f} MiB")
+    for name, added in memory.items():
+        figures = f"{statistics.median(added):.0f} MiB ({min(added):.0f} to {max(added):.0f} in {len(added)} processes)"
+        console.print(f"memory added by a call of {name}, 100,000 elements, 50 rows a forward: {figures}")
 
 
 if __name__ == "__main__":

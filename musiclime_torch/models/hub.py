@@ -55,8 +55,8 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
     careful = {"trust_remote_code": False, **options}
     try:
         return kind.from_pretrained(str(name), local_files_only=True, **careful)
-    # Errors of transformers, the hub's cache and safetensors have no ancestor in common, and all say that it isn't here. The
-    # cause stays attached.
+    # Errors of transformers, the hub's cache and safetensors have no ancestor in common, and all say that it isn't here. A
+    # folder's cause stays attached; for any other name the hub is asked next, whose answer says more.
     except Exception as error:
         if isdir(folder):
             raise InputError(
