@@ -1,6 +1,5 @@
 """explain(): the one composition of the pipeline, and the sole home of its defaults."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -9,7 +8,6 @@ from typing import Any, SupportsIndex
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from musiclime_torch.arguments import (
     check_baseline,
@@ -40,6 +38,7 @@ from musiclime_torch.models.precision import Precision
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.names import check_name
 from musiclime_torch.probing import pick_device, probing, settle_scale
+from musiclime_torch.progress import open_bar
 from musiclime_torch.provenance import record_provenance
 from musiclime_torch.sampling import VALUES, DesignName, Sampling, WeightsName
 from musiclime_torch.spaces import Scale, Space, pick_space
@@ -156,7 +155,7 @@ def explain(
     segments = _pick_segments(subject, track) if segments is None else read_segments(segments)
     components = list_components(track, segments, units, subject.modalities)
     with (
-        tqdm(total=sampling.total + 2, unit="mask", disable=None if progress else True, file=sys.stderr) as bar,
+        open_bar(sampling.total + 2, unit="mask", shown=progress) as bar,
         probing(
             subject, track, components, baseline, lyrics_baseline, seed, where, batch_size, precision, bar.update
         ) as probe,

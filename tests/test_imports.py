@@ -11,7 +11,7 @@ ROOT = Path(musiclime_torch.__file__).parent
 
 #: From the song to the explanation, then what stands on top. A module may import from earlier rows and from its own.
 ROWS = [
-    {"failures", "devices", "cleaning", "writing"},
+    {"failures", "devices", "cleaning", "progress", "writing"},
     {"classes", "integers", "names", "designs", "fragment", "reading", "statistics.intervals", "statistics.ranks"},
     {
         "models.care",

@@ -17,7 +17,7 @@ from musiclime_torch.track import Track
 
 #: In a process of its own: beartype, which checks our tests, draws from Python's random numbers.
 RAISING = """
-import json, random, sys, warnings
+import json, random, sys, threading, warnings
 import captum.attr, numpy as np, torch
 sys.path.insert(0, {tests!r})
 from models import Late
@@ -80,6 +80,7 @@ def world():
         torch.is_deterministic_algorithms_warn_only_enabled(), torch.get_float32_matmul_precision(),
         backends.cudnn.enabled, backends.cudnn.benchmark, backends.cudnn.deterministic, backends.mkldnn.enabled,
         torch.get_default_device(), torch.is_anomaly_enabled(), np.geterr(), sys.getrecursionlimit(), sys.stdout, sys.stderr,
+        [one.name for one in threading.enumerate()],
         len(torch.nn.modules.module._global_forward_hooks), len(torch.nn.modules.module._global_forward_pre_hooks),
     )
 

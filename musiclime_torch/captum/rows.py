@@ -5,7 +5,6 @@ examples under one mask are what gives an output.
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,12 +16,12 @@ import torch
 from captum._utils.common import _expand_additional_forward_args, _run_forward, _select_targets
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from tqdm import tqdm
 
 from musiclime_torch.batches import Room, in_batches
 from musiclime_torch.captum.request import Request
 from musiclime_torch.failures import InputError
 from musiclime_torch.integers import read_integer
+from musiclime_torch.progress import Bar, open_bar
 
 Forward = Callable[..., Any]
 
@@ -113,7 +112,7 @@ def ask(forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: R
 
 
 def _ask_in_turn(
-    forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int, bar: tqdm, room: Room
+    forward: Forward, request: Request, altered: tuple[Tensor, ...], rows: Rows, step: int, bar: Bar, room: Room
 ) -> Iterator[Float[Tensor, "answer output"]]:
     # Captum looks this up anew in every forward, which takes longer than a small model.
     call = forward if signature(forward).parameters else lambda *inputs: forward()
@@ -152,7 +151,7 @@ def _call_each(forward: Forward, request: Request, altered: tuple[Tensor, ...], 
     return starmap(forward, batches)
 
 
-def _watch_each(calls: Iterator[tuple[int, Any]], bar: tqdm) -> Iterator[tuple[int, Any]]:
+def _watch_each(calls: Iterator[tuple[int, Any]], bar: Bar) -> Iterator[tuple[int, Any]]:
     for call in calls:
         bar.update()
         yield call
@@ -176,9 +175,9 @@ def _make_line(answer: Any, request: Request) -> Tensor:
     return output if output.dim() else output[None]
 
 
-def watch(plan: Plan, total: int, step: int) -> tqdm:
+def watch(plan: Plan, total: int, step: int) -> Bar:
     """A bar on standard error that counts forwards."""
-    return tqdm(total=math.ceil(total / step), desc=plan.progress, disable=plan.progress is None, file=sys.stderr)
+    return open_bar(math.ceil(total / step), name=plan.progress, shown=plan.progress is not None, piped=True)
 
 
 def alter(request: Request, kept: Bool[Tensor, "row component"], rows: Rows) -> tuple[Tensor, ...]:

@@ -2,18 +2,16 @@
 
 import inspect
 import os
-import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from musiclime_torch.corpus.shards import TABLES, Shard, claim_folder, cut_shards, hash_entries, is_done
 from musiclime_torch.corpus.tables import Rows, changing, write_table
 from musiclime_torch.explainer import explain
 from musiclime_torch.failures import InputError
+from musiclime_torch.progress import Bar, open_bar
 from musiclime_torch.reading.manifest import Entry, check_ids
 from musiclime_torch.track import load_track
 from musiclime_torch.writing import remove_partials
@@ -212,11 +210,9 @@ def close_job(job: Job) -> None:
         write_table(rows, "failures", job.out / "failures.parquet", job.settings_hash)
 
 
-def watch(shards: Sequence[Shard], progress: bool) -> tqdm:
+def watch(shards: Sequence[Shard], progress: bool) -> Bar:
     """A bar for the songs of these shards on standard error, if that is a terminal."""
-    return tqdm(
-        total=count_songs(shards), unit=" songs", bar_format=_BAR, disable=None if progress else True, file=sys.stderr
-    )
+    return open_bar(count_songs(shards), unit=" songs", layout=_BAR, shown=progress)
 
 
 def _find_changed(job: Job, shards: Sequence[Shard], failed: Container[str]) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """check(): every measure of one explanation. The model is asked one stack of masks a measure, in batches on its device."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from tqdm import tqdm
 
 from musiclime_torch.designs.kernels import PAPER_WIDTH, weigh_by_proximity
 from musiclime_torch.evaluation import Probe
@@ -26,6 +24,7 @@ from musiclime_torch.faithfulness.question import Question, asking, recall
 from musiclime_torch.faithfulness.randomisation import Randomisation, measure_randomisation
 from musiclime_torch.faithfulness.stability import Stability, measure_stability
 from musiclime_torch.probing import ask_checked
+from musiclime_torch.progress import open_bar
 from musiclime_torch.sampling import SEED_END
 from musiclime_torch.spaces import Scale, list_spaces, to_values
 from musiclime_torch.track import Track
@@ -98,7 +97,7 @@ def check(
     own = attributions is None
     values = explanation.attributions[explanation.target] if own else _read(attributions, len(explanation.components))
     with (
-        tqdm(unit="variant", disable=None if progress else True, file=sys.stderr) as bar,
+        open_bar(unit="variant", shown=progress) as bar,
         asking(question, bar.update) as (probe, scale),
     ):
         columns = list(probe.seen)

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from musiclime_torch.failures import InputError
+from musiclime_torch.progress import open_bar
 from musiclime_torch.training.batches import Batch, Songs, join
 from musiclime_torch.training.learner import Learner
 from musiclime_torch.training.scores import score
@@ -84,7 +84,7 @@ class Telling(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The first process tells."""
         if state.is_world_process_zero:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.name, unit="step", disable=None)
+            self.bar = open_bar(state.max_steps, begun=state.global_step, name=self.name, unit="step", shown=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move the bar."""

@@ -1,0 +1,33 @@
+"""Progress bars: tqdm's, without the thread that it starts beside them.
+
+tqdm starts it for bars that aren't shown too, leaves it behind in the caller's process, and since its version 4.68.1 lets
+the interpreter end without waiting for it: a training process, with Gloo's threads beside it, now and then aborted there.
+"""
+
+import sys
+
+from tqdm import tqdm
+
+
+class Bar(tqdm):
+    """A bar that looks at the clock in every update, and so needs no thread that notices how slow updates have become."""
+
+    #: tqdm's own way to do without.
+    monitor_interval = 0
+
+
+def open_bar(
+    total: int | None = None,
+    *,
+    unit: str = "it",
+    name: str | None = None,
+    begun: int = 0,
+    layout: str | None = None,
+    shown: bool,
+    piped: bool = False,
+) -> Bar:
+    """A bar on standard error where it is `shown`: if that is a terminal, or is `piped` somewhere all the same."""
+    disable = (False if piped else None) if shown else True  # None leaves it to whether there is a terminal
+    return Bar(
+        total=total, unit=unit, desc=name, initial=begun, bar_format=layout, disable=disable, file=sys.stderr, miniters=1
+    )
