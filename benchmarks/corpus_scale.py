@@ -1,10 +1,10 @@
 """A large catalogue aggregated and audited: seconds and peak memory of both, on synthetic tables.
 
-Every song has 40 cells of sound and 100 words for its predicted class, as explanations do; words are drawn from 20,000, most
-of them rare; 50 pairs of a stem and a word act together; one song in a hundred is its own control. 10 million rows of
-attributions are about 70,000 songs, 100 million about 700,000, in files of as many songs as `musiclime corpus` writes.
-Memory hangs on the features that have an interval: with a vocabulary small enough to be met whole in either run, it is the
-songs alone that differ.
+Every song has 40 cells of sound and 100 words for its predicted class, as explanations do; words are drawn from
+`--vocabulary`, most of them rare; 50 pairs of a stem and a word act together; one song in a hundred is its own control. 10
+million rows of attributions are about 70,000 songs, 100 million about 700,000, in files of as many songs as `musiclime
+corpus` writes. Features that occur are kept, so that memory grows with the vocabulary met: with one small enough to be met
+whole in either run (`--vocabulary 1000`), it is the songs alone that differ.
 
     python benchmarks/corpus_scale.py [--smoke] [--rows 10000000,100000000] [--vocabulary 20000] [--shard-size 16]
 """

@@ -4,7 +4,8 @@ Polynomials of 40 columns: main effects with products of two, with products of t
 three that outweigh the even ones four to one. Squared errors of the main effects, as shares of those of independent rows
 (smaller is better): a fold-over of Hadamard blocks, the same blocks without complements, Kerdock's fold-over blocks, and
 what `explain` does by default: Kerdock's where an eighth of their cycle or more is drawn, complements given up where the
-first block is sure that they don't pay. Medians over seeds; a fold-over's worst case is 2, where even terms don't matter.
+first block is sure that they don't pay. Medians over seeds; a fold-over's worst case in theory is 2, where even terms don't
+matter.
 
     python benchmarks/foldover.py [--smoke] [--seeds 100]
 """

@@ -17,12 +17,12 @@ whose words a model needn't use alike, it is printed how often ours finds each w
 
 **Budget**: a method may run neither encoder more often than that, song and empty song included; this is asserted, and what
 was run is printed. A joint variant takes one pass of each. `explain` gets `n_samples` = budget − 2 for its masks of both
-sides together, so that it spends about half of what the others do, more where whole blocks make it so.
+sides together, so that it spends less than the others do.
 
 Ours is `explain` with its defaults; the paper's is `explain(**PAPER)` with the budget in place of 5,000 rows, its positive
 attributions alone, and lines where lines are asked for. Peers: `peers.py`. Interactions: shapiq's `ProxySPEX` gets a budget
 of its own; where a method offers none, or refuses so small a budget, the figure is 0. 128 masks are about the fewest that
-`explain` takes (one block a side), 192 that all methods take (SHAP's smallest step, a permutation and back, up to 189).
+`explain` takes (one block a side), 192 that all methods take (SHAP's smallest step, a permutation and back, up to 181).
 
     python benchmarks/planted.py [--smoke] [--songs 20,20] [--budget 128,192] [--device cpu|cuda] [--seed 0]
 """

@@ -31,8 +31,8 @@ TRAINED, HELD_OUT = 50_000_000, 51_000_000
 SILENT = 0.005
 
 #: Least and greatest level of the singer in what is trained on and judged, logarithms drawn evenly: down to where the
-#: detector errs about as often as the study's, which was wrong about 11.5% of its songs' excerpts. Where all is clear (0.3
-#: to 1.5: 5%), decisions are so firm that hardly any three components turn them.
+#: detector is wrong about 16% of excerpts (the study's: 11.5%). Where all is clear (0.3 to 1.5), decisions are too firm for
+#: the noise of three components.
 SINGER = (0.08, 1.5)
 
 #: Seconds of a passage with or without voice in the songs that are attacked: as in real songs, the same noise is to turn

@@ -131,15 +131,11 @@ def _parse_subtitles(text: str, kind: str, path: Path) -> Lyrics:
     try:
         events = pysubs2.SSAFile.from_string(text, format_=kind)
         events.sort()
-        verses = [
-            Verse(row, None, max(0.0, event.start / 1000))
-            for event in events
-            if event.type == "Dialogue"
-            for row in split_lines(event.plaintext)
-            if row
-        ]
-    except Exception as error:  # a parser of others' for files from anywhere: whatever trips it, the file can't be read
+        said = [(max(0.0, event.start / 1000), event.plaintext) for event in events if event.type == "Dialogue"]
+    # A parser of others' for files from anywhere, whose errors have no class in common: whatever trips it, the file can't be
+    # read. What is ours stands outside.
+    except Exception as error:
         raise InputError(
             f"the lyrics {str(path)!r} can't be read as {kind} ({' '.join(str(error).split())[:200]})."
         ) from error
-    return compose(verses)
+    return compose([Verse(row, None, start) for start, text in said for row in split_lines(text) if row])
