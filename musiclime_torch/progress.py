@@ -10,10 +10,15 @@ from tqdm import tqdm
 
 
 class Bar(tqdm):
-    """A bar that looks at the clock in every update, and so needs no thread that notices how slow updates have become."""
+    """A bar that needs no thread to notice slow updates: every one looks at the clock, and the last is drawn at once."""
 
     #: tqdm's own way to do without.
     monitor_interval = 0
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Whether it was drawn: after a tenth of a second, and at the end, for nothing might come for long after it."""
+        drawn: bool | None = super().update(n)
+        return drawn or (self.n == self.total and self.refresh())
 
 
 def open_bar(

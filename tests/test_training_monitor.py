@@ -312,7 +312,7 @@ dist.all_gather(others, weights)
 assert torch.equal(*others)
 pathlib.Path(__file__).with_name(f"readings{{rank}}").write_text(str(len(monitor.readings)))
 dist.destroy_process_group()
-# Gloo's threads outlive the group. Once in hundreds of runs a rank aborted between here and its end, all work being done.
+# A rank has been seen to abort between here and its end, where Gloo's threads go on though all its work is done.
 os._exit(0)
 """
     )
