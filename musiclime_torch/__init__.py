@@ -8,12 +8,12 @@ torch takes seconds.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from musiclime_torch.basics.errors import InputError
     from musiclime_torch.captum import MusicLIME
-    from musiclime_torch.explainer import PAPER, explain
-    from musiclime_torch.explanation import Explanation
-    from musiclime_torch.failures import InputError
-    from musiclime_torch.reading.lyrics import Lyrics
-    from musiclime_torch.track import Track, load_track
+    from musiclime_torch.explanation.explainer import PAPER, explain
+    from musiclime_torch.explanation.explanation import Explanation
+    from musiclime_torch.song.lyrics.lyrics import Lyrics
+    from musiclime_torch.song.track import Track, load_track
     from musiclime_torch.views.page.song import to_html
 
 _HOMES = {

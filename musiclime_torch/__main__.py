@@ -1,5 +1,5 @@
 """`python -m musiclime_torch` is the command line."""
 
-from musiclime_torch.cli import main
+from musiclime_torch.commands.cli import main
 
 main()

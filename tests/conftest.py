@@ -12,8 +12,8 @@ from jaxtyping import install_import_hook
 
 install_import_hook("musiclime_torch", "typechecking.check")
 
-from musiclime_torch.reading.lyrics import Line, Lyrics, Section, Word  # noqa: E402 - the hook goes before any import
-from musiclime_torch.track import Track  # noqa: E402
+from musiclime_torch.song.lyrics.lyrics import Line, Lyrics, Section, Word  # noqa: E402 - the hook goes before any import
+from musiclime_torch.song.track import Track  # noqa: E402
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Coalitions for `KernelShap`: all of them where they fit the budget, else pairs of complements spread evenly over sizes.
 
-The spread is leverage sampling's (`musiclime_torch.shapley.leverage`), drawn for all sizes at once. A drop-in has to answer
+The spread is leverage sampling's (`surrogate.shapley.leverage`), drawn for all sizes at once. A drop-in has to answer
 where that refuses, with fewer pairs than components: there the values of least norm are given.
 """
 
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from musiclime_torch.captum.explained import Lines, unknown
 from musiclime_torch.captum.least_squares import JITTER, factorise, refine, score_fit
-from musiclime_torch.shapley.exact import solve_exact
-from musiclime_torch.shapley.fit import ShapleyFit
-from musiclime_torch.shapley.leverage import (
+from musiclime_torch.surrogate.shapley.exact import solve_exact
+from musiclime_torch.surrogate.shapley.fit import ShapleyFit
+from musiclime_torch.surrogate.shapley.leverage import (
     LISTED,
     SPARE_PAIRS,
     LeverageDesign,

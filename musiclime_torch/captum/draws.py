@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from musiclime_torch.failures import InputError
-from musiclime_torch.integers import read_integer
+from musiclime_torch.basics.arguments import read_integer
+from musiclime_torch.basics.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.captum.request import Inputs, Request
-from musiclime_torch.failures import InputError
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Weighted least squares and ridge regression of many designs and outputs at once, on their device, in float64.
 
-`musiclime_torch.solver` refuses components that the masks can't tell apart; here they get what scikit-learn gives them, the
+`surrogate.solver` refuses components that the masks can't tell apart; here they get what scikit-learn gives them, the
 solution of least norm, for a drop-in has to answer. Masks are coded z − ½, which moves the intercept alone.
 """
 

@@ -12,13 +12,13 @@ from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import read_integer
 from musiclime_torch.captum.explained import refuse_infinite
 from musiclime_torch.captum.request import Baselines, Inputs, Target, state
 from musiclime_torch.captum.rows import evaluate, plan_rows
-from musiclime_torch.design import draw_foldover
-from musiclime_torch.integers import read_integer
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
-from musiclime_torch.solver import solve
+from musiclime_torch.surrogate.design import draw_foldover
+from musiclime_torch.surrogate.solver import solve
 
 
 class MusicLIME(PerturbationAttribution):

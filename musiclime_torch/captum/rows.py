@@ -17,11 +17,11 @@ from captum._utils.common import _expand_additional_forward_args, _run_forward, 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from musiclime_torch.batches import Room, in_batches
+from musiclime_torch.basics.arguments import read_integer
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Bar, open_bar
 from musiclime_torch.captum.request import Request
-from musiclime_torch.failures import InputError
-from musiclime_torch.integers import read_integer
-from musiclime_torch.progress import Bar, open_bar
+from musiclime_torch.models.batches import Room, in_batches
 
 Forward = Callable[..., Any]
 

@@ -9,18 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from musiclime_torch.demo.plan import HALF_BARS, SAMPLE_RATE, STEPS, SongPlan, place_words, spawn
-from musiclime_torch.demo.synthesis import (
-    VOWELS,
-    Sound,
-    add,
-    hit_hat,
-    hit_kick,
-    hit_snare,
-    play,
-    shape,
-    sing,
-    to_hertz,
-)
+from musiclime_torch.demo.synthesis import VOWELS, Sound, add, hit_hat, hit_kick, hit_snare, play, shape, sing, to_hertz
 
 SCALE = (0, 2, 4, 5, 7, 9, 11)
 #: Degrees of the major scale, one a bar.

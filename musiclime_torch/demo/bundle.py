@@ -14,8 +14,8 @@ import torch
 from musiclime_torch.demo.plan import SAMPLE_RATE, Cause, SongPlan, locate_cause
 from musiclime_torch.demo.tags import STEMS
 from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.reading.lyric_files import read_lyrics
-from musiclime_torch.track import Track
+from musiclime_torch.song.lyrics.files import read_lyrics
+from musiclime_torch.song.track import Track
 
 
 def find_assets() -> Path:

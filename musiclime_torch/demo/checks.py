@@ -27,7 +27,7 @@ from musiclime_torch.demo.tags import STEMS, TAGS
 from musiclime_torch.models.care import evaluating
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.rendering import gate_stems, mix
+from musiclime_torch.variants.sound import gate_stems, mix
 
 HELD_OUT = 10_000_000
 

@@ -13,8 +13,8 @@ from musiclime_torch.demo.background import draw_harmony, play_bass, play_drums,
 from musiclime_torch.demo.cues import play_cue
 from musiclime_torch.demo.plan import SAMPLE_RATE, SongPlan, place_words
 from musiclime_torch.demo.tags import STEMS, TAGS
-from musiclime_torch.reading.lyrics import Line, Lyrics, Section, Word
-from musiclime_torch.track import Track
+from musiclime_torch.song.lyrics.lyrics import Line, Lyrics, Section, Word
+from musiclime_torch.song.track import Track
 
 #: Loudest sample of each stem.
 LEVELS = {"drums": 0.3, "bass": 0.22, "other": 0.22, "vocals": 0.24}

@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.designs.kernels import PAPER_WIDTH, weigh_by_proximity
-from musiclime_torch.evaluation import Probe
-from musiclime_torch.evidence import DECIDING
-from musiclime_torch.explanation import Explanation
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import open_bar
+from musiclime_torch.explanation.evidence import DECIDING
+from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.faithfulness.chance import Deal, Figure, beside_chance, deal
 from musiclime_torch.faithfulness.curves import Curves, measure_curves
 from musiclime_torch.faithfulness.erasure import Erasure, count_top, measure_erasure
@@ -23,11 +22,12 @@ from musiclime_torch.faithfulness.ladder import climb, count_steps
 from musiclime_torch.faithfulness.question import Question, asking, recall
 from musiclime_torch.faithfulness.randomisation import Randomisation, measure_randomisation
 from musiclime_torch.faithfulness.stability import Stability, measure_stability
-from musiclime_torch.probing import ask_checked
-from musiclime_torch.progress import open_bar
-from musiclime_torch.sampling import SEED_END
-from musiclime_torch.spaces import Scale, list_spaces, to_values
-from musiclime_torch.track import Track
+from musiclime_torch.song.track import Track
+from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
+from musiclime_torch.surrogate.sampling import SEED_END
+from musiclime_torch.variants.asking import Probe
+from musiclime_torch.variants.probing import ask_checked
+from musiclime_torch.variants.scale import Scale, list_spaces, to_values
 
 #: Random attributions to compare with, seeds beside the explanation's own, masks it wasn't fitted to, points of a curve.
 CHANCES, SEEDS, HELD_OUT, POINTS = 10, 3, 256, 33

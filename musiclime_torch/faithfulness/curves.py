@@ -8,7 +8,7 @@ from torch import Tensor
 
 from musiclime_torch.faithfulness.chance import Figure, beside_chance
 from musiclime_torch.faithfulness.ladder import Ladder
-from musiclime_torch.spaces import Scale, to_values
+from musiclime_torch.variants.scale import Scale, to_values
 
 
 @dataclass(frozen=True)

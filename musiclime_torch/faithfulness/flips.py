@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
-from musiclime_torch.evaluation import Probe
-from musiclime_torch.evidence import measure_margin
+from musiclime_torch.explanation.evidence import measure_margin
 from musiclime_torch.faithfulness.chance import Deal, Figure, beside_chance
 from musiclime_torch.faithfulness.ladder import climb
-from musiclime_torch.spaces import Scale
+from musiclime_torch.variants.asking import Probe
+from musiclime_torch.variants.scale import Scale
 
 #: Components removed.
 COUNTS = (1, 3, 5)

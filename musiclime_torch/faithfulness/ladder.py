@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from musiclime_torch.evaluation import Probe
-from musiclime_torch.probing import ask_checked
-from musiclime_torch.spaces import Scale
+from musiclime_torch.variants.asking import Probe
+from musiclime_torch.variants.probing import ask_checked
+from musiclime_torch.variants.scale import Scale
 
 
 @dataclass(frozen=True)

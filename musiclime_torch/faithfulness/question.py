@@ -7,18 +7,18 @@ from typing import Any, cast
 
 import torch
 
-from musiclime_torch.baselines import make_noise
-from musiclime_torch.components import Components, list_components
-from musiclime_torch.evaluation import Probe, ask
-from musiclime_torch.explainer import explain
-from musiclime_torch.explanation import Explanation
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.provenance import find_baseline_song, hash_inputs
 from musiclime_torch.models.subject import Subject, describe_model
-from musiclime_torch.probing import pick_device, probing, settle_scale
-from musiclime_torch.provenance import find_baseline_song, hash_inputs
-from musiclime_torch.sources import fit_stems
-from musiclime_torch.spaces import Scale
-from musiclime_torch.track import Track
+from musiclime_torch.song.track import Track
+from musiclime_torch.variants.asking import Probe, ask
+from musiclime_torch.variants.baselines import make_noise
+from musiclime_torch.variants.components import Components, list_components
+from musiclime_torch.variants.inputs import fit_stems
+from musiclime_torch.variants.probing import pick_device, probing, settle_scale
+from musiclime_torch.variants.scale import Scale
 
 #: What a model says of itself, where the caller said it.
 _DECLARED = ("sample_rate", "classes", "output_kind", "modalities")

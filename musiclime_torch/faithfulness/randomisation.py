@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.faithfulness.chance import Figure
 from musiclime_torch.faithfulness.question import Question
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.shuffling import shuffling
-from musiclime_torch.statistics.ranks import rank_correlation
+from musiclime_torch.surrogate.ranks import rank_correlation
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.faithfulness.chance import Figure
-from musiclime_torch.statistics.ranks import rank_correlation
+from musiclime_torch.surrogate.ranks import rank_correlation
 
 #: Largest components that are looked for again.
 TOP = 5

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.faithfulness.checking import Check
 from musiclime_torch.faithfulness.rows import Row, list_rows
-from musiclime_torch.statistics.intervals import bound_share, halve_interval
+from musiclime_torch.surrogate.intervals import bound_share, halve_interval
 
 #: Of the intervals.
 CONFIDENCE = 0.95

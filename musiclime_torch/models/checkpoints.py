@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 
 #: Names listed of each kind that doesn't fit.
 SHOWN = 5

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.models.front_ends import make_front_end
 from musiclime_torch.models.preparation import Preparation

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from musiclime_torch.failures import InputError
-from musiclime_torch.writing import whole
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.files import whole
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 

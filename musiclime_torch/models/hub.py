@@ -5,7 +5,7 @@ from os.path import isdir  # pathlib's raise where a folder may not be looked in
 from pathlib import Path
 from typing import Any
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 
 #: Seconds to wait for the hub's first answer; its own client would try for up to a minute and a half.
 PATIENCE = 5.0

@@ -14,7 +14,7 @@ import torchaudio
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.precision import in_float32
 from musiclime_torch.models.tensorflow_checkpoint import read_bundle
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.contract import OUTPUT_KINDS
 

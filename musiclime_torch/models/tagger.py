@@ -12,7 +12,7 @@ import torchaudio
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.checkpoints import load_state, read_state
 from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.models.folders import WEIGHTS, read_description, write_model

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 
 #: The last eight bytes of every LevelDB table.
 _MAGIC = bytes.fromhex("57fb808b247547db")

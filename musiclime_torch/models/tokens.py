@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.contract import Tokens
 from musiclime_torch.models.preparation import Preparation, prepare
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.training.monitor import Monitor
 
 

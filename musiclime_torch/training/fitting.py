@@ -18,11 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.files import whole
 from musiclime_torch.models.checkpoints import load_state, read_state
 from musiclime_torch.training.batches import Songs
 from musiclime_torch.training.learner import Learner
-from musiclime_torch.writing import whole
 
 #: What a run's folder holds.
 CHECKPOINTS, WEIGHTS, FINISHED = "checkpoints", "weights.safetensors", "finished.json"

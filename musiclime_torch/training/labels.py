@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.failures import InputError
-from musiclime_torch.reading.manifest import Entry
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.song.manifest import Entry
 
 #: Of a hundred songs without a split, how many train and how many validate; the others test.
 TRAIN, VALID = 80, 10

@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from musiclime_torch.explainer import explain
-from musiclime_torch.explanation import Explanation
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.shuffling import shuffling
-from musiclime_torch.statistics.ranks import rank_correlation
-from musiclime_torch.track import Track
+from musiclime_torch.song.track import Track
+from musiclime_torch.surrogate.ranks import rank_correlation
 from musiclime_torch.training.learner import Learner
 
 #: A reading's numbers by name; beside them stands each stem's share, as "stem_share/drums".

@@ -18,8 +18,8 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from musiclime_torch.failures import InputError
-from musiclime_torch.progress import open_bar
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import open_bar
 from musiclime_torch.training.batches import Batch, Songs, join
 from musiclime_torch.training.learner import Learner
 from musiclime_torch.training.scores import score

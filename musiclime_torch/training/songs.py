@@ -15,15 +15,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from musiclime_torch.models.contract import Tokens
-from musiclime_torch.reading.audio import read_audio, resample
-from musiclime_torch.reading.boilerplate import Cleaned, strip_boilerplate
-from musiclime_torch.reading.lyric_files import read_lyrics
-from musiclime_torch.reading.lyrics import Lyrics, parse_lyrics
-from musiclime_torch.reading.manifest import Entry
-from musiclime_torch.rendering import gate_stems, mix, own_tokens, spread_windows
-from musiclime_torch.track import load_track
+from musiclime_torch.song.audio.recording import read_audio, resample
+from musiclime_torch.song.lyrics.boilerplate import Cleaned, strip_boilerplate
+from musiclime_torch.song.lyrics.files import read_lyrics
+from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
+from musiclime_torch.song.manifest import Entry
+from musiclime_torch.song.track import load_track
 from musiclime_torch.training.batches import Batch
 from musiclime_torch.training.dropout import draw_rates
+from musiclime_torch.variants.sound import gate_stems, mix, own_tokens, spread_windows
 
 #: Equal segments in which dropout silences stems: those of explanations.
 SEGMENTS = 10

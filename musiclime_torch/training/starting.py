@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from musiclime_torch.failures import InputError
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.ast_roberta import PAPER_PREPARATION, AstRoberta
 from musiclime_torch.models.classifiers import AudioClassifier, TextClassifier, count_positions
 from musiclime_torch.models.hub import load_part, load_with_new_head

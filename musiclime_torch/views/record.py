@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from musiclime_torch.evidence import Evidence
-from musiclime_torch.explanation import Explanation
-from musiclime_torch.interactions import Interactions
+from musiclime_torch.explanation.evidence import Evidence
+from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.interactions import Interactions
 
 #: Pairs listed a scale; the saved explanation has all of them.
 MOST_PAIRS = 50

@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from musiclime_torch.evidence import Evidence
-from musiclime_torch.explanation import SUMMING, Explanation
-from musiclime_torch.interactions import Interactions
+from musiclime_torch.explanation.evidence import Evidence
+from musiclime_torch.explanation.explanation import SUMMING, Explanation
+from musiclime_torch.explanation.interactions import Interactions
 
 #: Characters of the longest bar.
 BAR = 20

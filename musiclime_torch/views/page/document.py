@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from musiclime_torch.cleaning import clean
-from musiclime_torch.fragment import STYLE
+from musiclime_torch.explanation.cleaning import clean
+from musiclime_torch.explanation.fragment import STYLE
 
 _FOLDER = "musiclime_torch.views.page"
 

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.baselines import AudioBaseline, borrow_stems, make_noise
-from musiclime_torch.explanation import Explanation
-from musiclime_torch.failures import InputError
-from musiclime_torch.provenance import find_baseline_song
-from musiclime_torch.rendering import gate_stems, mix
-from musiclime_torch.sources import fit_stems
-from musiclime_torch.track import Track
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.provenance import find_baseline_song
+from musiclime_torch.song.track import Track
+from musiclime_torch.variants.baselines import AudioBaseline, borrow_stems, make_noise
+from musiclime_torch.variants.inputs import fit_stems
+from musiclime_torch.variants.sound import gate_stems, mix
 
 
 @dataclass(frozen=True)

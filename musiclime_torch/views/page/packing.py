@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.explanation import Explanation
-from musiclime_torch.statistics.intervals import quantile
+from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.surrogate.intervals import quantile
 
 #: Bytes that the numbers of all classes may take in a page; classes past that are left out, those with least output first.
 ROOM = 560_000

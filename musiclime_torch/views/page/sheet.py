@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from musiclime_torch.components import Components
-from musiclime_torch.reading.lyrics import Lyrics
+from musiclime_torch.song.lyrics.lyrics import Lyrics
+from musiclime_torch.variants.components import Components
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from musiclime_torch.baselines import AudioBaseline
-from musiclime_torch.explanation import SUMMING, Explanation
-from musiclime_torch.track import Track
+from musiclime_torch.basics.files import write_whole
+from musiclime_torch.explanation.explanation import SUMMING, Explanation
+from musiclime_torch.song.track import Track
+from musiclime_torch.variants.baselines import AudioBaseline
 from musiclime_torch.views.page.document import render
 from musiclime_torch.views.page.loudness import match_loudness
 from musiclime_torch.views.page.mixes import Version, make_versions
@@ -18,7 +19,6 @@ from musiclime_torch.views.page.sheet import SheetLine, lay_out_lyrics
 from musiclime_torch.views.page.sounding import EMBED_SECONDS, embed_sound, encode_sound, lay_beside
 from musiclime_torch.views.page.trust import list_checks, list_origins, list_settings, list_unseen
 from musiclime_torch.views.page.waveform import SONG_STEPS, STEM_STEPS, draw_outline, measure_peaks
-from musiclime_torch.writing import write_whole
 
 #: (name, file ending, bytes) of a sound -> its address in the page.
 Placing = Callable[[str, str, bytes], str]

@@ -8,8 +8,8 @@ import soundfile
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.reading.audio import resample
-from musiclime_torch.writing import write_whole
+from musiclime_torch.basics.files import write_whole
+from musiclime_torch.song.audio.recording import resample
 
 #: Seconds up to which a song lies in the page itself: three players of longer songs would make it many megabytes.
 EMBED_SECONDS = 45.0

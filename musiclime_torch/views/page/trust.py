@@ -1,6 +1,6 @@
 """What tells how far an explanation can be trusted, and how to make it again: rows of (name, what stands there)."""
 
-from musiclime_torch.explanation import Explanation
+from musiclime_torch.explanation.explanation import Explanation
 
 #: Names of unseen components listed for each reason.
 MOST_NAMES = 24

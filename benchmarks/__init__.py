@@ -1,0 +1,1 @@
+"""Benchmarks by question: accuracy, cost, overhead, catalogues; `worlds` and `tools` serve them."""

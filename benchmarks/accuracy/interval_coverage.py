@@ -1,0 +1,152 @@
+"""How often nominal 95% intervals hold the truth: joint and crossed fold-over masks, main effects and interactions.
+
+On polynomials of third order in the logits the truth of main effects is known; that of probabilities comes from all masks
+of a smaller one (10 sound and 10 lyric columns, a million pairs). The embedded model is compared with a long run, whose own
+error is allowed for. Fractions are pooled over coefficients whose error isn't exactly zero: a fold-over makes none on terms
+of order two, nor for interactions on products of three, and the table says how many coefficients that leaves. Blocks are
+those that `explain` takes: of Kerdock's kind for 1,024 masks of 40 cells. "sum" is all main effects together, with errors
+added as `Explanation.sum_over` adds them.
+
+    python benchmarks/interval_coverage.py [--smoke] [--repetitions 200] [--threads 1] [--device cpu|cuda]
+"""
+
+import argparse
+import json
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.tools.tuning import Tuning
+from benchmarks.worlds.games import Game, draw_polynomial, make_analytic, make_embedded, tell_truth
+from benchmarks.worlds.references import make_reference, split_table
+from musiclime_torch.surrogate.crossed import solve_crossed
+from musiclime_torch.surrogate.design import CrossedDesign, draw_blocks, enumerate_masks
+from musiclime_torch.surrogate.intervals import quantile
+from musiclime_torch.surrogate.solver import solve
+
+PARTS = ("audio", "lyrics", "sum", "interactions")
+#: Errors below this share of the largest coefficient are rounding: the design makes none there.
+ROUNDING = 1e-9
+
+
+class Coverage:
+    """Misses and standard errors of one row of the table, repetition by repetition."""
+
+    def __init__(self, truth: Tensor, noise: Tensor | None) -> None:
+        self.truth = truth
+        # The reference's error, pooled over the coefficients of a class: each by itself has one degree of freedom.
+        self.noise = 0 if noise is None else noise.mean(1, keepdim=True)
+        self.misses: list[Tensor] = []
+        self.covered: list[Tensor] = []
+
+    def add(self, values: Tensor, errors: Tensor, freedom: Tensor) -> None:
+        miss = (values - self.truth).abs()
+        half = quantile(freedom, 0.95) * (errors.square() + self.noise).sqrt()
+        self.misses.append(miss)
+        self.covered.append(miss <= half)
+
+    def summarise(self) -> tuple[float, float, int]:
+        """Fraction covered, fraction of coefficients with an error, repetitions."""
+        scale = ROUNDING * float(self.truth.abs().max())
+        real = torch.stack(self.misses).amax(0) > scale
+        covered = torch.stack(self.covered).double().mean(0)[real]
+        return float(covered.mean()) if len(covered) else float("nan"), float(real.double().mean()), len(self.misses)
+
+
+def add_sum(rows: dict[str, Coverage], values: list[Tensor], errors: list[Tensor], freedom: list[Tensor]) -> None:
+    """Main effects of both sides added up, as if their errors were independent."""
+    total = torch.cat(values, 1).sum(1, keepdim=True)
+    error = torch.cat(errors, 1).square().sum(1, keepdim=True).sqrt()
+    rows["sum"].add(total, error, torch.cat(freedom, 1).amin(1, keepdim=True))
+
+
+def add_up(parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """With what the sum is to be compared with; of squared errors the sum's."""
+    return parts | {"sum": (parts["audio"].sum(1) + parts["lyrics"].sum(1))[:, None]}
+
+
+def run_joint(game: Game, rows: dict[str, Coverage], space: str, n: int, seed: int) -> None:
+    design = draw_blocks(game.d_audio + game.d_lyrics, n, seed)
+    fit = solve(design, game.join(design.masks, space), 0.0)
+    tables = (fit.coefficients, fit.standard_errors, fit.degrees_of_freedom)
+    for part, columns in (("audio", slice(0, game.d_audio)), ("lyrics", slice(game.d_audio, None))):
+        rows[part].add(*(table[columns].T for table in tables))
+    add_sum(rows, *([table.T] for table in tables))
+
+
+def run_crossed(game: Game, rows: dict[str, Coverage], space: str, counts: tuple[int, int], seed: int) -> None:
+    design = CrossedDesign(draw_blocks(game.d_audio, counts[0], seed), draw_blocks(game.d_lyrics, counts[1], seed + 1))
+    fit = solve_crossed(design, game.cross(design.audio.masks, design.lyrics.masks, space))
+    tables = [split_table(table) for table in (fit.coefficients, fit.standard_errors, fit.degrees_of_freedom)]
+    for part in ("audio", "lyrics", "interactions"):
+        rows[part].add(*(table[part] for table in tables))
+    add_sum(rows, *([table["audio"], table["lyrics"]] for table in tables))
+
+
+def enumerate_truth(game: Game, space: str) -> Tensor:
+    """The table over all masks of both sides."""
+    design = CrossedDesign(enumerate_masks(game.d_audio), enumerate_masks(game.d_lyrics))
+    return solve_crossed(design, game.cross(design.audio.masks, design.lyrics.masks, space)).coefficients
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="few repetitions")
+    parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    repetitions = 8 if options.smoke else options.repetitions
+    large_terms, small_terms = draw_polynomial(0, 40, 100, 600), draw_polynomial(1, 10, 10, 60)
+    large, small = make_analytic(large_terms), make_analytic(small_terms)
+    embedded = make_embedded(Tuning(torch.device(options.device)))
+    reach = 2 if options.smoke else 20
+    long_run = make_reference(embedded, reach * 440, reach * 160, ("logit", "probability"))
+    settings = [
+        (large, "logit", tell_truth(large_terms), None, 912, (440, 416)),
+        (large, "logit", tell_truth(large_terms), None, 912, (1024, 416)),
+        (small, "logit", tell_truth(small_terms), None, 192, (96, 96)),
+        (small, "probability", enumerate_truth(small, "probability"), None, 192, (96, 96)),
+        (small, "probability", enumerate_truth(small, "probability"), None, 480, (240, 48)),
+        *(
+            (embedded, space, long_run[space].table, long_run[space].squared_error, 480, (176, 160))
+            for space in ("logit", "probability")
+        ),
+    ]
+    table = Table(title=f"covered by nominal 95%, {repetitions} repetitions, pooled over coefficients with an error")
+    for heading in ("model", "space", "masks", "part", "covered", "coefficients with an error"):
+        table.add_column(heading)
+    figures: dict[tuple[str, str, str], list[float]] = {}
+    for game, space, truth, noise, n, counts in settings:
+        truths, noises = add_up(split_table(truth)), None if noise is None else add_up(split_table(noise))
+        joint, crossed = ({part: Coverage(truths[part], noises and noises[part]) for part in PARTS} for _ in range(2))
+        for seed in range(repetitions):
+            run_joint(game, joint, space, n, 10 * seed)
+            run_crossed(game, crossed, space, counts, 10 * seed)
+        label = f"{game.name} {game.d_audio} + {game.d_lyrics}"
+        for name, masks, rows in (("joint", f"{n} joint", joint), ("crossed", f"{counts[0]} × {counts[1]}", crossed)):
+            for part in PARTS:
+                if name == "joint" and part == "interactions":
+                    continue
+                covered, share, _ = rows[part].summarise()
+                shown = "no error at all" if share == 0 else f"{covered:.1%}"
+                table.add_row(label, space, masks, part, shown, f"{share:.0%}")
+                if share and game.name == "analytic":
+                    kind = part if part in ("interactions", "sum") else name
+                    weight = share * truths[part].numel()
+                    figures.setdefault((kind, space, label), []).extend([covered * weight, weight])
+    Console(width=120).print(table)
+    print(json.dumps({kind: pool(figures, kind) for kind in ("joint", "crossed", "sum", "interactions")}))
+
+
+def pool(figures: dict[tuple[str, str, str], list[float]], kind: str) -> float:
+    """Fraction covered over all coefficients of one kind on the analytic models."""
+    covered = sum(sum(found[0::2]) for key, found in figures.items() if key[0] == kind)
+    return round(covered / sum(sum(found[1::2]) for key, found in figures.items() if key[0] == kind), 4)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Many songs, and training runs that are watched."""

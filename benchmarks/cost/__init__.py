@@ -1,0 +1,1 @@
+"""What does a given accuracy cost in model passes?"""

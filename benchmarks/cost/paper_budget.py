@@ -1,0 +1,163 @@
+"""What the paper's budget buys with crossed masks: encoder work to match 5,000 independent joint rows on both sides at once.
+
+Each run encodes the masks of many crossed designs, as `explain` draws them at their sizes. Of those whose median errors of
+main effects (logits, relative, all classes) are no larger than the joint rows', on the sound's side and on the lyrics', the
+cheapest counts. Work is the encoders' floating-point operations, a pass of each counted as torch counts it (with attention
+written out, for fused attention isn't counted on a CPU); the polynomial's passes count one each. The last line holds
+(5,000 passes of both encoders) / (N_a and N_t passes of each).
+
+    python benchmarks/paper_budget.py [--smoke] [--seeds 7] [--threads 1] [--device cpu|cuda]
+"""
+
+import argparse
+import json
+import statistics
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.worlds.games import Game, make_games
+from benchmarks.worlds.references import make_reference, split_table
+from musiclime_torch.surrogate.crossed import lay_side, turn
+from musiclime_torch.surrogate.design import Design, draw_bernoulli, draw_blocks
+from musiclime_torch.surrogate.solver import solve
+
+ROWS = 5000
+#: Masks of the sound and of the lyrics in the longest crossed design.
+LONGEST = (4096, 2600)
+#: Fewer masks than these are drawn in blocks of another kind.
+FEW = 511
+
+
+def count_passes(game: Game) -> tuple[float, float]:
+    """Floating-point operations of one pass of either encoder; one each where there are none to count."""
+    costs = []
+    for encode, width in ((game.hear, game.d_audio), (game.read, game.d_lyrics)):
+        with FlopCounterMode(display=False) as counter:
+            encode(torch.ones(4, width, dtype=torch.bool))
+        costs.append(counter.get_total_flops() / 4)
+    return (costs[0], costs[1]) if all(costs) else (1.0, 1.0)
+
+
+def compare_sides(audio: Tensor, lyrics: Tensor, truths: dict[str, Tensor]) -> dict[str, float]:
+    """Relative squared errors of main effects, the classes' mean: of the sound's, the lyrics', and of all pooled."""
+    found = {"audio": audio, "lyrics": lyrics, "pooled": torch.cat([audio, lyrics], 1)}
+    known = truths | {"pooled": torch.cat([truths["audio"], truths["lyrics"]], 1)}
+    return {
+        part: float(((slopes - known[part]).square().sum(1) / known[part].square().sum(1)).mean())
+        for part, slopes in found.items()
+    }
+
+
+def measure_joint(game: Game, rows: int, seed: int, truths: dict[str, Tensor]) -> dict[str, float]:
+    design = draw_bernoulli(game.d_audio + game.d_lyrics, rows, seed)
+    slopes = solve(design, game.join(design.masks, "logit"), 0.0).coefficients.T
+    return compare_sides(slopes[:, : game.d_audio], slopes[:, game.d_audio :], truths)
+
+
+def draw_sizes(d: int, longest: int, seed: int) -> list[tuple[int, Design]]:
+    """Designs of many sizes as `explain` draws them, each a beginning of one of two: blocks of one kind are drawn where
+    there are few, of the other where there are many. With the place of the first mask among those of both.
+    """
+    few = draw_blocks(d, min(longest, FEW), seed)
+    many = draw_blocks(d, longest, seed)
+    sizes = [(0, few.first(size)) for size in range(few.block, min(few.n_samples, FEW) + 1, few.block)]
+    start = -(-FEW // many.block) * many.block
+    sizes += [(few.n_samples, many.first(size)) for size in range(start, many.n_samples + 1, many.block)]
+    return sizes
+
+
+def gather_masks(sizes: list[tuple[int, Design]]) -> Tensor:
+    """All masks that the designs are beginnings of."""
+    longest = {start: design.masks for start, design in sizes}  # the last one of each is the longest
+    whole = torch.zeros(
+        max(start + len(masks) for start, masks in longest.items()), sizes[0][1].masks.shape[1], dtype=torch.bool
+    )
+    for start, masks in longest.items():
+        whole[start : start + len(masks)] = masks
+    return whole
+
+
+def measure_crossed(
+    game: Game, longest: tuple[int, int], seed: int, truths: dict[str, Tensor]
+) -> dict[tuple[int, int], dict[str, float]]:
+    """Errors of crossed designs of many sizes, by their numbers of masks; masks they share are encoded once."""
+    sides = [draw_sizes(game.d_audio, longest[0], seed), draw_sizes(game.d_lyrics, longest[1], seed + 1)]
+    sides[1] = sides[1][:: max(len(sides[1]) // 12, 1)]
+    values = game.cross(*map(gather_masks, sides), "logit")
+    errors = {}
+    for ear_start, audio in sides[0]:
+        ears = lay_side(audio).influence[1:]
+        for eye_start, lyrics in sides[1]:
+            na, nt = audio.n_samples, lyrics.n_samples
+            grid = values[:, ear_start : ear_start + na, eye_start : eye_start + nt]
+            heard = turn(grid.mean(2, dtype=torch.float64)[..., None], audio, 1)[..., 0] @ ears.T
+            eyes = lay_side(lyrics).influence[1:]
+            read = turn(grid.mean(1, dtype=torch.float64)[..., None], lyrics, 1)[..., 0] @ eyes.T
+            errors[na, nt] = compare_sides(heard, read, truths)
+    return errors
+
+
+def measure_game(
+    game: Game, rows: int, longest: tuple[int, int], seeds: int, reach: int
+) -> tuple[dict[str, float], dict[tuple[int, int], dict[str, float]]]:
+    """Median errors over seeds: of joint rows, and of crossed designs by their numbers of masks."""
+    truths = split_table(make_reference(game, reach * longest[0] // 2, reach * 208, ("logit",))["logit"].table)
+    joint = [measure_joint(game, rows, 1000 * seed, truths) for seed in range(1, seeds + 1)]
+    runs = [measure_crossed(game, longest, 1000 * seed, truths) for seed in range(1, seeds + 1)]
+    crossed = {
+        counts: {part: statistics.median(run[counts][part] for run in runs) for part in runs[0][counts]}
+        for counts in runs[0]
+    }
+    return {part: statistics.median(run[part] for run in joint) for part in joint[0]}, crossed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="two seeds, 600 rows, a short reference")
+    parser.add_argument("--seeds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows, longest, seeds, reach = (600, (528, 416), 2, 4) if options.smoke else (ROWS, LONGEST, options.seeds, 20)
+    table = Table(title=f"encoder work to match {rows:,} joint rows in audio and lyrics error at once, {seeds} seeds")
+    for heading in (
+        "model",
+        "FLOPs a pass",
+        "joint error (audio, lyrics)",
+        "crossed error",
+        "masks",
+        "joint / crossed work",
+    ):
+        table.add_column(heading)
+    ratios = {}
+    for game in make_games(torch.device(options.device)):
+        costs = count_passes(game)
+        target, medians = measure_game(game, rows, longest, seeds, reach)
+        sides = ("audio", "lyrics")
+        matching = [counts for counts, found in medians.items() if all(found[side] <= target[side] for side in sides)]
+        if not matching:
+            table.add_row(game.name, "", "", "", "none up to the longest design", "")
+            ratios[game.name] = None
+            continue
+        best = min(matching, key=lambda counts: costs[0] * counts[0] + costs[1] * counts[1])
+        ratio = rows * sum(costs) / (costs[0] * best[0] + costs[1] * best[1])
+        ratios[game.name] = round(ratio, 2)
+        table.add_row(
+            game.name,
+            f"{costs[0]:.3g} + {costs[1]:.3g}",
+            f"{target['audio']:.2g}, {target['lyrics']:.2g}",
+            f"{medians[best]['audio']:.2g}, {medians[best]['lyrics']:.2g}",
+            f"{best[0]} + {best[1]}",
+            f"{ratio:.2f}",
+        )
+    Console(width=140).print(table)
+    print(json.dumps(ratios))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The paper's setting on the paper's model, AST-base and RoBERTa-large: hours of 5,000 joint rows and of crossed masks.
+
+A run takes hours on a CPU, so this is two measurements put together, not one run: seconds a pass of either encoder at full
+size, ten seconds of sound and 256 tokens, on this machine; and how many masks of each side err no more than 5,000 joint,
+independent rows on the small models (`games.py`), whose main effects can be known. For the sound's main effects alone, the
+lyrics' alone and all pooled, the cheapest crossed design at the full model's costs is taken. One more game has
+strong interactions, for what both sides do together is noise to joint rows. What is spent outside the model isn't counted on
+either side: `scaling.py` measures ours, and the original's is more.
+
+    python benchmarks/paper_setting.py [--smoke] [--seeds 5] [--passes 16] [--threads 1] [--device cpu|cuda]
+        [--rows 8] [--precision bfloat16] [--compile]
+"""
+
+import argparse
+import json
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cost.paper_budget import LONGEST, ROWS, measure_game
+from benchmarks.tools.tuning import Tuning, add_options, read_options, tune
+from benchmarks.worlds.games import Game, make_games, make_interacting, make_probe
+from benchmarks.worlds.subjects import make_ast_roberta, make_track, watch_model
+from musiclime_torch.models.care import evaluating
+from musiclime_torch.surrogate.design import CrossedDesign, draw_foldover
+from musiclime_torch.surrogate.variance import split_variance
+from musiclime_torch.variants.asking import hear, read
+
+
+def measure_passes(size: str, passes: int, tuning: Tuning) -> tuple[float, float]:
+    """Seconds a pass of the ear and of the eye."""
+    model = tune(make_ast_roberta(size), tuning)
+    probe = make_probe(model, make_track(lines=24), tuning=tuning)
+    clocks = watch_model(model, tuning.device)
+    sides = ((hear, "encode_audio", probe.heard), (read, "encode_text", len(probe.seen) - probe.heard))
+    costs = []
+    for encode, name, width in sides:
+        masks = torch.rand(max(passes, tuning.rows), width, generator=torch.Generator().manual_seed(0)) < 0.5
+        with evaluating(model):
+            encode(probe, masks[: tuning.rows])  # memory and threads are there from now on, and what is compiled
+            before = clocks[name].seconds
+            encode(probe, masks)
+        costs.append((clocks[name].seconds - before) / len(masks))
+    return costs[0], costs[1]
+
+
+def measure_interactions(game: Game) -> float:
+    """Share of the logits' variance that sound and lyrics have only together, the classes' mean."""
+    design = CrossedDesign(draw_foldover(game.d_audio, 176, 5), draw_foldover(game.d_lyrics, 208, 6))
+    values = game.cross(design.audio.masks, design.lyrics.masks, "logit")
+    return float(split_variance(design, values).values[:, 2].mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="a tiny model, one seed, 600 rows")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--passes", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
+    add_options(parser, rows=8)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    tuning = read_options(options)
+    size = "tiny" if options.smoke else "paper"
+    rows, longest, seeds, reach = (600, (528, 416), 1, 4) if options.smoke else (ROWS, LONGEST, options.seeds, 20)
+    costs = measure_passes(size, options.passes, tuning)
+    original = rows * sum(costs) / 3600
+    table = Table(title=f"AST + RoBERTa, {size}: {costs[0]:.2f} s a pass of sound, {costs[1]:.2f} s of lyrics; {tuning}")
+    for heading in (
+        "errors from",
+        "acts together",
+        "part",
+        f"error of {rows:,} joint rows",
+        "crossed",
+        "masks",
+        "hours, original",
+        "hours",
+        "share",
+    ):
+        table.add_column(heading)
+    shares: dict[str, dict[str, float | None]] = {}
+    together: dict[str, float] = {}
+    for game in [*make_games(tuning.device), make_interacting()]:
+        together[game.name] = round(measure_interactions(game), 3)
+        target, medians = measure_game(game, rows, longest, seeds, reach)
+        for part, error in target.items():
+            good = [counts for counts, found in medians.items() if found[part] <= error]
+            best = min(good, key=lambda counts: costs[0] * counts[0] + costs[1] * counts[1], default=None)
+            hours = None if best is None else (costs[0] * best[0] + costs[1] * best[1]) / 3600
+            shares.setdefault(part, {})[game.name] = hours and round(hours / original, 3)
+            masks = "none up to the longest" if best is None else f"{best[0]} + {best[1]}"
+            reached = "" if best is None else f"{medians[best][part]:.2g}"
+            spent = ("", "") if hours is None else (f"{hours:.2f}", f"{hours / original:.2f}")
+            table.add_row(
+                game.name, f"{together[game.name]:.1%}", part, f"{error:.2g}", reached, masks, f"{original:.2f}", *spent
+            )
+    Console(width=140).print(table)
+    print(json.dumps({"seconds_a_pass": [round(cost, 3) for cost in costs], "share_of_time": shares, "together": together}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What is spent outside the model, in time and memory?"""

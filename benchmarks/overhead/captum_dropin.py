@@ -1,0 +1,236 @@
+"""Overhead outside the model of `musiclime_torch.captum`'s Lime and KernelShap and of Captum's own, on one callable.
+
+The callable takes mask-sized tensors and is timed by itself; what is left of an `attribute` call is overhead. Ours and
+Captum's run in turn in one process with the same number of samples and of rows a forward; ratios are taken within a round,
+and their median is reported. Captum explains one target of one example at a time: its time for 8 outputs or examples is 8
+times that of one call of the same round. Microseconds are a variant of one example.
+
+Defaults are each one's own: Captum's lasso (linear regression for KernelShap) against our closed form. Correlations are of
+attributions under the same surrogate (`SkLearnRidge`, Captum's kernel) from other masks, on a model with interactions.
+Memory is what a call's peak adds to what its process holds, after a short call: the middle of several processes, for heaps
+break up in different ways. The last line holds the smaller ratio of Lime's and KernelShap's in forwards of 500 rows; those
+that end on `_at_one_row` are at Captum's default of one.
+
+    python benchmarks/captum_dropin.py [--smoke] [--threads 1] [--device cpu|cuda]
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import captum.attr
+import torch
+from captum._utils.models.linear_model import SkLearnRidge
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.tools.gauges import forget_peak, start, tell_peak
+from musiclime_torch.captum import KernelShap, Lime
+
+COMPONENTS, OUTPUTS, EXAMPLES = 100, 8, 8
+
+#: Rows a forward where not Captum's default of one.
+ROWS = 500
+
+#: Processes that memory is measured in.
+PROCESSES = 5
+
+
+class TimedModel:
+    """A linear model, or one with interactions, that adds its own time up."""
+
+    def __init__(self, device: torch.device, interacting: bool = False) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.weight = torch.randn(COMPONENTS, OUTPUTS, generator=generator).to(device)
+        self.interacting = interacting
+        self.seconds = 0.0
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        stop = start(x.device)
+        y = x @ self.weight
+        if self.interacting:
+            y = torch.tanh(y / 8) + 0.1 * (x[:, :-1] * x[:, 1:]).sum(1, keepdim=True)
+        self.seconds += stop()
+        return y
+
+
+def measure(attribute: Callable[[], object], model: TimedModel) -> float:
+    """Seconds of a call outside the model."""
+    time.sleep(0.3)  # threads of the libraries before it spin down, and don't count against whoever comes next
+    model.seconds = 0.0
+    stop = start(model.weight.device)
+    attribute()
+    return stop() - model.seconds
+
+
+def list_calls(model: TimedModel, n_samples: int) -> dict[str, dict[str, Callable[[], object]]]:
+    """Ours for one target, all and a batch, and Captum's for one target, by what is compared."""
+    examples = torch.rand(EXAMPLES, COMPONENTS, generator=torch.Generator().manual_seed(1)) + 0.5
+    one, many = torch.ones(1, COMPONENTS).to(model.weight.device), examples.to(model.weight.device)
+    pairs = {
+        "Lime": (Lime(model), captum.attr.Lime(model)),
+        "KernelShap": (KernelShap(model), captum.attr.KernelShap(model)),
+        "Lime, ridge": (Lime(model, SkLearnRidge(alpha=1.0)), captum.attr.Lime(model, SkLearnRidge(alpha=1.0))),
+    }
+
+    def bind(attribution: captum.attr.Attribution, x: torch.Tensor, rows: int, target: int | None) -> Callable[[], object]:
+        return lambda: attribution.attribute(x, target=target, n_samples=n_samples, perturbations_per_eval=rows)
+
+    return {
+        f"{name}, {rows} row{'s' * (rows > 1)} a forward": {
+            "captum": bind(captums, one, rows, 0),
+            "one": bind(ours, one, rows, 0),
+            "all": bind(ours, one, rows, None),
+            "batch": bind(ours, many, rows, 0),
+        }
+        for name, (ours, captums) in pairs.items()
+        for rows in (1, ROWS)
+    }
+
+
+def correlate(n_samples: int, device: torch.device) -> dict[str, float]:
+    """Correlations of our attributions with Captum's from other masks, and of KernelShap with itself, which bounds it."""
+    model, x = TimedModel(device, interacting=True), torch.ones(1, COMPONENTS, device=device)
+    options = {"target": 0, "n_samples": n_samples, "perturbations_per_eval": ROWS}
+    torch.manual_seed(0)
+    captums = captum.attr.Lime(model, SkLearnRidge(alpha=1.0)).attribute(x, **options)
+    ours = Lime(model, SkLearnRidge(alpha=1.0), seed=1).attribute(x, **options)
+    default = Lime(model, seed=1).attribute(x, **options)
+    shap = captum.attr.KernelShap(model).attribute(x, **options)
+    our_shap = KernelShap(model, seed=1).attribute(x, **options)
+    torch.manual_seed(1)
+    shap_again = captum.attr.KernelShap(model).attribute(x, **options)
+    our_shap_again = KernelShap(model, seed=2).attribute(x, **options)
+
+    def between(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float(torch.corrcoef(torch.cat([a, b]))[0, 1])
+
+    return {
+        "Lime, ridge": between(ours, captums),
+        "Lime, our default and ridge": between(default, captums),
+        "KernelShap": between(our_shap, shap),
+        "KernelShap, Captum's with itself": between(shap, shap_again),
+        "KernelShap, ours with itself": between(our_shap, our_shap_again),
+    }
+
+
+def add_memory(whose: str, n_samples: int, device: str) -> float:
+    """MiB that one call adds to the peak of a process of its own: 100 components of 1,000 elements, 8 targets of ours."""
+    result = subprocess.run(
+        [sys.executable, __file__, "--memory-of", whose, str(n_samples), "--device", device],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return float(result.stdout)
+
+
+def report_memory(whose: str, n_samples: int, device: torch.device) -> None:
+    """Run in a process of its own by `add_memory`."""
+    owner = torch.arange(COMPONENTS, device=device).repeat_interleave(1000)[None]
+    x = torch.ones(1, len(owner[0]), device=device)
+    weight = torch.ones(COMPONENTS, OUTPUTS, device=device)
+
+    def model(z: torch.Tensor) -> torch.Tensor:
+        return z[:, ::1000] @ weight
+
+    classes = {
+        "Lime": Lime,
+        "KernelShap": KernelShap,
+        "Captum Lime": captum.attr.Lime,
+        "Captum KernelShap": captum.attr.KernelShap,
+    }
+    attribution, target = classes[whose](model), 0 if "Captum" in whose else None
+    attribution.attribute(x, target=target, feature_mask=owner, n_samples=300, perturbations_per_eval=50)
+    forget_peak(x.device)
+    before = tell_peak(x.device)
+    attribution.attribute(x, target=target, feature_mask=owner, n_samples=n_samples, perturbations_per_eval=50)
+    print(tell_peak(x.device) - before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="a short run whose figures mean little")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    warnings.simplefilter("ignore")
+    if options.memory_of:
+        report_memory(options.memory_of[0], int(options.memory_of[1]), device)
+        return
+    rounds, n_samples, n_correlated = (1, 300, 1000) if options.smoke else (5, 5000, 20_000)
+    model = TimedModel(device)
+    calls = list_calls(model, n_samples)
+    for by_kind in calls.values():
+        by_kind["one"]()  # the first call pays for threads and caches
+    seconds: dict[str, list[dict[str, float]]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, by_kind in calls.items():
+            seconds[name].append({kind: measure(call, model) for kind, call in by_kind.items()})
+    times = {name: summarise(taken, n_samples) for name, taken in seconds.items()}
+    correlations = correlate(n_correlated, device)
+    weighed = ("Lime",) if options.smoke else ("Lime", "Captum Lime", "KernelShap", "Captum KernelShap")
+    processes = 1 if options.smoke else PROCESSES
+    memory = {whose: [add_memory(whose, n_samples, options.device) for _ in range(processes)] for whose in weighed}
+    title = f"{n_samples:,} variants × {COMPONENTS} components, {device}, {options.threads} thread(s)"
+    show(times, correlations, memory, title)
+    batched = [times[f"{name}, {ROWS} rows a forward"] for name in ("Lime", "KernelShap")]
+    single = [times[f"{name}, 1 row a forward"] for name in ("Lime", "KernelShap")]
+    print(
+        json.dumps(
+            {
+                "ours_us": round(batched[0]["one_us"], 2),
+                "lime_us": round(batched[0]["captum_us"], 1),
+                "kernelshap_us": round(batched[1]["captum_us"], 1),
+                "ratio_one": round(min(times["one"] for times in batched), 1),
+                "ratio_all8": round(min(times["all"] for times in batched), 1),
+                "ratio_batch8": round(min(times["batch"] for times in batched), 1),
+                "ratio_one_at_one_row": round(min(times["one"] for times in single), 1),
+                "ratio_all8_at_one_row": round(min(times["all"] for times in single), 1),
+                "correlation": round(correlations["Lime, ridge"], 4),
+                "correlation_kernelshap": round(correlations["KernelShap"], 4),
+                "correlation_kernelshap_captum_itself": round(correlations["KernelShap, Captum's with itself"], 4),
+            }
+        )
+    )
+
+
+def summarise(rounds: list[dict[str, float]], n_samples: int) -> dict[str, float]:
+    """Medians: microseconds a variant, and Captum's time over ours for one target, all outputs, and a batch."""
+    found = {f"{kind}_us": statistics.median(taken[kind] for taken in rounds) * 1e6 / n_samples for kind in rounds[0]}
+    found["batch_us"] /= EXAMPLES
+    for kind, captums_calls in (("one", 1), ("all", OUTPUTS), ("batch", EXAMPLES)):
+        found[kind] = statistics.median(captums_calls * taken["captum"] / taken[kind] for taken in rounds)
+    return found
+
+
+def show(
+    times: dict[str, dict[str, float]], correlations: dict[str, float], memory: dict[str, list[float]], title: str
+) -> None:
+    """The tables."""
+    table = Table(title=f"{title}, torch {torch.__version__}: µs a variant outside the model, and Captum's time over ours")
+    headings = ("", "Captum", "ours", "ours, all 8", "ours, 8 examples", "× one", "× all 8", "× 8 examples")
+    for heading in headings:
+        table.add_column(heading)
+    for name, row in times.items():
+        micros = [f"{row[kind]:.1f}" for kind in ("captum_us", "one_us", "all_us", "batch_us")]
+        table.add_row(name, *micros, *(f"{row[kind]:.0f}" for kind in ("one", "all", "batch")))
+    console = Console(width=130)
+    console.print(table)
+    for name, value in correlations.items():
+        console.print(f"correlation, other masks, {name}: {value:.4f}")
+    for name, added in memory.items():
+        figures = f"{statistics.median(added):.0f} MiB ({min(added):.0f} to {max(added):.0f} in {len(added)} processes)"
+        console.print(f"memory added by a call of {name}, 100,000 elements, 50 rows a forward: {figures}")
+
+
+if __name__ == "__main__":
+    main()

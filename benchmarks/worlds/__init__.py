@@ -1,0 +1,1 @@
+"""Songs and models whose answer is known."""

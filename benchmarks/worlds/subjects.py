@@ -1,0 +1,79 @@
+"""What the time benchmarks explain: AST + RoBERTa of several sizes with random weights, and songs of any length.
+
+Weights are random because none are at hand offline; what a pass costs doesn't hang on them.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers import ASTConfig, PreTrainedTokenizerFast, RobertaConfig
+
+from benchmarks.tools.gauges import start
+from musiclime_torch import Track
+from musiclime_torch.models.ast_roberta import PAPER_PREPARATION, AstRoberta
+from musiclime_torch.song.lyrics.lyrics import parse_lyrics
+
+_TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+
+#: Settings of the two encoders by size, base being the libraries' own: AST-base and RoBERTa-base; "paper" is MusicLIME's,
+#: AST-base and RoBERTa-large. All hear 1,024 frames, ten seconds.
+SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {"tiny": (_TINY, _TINY), "base": ({}, {}), "paper": ({}, _LARGE)}
+
+LINE = "hold me now for love is all that I have ever known"
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level tokens with RoBERTa's special ones: the real vocabulary isn't here, and its size is the model's."""
+    from tokenizers import ByteLevelBPETokenizer
+
+    trained = ByteLevelBPETokenizer()
+    specials = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
+    trained.train_from_iterator([LINE], vocab_size=400, special_tokens=list(specials.values()))
+    return PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, model_max_length=512, **specials)
+
+
+def make_ast_roberta(size: str, classes: int = 9) -> AstRoberta:
+    """Random weights, in eval mode."""
+    ear, eye = SIZES[size]
+    text = RobertaConfig(**eye, vocab_size=50265, max_position_embeddings=514, type_vocab_size=1)
+    names = tuple(f"class {number}" for number in range(classes))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AstRoberta(ASTConfig(max_length=1024, **ear), text, make_tokenizer(), names, PAPER_PREPARATION)
+    return model.requires_grad_(False).eval()
+
+
+def make_track(seconds: float = 10.0, lines: int = 4, stems: int = 4) -> Track:
+    """Noise on every stem, and a line sung as often as asked; 12 words a line."""
+    noise = 0.1 * torch.randn(stems, 1, round(seconds * 16000), generator=torch.Generator().manual_seed(0))
+    lyrics = parse_lyrics("\n".join([LINE] * lines)) if lines else None
+    return Track(noise, tuple(f"stem {number}" for number in range(stems)), 16000, lyrics)
+
+
+class Clock:
+    """Seconds spent in what it watches, and how many rows went through."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seconds, self.rows = device, 0.0, 0
+
+    def watch(self, model: nn.Module, name: str) -> None:
+        """Add a method's time up from now on."""
+        whole = getattr(model, name)
+
+        def call(*inputs: object) -> Tensor:
+            stop = start(self.device)
+            result: Tensor = whole(*inputs)
+            self.seconds += stop()
+            self.rows += len(result)
+            return result
+
+        setattr(model, name, call)
+
+
+def watch_model(model: nn.Module, device: torch.device) -> dict[str, Clock]:
+    """Clocks of both encoders and of the head, by pair and by all pairs, where a model has that."""
+    names = ("encode_audio", "encode_text", "fuse", "fuse_pairs")
+    clocks = {name: Clock(device) for name in names if hasattr(model, name)}
+    for name, clock in clocks.items():
+        clock.watch(model, name)
+    return clocks

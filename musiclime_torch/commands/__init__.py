@@ -1,0 +1,1 @@
+"""The command line and the app: the only room that knows options and the names people type."""

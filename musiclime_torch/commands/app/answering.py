@@ -1,0 +1,98 @@
+"""A question from the browser answered step by step; no browser in sight, so that it can be tested without one."""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.commands.app.shelf import Shelf
+from musiclime_torch.explanation.evidence import DECIDING
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.streaming import explain_in_steps
+from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
+from musiclime_torch.song.lyrics.lyrics import parse_lyrics
+from musiclime_torch.song.track import Track, load_track
+
+#: `explain`'s own number of masks, and how many may be asked for.
+MASKS = int(inspect.signature(explain).parameters["n_samples"].default)
+FEWEST_MASKS, MOST_MASKS = 256, 16_384
+#: Megabytes of lyrics: a book is one.
+MOST_LYRICS = 1.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one upload may be."""
+
+    megabytes: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was filled in. `target` is a class's number, None for the predicted one; a lyrics file goes before the text."""
+
+    song: str | None
+    lyrics: str
+    lyrics_file: str | None
+    model: str
+    target: int | None
+    n_samples: int
+
+
+def read_song(question: Question, limits: Limits, separator: str | None, device: str) -> Track:
+    """The song and its lyrics, .lrc times too where the text has them; InputError where a limit is passed."""
+    if not question.song:
+        raise InputError("there is no song yet: drop an audio file first.")
+    _check_size(question.song, "song", limits.megabytes)
+    if question.lyrics_file:
+        _check_size(question.lyrics_file, "lyrics file", MOST_LYRICS)
+    elif len(question.lyrics.encode()) > MOST_LYRICS * 1e6:
+        raise InputError(f"the lyrics have {len(question.lyrics):,} characters: give the words of one song.")
+    track = load_track(
+        question.song, lyrics=question.lyrics_file, separator=separator, max_seconds=limits.seconds, device=device
+    )
+    if question.lyrics_file or not question.lyrics.strip():
+        return track
+    parse = parse_lrc if looks_like_lrc(question.lyrics) else parse_lyrics
+    # Lyrics that were typed in go before those in the song's tags, and before what was said of these.
+    told = tuple(said for said in track.warnings if not said.startswith("the lyrics are those in the tags"))
+    return replace(track, lyrics=parse(question.lyrics), warnings=told)
+
+
+def answer(question: Question, track: Track, shelf: Shelf) -> Iterator[Explanation]:
+    """Explanations, each sharper than the one before; the last with its evidence, where the model decides anything."""
+    if not FEWEST_MASKS <= question.n_samples <= MOST_MASKS:
+        raise InputError(f"{question.n_samples} masks are not offered here: give {FEWEST_MASKS} to {MOST_MASKS:,}.")
+    model = shelf.take(question.model)
+    yield from explain_in_steps(
+        model,
+        track,
+        n_samples=question.n_samples,
+        target=question.target,
+        evidence=getattr(model, "output_kind", "logits") in DECIDING,
+        device=shelf.device,
+    )
+
+
+def describe_step(explanation: Explanation, number: int, last: bool) -> str:
+    """Where it stands, in a sentence of plain numbers."""
+    row = explanation.target
+    seen = [column for column in range(len(explanation.components)) if column not in explanation.unseen]
+    half = float(explanation.half_width[row, seen].mean()) if seen else 0.0
+    told = int(explanation.distinguishable[row].sum())
+    return (
+        f"Step {number}{', the last' if last else ''}: {explanation.n_variants:,} variants looked at; {told} of "
+        f"{len(explanation.components)} components can be told from zero, each known to ±{half:.2g} on average"
+        f"{'.' if last else '. Asking on …'}"
+    )
+
+
+def _check_size(path: str, what: str, limit: float) -> None:
+    size = Path(path).stat().st_size / 1e6
+    if size > limit:
+        raise InputError(
+            f"the {what} has {size:.1f} MB, more than the {limit:g} that are allowed here: give a smaller file."
+        )

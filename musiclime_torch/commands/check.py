@@ -1,0 +1,141 @@
+"""`musiclime check`. Nothing heavy is imported before it runs."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
+from os.path import isdir  # pathlib's raises for names that are too long
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.files import refuse_file
+from musiclime_torch.commands.options import (
+    default_device,
+    explain_options,
+    gather,
+    load_baseline,
+    load_models,
+    loading_options,
+    names_model,
+    pop_given,
+    tell_of_demo_model,
+)
+
+if TYPE_CHECKING:
+    from musiclime_torch.faithfulness.checking import Check
+    from musiclime_torch.song.track import Track
+
+#: Suffixes of manifests; any other file is a song.
+_MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
+
+
+@click.command()
+@click.argument("songs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--demo", is_flag=True, help="Check the embedded song, and with no --model the embedded model.")
+@loading_options
+@click.option("--chances", type=click.IntRange(min=2), help="Random attributions to compare with.  [default: 10]")
+@click.option(
+    "--seeds", type=click.IntRange(min=0), help="Explanations under other seeds, for stability.  [default: 3; 0 for none]"
+)
+@click.option("--no-shuffle", is_flag=True, help="Leave the model with shuffled weights out.")
+@explain_options("--evidence")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for check.json and check.txt.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output.")
+def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **options: Any) -> None:
+    """Is it faithful? Explain SONGS, or those of a manifest, and measure how far the model bears the explanations out.
+
+    Each measure stands beside that of random attributions; several songs give means with intervals over songs.
+    """
+    if demo == bool(songs):
+        raise InputError("give one or more songs or a manifest, or --demo for the embedded song, and not both.")
+    refuse_file(out)
+    loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
+    measuring = pop_given(options, "chances", "seeds") | ({"shuffled": ()} if options.pop("no_shuffle") else {})
+    device = options.pop("device") or default_device()
+    if options.pop("evidence"):
+        raise InputError("--evidence is a question about one decision, and isn't measured here: use explain.")
+    with redirect_stdout(sys.stderr):
+        if not demo:
+            tell_of_demo_model(options)
+        elif options["target"] is None and not names_model(options):
+            options["target"] = "anthem"  # as `musiclime demo` explains it
+        model = load_models(options, device)
+        load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
+        asked = gather(options) | {"device": device}
+        checks, failures = [], {}
+        for name, track in _load_songs(songs, loading, device):
+            try:
+                checks.append(_check(model, track, asked, measuring))
+            except InputError as error:
+                failures[name] = str(error)
+    if not checks:
+        raise InputError(next(iter(failures.values())))
+    for name, reason in failures.items():
+        click.echo(f"{name}: {reason}", err=True)
+    _report(checks, failures, out, form)
+
+
+def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -> Iterator[tuple[str, "Track | str"]]:
+    """Every song by its name, or why there is none; without songs the embedded one."""
+    from musiclime_torch.corpus.runs.ahead import load_entry
+    from musiclime_torch.demo.bundle import load_demo_track
+    from musiclime_torch.song.manifest import Entry, read_manifest
+
+    if not songs:
+        yield "demo song", load_demo_track()
+        return
+    entries: list[Entry] = []
+    for song in songs:
+        entries += read_manifest(song) if song.suffix.lower() in _MANIFESTS else [Entry(str(song), audio=song)]
+    alone = next((name for name in ("lyrics", "stems", "start", "end") if name in loading), None)
+    if len(entries) > 1 and alone is not None:
+        raise InputError(f"--{alone} is for one song, and {len(entries)} were given: write a manifest with a row a song.")
+    if "separator" in loading and ("stems" in loading or any(map(isdir, songs))):
+        raise InputError(
+            f"--separator {loading['separator']} and stems at once: songs with their own stems aren't separated."
+        )
+    given = dict(loading)
+    own = {name: given.pop(name) for name in ("lyrics", "stems") if name in given}
+    for entry in entries:
+        yield entry.id, load_entry(replace(entry, **own), given | {"device": device})
+
+
+def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: dict[str, Any]) -> "Check":
+    from musiclime_torch.explanation.explainer import explain
+    from musiclime_torch.faithfulness.checking import check as measure
+    from musiclime_torch.song.track import Track
+
+    if isinstance(track, str):
+        raise InputError(track)
+    explanation = explain(model, track, progress=True, **asked)
+    baseline = asked.get("baseline")
+    borrowed = baseline if isinstance(baseline, Track) else None
+    return measure(model, track, explanation, baseline=borrowed, device=asked["device"], progress=True, **measuring)
+
+
+def _report(checks: list["Check"], failures: dict[str, str], out: Path | None, form: str) -> None:
+    """One song's measures, or the means over several, on standard output and into a folder."""
+    from rich.console import Console
+
+    from musiclime_torch.basics.files import write_whole
+    from musiclime_torch.faithfulness import table
+    from musiclime_torch.faithfulness.summary import summarise
+
+    if len(checks) > 1:
+        summary = summarise(checks)
+        shown, record = table.tabulate_means(summary), table.to_records(summary, checks, failures)
+    else:
+        shown, record = table.tabulate(checks[0]), table.to_record(checks[0]) | {"failures": failures}
+    text = table.to_json(record)
+    if out is not None:
+        write_whole(text.encode() + b"\n", out / "check.json", "--out")
+        write_whole(table.to_text(shown).encode(), out / "check.txt", "--out")
+    if form == "json":
+        click.echo(text)
+    else:
+        Console().print(shown)
+    if out is not None:
+        click.echo(f"Written to {out}.", err=True)

@@ -1,0 +1,167 @@
+"""The command line. Only click is imported at the start; everything heavy waits until a command runs.
+
+Standard output carries the result alone; notes and progress go to standard error. Bad input is one sentence and exit
+code 2. Options that weren't given aren't passed on: the defaults are those of `explain` and `load_track`.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.commands.app.command import app
+from musiclime_torch.commands.check import check
+from musiclime_torch.commands.corpus import contrast, corpus, summarise
+from musiclime_torch.commands.options import (
+    default_device,
+    explain_options,
+    gather,
+    load_baseline,
+    load_models,
+    loading_options,
+    names_model,
+    output_options,
+    pop_given,
+    tell_of_demo_model,
+)
+from musiclime_torch.commands.output import Output, plan_output
+from musiclime_torch.commands.train import train
+
+if TYPE_CHECKING:
+    from musiclime_torch.explanation.explanation import Explanation
+    from musiclime_torch.song.track import Track
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="musiclime_torch")
+def cli() -> None:
+    """Which stems at which moments and which words made a music model decide what it decided."""
+
+
+@cli.command()
+@click.argument("song", type=click.Path(path_type=Path))
+@loading_options
+@explain_options()
+@output_options
+def explain(song: Path, **options: Any) -> None:
+    """Explain what a model makes of SONG: an audio file, a .stem.mp4, or a folder of stems."""
+    loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
+    output = plan_output(options)
+    device = options.pop("device") or default_device()
+    tell_of_demo_model(options)
+    with redirect_stdout(sys.stderr):
+        from musiclime_torch.song.track import load_track
+
+        model = load_models(options, device)
+        track = load_track(song, device=device, **loading)
+        click.echo(f"Stems: {track.source}", err=True)
+        load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
+        explanation = _run(model, track, device, options, output)
+    output.show(explanation, track, options["baseline"])
+
+
+@cli.command()
+@explain_options()
+@output_options
+def demo(**options: Any) -> None:
+    """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target says else."""
+    output = plan_output(options)
+    device = options.pop("device") or default_device()
+    if options["target"] is None and not names_model(options):
+        # Of the song's two tags the one that takes a sound and a word together.
+        options["target"] = "anthem"
+    with redirect_stdout(sys.stderr):
+        from musiclime_torch.demo.bundle import describe_causes, load_demo_track
+
+        load_baseline(options, device, {})
+        track = load_demo_track()
+        explanation = _run(load_models(options, device), track, device, options, output)
+    output.show(explanation, track, options["baseline"])
+    click.echo(describe_causes(), err=True)
+
+
+cli.add_command(train)
+cli.add_command(corpus)
+cli.add_command(summarise)
+cli.add_command(contrast)
+cli.add_command(app)
+cli.add_command(check)
+
+
+def main() -> None:
+    """Run the command line; every expected failure is a sentence on standard error and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Lyrics are in any script, and file names need not be text at all.
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    stopped = threading.Event()
+    try:
+        with _noting_interrupts(stopped):
+            cli(standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:
+        # An interrupt that some package's import swallows comes back as an error of another kind.
+        if stopped.is_set() or isinstance(error, click.Abort | KeyboardInterrupt):
+            click.echo("musiclime: stopped.", err=True)
+            sys.exit(130)
+        if isinstance(error, click.ClickException):
+            error.show()
+        elif isinstance(error, InputError):
+            click.echo(f"musiclime: {error}", err=True)
+        else:
+            raise
+        sys.exit(2)
+
+
+@contextmanager
+def _noting_interrupts(stopped: threading.Event) -> Iterator[None]:
+    """Set the event at Ctrl-C, which raises as always, but never in an import. Only Python's main thread may listen.
+
+    torch's extension calls back into Python while it is imported, and what is raised there aborts the process.
+    """
+    again: list[threading.Timer] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        if not _is_importing(frame):
+            signal.default_int_handler(number, frame)
+        again.append(threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)))
+        again[-1].daemon = True
+        again[-1].start()
+
+    listens = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, note) if listens else None
+    try:
+        yield
+    finally:
+        for timer in again:
+            timer.cancel()
+        if listens:
+            signal.signal(signal.SIGINT, before)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
+
+
+def _run(model: Any, track: "Track", device: str, options: dict[str, Any], output: Output) -> "Explanation":
+    """Explain with what was given; with the evidence where the output plays it and the model decides anything.
+
+    Whatever a model prints meanwhile mustn't get into the result on standard output.
+    """
+    from musiclime_torch.explanation.evidence import DECIDING
+    from musiclime_torch.explanation.explainer import explain as run
+
+    given = gather(options)
+    if output.plays_evidence and (given.get("output_kind") or getattr(model, "output_kind", "logits")) in DECIDING:
+        given["evidence"] = True
+    return run(model, track, device=device, progress=True, **given)

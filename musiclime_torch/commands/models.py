@@ -1,0 +1,113 @@
+"""Models by the names the command line gives them: built in, in a folder, on the hub, or of one's own."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from os.path import exists, isdir  # pathlib's raise where a folder may not be looked into
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.models.devices import find_device
+
+#: What a label is put into for models that compare sound with text.
+PROMPT = "This audio is a song of {}."
+
+
+def load_model(name: str, device: torch.device | str, labels: Sequence[str] | None = None) -> Callable[..., Any]:
+    """The model called `name`, moved to the device.
+
+    "demo"; "musicnn-minilm" (tags of MagnaTagATune; with "-msd" those of the Million Song Dataset) or its ear "musicnn"
+    alone; a folder that `save_pretrained` wrote, ours or of `transformers`; a hub id such as
+    "MIT/ast-finetuned-audioset-10-10-0.4593"; or "package.module:object" from the path or this folder (a class is made
+    without arguments; anything else is the model itself). `labels` are what a zero-shot model chooses from.
+    """
+    device = find_device(device)
+    if name == "demo":
+        from musiclime_torch.demo.bundle import load_demo_model
+
+        model: Any = load_demo_model()
+    elif name in _TRAINED:
+        model = _load_trained(name)
+    elif ":" in name and not exists(name):
+        model = _import_model(name)
+    elif isdir(name) or "/" in name:
+        model = _load_pretrained(name, labels)
+    else:
+        raise InputError(
+            f"model {name!r} is not understood: give demo, musicnn-minilm, a folder, a hub id (owner/name), or "
+            f"package.module:object for a model of your own."
+        )
+    return model.to(device) if isinstance(model, torch.nn.Module) else model
+
+
+def load_ensemble(
+    audio_model: str,
+    text_model: str,
+    weights: tuple[float, float],
+    device: torch.device | str,
+    labels: Sequence[str] | None = None,
+) -> Callable[..., Any]:
+    """A classifier of sound and one of lyrics, each by name, added up over the labels they share."""
+    from musiclime_torch.models.classifiers import LateEnsemble
+
+    ear, eye = load_model(audio_model, device, labels), load_model(text_model, device)
+    for name, model, takes in ((audio_model, ear, "audio"), (text_model, eye, "lyrics")):
+        if getattr(model, "modalities", None) != (takes,):
+            raise InputError(f"the model {name!r} doesn't take {takes} alone: an ensemble adds a hearing and a reading one.")
+    return LateEnsemble(ear, eye, weights).to(find_device(device))
+
+
+_TRAINED = ("musicnn", "musicnn-msd", "musicnn-minilm", "musicnn-minilm-msd")
+
+
+def _load_trained(name: str) -> Any:
+    """Towers whose weights come with packages."""
+    from musiclime_torch.models.musicnn import load_musicnn
+    from musiclime_torch.models.musicnn_minilm import load_musicnn_minilm
+
+    load = load_musicnn_minilm if "minilm" in name else load_musicnn
+    return load("MSD" if name.endswith("-msd") else "MTT")
+
+
+def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
+    """By what its configuration says it is."""
+    from transformers import (
+        AutoConfig,
+        AutoFeatureExtractor,
+        AutoModelForAudioClassification,
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        ClapModel,
+    )
+    from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES as HEARING
+
+    from musiclime_torch.models.ast_roberta import AstRoberta
+    from musiclime_torch.models.classifiers import AudioClassifier, ClapZeroShot, TextClassifier
+    from musiclime_torch.models.folders import read_type
+    from musiclime_torch.models.hub import load_part, load_weights
+    from musiclime_torch.models.tagger import Tagger
+
+    for kind in (AstRoberta, Tagger):
+        if read_type(Path(name)) == kind.model_type:
+            return kind.from_pretrained(name)
+    config = load_part(AutoConfig, name)
+    if config.model_type == "clap":
+        parts = (load_weights(ClapModel, name), load_part(AutoFeatureExtractor, name), load_part(AutoTokenizer, name))
+        return ClapZeroShot(*parts, labels or (), PROMPT)
+    if config.model_type in HEARING:
+        return AudioClassifier(load_weights(AutoModelForAudioClassification, name), load_part(AutoFeatureExtractor, name))
+    return TextClassifier(load_weights(AutoModelForSequenceClassification, name), load_part(AutoTokenizer, name))
+
+
+def _import_model(name: str) -> Any:
+    module_name, _, attribute = name.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(import_module(module_name), attribute)
+        return found() if isinstance(found, type) else found
+    except (Exception, SystemExit) as error:  # somebody else's code, which may do anything when it is imported
+        raise InputError(f"model {name!r} can't be made ({type(error).__name__}: {error}).") from error

@@ -1,0 +1,122 @@
+"""What an audit asks of a run's tables, added up part by part: each table here grows with classes and positions, or names a
+few songs, but doesn't grow with the catalogue.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from musiclime_torch.corpus.findings.control_results import EXAMPLES
+from musiclime_torch.corpus.findings.parts import add_up, cut_parts, open_tables, read_parts
+
+#: Share of a class's songs that boilerplate is in.
+SPREAD = 0.5
+#: Share of a song's words past which too much of it is unseen.
+UNSEEN = 0.1
+#: How finely the sizes of songs' edges are told apart: their logarithms are counted in steps of this size, for a median.
+STEP = 0.01
+
+_WORD = "replace(lower(coalesce(word, text)), '’', '''')"
+
+# One row a song of a part, and place or word or line; what is unseen carries nothing.
+_PER_SONG = f"""
+    create or replace temp table heard as
+    select id, class, kind, position, case when kind = 'lyrics' then {_WORD} end as word, count(*) as n,
+        count(*) filter (unseen) as unseen, sum(abs(attribution)) as size,
+        sum(attribution ** 2 - standard_error ** 2) filter (not unseen) as energy,
+        sum(standard_error ** 2) filter (not unseen) as noise
+    from part.attributions where predicted group by all
+"""
+
+# A song's first and last position, and the mean of those between: its stems' sizes added up, silent ones left out, and songs
+# whose noise is larger than what is left without it.
+_EDGES = """places as (
+        select id, class, position, max(position) over (partition by id) as final, size, energy, noise, n > unseen as seen
+        from heard where kind = 'audio'),
+    songs as (
+        select id, class, max(size) filter (position = 0) as first, max(size) filter (position = final) as last,
+            avg(size) filter (0 < position and position < final) as inner_one, sum(size) as whole
+        from places where final >= 3 and seen group by id, class having sum(energy) > sum(noise)),
+    edges as (
+        select id, class, unnest(['first', 'last']) as place, unnest([first, last]) as size, inner_one, whole from songs)"""
+
+# Songs of whose words too many are unseen.
+_LATE = f"""select id, sum(unseen) / sum(n) as share from heard where kind = 'lyrics' group by id having share > {UNSEEN}"""
+
+_SUMS = {
+    "lyrics": "select class, sum(size) as size from heard where word is not null group by class",
+    # What is in half of all songs is in half of some part's: so only that has to be counted, and lines, of which every song
+    # has its own, needn't be kept.
+    "spread": f"""with songs as (select class, count(distinct id) as songs from heard where n > unseen group by class),
+        words as (select class, word, count(*) as songs from heard where word is not null group by class, word)
+        select class, word from words join songs using (class) where words.songs >= {SPREAD} * songs.songs""",
+    "edges": f"""with {_EDGES}
+        select class, place, round(ln(greatest(size / inner_one, 1e-9)) / {STEP})::int as bin, count(*) as songs,
+            sum(size / whole) as share from edges where size is not null and inner_one > 0 group by class, place, bin""",
+    "edge_songs": f"with {_EDGES} select class, place, id, size from edges where size is not null",
+    "late": f"select count(*) as songs, max(share) as share from ({_LATE})",
+    "late_songs": _LATE,
+    # Squared attributions at a song's positions, counted from its end, freed of sampling noise, as shares of all of them;
+    # songs whose noise is larger than what is left tell nothing.
+    "ends": """with places as (
+            select id, max(position) over (partition by id) - position as back, energy, noise
+            from heard where kind = 'audio' and n > unseen),
+        songs as (
+            select back, energy / sum(energy) over w as share, sum(energy) over w as whole, sum(noise) over w as noise,
+                count(*) over w as places
+            from places window w as (partition by id))
+        select back, count(*) as songs, sum(share) as share, sum(share * share) as share2
+        from songs where whole > noise and places > 3 group by back""",
+    "sound_songs": "select id, sum(size) as size from heard where kind = 'audio' group by id",
+}
+
+_JOINED = {
+    "lyrics": "select class, sum(size) as size from lyrics group by class",
+    "spread": "select distinct class, word from spread",
+    "edges": """select class, place, bin, sum(songs)::bigint as songs, sum(share) as share from edges
+        group by class, place, bin""",
+    "edge_songs": f"""from edge_songs qualify row_number() over (partition by class, place order by size desc, id)
+        <= {EXAMPLES}""",
+    "late": "select sum(songs)::bigint as songs, max(share) as share from late",
+    "late_songs": f"from late_songs order by share desc, id limit {EXAMPLES}",
+    "ends": """select back, sum(songs)::bigint as songs, sum(share) as share, sum(share2) as share2 from ends
+        group by back""",
+    "sound_songs": f"from sound_songs order by size desc, id limit {EXAMPLES}",
+}
+
+# Of words and lines that may be boilerplate, how many songs they are in, and in how many they are told from zero.
+_CARRIED = {
+    "carried": """select class, word, count(*) as songs, count(*) filter (told) as told, sum(w) as w, sum(size) as size
+        from carrying group by class, word""",
+    "carried_songs": "select class, word, id, size from carrying",
+}
+
+_CARRIED_JOINED = {
+    "carried": """select class, word, sum(songs)::bigint as songs, sum(told)::bigint as told, sum(w) as w, sum(size) as size
+        from carried group by class, word""",
+    "carried_songs": f"""from carried_songs qualify row_number() over (partition by class, word order by size desc, id)
+        <= {EXAMPLES}""",
+}
+
+_CARRYING = f"""
+    create or replace temp table carrying as
+    with words as (
+        select id, class, {_WORD} as word, told_from_zero as told, attribution as w
+        from part.attributions where predicted and kind = 'lyrics')
+    select id, class, word, bool_or(told) as told, sum(w) as w, sum(abs(w)) as size
+    from words join spread using (class, word) group by id, class, word
+"""
+
+
+def sum_for_audit(out: Path) -> Any:
+    """A DuckDB connection with a run's tables, and the sums above as tables of their names.
+
+    InputError where the folder holds no run, or nothing has been explained yet.
+    """
+    database, parts = open_tables(out), cut_parts(out)
+    for _ in read_parts(database, out, parts):
+        database.execute(_PER_SONG)
+        add_up(database, _SUMS, _JOINED)
+    for _ in read_parts(database, out, parts):
+        database.execute(_CARRYING)
+        add_up(database, _CARRIED, _CARRIED_JOINED)
+    return database

@@ -1,0 +1,1 @@
+"""A catalogue as people read it: terminal, page, figures."""

@@ -1,0 +1,160 @@
+"""Songs decoded and taken apart ahead of the device, in processes of their own, and handed on in order."""
+
+import hashlib
+import multiprocessing
+import os
+import tempfile
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from itertools import cycle
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+from os.path import isdir  # pathlib's raise where a folder may not be looked into
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.song.lyrics.files import read_text
+from musiclime_torch.song.manifest import Entry
+from musiclime_torch.song.track import Track, load_track
+
+#: Songs that wait for the device, by worker: each holds its stems in memory.
+AHEAD = 2
+#: How often a song's process may die before the song is given up.
+DEATHS = 3
+#: How often in a row processes may die that read no song: one that can't even begin never will.
+FALSE_STARTS = 10
+
+
+def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
+    """A manifest's song as a track, or in one sentence why it is none."""
+    try:
+        source = entry.audio or entry.stems
+        if source is None:
+            raise InputError("it has no audio: give a file or a folder of stems.")
+        stems = entry.stems if entry.audio is not None else None
+        given = {key: value for key, value in loading.items() if not (key == "separator" and (stems or isdir(source)))}
+        lyrics = read_text(entry.lyrics) if isinstance(entry.lyrics, str) else entry.lyrics
+        return load_track(source, lyrics=lyrics, stems=stems, **given)
+    except InputError as error:
+        return str(error)
+    # Decoders, separators and parsers fail in classes of their own, and each of a catalogue's files is somebody else's: what
+    # was raised is the song's row among the failures, and the run goes on.
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def prepare_readers() -> BaseContext:
+    """Begin to import what readers need, in a process that they are forked from, without waiting for it: called before a
+    model is loaded, it costs nothing. That process is a fresh one, without this one's threads and devices.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    forkserver.ensure_running()
+    return context
+
+
+def load_ahead(
+    entries: Sequence[Entry], loading: Mapping[str, Any], workers: int
+) -> Generator[tuple[Entry, Track | str], None, None]:
+    """Every entry with its track, or why there is none; without workers in this process, one after the other."""
+    if not workers:
+        yield from ((entry, load_entry(entry, loading)) for entry in entries)
+        return
+    waiting, deaths, in_vain = deque(entries), Counter[str](), 0
+    while waiting:
+        before = len(waiting), deaths.total()
+        # What a dead process leaves behind is begun again with new ones.
+        yield from _load_until_death(waiting, loading, workers, deaths)
+        in_vain = in_vain + 1 if (len(waiting), deaths.total()) == before else 0
+        if in_vain == FALSE_STARTS:
+            raise InputError(
+                f"the processes that read ahead died {in_vain} times before they had begun a song: use none (--workers 0)."
+            )
+
+
+def _load_until_death(
+    waiting: deque[Entry], loading: Mapping[str, Any], workers: int, deaths: Counter[str]
+) -> Generator[tuple[Entry, Track | str], None, None]:
+    """Songs until a process dies, or until one that is suspected of that has been loaded alone."""
+    alone = bool(deaths[waiting[0].id])
+    # A pool each: one of several processes may hang for ever where one dies just as another is begun (CPython 3.11).
+    pools = [ProcessPoolExecutor(1, prepare_readers(), initializer=_begin_worker) for _ in range(1 if alone else workers)]
+    running: deque[tuple[Entry, Future[tuple[Track, np.ndarray] | str]]] = deque()
+    rest = zip([waiting[0]] if alone else list(waiting), cycle(pools), strict=False)
+    died = False
+    with tempfile.TemporaryDirectory() as marks:
+        try:
+            while waiting:
+                while len(running) < AHEAD * workers and (task := next(rest, None)) is not None:
+                    entry, pool = task
+                    running.append((entry, pool.submit(_load_marked, load_light, entry, loading, _mark(marks, entry))))
+                if not running:
+                    return
+                entry, future = running[0]
+                found = future.result()
+                _mark(marks, entry).unlink(missing_ok=True)
+                running.popleft()
+                waiting.popleft()
+                yield entry, found if isinstance(found, str) else unpack(*found)
+        except BrokenProcessPool:
+            died = True
+        finally:
+            # Where this process is itself a child of multiprocessing's, leaving without having waited can hang: its exit
+            # closes the queue through which a pool tells its worker to go.
+            for pool in pools:
+                pool.shutdown(wait=True, cancel_futures=True)
+        # Suspected are those that were begun and haven't arrived: a process may die of sending a song too. One that dies
+        # before or between songs is nobody's fault.
+        if died:
+            lost = [entry for entry, future in running if not future.done() or future.cancelled() or future.exception()]
+            deaths.update(entry.id for entry in lost if _mark(marks, entry).exists())
+    if died and deaths[waiting[0].id] >= DEATHS:
+        yield waiting.popleft(), f"its process died {DEATHS} times: is there memory enough for its stems?"
+
+
+def _mark(folder: str, entry: Entry) -> Path:
+    """A file that is there from when a process begins a song until it has arrived."""
+    return Path(folder, hashlib.sha256(entry.id.encode()).hexdigest())
+
+
+def _load_marked(
+    load: Callable[[Entry, Mapping[str, Any]], Any], entry: Entry, loading: Mapping[str, Any], mark: Path
+) -> Any:
+    mark.touch()
+    return load(entry, loading)
+
+
+def _begin_worker() -> None:
+    """One thread each; and where the run is killed, its workers, which nobody asks any more, go too."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def load_light(entry: Entry, loading: Mapping[str, Any]) -> tuple[Track, np.ndarray] | str:
+    """With samples as an array: tensors would travel through shared memory, of which containers have little."""
+    found = load_entry(entry, loading)
+    if isinstance(found, str):
+        return found
+    return replace(found, stems=found.stems[:, :, :1].clone()), found.stems.numpy()
+
+
+def unpack(track: Track, stems: np.ndarray) -> Track:
+    """The track that `load_light` took apart."""
+    return replace(track, stems=torch.from_numpy(stems if stems.flags.writeable else stems.copy()))

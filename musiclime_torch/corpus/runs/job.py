@@ -1,0 +1,243 @@
+"""What is done to every song of a catalogue, and which shards of it are left. Any launcher works a job off."""
+
+import inspect
+import os
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.files import remove_partials
+from musiclime_torch.basics.progress import Bar, open_bar
+from musiclime_torch.corpus.runs.shards import TABLES, Shard, claim_folder, cut_shards, hash_entries, is_done
+from musiclime_torch.corpus.runs.tables import Rows, changing, write_table
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.song.manifest import Entry, check_ids
+from musiclime_torch.song.track import load_track
+
+#: Songs a shard: what is lost at most when a process dies.
+SHARD = 16
+
+#: What changes no result, or only within rounding, and what each song has for itself.
+_ELSEWHERE = ("device", "batch_size", "progress", "cache_dir", "lyrics", "stems")
+
+#: Songs a second, also where one takes longer: tqdm then turns to seconds a song.
+_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that has been begun, or gone on with, in the folder `out`.
+
+    `options` are those of `explain`, `loading` those of `load_track`; `controls` is the share of songs that are explained a
+    second time as their own control; `retry` says that shards in which songs failed are done again.
+    """
+
+    out: Path
+    settings_hash: str
+    shards: tuple[Shard, ...]
+    options: Mapping[str, Any]
+    loading: Mapping[str, Any]
+    targets: tuple[int | str, ...]
+    all_classes: bool
+    controls: float
+    retry: bool = False
+
+    def divide(self, rank: int = 0, world: int = 1) -> tuple[list[Shard], list[Shard]]:
+        """Shards of one of so many processes: those that are left or to be done again, and those that were done before."""
+        left: list[Shard] = []
+        before: list[Shard] = []
+        for shard in self.shards[rank::world]:
+            done = self.has_done(shard) and not (self.retry and self.read_failures(shard))
+            (before if done else left).append(shard)
+        return left, before
+
+    def has_done(self, shard: Shard) -> bool:
+        """Whether all of a shard's tables are written, failures among them."""
+        return is_done(self.out, shard, self.settings_hash)
+
+    def read_failures(self, shard: Shard) -> list[dict[str, Any]]:
+        """Rows of a done shard's songs that couldn't be explained."""
+        from pyarrow import parquet
+
+        path = self.out / "failures" / shard.file
+        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist() if parquet.read_metadata(path).num_rows else []
+        return rows
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a launcher did: songs explained and failed now, songs of shards that were done before.
+
+    `failed_before` of the latter had failed; `changed` are the ids of the others whose files were written to since.
+    """
+
+    explained: int
+    failed: int
+    before: int
+    failed_before: int
+    first_failure: str
+    changed: tuple[str, ...]
+
+
+@dataclass
+class Tally:
+    """Counts on the way to a `Progress`."""
+
+    explained: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, rows: Rows) -> None:
+        """A shard that has been written."""
+        self.explained += len(rows.tables["songs"])
+        self.failures += [row["reason"] for row in rows.tables["failures"]]
+
+    def close(self, job: Job, before: Sequence[Shard]) -> Progress:
+        """All of it, with what is known of the shards that were done before."""
+        failed = {row["id"]: row["reason"] for shard in before for row in job.read_failures(shard)}
+        return Progress(
+            explained=self.explained,
+            failed=len(self.failures),
+            before=count_songs(before),
+            failed_before=len(failed),
+            first_failure=next(iter([*self.failures, *failed.values()]), ""),
+            changed=_find_changed(job, before, failed),
+        )
+
+
+def begin_job(
+    entries: Sequence[Entry],
+    out: str | Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    loading: Mapping[str, Any] | None = None,
+    targets: Sequence[int | str] = (),
+    all_classes: bool = False,
+    controls: float = 0.0,
+    shard_size: int = SHARD,
+    retry: bool = False,
+    about: Mapping[str, Any] | None = None,
+) -> Job:
+    """Lay a job out, and claim its folder; a run that was begun there under the same settings goes on.
+
+    Args:
+        entries: songs, from `read_manifest`.
+        out: folder of the run.
+        options: of `explain`, all but the target.
+        loading: of `load_track`, such as `separator` and `max_seconds`.
+        targets: classes to write besides the predicted one; `all_classes` writes all.
+        all_classes: see above.
+        controls: share of the songs, from 0 to 1, that are also explained as their own control (`corpus.controls`).
+        shard_size: songs a shard.
+        retry: explain shards in which songs failed once more.
+        about: what else makes this run another one, such as the model's name.
+
+    Raises:
+        InputError: an id stands there twice, the folder holds another run, or it can't be written to.
+    """
+    check_ids(entries, "the manifest")
+    if not 0 <= controls <= 1:
+        raise InputError(f"controls of {controls:g} are no share of the songs: give a number from 0 to 1.")
+    out, options, loading = Path(out), dict(options or {}), dict(loading or {})
+    settings = {
+        "explain": _fill_in(options, explain),
+        "loading": _fill_in(loading, load_track),
+        "targets": [str(target) for target in targets],
+        "all_classes": all_classes,
+        "controls": float(controls),
+        "shard_size": shard_size,
+        **(about or {}),
+    }
+    digest = claim_folder(out, settings, hash_entries(entries))
+    shards = cut_shards(entries, shard_size)
+    return Job(out, digest, shards, options, loading, tuple(targets), all_classes, controls, retry)
+
+
+def _fill_in(given: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, str]:
+    """Settings with the defaults of what they are for: it is the same run whether these are given or left out."""
+    defaults = {name: one.default for name, one in inspect.signature(function).parameters.items()}
+    settled = {name: value for name, value in {**defaults, **given}.items() if value is not inspect.Parameter.empty}
+    return {name: str(value) for name, value in settled.items() if name not in _ELSEWHERE}
+
+
+def clear_leftovers(job: Job, shards: Sequence[Shard], alone: bool) -> None:
+    """Remove what killed processes had begun to write of shards that are this process's now; and of the run, where this is
+    its only process.
+    """
+    files = {shard.file for shard in shards}
+    for name in TABLES:
+        with changing(job.out / name):
+            remove_partials(job.out / name, files)
+    if alone:
+        with changing(job.out):
+            remove_partials(job.out, ("failures.parquet",))
+
+
+def write_shard(job: Job, shard: Shard, rows: Rows) -> None:
+    """All tables of a shard; the last one says that it is done, and one from before it was done again no longer does."""
+    last = job.out / "songs" / shard.file
+    with changing(last):
+        last.unlink(missing_ok=True)
+    for name in TABLES:
+        write_table(rows.tables[name], name, job.out / name / shard.file, job.settings_hash)
+
+
+def check_weights(job: Job, weights: str) -> None:
+    """InputError where songs of the run were explained by a model of other weights; empty hashes tell nothing.
+
+    A model's name says little of what is in it, and settings hold nothing that only a process with the model knows.
+    """
+    from pyarrow import parquet
+
+    done = (job.out / "songs" / shard.file for shard in job.shards if job.has_done(shard))
+    path = next(done, None)
+    hashes = set() if path is None else set(parquet.read_table(path, columns=["model_hash"])["model_hash"].to_pylist())
+    if weights and any(one not in ("", weights) for one in hashes):
+        raise InputError(
+            f"{str(job.out)!r} holds songs that a model of this name with other weights explained: give another "
+            f"--out folder, or the old weights."
+        )
+
+
+def close_job(job: Job) -> None:
+    """All failures in one file, once every shard is done; whoever finds that out first or last writes the same."""
+    from pyarrow import parquet
+
+    if all(job.has_done(shard) for shard in job.shards):
+        files = (job.out / "failures" / shard.file for shard in job.shards)
+        rows = [row for file in files for row in parquet.read_table(file).to_pylist()]
+        write_table(rows, "failures", job.out / "failures.parquet", job.settings_hash)
+
+
+def watch(shards: Sequence[Shard], progress: bool) -> Bar:
+    """A bar for the songs of these shards on standard error, if that is a terminal."""
+    return open_bar(count_songs(shards), unit=" songs", layout=_BAR, shown=progress)
+
+
+def _find_changed(job: Job, shards: Sequence[Shard], failed: Container[str]) -> tuple[str, ...]:
+    """Ids of songs with files younger than what is said of them, but for those that failed, which may have been mended.
+
+    Hashing a catalogue anew would take hours. What was replaced under its old times isn't found, nor what was written over
+    within a folder of stems.
+    """
+    found = []
+    for shard in shards:
+        said = _find_time(job.out / "songs" / shard.file)
+        for entry in shard.entries:
+            files = [value for value in (entry.audio, entry.lyrics, entry.stems) if isinstance(value, Path)]
+            if entry.id not in failed and any(_find_time(path) > said for path in files):
+                found.append(entry.id)
+    return tuple(found)
+
+
+def _find_time(path: Path) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except (OSError, ValueError):  # gone, or no file's name
+        return 0
+
+
+def count_songs(shards: Sequence[Shard]) -> int:
+    """Songs in all of them."""
+    return sum(len(shard.entries) for shard in shards)

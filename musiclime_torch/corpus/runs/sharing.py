@@ -1,0 +1,177 @@
+"""Batches shared by several songs: where each has few variants, what they ask of a model at the same time is asked at once.
+
+Every song runs in a thread of its own until it needs the model. When all of them wait, requests of the same kind and shape
+are joined, batch by batch, so that what shares a batch never hangs on which thread was faster.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+from torch.utils.flop_counter import FlopCounterMode
+
+from musiclime_torch.models.batches import ran_out
+from musiclime_torch.models.care import module_behind
+from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.subject import name_model
+from musiclime_torch.surrogate.pilot import credit_flops
+
+T = TypeVar("T")
+
+#: What of a model is asked in shared batches; heads run over pairs of one song and cost little.
+_SHARED = ("encode_audio", "encode_text")
+
+
+@dataclass(eq=False)
+class _Request:
+    """What one song asks; `leads` are the requests that it runs together with its own."""
+
+    song: int
+    part: str
+    inputs: tuple[Any, ...]
+    rows: int
+    counted: bool
+    leads: list["_Request"] = field(default_factory=list)
+    answer: Any = None
+    flops: float = 0.0
+    failure: BaseException | None = None
+    answered: bool = False
+
+
+class SharedModel:
+    """Stands in for a model inside `run_together`: the same declarations, the same answers, fuller batches."""
+
+    def __init__(self, model: Callable[..., Any], batch_size: int) -> None:
+        self.name = name_model(model)
+        self._model, self._module, self._batch_size = model, module_behind(model), batch_size
+        self._turn = threading.Condition()
+        self._running, self._waiting = 0, list[_Request]()
+        self._song = threading.local()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._model, name)
+        return functools.partial(self._ask, name) if name in _SHARED else found
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Outputs of the model for a batch, which other songs may share."""
+        return self._ask("__call__", *inputs)
+
+    def run_together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Results of all calls, each in a thread of its own; one that raises does so here, after the others."""
+        self._running = len(calls)
+        with ThreadPoolExecutor(len(calls)) as pool:
+            futures = [pool.submit(self._take_part, song, call) for song, call in enumerate(calls)]
+            return [future.result() for future in futures]
+
+    def _take_part(self, song: int, call: Callable[[], T]) -> T:
+        self._song.number = song
+        try:
+            return call()
+        finally:
+            with self._turn:
+                self._running -= 1
+                self._share_out()
+
+    def _ask(self, part: str, *inputs: Any) -> Any:
+        rows = _count_rows(inputs)
+        if rows is None or not hasattr(self._song, "number"):
+            return self._run(part, inputs)
+        request = _Request(self._song.number, part, inputs, rows, is_in_torch_dispatch_mode())
+        with self._turn:
+            self._waiting.append(request)
+            self._share_out()
+            self._turn.wait_for(lambda: request.leads or request.answered)
+        if request.leads:
+            self._answer(request.leads)
+        credit_flops(request.flops)
+        if request.failure is not None:
+            raise request.failure
+        return request.answer
+
+    def _share_out(self) -> None:
+        """Once all that run wait: form batches, each run by the first of its songs, in that thread's settings."""
+        if not self._waiting or len(self._waiting) < self._running:
+            return
+        batches: dict[Any, list[_Request]] = {}
+        for request in sorted(self._waiting, key=lambda one: one.song):
+            kind = (request.part, request.counted, *map(_describe, request.inputs))
+            batch = batches.setdefault(kind, [])
+            if batch and sum(one.rows for one in batch) + request.rows > self._batch_size:
+                batch = batches[kind] = []
+            batch.append(request)
+            batch[0].leads = batch
+        self._waiting = []
+        self._turn.notify_all()
+
+    def _answer(self, batch: list[_Request]) -> None:
+        try:
+            self._answer_together(batch) if len(batch) > 1 else self._answer_alone(batch[0])
+        finally:
+            with self._turn:
+                for request in batch:
+                    request.answered = True
+                self._turn.notify_all()
+
+    def _answer_together(self, batch: list[_Request]) -> None:
+        rows = [request.rows for request in batch]
+        try:
+            joined = tuple(_join(parts) for parts in zip(*(request.inputs for request in batch), strict=True))
+            outputs, flops = self._count(batch[0], joined)
+        # Nobody can tell which of the songs a shared batch failed for, so nothing is lost here: each is asked again alone
+        # below, and what it raises then is its own.
+        except Exception as error:
+            outputs, flops = None, 0.0
+            if ran_out(error):
+                self._batch_size = max(sum(rows) // 2, 1)
+        if not isinstance(outputs, Tensor) or not outputs.dim() or len(outputs) != sum(rows):
+            for request in batch:
+                self._answer_alone(request)
+            return
+        for request, answer in zip(batch, outputs.split(rows), strict=True):
+            request.answer, request.flops = answer, flops * request.rows / sum(rows)
+        # The counter of this thread has seen all of them.
+        batch[0].flops -= flops
+
+    def _answer_alone(self, request: _Request) -> None:
+        try:
+            request.answer = self._run(request.part, request.inputs)
+        except BaseException as error:
+            request.failure = error
+
+    def _count(self, request: _Request, inputs: tuple[Any, ...]) -> tuple[Any, float]:
+        if not request.counted:
+            return self._run(request.part, inputs), 0.0
+        with FlopCounterMode(display=False) as counter:
+            outputs = self._run(request.part, inputs)
+        return outputs, float(counter.get_total_flops())
+
+    def _run(self, part: str, inputs: tuple[Any, ...]) -> Any:
+        return self._model(*inputs) if part == "__call__" else getattr(self._model, part)(*inputs)
+
+
+def _count_rows(inputs: tuple[Any, ...]) -> int | None:
+    """Rows of a batch; None for inputs that can't be joined."""
+    known = all(isinstance(one, Tensor | TokenBatch | list) for one in inputs)
+    first = inputs[0] if inputs else None
+    return len(first.embeddings if isinstance(first, TokenBatch) else inputs[0]) if inputs and known else None
+
+
+def _describe(one: Any) -> Any:
+    """What must be the same for two inputs to be joined, precision settings included."""
+    if isinstance(one, TokenBatch):
+        return _describe(one.embeddings), _describe(one.attended)
+    if isinstance(one, list):
+        return list
+    return one.shape[1:], one.dtype, one.device, torch.is_autocast_enabled(one.device.type)
+
+
+def _join(parts: Sequence[Any]) -> Any:
+    if isinstance(parts[0], TokenBatch):
+        return TokenBatch(_join([one.embeddings for one in parts]), _join([one.attended for one in parts]))
+    return [text for texts in parts for text in texts] if isinstance(parts[0], list) else torch.cat(list(parts))

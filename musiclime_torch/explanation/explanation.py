@@ -1,0 +1,229 @@
+"""The result: what each component did to each class, how sure that is, and where it came from. Saved without pickle."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from musiclime_torch.basics.classes import find_class
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.files import whole
+from musiclime_torch.explanation.evidence import Evidence, read_evidence
+from musiclime_torch.explanation.fragment import Ranking, draw_fragment
+from musiclime_torch.explanation.interactions import Interactions, read_interactions
+from musiclime_torch.surrogate.intervals import discover, quantile
+from musiclime_torch.variants.components import Component, Components
+
+#: Raised whenever a reader of the old files would misread the new ones.
+FORMAT_VERSION = 2
+
+#: What attributions are called that sum to song − empty song.
+SUMMING = "Shapley value"
+
+#: Rows that a notebook shows.
+ROWS = 12
+
+_TENSORS = (
+    "attributions",
+    "standard_errors",
+    "degrees_of_freedom",
+    "intercept",
+    "fidelity",
+    "output_song",
+    "output_empty",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One song and one model, all classes.
+
+    `attributions` are slopes of the surrogate in `space`: what a component adds on average while the others are on or
+    off at random (`value` names them). `standard_errors` are the error of sampling masks for this song: not of the model,
+    and not over other songs; `degrees_of_freedom` are theirs, infinite where there is no error. `target` is the class asked
+    for, else the predicted one; with a foil it is the last row, "target rather than foil". `intercept` is what the surrogate
+    gives with everything off (for Shapley values what the model does), `fidelity` its R², weighted as its fit was.
+    `output_song` and `output_empty` are the model's own, in `space` too. `interactions` are None where a design tells none,
+    `evidence` where nobody asked. `unseen` names columns the model can't notice, whose attribution is exactly 0, with the
+    reason. `n_variants` were looked at in `audio_passes` and `lyrics_passes` of the model's two sides. Sampling might have
+    stopped at any of `looks` times, which the intervals pay for; `stopped` says why it did.
+    """
+
+    components: Components
+    classes: tuple[str, ...]
+    target: int
+    value: str
+    space: str
+    attributions: Float[Tensor, "class component"]
+    standard_errors: Float[Tensor, "class component"]
+    intercept: Float[Tensor, " class"]
+    fidelity: Float[Tensor, " class"]
+    output_song: Float[Tensor, " class"]
+    output_empty: Float[Tensor, " class"]
+    degrees_of_freedom: Float[Tensor, "class component"]
+    interactions: Interactions | None
+    evidence: Evidence | None
+    design: str
+    n_variants: int
+    audio_passes: int
+    lyrics_passes: int
+    looks: int
+    stopped: str
+    confidence: float
+    unseen: dict[int, str]
+    warnings: tuple[str, ...]
+    provenance: dict[str, Any]
+
+    def __repr__(self) -> str:
+        title, target = self.provenance.get("title", ""), self.classes[self.target]
+        return f"<Explanation of {target!r} for {title!r}: {len(self.components)} components, {len(self.classes)} classes>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the largest components with their intervals; no script, nothing loaded."""
+        row, shown = self.target, self.top(ROWS)
+        told, unseen = int(self.distinguishable[row].sum()), len(self.unseen)
+        counts = [f"{told} of {len(self.components)} components can be told from zero"]
+        counts += [f"the {len(shown)} largest are listed"] if told > len(shown) else []
+        counts += [f"{unseen} the model can't notice"] if unseen else []
+        fidelity = f"{100 * float(self.fidelity[row]):.0f}% of the variance of {self.n_variants:,} variants"
+        outputs = f"{float(self.output_song[row]):.3g} on the song, {float(self.output_empty[row]):.3g} with nothing of it"
+        return draw_fragment(
+            Ranking(
+                title=f"{self.classes[row]}: {self.space} {outputs} ({self.provenance.get('title') or 'untitled song'})",
+                heading=f"{self.value} ({self.space})",
+                rows=[(component.name, value, half) for component, value, half in shown],
+                notes=[
+                    f"{'; '.join(counts)}. Single components explain {fidelity}. ± is {100 * self.confidence:g}%.",
+                    *self.warnings,
+                ],
+            )
+        )
+
+    @property
+    def risk(self) -> float:
+        """What each interval may miss by, and each ranking find by chance: 1 − confidence, shared between looks."""
+        return (1 - self.confidence) / self.looks
+
+    @cached_property
+    def half_width(self) -> Float[Tensor, "class component"]:
+        """Half the confidence interval, each for itself: Student's quantile × standard error."""
+        half = self.standard_errors * quantile(self.degrees_of_freedom, 1 - self.risk)
+        return torch.where(self.standard_errors == 0, 0.0, half)
+
+    @cached_property
+    def distinguishable(self) -> Bool[Tensor, "class component"]:
+        """Which attributions can be told from zero, with at most `risk` false ones among those of a class.
+
+        Of 140 components that do nothing, 7 have a 95% interval without zero in it: a ranking must allow for having
+        looked at all of them (Benjamini & Hochberg 1995). Nothing below the rounding of float32 outputs counts: on
+        additive models that is all the error there is.
+        """
+        seen = [column for column in range(len(self.components)) if column not in self.unseen]
+        values, errors, freedom = self.attributions[:, seen], self.standard_errors[:, seen], self.degrees_of_freedom[:, seen]
+        found = torch.zeros_like(self.attributions, dtype=torch.bool)
+        found[:, seen] = discover(values, errors, freedom, self.risk)
+        outputs = torch.stack([self.output_song, self.output_empty]).abs().amax(0)
+        rounding = torch.finfo(torch.float32).eps * torch.maximum(outputs, self.attributions.abs().sum(1))
+        return found & (self.attributions.abs() > rounding[:, None])
+
+    def sum_over(self, columns: Sequence[int], target: int | str | None = None) -> tuple[float, float]:
+        """Several components' attributions together: (sum, half width of its interval).
+
+        Errors of single components are taken to be independent, as orthogonal masks make them nearly (measured by
+        `benchmarks/interval_coverage.py`). Those of Shapley values sum to nothing, so that a group's is that of all others:
+        whichever comes out smaller.
+        """
+        row = self.class_index(target)
+        inside = torch.zeros(len(self.components), dtype=torch.bool)
+        inside[list(columns)] = True
+        squares = self.half_width[row].square()
+        square = squares[inside].sum()
+        if self.value == SUMMING:
+            square = torch.minimum(square, squares[~inside].sum())
+        return float(self.attributions[row, inside].sum()), float(square.sqrt())
+
+    @property
+    def remainder(self) -> Float[Tensor, " class"]:
+        """What the attributions leave of song − empty song: nothing for Shapley values, interactions for others."""
+        return self.output_song - self.output_empty - self.attributions.sum(1)
+
+    def class_index(self, target: int | str | None) -> int:
+        """Column of a class by name or number, the explanation's own target for None; InputError lists the classes."""
+        return self.target if target is None else find_class(target, self.classes)
+
+    def order(self, target: int | str | None = None) -> list[int]:
+        """All components' columns, largest attribution first, whatever its sign; ties stay in column order."""
+        sizes = self.attributions[self.class_index(target)].abs()
+        return [int(column) for column in sizes.argsort(descending=True, stable=True)]
+
+    def top(self, k: int, target: int | str | None = None) -> list[tuple[Component, float, float]]:
+        """The k largest components that can be told from zero: (component, attribution, half width of its interval)."""
+        row = self.class_index(target)
+        shown = [column for column in self.order(row) if self.distinguishable[row, column]]
+        return [
+            (self.components.items[column], float(self.attributions[row, column]), float(self.half_width[row, column]))
+            for column in shown[:k]
+        ]
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file with its metadata as JSON; the file appears whole or not at all."""
+        from safetensors.torch import save
+
+        fields = {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}
+        # Copies: of Shapley values the intercept is the empty song's output, and safetensors takes no tensor twice.
+        tensors = {name: fields.pop(name).cpu().clone().contiguous() for name in _TENSORS}
+        interactions, evidence = fields.pop("interactions"), fields.pop("evidence")
+        fields |= {"components": asdict(self.components), "format_version": FORMAT_VERSION}
+        fields["evidence"] = None if evidence is None else asdict(evidence)
+        fields["interactions"] = None if interactions is None else interactions.fields()
+        tensors |= {} if interactions is None else interactions.tensors()
+        metadata = {"musiclime_torch": json.dumps(fields, ensure_ascii=False, allow_nan=False)}
+        with whole(Path(path)) as partial:
+            partial.write_bytes(save(tensors, metadata))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Explanation":
+        """Read what `save` wrote; InputError for other files and for formats other than this version's."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                fields = json.loads((file.metadata() or {})["musiclime_torch"])
+                version = fields.pop("format_version")
+                if version != FORMAT_VERSION:
+                    raise InputError(
+                        f"{path} has format {version}; this version reads format {FORMAT_VERSION}: use the musiclime_torch "
+                        f"that wrote it, or explain the song again."
+                    )
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return cls(**_read_fields(fields, found))
+        except InputError:
+            raise
+        except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} is not a saved explanation ({error}).") from error
+
+
+def _read_fields(fields: dict[str, Any], found: dict[str, Tensor]) -> dict[str, Any]:
+    """Arguments of `Explanation` from JSON and tensors."""
+    components, classes = _read_components(fields["components"]), tuple(fields["classes"])
+    pairs, evidence = fields["interactions"], fields["evidence"]
+    read = {
+        "components": components,
+        "classes": classes,
+        "interactions": pairs and read_interactions(pairs, found, components, classes, fields["target"]),
+        "evidence": evidence and read_evidence(evidence),
+        "unseen": {int(column): reason for column, reason in fields["unseen"].items()},
+        "warnings": tuple(fields["warnings"]),
+    }
+    return {name: found[name] for name in _TENSORS} | fields | read
+
+
+def _read_components(fields: dict[str, Any]) -> Components:
+    items = [item | {"spans": tuple(tuple(span) for span in item["spans"])} for item in fields["items"]]
+    return Components(tuple(Component(**item) for item in items), fields["n_stems"], tuple(fields["edges"]))

@@ -1,0 +1,117 @@
+"""An explanation that sharpens: the same question asked with more and more masks, each answer shown as it comes.
+
+Every step is an explanation in full, of twice the masks of the one before; the last is what `explain` gives. All steps
+together ask a model at most twice as often as the last alone. A late-fusion model is asked less: its encodings are kept from
+step to step, and where a design begins with the masks of the one before, these are not encoded again.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.models.care import module_behind
+from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.subject import name_model
+from musiclime_torch.song.track import Track
+
+#: Masks of the first step: fewer tell nothing of a song of a hundred components.
+FIRST = 256
+
+
+class Remembering:
+    """A late-fusion model that encodes no batch twice. Everything else is the model's own, what it declares too.
+
+    What is kept are encodings, by the bytes of what they were made from: kilobytes a batch, where the sound takes megabytes.
+    """
+
+    def __init__(self, model: Callable[..., Any]) -> None:
+        self.model, self.name = model, name_model(model)
+        self.module = module_behind(model)  # whoever looks for the module behind this finds it
+        self._kept: dict[tuple[str, bytes], Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "model":  # not there yet, while a copy is being made
+            raise AttributeError(name)
+        return getattr(self.model, name)
+
+    def __call__(self, *inputs: Any) -> Any:
+        """As the model answers."""
+        return self.model(*inputs)
+
+    def encode_audio(self, audio: Tensor) -> Any:
+        """As the model encodes it, the first time."""
+        return self._recall("encode_audio", audio)
+
+    def encode_text(self, text: Any) -> Any:
+        """Likewise."""
+        return self._recall("encode_text", text)
+
+    def _recall(self, part: str, batch: Any) -> Any:
+        encode = getattr(self.model, part)
+        key = (part, _digest(batch))
+        if key not in self._kept:
+            self._kept[key] = encode(batch)
+        return self._kept[key]
+
+
+def explain_in_steps(
+    model: Callable[..., Any],
+    track: Track,
+    *,
+    n_samples: int,
+    first: int = FIRST,
+    evidence: bool = False,
+    **options: Any,
+) -> Iterator[Explanation]:
+    """Explanations of `first`, twice and four times as many masks, and so on to `n_samples`; none comes twice.
+
+    Args:
+        model: as `explain` takes it.
+        track: likewise.
+        n_samples: masks of the last step.
+        first: masks of the first step, at most.
+        evidence: search for it in the last step.
+        options: all else that `explain` takes.
+
+    Raises:
+        InputError: what `explain` raises, from the first step on.
+    """
+    late = all(callable(getattr(model, part, None)) for part in ("encode_audio", "encode_text", "fuse"))
+    asked = Remembering(model) if late else model
+    before = 0
+    for count in plan_steps(n_samples, first):
+        last = count == n_samples
+        found = explain(asked, track, n_samples=count, evidence=evidence and last, **options)
+        # Masks come in whole blocks: small numbers of them may mean the same.
+        if found.n_variants > before or last:
+            yield found
+        before = found.n_variants
+
+
+def plan_steps(n_samples: int, first: int) -> list[int]:
+    """Numbers of masks, each at least twice the one before.
+
+    >>> plan_steps(2048, 256), plan_steps(1000, 256), plan_steps(100, 256)
+    ([256, 512, 1024, 2048], [500, 1000], [100])
+    """
+    steps = [n_samples]
+    while steps[0] >= 2 * first:
+        steps.insert(0, steps[0] // 2)
+    return steps
+
+
+def _digest(batch: Any) -> bytes:
+    parts = [batch.embeddings, batch.attended] if isinstance(batch, TokenBatch) else [batch]
+    digest = hashlib.blake2b()
+    for part in parts:
+        if isinstance(part, Tensor):
+            digest.update(repr((part.shape, part.dtype)).encode())
+            digest.update(part.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().tobytes())
+        else:
+            digest.update(repr(part).encode())
+    return digest.digest()

@@ -1,1 +1,0 @@
-"""Figures, drawn with matplotlib on axes of one's own or new ones."""

@@ -1,0 +1,1 @@
+"""Sound from files: decoded, resampled, and told from what was cut short."""

@@ -1,0 +1,1 @@
+"""Lyrics from files and tags: words, lines and sections, with times where there are any."""

@@ -1,0 +1,150 @@
+"""Lyrics with times: the .lrc format, with its enhanced word times.
+
+Read as players do: ``[mm:ss.xx]`` before a line, several of them for a line sung again, which is then repeated
+and all lines sorted by time; ``<mm:ss.xx>`` (or a time in brackets within the line) between words, ending the
+word before and starting the word after; ``[offset:ms]``, where a positive offset makes lyrics appear sooner;
+``[ar:..]``-like tags, dropped. Minutes have any number of digits, fractions none to three. A line without a time
+stays behind the line it follows. Blank lines, timed blank lines and ``[Chorus]``-like headers open a section.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import regex
+
+from musiclime_torch.song.lyrics.lyrics import Lyrics, Verse, compose, read_header, split_lines
+
+_CLOCK = r"(?:(?P<h>\d{1,3}):(?=\d{1,2}:\d{1,2}\.))?(?P<m>\d{1,4}):(?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,3}))?"
+_TAG = regex.compile(rf"\s*\[\s*{_CLOCK}\s*\]")
+_MARK = regex.compile(rf"[<\[]\s*{_CLOCK}\s*[>\]]")
+_OFFSET = regex.compile(r"(?i)\[\s*offset\s*:(.*)\]")
+# Only known names are dropped: [Chorus: Ann] is a header.
+_ID = regex.compile(
+    r"(?i)\[\s*(?:ar|ti|al|au|by|la|lr|re|ve|id|tool|length|offset|encoding|total|hash|sign|qq|kana|#"
+    r"|artist|title|album|author|lyricist|creator|editor|version|language|key)\s*:.*\]"
+)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of the file, sung at each of ``times``; without any it keeps its place behind the line sung at ``key``.
+
+    ``base`` is the one of ``times`` that the word times belong to; the line's repetitions carry them along.
+    """
+
+    times: tuple[float, ...]
+    key: float
+    base: float
+    body: str
+    marks: tuple[tuple[int, float], ...]
+    section: str | None
+
+
+def parse_lrc(text: str) -> Lyrics:
+    r"""Read the text of an .lrc file. Times are seconds, moved by the offset and never below 0. Never raises.
+
+    >>> lyrics = parse_lrc("[ar:Ann]\n[offset:500]\n[00:05.00][00:01.50]hold <00:02.00>me")
+    >>> [(word.text, word.start_seconds) for word in lyrics.words]
+    [('hold', 1.0), ('me', 1.5), ('hold', 4.5), ('me', 5.0)]
+    """
+    rows = split_lines(text)
+    offset, warnings = _read_offset(rows)
+    verses: list[tuple[float, Verse]] = []
+    for row in _read_rows(rows):
+        for seconds in row.times or (None,):
+            shift = 0.0 if seconds is None else seconds - row.base
+            marks = tuple((position, _move(mark + shift, offset)) for position, mark in row.marks)
+            verse = Verse(row.body, row.section, None if seconds is None else _move(seconds, offset), marks)
+            verses.append((row.key if seconds is None else seconds, verse))
+    verses.sort(key=lambda pair: pair[0])
+    return compose(_open_sections(verse for _, verse in verses), warnings)
+
+
+def looks_like_lrc(text: str) -> bool:
+    r"""Whether at least one line in two that says something begins with a time tag.
+
+    >>> looks_like_lrc("[00:01.00]la"), looks_like_lrc("[Chorus]\nla")
+    (True, False)
+    """
+    rows = [row for row in split_lines(text) if row and not _ID.fullmatch(row) and read_header(row) is None]
+    timed = sum(_TAG.match(row) is not None for row in rows)
+    return timed > 0 and 2 * timed >= len(rows)
+
+
+def _move(seconds: float, offset: float) -> float:
+    # Thousandths, as in the file: 1.5 - 0.2 is no 1.2999999999999998.
+    return max(0.0, round(seconds - offset, 3))
+
+
+def _read_offset(rows: list[str]) -> tuple[float, list[str]]:
+    """Seconds by which the lyrics appear sooner, from the last offset tag, and a complaint about one that says nothing."""
+    said = [match[1].strip() for row in rows if (match := _OFFSET.fullmatch(row))]
+    if not said:
+        return 0.0, []
+    number = regex.fullmatch(r"([+-]?\d{1,9}(?:\.\d{1,9})?)\s*(?:ms)?", said[-1])
+    if number is None:
+        return 0.0, [f"the offset {said[-1][:40]!r} of the lyrics is no number of milliseconds and was left out."]
+    return float(number[1]) / 1000, []
+
+
+def _read_rows(rows: list[str]) -> Iterator[_Row]:
+    opens: str | None = ""
+    key = float("-inf")
+    for row in rows:
+        if _ID.fullmatch(row):
+            continue
+        times, rest = _take_times(row)
+        header = read_header(rest)
+        if header is not None:
+            opens = header
+        elif not rest and not times:
+            opens = opens or ""
+        else:
+            body, marks = _take_marks(rest)
+            key = times[0] if times else key
+            # A timed blank line opens a section at its own time, wherever the file has it.
+            base = max((time for time in times if marks and time <= marks[0][1]), default=key)
+            yield _Row(times, key, base, body, marks, opens if body else "")
+            opens = None if body else opens
+
+
+def _take_times(row: str) -> tuple[tuple[float, ...], str]:
+    """The time tags a line begins with, and what follows them."""
+    times, here = [], 0
+    while match := _TAG.match(row, here):
+        times.append(_read_clock(match))
+        here = match.end()
+    return tuple(times), row[here:].lstrip()
+
+
+def _take_marks(rest: str) -> tuple[str, tuple[tuple[int, float], ...]]:
+    """The line without its word times, and these with their positions in it."""
+    body, marks, here = "", [], 0
+    for match in _MARK.finditer(rest):
+        body = _append(body, rest[here : match.start()])
+        marks.append((len(body), _read_clock(match)))
+        here = match.end()
+    body = _append(body, rest[here:]).rstrip()
+    return body, tuple((min(position, len(body)), seconds) for position, seconds in marks)
+
+
+def _append(body: str, piece: str) -> str:
+    # Spaces on both sides of a removed tag become one.
+    return body + (piece.lstrip() if not body or body[-1].isspace() else piece)
+
+
+def _read_clock(match: "regex.Match[str]") -> float:
+    hours, minutes, seconds, fraction = match.group("h", "m", "s", "f")
+    part = int(fraction) / 10 ** len(fraction) if fraction else 0.0
+    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + part
+
+
+def _open_sections(verses: Iterable[Verse]) -> Iterator[Verse]:
+    """Let a blank line open a section at the line after it."""
+    opens = False
+    for verse in verses:
+        if not verse.text:
+            opens = True
+            continue
+        yield replace(verse, section="") if opens and verse.section is None else verse
+        opens = False

@@ -1,0 +1,179 @@
+"""Lyrics as a model reads them: one text, and the words, lines and sections found in it.
+
+Positions are characters of ``text``, end-exclusive. Times are seconds from the start of the recording, None
+where the source has none. A word is a run of letters, marks and numbers, with the apostrophes and hyphens
+inside it; in scripts written without spaces (Han, kana, Thai, Lao, Khmer, Myanmar) it is one grapheme. Emoji and
+punctuation stay in the text and belong to no word. In ``text`` lines are parted by one newline, sections by two.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import regex
+
+from musiclime_torch.song.lyrics.boilerplate import find_boilerplate
+
+_UNSPACED = r"\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_WORD = regex.compile(
+    rf"""
+    (?=[[\p{{L}}\p{{N}}]&&[{_UNSPACED}]])\X                     # one grapheme
+    | (?:[[\p{{L}}\p{{N}}]--[{_UNSPACED}]]\p{{M}}*)+             # or a run of letters ...
+      (?:['’\-‐‑·׳״\u00ad\u200c\u200d]                          # ... with these only between two of them
+         (?:[[\p{{L}}\p{{N}}]--[{_UNSPACED}]]\p{{M}}*)+)*
+    """,
+    regex.VERBOSE | regex.VERSION1,
+)
+_BREAK = regex.compile(r"\r\n?|[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+_HEADER = regex.compile(r"\[([^\[\]]*\p{L}[^\[\]]*)\]")
+
+
+@dataclass(frozen=True)
+class Word:
+    """One occurrence of a word; ``line`` and ``section`` index into ``Lyrics.lines`` and ``Lyrics.sections``."""
+
+    text: str
+    start: int
+    end: int
+    line: int
+    section: int
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line with something sung in it."""
+
+    start: int
+    end: int
+    start_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """Lines up to the next blank line or ``[Chorus]``-like header; ``name`` is the header, or "section 1" and on."""
+
+    start: int
+    end: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Lyrics:
+    """The text a model is given and its units. ``text`` has no time tags and no section headers."""
+
+    text: str
+    words: tuple[Word, ...]
+    lines: tuple[Line, ...]
+    sections: tuple[Section, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verse:
+    """One line of a lyrics file as a parser hands it to `compose`: its text and when it is sung.
+
+    ``section`` opens a section before the line: its name, "" for an unnamed one, None to go on with the last.
+    ``marks`` are word times, (position in ``text``, seconds), positions rising: a mark ends the word before it
+    and starts the word after it.
+    """
+
+    text: str
+    section: str | None = None
+    seconds: float | None = None
+    marks: tuple[tuple[int, float], ...] = ()
+
+
+def parse_lyrics(text: str) -> Lyrics:
+    r"""Read plain lyrics; blank lines and bracketed headers part the sections. Never raises.
+
+    >>> lyrics = parse_lyrics("[Chorus]\nDon't go — 愛して\n\nla-la")
+    >>> [word.text for word in lyrics.words]
+    ["Don't", 'go', '愛', 'し', 'て', 'la-la']
+    >>> [section.name for section in lyrics.sections]
+    ['Chorus', 'section 2']
+    """
+    verses: list[Verse] = []
+    opens: str | None = ""
+    for row in split_lines(text):
+        header = read_header(row)
+        if header is not None:
+            opens = header
+        elif not row:
+            # A header's own blank line must not take its name away again.
+            opens = opens or ""
+        else:
+            verses.append(Verse(row, opens))
+            opens = None
+    return compose(verses)
+
+
+def split_lines(text: str) -> list[str]:
+    """Lines without white space around them, a byte order mark or the invisible marks that editors leave behind."""
+    return [row.strip(" \t\ufeff\u200b\u00a0\u3000") for row in _BREAK.split(text)]
+
+
+def read_header(row: str) -> str | None:
+    """What is between the brackets of a ``[Chorus]``-like line, None for any other line."""
+    match = _HEADER.fullmatch(row)
+    return match[1].strip() if match else None
+
+
+def compose(verses: Iterable[Verse], warnings: Sequence[str] = ()) -> Lyrics:
+    """Join lines into one text and find the words in it. Lines without a word stay in the text, but aren't lines."""
+    # Joined once: a text that grows line by line is copied for every line.
+    pieces: list[str] = []
+    length = 0
+    opens: str | None = ""
+    words: list[Word] = []
+    lines: list[Line] = []
+    sections: list[Section] = []
+    for verse in verses:
+        if verse.section is not None:
+            opens = verse.section
+        between = "" if not length else "\n\n" if verse.section is not None else "\n"
+        pieces += (between, verse.text)
+        start = length + len(between)
+        length = start + len(verse.text)
+        found = [(match.start(), match.end()) for match in _WORD.finditer(verse.text)]
+        if not found:
+            continue
+        if opens is not None:
+            sections.append(Section(start, length, opens or f"section {len(sections) + 1}"))
+            opens = None
+        sections[-1] = Section(sections[-1].start, length, sections[-1].name)
+        for (here, there), (begun, done) in zip(found, _time_words(found, verse), strict=True):
+            words.append(
+                Word(verse.text[here:there], start + here, start + there, len(lines), len(sections) - 1, begun, done)
+            )
+        lines.append(Line(start, length, verse.seconds))
+    text = "".join(pieces)
+    return Lyrics(text, tuple(words), tuple(lines), tuple(sections), (*warnings, *_notice_boilerplate(text)))
+
+
+def _time_words(found: list[tuple[int, int]], verse: Verse) -> list[tuple[float | None, float | None]]:
+    """Start and end of each word: the last mark between it and the word before, the first between it and the next."""
+    if not verse.marks:
+        return [(None, None)] * len(found)
+    edges = [(0, 0), *found, (len(verse.text), len(verse.text))]
+    # Marks inside a word are syllables: they part nothing.
+    between = [
+        [seconds for position, seconds in verse.marks if left[1] <= position <= right[0]] for left, right in pairwise(edges)
+    ]
+    starts = [gap[-1] if gap else None for gap in between[:-1]]
+    if starts[0] is None:
+        starts[0] = verse.seconds
+    ends = [gap[0] if gap else None for gap in between[1:]]
+    return [
+        (begun, done if begun is None or done is None or done >= begun else None)
+        for begun, done in zip(starts, ends, strict=True)
+    ]
+
+
+def _notice_boilerplate(text: str) -> list[str]:
+    """What lyrics sites add; left in, it becomes the top words of whole classes."""
+    found = find_boilerplate(text)
+    if found is None:
+        return []
+    return [f"the lyrics hold {found[:60]!r}, which looks like a lyrics site's own words: delete what isn't sung."]

@@ -1,0 +1,203 @@
+"""Stems that come with a song: a folder of audio files, or the streams of a ``.stem.mp4``.
+
+In a folder each audio file is a stem by its file name, but for one called mix, mixture, song or master, which is the
+song. In a stem file the first stream is the song and the others are stems, named by the ``stem`` atom of its header
+(Native Instruments' format), else by the streams' own titles, else drums, bass, other and vocals where there are four.
+All must share one sample rate and channel layout; lengths may differ by 50 ms, made up with silence.
+"""
+
+import json
+import struct
+from dataclasses import dataclass, replace
+from os.path import isdir, isfile  # pathlib's raise where a folder may not be looked into
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from torch.nn import functional
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.song.audio.decoding import check_file, open_container
+from musiclime_torch.song.audio.recording import Recording, read_audio
+
+_MIX = ("mix", "mixture", "song", "master")
+_LOSSLESS = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".au")
+_AUDIO = (*_LOSSLESS, ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka")
+_FOUR = ("drums", "bass", "other", "vocals")
+#: Seconds by which lengths may differ: encoders pad.
+_SLACK = 0.05
+#: Bytes; the atom is a few lines of JSON.
+_MOST_ATOM = 1 << 20
+
+
+@dataclass(frozen=True)
+class StemSet:
+    """Stems of one length, and the song where it comes with them, of that length too."""
+
+    stems: tuple[Recording, ...]
+    names: tuple[str, ...]
+    mix: Recording | None
+    warnings: tuple[str, ...] = ()
+
+
+def read_stems(
+    path: str | Path,
+    *,
+    max_seconds: float,
+    start: float | None = None,
+    end: float | None = None,
+    song: Recording | None = None,
+    leave_out: Path | None = None,
+) -> StemSet:
+    """Read a folder of stems or a stem file, or the part of it between ``start`` and ``end``.
+
+    ``song`` is the mix where the caller has read it already; it takes the place of the one that comes with the stems,
+    and ``leave_out``, the file it came from, isn't a stem even if it lies among them.
+
+    Raises:
+        InputError: no stems, two of one name, rates, channels or lengths that don't fit, or what `read_audio` refuses.
+    """
+    path = Path(path)
+    named = _list_folder(path) if isdir(path) else _list_streams(path)
+    part: dict[str, Any] = {"max_seconds": max_seconds, "start": start, "end": end}
+    # The song first: stems are held against it.
+    named.sort(key=lambda entry: entry[0] is not None)
+    if song is not None:
+        # Streams of the song's own file are its stems; as a file among others it is none.
+        named = [entry for entry in named if entry[0] and not (leave_out and not entry[2] and entry[1].samefile(leave_out))]
+    read = [(name, read_audio(file, stream=stream, **part)) for name, file, stream in named]
+    mix = song or next((recording for name, recording in read if name is None), None)
+    names = [name for name, _ in read if name is not None]
+    stems = [recording for name, recording in read if name is not None]
+    if not stems:
+        raise InputError(
+            f"there are no stems in {str(path)!r}: it needs a sound file for each (drums.wav, vocals.wav, ...)."
+        )
+    fitted, warnings = _fit([*([mix] if mix else []), *stems], ["song", *names] if mix else names, path)
+    told = [warning for _, recording in read for warning in recording.warnings]
+    return StemSet(tuple(fitted[len(fitted) - len(stems) :]), tuple(names), fitted[0] if mix else None, (*told, *warnings))
+
+
+def is_stem_file(path: str | Path) -> bool:
+    """Whether a file is one of several streams: by its name (``.stem.mp4``, ``.stem.m4a``) or its ``stem`` atom."""
+    path = Path(path)
+    if not isfile(path):
+        return False
+    return [suffix.lower() for suffix in path.suffixes[-2:-1]] == [".stem"] or _read_atom(path) is not None
+
+
+def _list_folder(folder: Path) -> list[tuple[str | None, Path, int | None]]:
+    """Name (None for the song), file and stream of each sound file, by name."""
+    files = sorted(
+        (file for file in folder.iterdir() if file.suffix.lower() in _AUDIO and not file.name.startswith(".")),
+        key=lambda file: file.name.lower(),
+    )
+    entries: dict[str | None, Path] = {}
+    for file in files:
+        key = None if file.stem.lower() in _MIX else file.stem.lower()
+        if key in entries:
+            raise InputError(f"{entries[key].name!r} and {file.name!r} in {str(folder)!r} are the same twice: remove one.")
+        entries[key] = file
+    return [(key and file.stem, file, None) for key, file in entries.items()]
+
+
+def _list_streams(path: Path) -> list[tuple[str | None, Path, int | None]]:
+    check_file(path)
+    with open_container(path) as container:
+        titles = [_read_title(stream) for stream in container.streams.audio]
+    if len(titles) < 2:
+        raise InputError(f"{str(path)!r} has {len(titles)} audio streams, so no stems: give it as a song, without stems.")
+    count = len(titles) - 1
+    names = _read_atom(path) or []
+    if len(names) != count or not all(names):
+        names = titles[1:]
+        # "SoundHandler" five times over names nothing.
+        if not all(names) or len(set(titles)) < len(titles):
+            names = list(_FOUR) if count == 4 else [f"stem {number}" for number in range(1, count + 1)]
+    entries: list[tuple[str | None, Path, int | None]] = [(None, path, 0)]
+    entries += [(name, path, index) for index, name in enumerate(_tell_apart(names), start=1)]
+    return entries
+
+
+def _read_title(stream: Any) -> str:
+    return str(stream.metadata.get("title") or stream.metadata.get("handler_name") or "").strip()
+
+
+def _tell_apart(names: list[str]) -> list[str]:
+    """The names, with a number behind those that were there before.
+
+    >>> _tell_apart(["Synth", "Kick", "Synth"])
+    ['Synth', 'Kick', 'Synth 2']
+    """
+    told: list[str] = []
+    for name in names:
+        number, own = 1, name
+        while own in told:
+            number += 1
+            own = f"{name} {number}"
+        told.append(own)
+    return told
+
+
+def _read_atom(path: Path) -> list[str] | None:
+    """Names in the JSON of moov/udta/stem, in the order of the streams; None without it."""
+    with path.open("rb") as file:
+        span: tuple[int, int] | None = (0, path.stat().st_size)
+        for name in (b"moov", b"udta", b"stem"):
+            span = _find_atom(file, name, *span) if span else None
+        if span is None or span[1] - span[0] > _MOST_ATOM:
+            return None
+        file.seek(span[0])
+        data = file.read(span[1] - span[0])
+    try:
+        return [str(stem.get("name", "")).strip() for stem in json.loads(data)["stems"]]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _find_atom(file: BinaryIO, name: bytes, here: int, end: int) -> tuple[int, int] | None:
+    """Where the content of the first atom of that name lies among those between two positions (ISO 14496-12, 4.2)."""
+    while here + 8 <= end:
+        file.seek(here)
+        header = file.read(16)
+        if len(header) < 8:
+            return None
+        size, body = struct.unpack(">I", header[:4])[0], 8
+        if size == 1 and len(header) == 16:
+            size, body = struct.unpack(">Q", header[8:])[0], 16
+        stop = end if size == 0 else here + size
+        if stop > end or stop < here + body:
+            return None
+        if header[4:8] == name:
+            return here + body, stop
+        here = stop
+    return None
+
+
+def _fit(recordings: list[Recording], names: list[str], path: Path) -> tuple[list[Recording], list[str]]:
+    """Bring all to the length of the longest, with a warning; InputError where they aren't of one piece."""
+    first = recordings[0]
+    for name, recording in zip(names, recordings, strict=True):
+        for what, own, other in (
+            ("a sample rate of {} Hz", recording.sample_rate, first.sample_rate),
+            ("{} channel(s)", len(recording.samples), len(first.samples)),
+        ):
+            if own != other:
+                raise InputError(
+                    f"{name!r} has {what.format(own)} and {names[0]!r} has {what.format(other)}: "
+                    f"bring all that belongs to {str(path)!r} to one."
+                )
+    frames, longest = max((recording.samples.shape[-1], name) for name, recording in zip(names, recordings, strict=True))
+    short = [name for name, recording in zip(names, recordings, strict=True) if recording.samples.shape[-1] < frames]
+    for name, recording in zip(names, recordings, strict=True):
+        if frames - recording.samples.shape[-1] > _SLACK * first.sample_rate:
+            raise InputError(
+                f"{name!r} is {recording.seconds:.2f} s long and {longest!r} {frames / first.sample_rate:.2f} s: "
+                f"bring all that belongs to {str(path)!r} to one length."
+            )
+    if not short:
+        return recordings, []
+    padded = [
+        replace(recording, samples=functional.pad(recording.samples, (0, frames - recording.samples.shape[-1])))
+        for recording in recordings
+    ]
+    return padded, [f"{', '.join(short)} end up to 50 ms early and were made up with silence."]

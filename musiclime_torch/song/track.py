@@ -1,0 +1,178 @@
+"""A song taken apart: stems that sum to it exactly, and its lyrics."""
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from os.path import isdir, isfile  # pathlib's raise where a folder may not be looked into
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.song.audio.recording import Recording, read_audio
+from musiclime_torch.song.lyrics.files import embedded_lyrics, read_lyrics
+from musiclime_torch.song.lyrics.lyrics import Lyrics
+from musiclime_torch.song.stems.files import StemSet, is_stem_file, read_stems
+from musiclime_torch.song.stems.residual import complete
+from musiclime_torch.song.stems.separation import separate
+
+#: dB by which the residual may lie below the song before one doubts that the stems are this song's.
+_DOUBT = -3.0
+
+
+@dataclass(frozen=True)
+class Track:
+    """One song, or the part of it between ``--start`` and ``--end``.
+
+    ``stems`` sum to the song (max abs error under 1e-6): what a separator loses is a stem named "residual".
+    ``offset`` is where the first frame lies in the recording, in seconds, so that names show the recording's times.
+    ``source`` says where the stems come from, in words; ``audio_hash`` identifies the decoded samples.
+    """
+
+    stems: Float[Tensor, "stem channel frame"]
+    stem_names: tuple[str, ...]
+    sample_rate: int
+    lyrics: Lyrics | None = None
+    offset: float = 0.0
+    title: str = ""
+    source: str = ""
+    audio_hash: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.stems, Tensor):
+            raise InputError(
+                f"stems are a {type(self.stems).__name__}: give a float32 tensor (stem, channel, frame), such as "
+                f"torch.as_tensor(stems, dtype=torch.float32)."
+            )
+        shape, names = tuple(self.stems.shape), ", ".join(map(str, self.stem_names))
+        if self.stems.dtype != torch.float32:
+            kind = str(self.stems.dtype).removeprefix("torch.")
+            raise InputError(
+                f"stems are {kind} of shape {shape}: give float32 (stem, channel, frame), such as stems.float()."
+            )
+        if len(shape) != 3:
+            raise InputError(f"stems are of shape {shape}: give (stem, channel, frame), with one channel or two.")
+        if not self.stems.numel():
+            raise InputError(f"stems of shape {shape} hold no sound: give one or more of (stem, channel, frame).")
+        if shape[1] > 2:
+            raise InputError(f"stems of shape {shape} have {shape[1]} channels: give one or two, as (stem, channel, frame).")
+        if not self.sample_rate > 0:
+            raise InputError(f"a sample rate of {self.sample_rate} Hz is none: give the rate of the stems, such as 44100.")
+        if len(self.stem_names) != len(self.stems):
+            raise InputError(
+                f"{len(self.stems)} stems don't fit {len(self.stem_names)} names ({names}): give each stem one."
+            )
+        if len(set(self.stem_names)) < len(self.stem_names):
+            raise InputError(f"the stem names {names} are not all different: give each stem its own.")
+        if not self.stems.isfinite().all():
+            raise InputError("the stems hold NaN or infinite samples: mend or leave out what they came from.")
+        if self.lyrics is not None and not isinstance(self.lyrics, Lyrics):
+            raise InputError(
+                f"lyrics are a {type(self.lyrics).__name__}: give parse_lyrics(text) from musiclime_torch.song."
+            )
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.stems.shape[-1] / self.sample_rate
+
+
+def load_track(
+    song: str | Path,
+    *,
+    lyrics: str | Path | Lyrics | None = None,
+    stems: str | Path | None = None,
+    separator: str | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    max_seconds: float = 900.0,
+    device: torch.device | str = "cpu",
+    cache_dir: str | Path | None = None,
+) -> Track:
+    """Read a song and its lyrics, and take the song apart.
+
+    Args:
+        song: an audio file, a ``.stem.mp4``, or a folder of stems, with the mix among them or without.
+        lyrics: a text, .lrc or subtitle file, or `Lyrics`; None takes what the song's tags hold, if anything.
+        stems: a folder of stems (or a stem file) of ``song``; what they leave of it becomes the residual.
+        separator: how to take a song without stems apart, see `separation`; None picks.
+        start: seconds from the start of the file where the part to explain begins, None for its start.
+        end: seconds from the start of the file where the part ends, None for its end.
+        max_seconds: longest song, or part of it, that is read.
+        device: where the separator runs; stems come back on the CPU.
+        cache_dir: folder that keeps separated stems; None is the default of `separation.cache`.
+
+    Raises:
+        InputError: with one sentence that quotes what is wrong and names the way out.
+    """
+    path = Path(song)
+    if not max_seconds > 0:
+        raise InputError(f"max_seconds is {max_seconds:g}: give a positive length.")
+    has_own_stems = isdir(path) or is_stem_file(path)
+    if separator is not None and (stems is not None or isdir(path)):
+        raise InputError(
+            f"separator {separator!r} and stems at once: a song that has its stems isn't separated; leave one out."
+        )
+    # Lyrics are read before minutes go into the sound.
+    words, told = _find_lyrics(path, lyrics)
+    if stems is None and separator is None and has_own_stems:
+        track = _from_stems(read_stems(path, max_seconds=max_seconds, start=start, end=end), path)
+    else:
+        recording = read_audio(path, max_seconds=max_seconds, start=start, end=end, stream=0 if is_stem_file(path) else None)
+        if stems is not None:
+            found = read_stems(stems, max_seconds=max_seconds, start=start, end=end, song=recording, leave_out=path)
+            track = _from_stems(found, Path(stems))
+        else:
+            separated, names, note = separate(recording, separator, device, cache_dir)
+            track = Track(separated, names, recording.sample_rate, None, recording.offset, "", note, recording.content_hash)
+        track = replace(track, warnings=(*recording.warnings, *track.warnings))
+    if words is not None and (start is not None or end is not None):
+        told = [*told, "the lyrics are those of the whole song, not of the part between start and end."]
+    warnings = tuple(dict.fromkeys((*told, *track.warnings)))
+    return replace(track, lyrics=words, title=_name(path), warnings=warnings)
+
+
+def _name(song: Path) -> str:
+    return song.resolve().name if isdir(song) else song.stem.removesuffix(".stem")
+
+
+def _find_lyrics(song: Path, lyrics: str | Path | Lyrics | None) -> tuple[Lyrics | None, list[str]]:
+    if isinstance(lyrics, Lyrics):
+        return lyrics, []
+    if lyrics is not None:
+        return read_lyrics(lyrics), []
+    found = embedded_lyrics(song) if isfile(song) else None
+    if found is None:
+        return None, []
+    return found, [f"the lyrics are those in the tags of {song.name!r}: give --lyrics for others."]
+
+
+def _from_stems(found: StemSet, path: Path) -> Track:
+    """A track of given stems. Without a mix their sum is the song."""
+    stacked, names = torch.stack([stem.samples for stem in found.stems]), found.names
+    source, warnings = f"{len(names)} stems from {path.name!r}", list(found.warnings)
+    if found.mix is None:
+        source += ", whose sum is the song"
+    else:
+        stacked, names = complete(found.mix.samples, stacked, names)
+        if len(names) > len(found.names):
+            level = _compare(stacked[-1], found.mix.samples)
+            source += f", and what they leave of the song ({level:.0f} dB)"
+            if level > _DOUBT:
+                warnings.append(
+                    f"the stems in {path.name!r} leave a residual of {level:.0f} dB beside the song: are they this song's, "
+                    "of the same master and not moved in time?"
+                )
+    first: Recording = found.mix or found.stems[0]
+    parts = [*([found.mix] if found.mix else []), *found.stems]
+    digest = hashlib.sha256("".join(part.content_hash for part in parts).encode()).hexdigest()
+    return Track(stacked, names, first.sample_rate, None, first.offset, "", source, digest, tuple(warnings))
+
+
+def _compare(part: Tensor, whole: Tensor) -> float:
+    """Power of a part beside the whole's, in dB."""
+    power, reference = (float(sound.square().mean(dtype=torch.float64)) for sound in (part, whole))
+    return 10 * math.log10(max(power, 1e-20) / max(reference, 1e-20))

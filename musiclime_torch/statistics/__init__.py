@@ -1,1 +1,0 @@
-"""Estimates with their errors from masks and outputs: tensors only, no audio."""

@@ -1,0 +1,87 @@
+"""Designs and row weights by the names that users give them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.surrogate.design import (
+    Design,
+    draw_bernoulli,
+    draw_bernoulli_with_song,
+    draw_blocks,
+    draw_foldover,
+    draw_kerdock,
+    draw_unfolded,
+    weigh,
+)
+from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
+
+DesignName = Literal["auto", "crossed", "joint", "foldover", "kerdock", "unfolded", "bernoulli", "bernoulli+song"]
+WeightsName = Literal["uniform", "lime", "paper", "shapley"]
+
+_DRAWS = {
+    "joint": draw_blocks,
+    "crossed": draw_blocks,
+    "foldover": draw_foldover,
+    "kerdock": draw_kerdock,
+    "unfolded": draw_unfolded,
+    "bernoulli": draw_bernoulli,
+    "bernoulli+song": draw_bernoulli_with_song,
+}
+
+#: Seeds are below it: torch's generators take as many, with one more for the lyrics.
+SEED_END = 2**63
+
+#: More masks than this are a slip of the keyboard: at a millisecond a variant they would take a quarter of an hour to days.
+MOST = 1_000_000
+
+#: What the coefficients are called under each row weighting.
+VALUES = {
+    "uniform": "Banzhaf value",
+    "lime": "LIME coefficient",
+    "paper": "LIME coefficient (MusicLIME's kernel)",
+    "shapley": "Shapley value",
+}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How masks are to be drawn and weighted; `n_samples` counts masks, or those of the sound and of the lyrics."""
+
+    design: str
+    weights: str
+    kernel_width: float
+    n_samples: int | tuple[int, int]
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.design not in ("auto", *_DRAWS):
+            raise InputError(f"design {self.design!r} is not known: use auto, {', '.join(_DRAWS)}.")
+        if self.weights not in VALUES:
+            raise InputError(f"row weights {self.weights!r} are not known: use {', '.join(VALUES)}.")
+        counts = (self.n_samples,) if isinstance(self.n_samples, int) else tuple(self.n_samples)
+        if len(counts) not in (1, 2):
+            raise InputError(f"n_samples {self.n_samples} is not understood: give one number, or one for each side.")
+        for count in counts:
+            if count < 1:
+                raise InputError(f"{count} masks are none: give 1 or more.")
+            if count > MOST:
+                raise InputError(f"{count} masks are more than fit anywhere: give at most {MOST}.")
+
+    @property
+    def total(self) -> int:
+        """Masks of all sides together."""
+        return self.n_samples if isinstance(self.n_samples, int) else sum(self.n_samples)
+
+
+def draw_design(sampling: Sampling, name: str, d: int, n_samples: int) -> Design:
+    """Masks and row weights, of one side or of both together."""
+    return weigh_design(sampling, _DRAWS[name](d, n_samples, sampling.seed))
+
+
+def weigh_design(sampling: Sampling, design: Design) -> Design:
+    """The design with the row weights that were asked for."""
+    if sampling.weights == "uniform":
+        return design
+    width = PAPER_WIDTH if sampling.weights == "paper" else sampling.kernel_width
+    return weigh(design, lambda masks: weigh_by_proximity(masks, width))

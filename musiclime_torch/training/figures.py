@@ -1,0 +1,39 @@
+"""What a `Monitor` saw during training, as curves over steps."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.training.monitor import Reading
+from musiclime_torch.views.axes import escape, make_axes
+
+#: Lines beside the stems', with how they are drawn: apart without colours too.
+_CURVES = {
+    "lyrics_share": ("lyrics' share", "-"),
+    "fidelity": ("fidelity", "--"),
+    "correlation": ("correlation with the last look", "-."),
+    "random_correlation": ("correlation with shuffled weights", ":"),
+}
+
+
+def plot_readings(readings: Sequence[Reading], stems: bool = True, ax: Axes | None = None) -> Axes:
+    """Shares, fidelity and correlations by step; with `stems` the sound's share by stem too. InputError without readings."""
+    if not readings:
+        raise InputError("the monitor has not looked yet: there is nothing to draw.")
+    ax = make_axes(ax, (7, 4))
+    steps, scalars = [one.step for one in readings], [one.scalars() for one in readings]
+    curves = dict(_CURVES)
+    if stems:
+        names = dict.fromkeys(name for one in readings for name in one.stem_shares)
+        curves |= {f"stem_share/{name}": (f"{escape(name)}, of the sound", "-") for name in names}
+    for name, (label, style) in curves.items():
+        values = [one.get(name, float("nan")) for one in scalars]
+        if any(value == value for value in values):
+            thin = name.startswith("stem_share/")
+            ax.plot(steps, values, style, marker=".", label=label, linewidth=0.9 if thin else 1.8)
+    ax.set_xlabel("training step")
+    ax.set_ylabel("share, R² or rank correlation")
+    ax.axhline(0, color="black", linewidth=0.6)
+    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax

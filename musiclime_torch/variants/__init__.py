@@ -1,0 +1,1 @@
+"""What is switched on and off, how it is rendered, and how the model is asked about it."""

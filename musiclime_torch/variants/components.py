@@ -1,0 +1,246 @@
+"""What is switched on and off: stem × segment, and words, types, lines or sections of the lyrics.
+
+Column order: audio first, stem-major, then lyrics in order of appearance. Segments are half-open and cover the track
+whole: a tail shorter than a segment belongs to the last one.
+"""
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, NoReturn, SupportsIndex
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.names import check_name
+from musiclime_torch.song.lyrics.lyrics import Lyrics, Word
+from musiclime_torch.song.track import Track
+
+Units = Literal["word", "type", "line", "section"]
+#: A number of equal segments; "3s" for three seconds each; or the cut points between segments, in seconds.
+Segments = SupportsIndex | str | Sequence[float]
+
+#: Cross-fades take a few milliseconds of a segment: one shorter than this would be all fade.
+SHORTEST_SEGMENT = 0.02
+
+#: Columns: their Gram matrix takes 200 MB, and as many masks at least have to be asked.
+MOST_COMPONENTS = 5000
+
+
+@dataclass(frozen=True)
+class Component:
+    """One column: a stem during a segment, or a stretch of lyrics. What doesn't apply is None.
+
+    `start` and `end` are seconds in the recording; `line` counts from 1; `spans` are characters of the lyrics' text.
+    """
+
+    name: str
+    kind: Literal["audio", "lyrics"]
+    stem: str | None = None
+    start: float | None = None
+    end: float | None = None
+    word: str | None = None
+    line: int | None = None
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Components:
+    """All columns. `edges` are the segments' borders in seconds from the track's first frame, () without audio."""
+
+    items: tuple[Component, ...]
+    n_stems: int
+    edges: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def n_segments(self) -> int:
+        """Number of time segments."""
+        return max(len(self.edges) - 1, 0)
+
+    @property
+    def n_audio(self) -> int:
+        """Number of audio columns; the lyrics' columns come after them."""
+        return self.n_stems * self.n_segments
+
+    @property
+    def lyric_spans(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """Characters of each lyric column, in column order."""
+        return tuple(item.spans for item in self.items[self.n_audio :])
+
+
+def list_components(track: Track, segments: Segments, units: Units, modalities: Sequence[str]) -> Components:
+    """Lay the columns out for the modalities a model takes; lyrics that the track lacks give no columns."""
+    check_name(units, Units, "lyric unit")
+    items: list[Component] = []
+    edges: tuple[float, ...] = ()
+    if "audio" in modalities:
+        edges = cut(track.seconds, segments, track.offset)
+        shown = [_clock(edge + track.offset, _decimals(edges, track.offset)) for edge in edges]
+        items += [
+            Component(
+                name=f"{stem} {shown[index]}-{shown[index + 1]}",
+                kind="audio",
+                stem=stem,
+                start=start + track.offset,
+                end=end + track.offset,
+            )
+            for stem in track.stem_names
+            for index, (start, end) in enumerate(pairwise(edges))
+        ]
+    if "lyrics" in modalities and track.lyrics is not None:
+        items += _lyric_components(track.lyrics, units)
+    if len(items) > MOST_COMPONENTS:
+        raise InputError(
+            f"{len(items)} components are more than can be told apart (up to {MOST_COMPONENTS}): use fewer segments, lines "
+            f"or sections of the lyrics, or a part of the song."
+        )
+    return Components(tuple(items), len(track.stem_names) if edges else 0, edges)
+
+
+def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float, ...]:
+    """Borders of the segments, from 0 to the track's length.
+
+    >>> cut(10.0, 4)
+    (0.0, 2.5, 5.0, 7.5, 10.0)
+    >>> cut(10.0, "3s")
+    (0.0, 3.0, 6.0, 10.0)
+    >>> cut(10.0, [4, 5])
+    (0.0, 4.0, 5.0, 10.0)
+    """
+    segments = read_segments(segments)
+    if isinstance(segments, str):
+        segments = _read_text(segments, seconds, offset)
+    if isinstance(segments, int):
+        if segments < 1:
+            raise InputError(f"{segments} segments can't cover a song: give 1 or more.")
+        _refuse_short(seconds / segments)
+        edges = (*(seconds * index / segments for index in range(segments)), seconds)
+    else:
+        inner = [point - offset for point in segments]
+        outside = any(not 0 <= point <= seconds for point in inner)
+        if outside or any(a >= b for a, b in pairwise(inner)):
+            raise InputError(
+                f"the segment borders {', '.join(f'{point + offset:g}' for point in inner)} must rise and lie within "
+                f"{offset:g} and {offset + seconds:g} seconds."
+            )
+        edges = (0.0, *(point for point in inner if 0 < point < seconds), seconds)
+    _refuse_short(min(b - a for a, b in pairwise(edges)))
+    return edges
+
+
+def _refuse_short(seconds: float) -> None:
+    # Borders are sums: 0.5 s in 25 parts leave one of them a rounding error short of 20 ms.
+    if seconds < SHORTEST_SEGMENT * (1 - 1e-9):
+        raise InputError(
+            f"a segment of {1000 * seconds:.3g} ms is too short to be cut out (at least {1000 * SHORTEST_SEGMENT:.0f} ms): "
+            f"use fewer segments, or longer ones."
+        )
+
+
+def read_segments(segments: Any) -> int | str | list[float]:
+    """Segments as files take them: numbers are Python's own, text is left as it is; InputError for what is neither.
+
+    >>> import numpy as np
+    >>> read_segments(np.int64(3)), read_segments(np.array([4, 5.5])), read_segments("3s")
+    (3, [4.0, 5.5], '3s')
+    """
+    if isinstance(segments, str):
+        return segments
+    try:
+        return int(operator.index(segments))
+    except TypeError:
+        pass  # then it may be cut points
+    try:
+        return [float(point) for point in segments]
+    except (TypeError, ValueError):
+        _refuse_segments(segments)
+
+
+def _refuse_segments(segments: object) -> NoReturn:
+    raise InputError(
+        f"segments {segments!r} are not understood: give a number of equal segments (10), a length (3s) or "
+        f"cut points in seconds (12,30.5,61)."
+    ) from None
+
+
+def _read_text(text: str, seconds: float, offset: float) -> int | list[float]:
+    try:
+        if not text.endswith("s"):
+            return [float(point) for point in text.split(",")] if "," in text else int(text)
+        length = float(text[:-1])
+        if not 0 < length < float("inf"):
+            raise ValueError
+    except ValueError:
+        _refuse_segments(text)
+    _refuse_short(length)
+    return [offset + index * length for index in range(1, max(int(seconds / length + 1e-9), 1))]
+
+
+def _lyric_components(lyrics: Lyrics, units: Units) -> list[Component]:
+    if units == "word":
+        lines: dict[int, list[Word]] = {}
+        for word in lyrics.words:
+            lines.setdefault(word.line, []).append(word)
+        return [_word_component(word, place, line) for line in lines.values() for place, word in enumerate(line, 1)]
+    if units == "type":
+        spans: dict[str, list[tuple[int, int]]] = {}
+        for word in lyrics.words:
+            spans.setdefault(word.text.casefold().replace("’", "'"), []).append((word.start, word.end))
+        return [
+            Component(f"{word} (all {len(where)})" if len(where) > 1 else word, "lyrics", word=word, spans=tuple(where))
+            for word, where in spans.items()
+        ]
+    if units == "line":
+        return [
+            Component(
+                name=f"line {number}: {shorten(lyrics.text[line.start : line.end])}",
+                kind="lyrics",
+                start=line.start_seconds,
+                line=number,
+                spans=((line.start, line.end),),
+            )
+            for number, line in enumerate(lyrics.lines, 1)
+        ]
+    names = [section.name for section in lyrics.sections]
+    return [
+        Component(
+            name=name if names.count(name) == 1 else f"{name} ({names[: index + 1].count(name)})",
+            kind="lyrics",
+            spans=((section.start, section.end),),
+        )
+        for index, (name, section) in enumerate(zip(names, lyrics.sections, strict=True))
+    ]
+
+
+def _word_component(word: Word, place: int, line: list[Word]) -> Component:
+    twins = sum(other.text.casefold() == word.text.casefold() for other in line)
+    where = f"line {word.line + 1}" + (f", word {place}" if twins > 1 else "")
+    return Component(
+        name=f"{word.text} ({where})",
+        kind="lyrics",
+        start=word.start_seconds,
+        end=word.end_seconds,
+        word=word.text,
+        line=word.line + 1,
+        spans=((word.start, word.end),),
+    )
+
+
+def shorten(text: str) -> str:
+    """A line's beginning, as names of components show it."""
+    return text if len(text) <= 32 else text[:31].rstrip() + "…"
+
+
+def _decimals(edges: tuple[float, ...], offset: float) -> int:
+    """As few decimals as tell all borders apart exactly, at most two."""
+    for decimals in (0, 1):
+        if all(abs(round(edge + offset, decimals) - (edge + offset)) < 5e-3 for edge in edges):
+            return decimals
+    return 2
+
+
+def _clock(seconds: float, decimals: int) -> str:
+    minutes, rest = divmod(round(seconds, decimals), 60)
+    return f"{int(minutes)}:{rest:0{2 + (decimals and decimals + 1)}.{decimals}f}"

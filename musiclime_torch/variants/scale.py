@@ -1,0 +1,106 @@
+"""The scale on which a decision is explained: the same outputs serve logits, log-odds and probabilities."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from musiclime_torch.basics.errors import InputError
+
+Space = Literal["logit", "log-odds", "probability", "raw"]
+
+#: Which spaces each kind of output can be shown in; the first is used when none is asked for.
+OFFERED: dict[str, tuple[Space, ...]] = {
+    "logits": ("logit", "log-odds", "probability"),
+    "multilabel": ("logit", "log-odds", "probability"),
+    "probabilities": ("probability", "log-odds"),
+    "regression": ("raw",),
+    "embedding": ("raw",),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where outputs are looked at: their kind and space, the song's own outputs, and which class is asked about.
+
+    `classes` name the values. With a `foil` there is one more, target minus foil: why the one and not the other.
+    """
+
+    output_kind: str
+    space: Space
+    song: Float[Tensor, " class"]
+    classes: tuple[str, ...]
+    target: int
+    foil: int | None
+
+    @property
+    def column(self) -> int:
+        """The value that the explanation is about; -1 is the contrast."""
+        return self.target if self.foil is None else -1
+
+    def on(self, space: Space) -> "Scale":
+        """The same outputs in another space."""
+        return replace(self, space=space)
+
+
+def to_values(scale: Scale, outputs: Float[Tensor, "*rows class"]) -> Float[Tensor, "*rows value"]:
+    """Outputs on the scale, the contrast last where there is one."""
+    flat = to_space(outputs.flatten(0, -2), scale.output_kind, scale.space, scale.song)
+    values = flat.unflatten(0, outputs.shape[:-1])
+    if scale.foil is None:
+        return values
+    return torch.cat([values, (values[..., scale.target] - values[..., scale.foil])[..., None]], -1)
+
+
+def pick_space(asked: Space | None, output_kind: str) -> Space:
+    """The asked space where the outputs have it, InputError where they don't; the kind's first one by default.
+
+    >>> pick_space(None, "logits")
+    'logit'
+    """
+    offered = OFFERED[output_kind]
+    if asked is not None and asked not in offered:
+        raise InputError(f"outputs that are {output_kind} can't be shown as {asked}: use {' or '.join(offered)}.")
+    return asked or offered[0]
+
+
+def list_spaces(output_kind: str, count: int) -> tuple[Space, ...]:
+    """The spaces that `count` outputs of a kind can be looked at in, each different from the others.
+
+    >>> list_spaces("multilabel", 7)
+    ('logit', 'probability')
+    """
+    offered = OFFERED[output_kind]
+    if output_kind == "logits" and count == 1:
+        return offered[:1]
+    # Logits of independent sigmoids are log-odds already.
+    return tuple(space for space in offered if not (output_kind == "multilabel" and space == "log-odds"))
+
+
+def to_space(
+    outputs: Float[Tensor, "n class"], output_kind: str, space: Space, song: Float[Tensor, " class"]
+) -> Float[Tensor, "n value"]:
+    """Outputs on the chosen scale, float64; embeddings become one column, their cosine with the `song`'s own."""
+    values = outputs.double()
+    if output_kind == "logits" and space != "logit" and values.shape[1] == 1:
+        raise InputError("one logit has no softmax to compete in: its output_kind is multilabel (--output-kind multilabel).")
+    if output_kind == "embedding":
+        return torch.nn.functional.cosine_similarity(values, song.double(), dim=1)[:, None]
+    if space == "probability" and output_kind != "probabilities":
+        return values.softmax(1) if output_kind == "logits" else values.sigmoid()
+    if space == "log-odds" and output_kind == "logits":
+        return _log_odds(values)
+    if space == "log-odds" and output_kind == "probabilities":
+        return torch.logit(values, eps=torch.finfo(outputs.dtype).eps)
+    return values
+
+
+def _log_odds(logits: Float[Tensor, "n class"]) -> Float[Tensor, "n class"]:
+    """Log p / (1 − p) of a softmax; the winner's from the others' sum, for its 1 − p may be too small for a float."""
+    log_share = logits.log_softmax(1)
+    odds = log_share - torch.log(-torch.expm1(log_share))
+    winner = logits.argmax(1, keepdim=True)
+    others = logits.scatter(1, winner, float("-inf")).logsumexp(1, keepdim=True)
+    return odds.scatter(1, winner, logits.gather(1, winner) - others)

@@ -1,0 +1,49 @@
+"""Moments as labels for Audacity and Sonic Visualiser: what can be told from zero, where it is heard or sung.
+
+Cells of sound have their segment's times; words and lines those of the lyrics file, and are left out where it has none.
+"""
+
+import csv
+from collections.abc import Iterator
+from io import StringIO
+
+from musiclime_torch.explanation.explanation import Explanation
+
+#: How long a moment is that has a start but no end, such as a line without a following one.
+INSTANT = 0.0
+
+
+def to_audacity(explanation: Explanation, target: int | str | None = None) -> str:
+    """A label track (File > Import > Labels): start, end and text a line, between tabs, in order of time.
+
+    Source: the label track format of Audacity's manual, seconds with six decimals.
+    """
+    moments = _list_moments(explanation, target)
+    return "".join(f"{start:.6f}\t{end:.6f}\t{_clean(name)} {value:+.3g}\n" for start, end, name, value in moments)
+
+
+def to_sonic_visualiser(explanation: Explanation, target: int | str | None = None) -> str:
+    """A region layer as CSV (File > Import Annotation Layer): time, value, duration and label, times in seconds."""
+    buffer = StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("TIME", "VALUE", "DURATION", "LABEL"))
+    for start, end, name, value in _list_moments(explanation, target):
+        writer.writerow((f"{start:.6f}", f"{value:.9g}", f"{end - start:.6f}", _clean(name)))
+    return buffer.getvalue()
+
+
+def _list_moments(explanation: Explanation, target: int | str | None) -> Iterator[tuple[float, float, str, float]]:
+    """(start, end, name, attribution) of all that can be told from zero and has a time."""
+    row = explanation.class_index(target)
+    found = [
+        (item.start, item.start + INSTANT if item.end is None else item.end, item.name, column)
+        for column, item in enumerate(explanation.components.items)
+        if item.start is not None and explanation.distinguishable[row, column]
+    ]
+    for start, end, name, column in sorted(found):
+        yield start, end, name, float(explanation.attributions[row, column])
+
+
+def _clean(name: str) -> str:
+    """On one line and in one field: labels of both programs are plain text."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())

@@ -1,0 +1,62 @@
+"""Every component of every class as a row, for CSV and Parquet: columns as in a catalogue's `attributions`, and more."""
+
+import csv
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.files import whole
+from musiclime_torch.explanation.explanation import Explanation
+
+
+def list_rows(explanation: Explanation) -> list[dict[str, Any]]:
+    """Class by class, components in their columns' order; `low` to `high` is the interval. What doesn't apply is None."""
+    rows = []
+    for row, of in enumerate(explanation.classes):
+        for column, item in enumerate(explanation.components.items):
+            value, half = float(explanation.attributions[row, column]), float(explanation.half_width[row, column])
+            rows.append(
+                {
+                    "class": of,
+                    "component": item.name,
+                    "kind": item.kind,
+                    "stem": item.stem,
+                    "start": item.start,
+                    "end": item.end,
+                    "word": item.word,
+                    "line": item.line,
+                    "attribution": value,
+                    "standard_error": float(explanation.standard_errors[row, column]),
+                    "low": value - half,
+                    "high": value + half,
+                    "told_from_zero": bool(explanation.distinguishable[row, column]),
+                    "unseen": explanation.unseen.get(column),
+                }
+            )
+    return rows
+
+
+def to_csv(explanation: Explanation) -> str:
+    """All rows as CSV with a header."""
+    rows, buffer = list_rows(explanation), StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def write_parquet(explanation: Explanation, path: str | Path) -> None:
+    """All rows as Parquet. InputError where pyarrow isn't installed."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise InputError("Parquet needs pyarrow: run pip install 'musiclime_torch[corpus]'.") from error
+    kinds = {"line": pyarrow.int32(), "told_from_zero": pyarrow.bool_()}
+    numbers = ("start", "end", "attribution", "standard_error", "low", "high")
+    names = ("class", "component", "kind", "stem", "start", "end", "word", "line", *numbers[2:], "told_from_zero", "unseen")
+    kinds |= dict.fromkeys(numbers, pyarrow.float64())
+    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in names])
+    with whole(Path(path)) as partial:
+        parquet.write_table(pyarrow.Table.from_pylist(list_rows(explanation), schema), partial, compression="zstd")

@@ -1,0 +1,155 @@
+"""One song's explanation drawn: stems over time, its words, the way from the empty song to the decision, and pairs.
+
+Every function draws the asked class, else the explanation's own, on `ax`, or on new axes, and returns them. Bars carry their
+intervals; what can't be told from zero is grey or crossed, never ranked.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import CenteredNorm
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.explanation import SUMMING, Explanation
+from musiclime_torch.variants.components import Component
+from musiclime_torch.views.axes import UNTOLD, escape, make_axes, pick_colour
+
+#: Words that get their name on the axis; more would lie over each other.
+NAMED_WORDS = 40
+
+
+def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: Axes | None = None) -> Axes:
+    """Stems × seconds; × marks cells that can't be told from zero, a dot those the model can't notice.
+
+    InputError for an explanation without sound.
+    """
+    row, components = explanation.class_index(target), explanation.components
+    cells = components.items[: components.n_audio]
+    if not cells:
+        raise InputError("this explanation has no sound to draw: use plot_lyrics.")
+    segments = components.n_segments
+    stems = [str(cells[place].stem) for place in range(0, len(cells), segments)]
+    edges = [float(cell.start or 0) for cell in cells[:segments]] + [float(cells[segments - 1].end or 0)]
+    table = explanation.attributions[row, : len(cells)].reshape(len(stems), segments).numpy()
+    ax = make_axes(ax, (2.5 + 0.6 * segments, 1.4 + 0.45 * len(stems)))
+    # White is zero; a table of zeros is white too.
+    norm = CenteredNorm(halfrange=float(np.abs(table).max()) or 1.0)
+    image = ax.pcolormesh(edges, np.arange(len(stems) + 1), table, cmap="RdBu", norm=norm, edgecolors="white", linewidth=0.5)
+    for column, cell in enumerate(cells):
+        if not explanation.distinguishable[row, column]:
+            centre = ((cell.start or 0) + (cell.end or 0)) / 2
+            mark = "·" if column in explanation.unseen else "×"
+            ax.text(centre, column // segments + 0.5, mark, ha="center", va="center", color=UNTOLD)
+    ax.set_yticks(np.arange(len(stems)) + 0.5, [escape(stem) for stem in stems])
+    ax.invert_yaxis()
+    ax.set_xlabel("seconds")
+    _name(ax, explanation, row, "×: can't be told from zero")
+    ax.figure.colorbar(image, ax=ax, label=_say_value(explanation))
+    return ax
+
+
+def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: Axes | None = None) -> Axes:
+    """Every word, line or section in its order with its interval; lines are parted. InputError without lyrics."""
+    row, components = explanation.class_index(target), explanation.components
+    first = components.n_audio
+    items = components.items[first:]
+    if not items:
+        raise InputError("this explanation has no lyrics to draw: use plot_heatmap.")
+    values, halves = explanation.attributions[row, first:].tolist(), explanation.half_width[row, first:].tolist()
+    told = explanation.distinguishable[row, first:].tolist()
+    ax = make_axes(ax, (min(4 + 0.16 * len(items), 16), 3.4))
+    colours = [pick_colour(value, found) for value, found in zip(values, told, strict=True)]
+    ax.bar(range(len(items)), values, color=colours, width=0.8)
+    ax.errorbar(range(len(items)), values, yerr=halves, fmt="none", ecolor="black", elinewidth=0.8)
+    for place in range(1, len(items)):
+        if items[place].line != items[place - 1].line and items[place].word is not None:
+            ax.axvline(place - 0.5, color=UNTOLD, linewidth=0.4, zorder=0)
+    ranked = sorted((place for place in range(len(items)) if told[place]), key=lambda place: -abs(values[place]))
+    named = range(len(items)) if len(items) <= NAMED_WORDS else sorted(ranked[:NAMED_WORDS])
+    ax.set_xticks(
+        list(named), [escape(items[place].word or items[place].name) for place in named], rotation=90, fontsize="small"
+    )
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_xlabel("lyrics in their order")
+    ax.set_ylabel(_say_value(explanation))
+    _name(ax, explanation, row, "grey: can't be told from zero")
+    return ax
+
+
+def plot_waterfall(explanation: Explanation, target: int | str | None = None, top: int = 8, ax: Axes | None = None) -> Axes:
+    """From the empty song to the decision: the largest components, all others together, and what is left for interactions.
+
+    Shapley values leave nothing.
+    """
+    row = explanation.class_index(target)
+    shown = explanation.top(top, row)
+    told = [column for column in explanation.order(row) if explanation.distinguishable[row, column]]
+    others = sorted(set(explanation.order(row)) - set(told[:top]))
+    steps: list[tuple[str, float, float]] = [(component.name, value, half) for component, value, half in shown]
+    steps.append((f"{len(others)} others", *explanation.sum_over(others, row)))
+    if explanation.value != SUMMING:
+        _, half = explanation.sum_over(range(len(explanation.components)), row)
+        steps.append(("interactions (remainder)", float(explanation.remainder[row]), half))
+    ax = make_axes(ax, (7, 1.4 + 0.34 * (len(steps) + 2)))
+    level = float(explanation.output_empty[row])
+    for place, (_, value, half) in enumerate(steps, 1):
+        colour = pick_colour(value, told=place <= len(shown))
+        ax.barh(place, value, left=level, color=colour, height=0.7)
+        if half:
+            ax.errorbar(level + value, place, xerr=half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
+        ax.annotate(f"{value:+.3g}", (level + max(value, 0), place), xytext=(4, 0), textcoords="offset points", va="center",
+                    fontsize="small")  # fmt: skip
+        ax.plot([level + value] * 2, [place - 0.35, place + 1.35], color=UNTOLD, linewidth=0.8)
+        level += value
+    ends = (("song without everything", float(explanation.output_empty[row])), ("song", float(explanation.output_song[row])))
+    for place, (_, value) in zip((0, len(steps) + 1), ends, strict=True):
+        ax.plot([value], [place], marker="D", color="black", markersize=5)
+        ax.annotate(f"{value:.3g}", (value, place), xytext=(7, 0), textcoords="offset points", va="center", fontsize="small")
+    ax.set_yticks(range(len(steps) + 2), [ends[0][0], *(escape(name) for name, _, _ in steps), ends[1][0]])
+    ax.invert_yaxis()
+    ax.margins(x=0.15)
+    ax.set_xlabel(f"{explanation.space} of {escape(explanation.classes[row])}, {_say_interval(explanation)}")
+    _name(ax, explanation, row, "from nothing to the song")
+    return ax
+
+
+def plot_interactions(
+    explanation: Explanation,
+    target: int | str | None = None,
+    top: int = 12,
+    space: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Bars of the largest pairs that can be told from zero. InputError where no interactions were solved."""
+    pairs = explanation.interactions
+    if pairs is None:
+        raise InputError("this explanation has no interactions: explain with crossed masks, or with more joint ones.")
+    row, scale = explanation.class_index(target), pairs.spaces[pairs.find_space(space)]
+    shown: Sequence[tuple[Component, Component, float, float]] = pairs.top(top, row, scale)
+    ax = make_axes(ax, (7, 1.2 + 0.34 * max(len(shown), 2)))
+    if not shown:
+        ax.text(0.5, 0.5, "nothing can be told from zero", ha="center", va="center", transform=ax.transAxes, color=UNTOLD)
+    for place, (_, _, value, half) in enumerate(shown):
+        ax.barh(place, value, color=pick_colour(value), height=0.7)
+        ax.errorbar(value, place, xerr=half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
+    ax.set_yticks(range(len(shown)), [escape(f"{one.name} × {other.name}") for one, other, _, _ in shown])
+    ax.invert_yaxis()
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_xlabel(f"interaction ({scale}), {_say_interval(explanation)}")
+    _name(ax, explanation, row, f"of {len(pairs.columns):,} pairs")
+    return ax
+
+
+def _say_value(explanation: Explanation) -> str:
+    return f"{explanation.value} ({explanation.space})"
+
+
+def _say_interval(explanation: Explanation) -> str:
+    return f"{100 * explanation.confidence:g}% intervals"
+
+
+def _name(ax: Axes, explanation: Explanation, row: int, remark: str) -> None:
+    title = str(explanation.provenance.get("title", ""))
+    said = f"{explanation.classes[row]}: {title}" if title else explanation.classes[row]
+    ax.set_title(f"{escape(said)} ({remark})", loc="left", fontsize="medium")

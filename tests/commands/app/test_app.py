@@ -1,0 +1,197 @@
+"""The app: what it refuses, what it answers, and the whole of it in a real browser on the demo's own song."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from chromium import open_chromium
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.commands.app.answering import Limits, Question, answer, describe_step, read_song
+from musiclime_torch.commands.app.reports import find_folder, frame_report
+from musiclime_torch.commands.app.shelf import Shelf
+from musiclime_torch.demo.bundle import demo_song
+
+LIMITS = Limits(megabytes=1.0, seconds=30.0)
+TIMED = "[00:00.50]<00:00.50>love <00:00.80>me"
+
+
+@pytest.fixture(scope="module")
+def shelf() -> Shelf:
+    return Shelf(("demo", "nowhere:model"), "cpu")
+
+
+@pytest.fixture
+def question(tmp_path: Path) -> Question:
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).normal(size=32000), 16000)
+    return Question(str(tmp_path / "a.wav"), "love me\ndo", None, "demo", None, 256)
+
+
+def read(question: Question, limits: Limits = LIMITS):
+    return read_song(question, limits, "none", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "limits", "said"),
+    [
+        ({"song": None}, LIMITS, "drop an audio file first"),
+        ({}, Limits(0.05, 30), r"the song has 0\.1 MB, more than the 0\.05 that are allowed here"),
+        ({}, Limits(1, 1.5), r"1\.5 s are allowed"),
+        ({"lyrics": "la " * 400_000}, LIMITS, "1,200,000 characters: give the words of one song"),
+    ],
+)
+def test_limits_are_sentences(question, change, limits, said):
+    with pytest.raises(InputError, match=said):
+        read(replace(question, **change), limits)
+
+
+def test_a_lyrics_file_has_a_limit_too(question, tmp_path):
+    (tmp_path / "a.txt").write_text("la " * 400_000)
+    with pytest.raises(InputError, match=r"the lyrics file has 1\.2 MB"):
+        read(replace(question, lyrics_file=str(tmp_path / "a.txt")))
+
+
+def test_lyrics_come_from_the_file_else_the_text_with_its_times(question, tmp_path):
+    assert [word.text for word in read(question).lyrics.words] == ["love", "me", "do"]
+    assert [word.start_seconds for word in read(replace(question, lyrics=TIMED)).lyrics.words] == [0.5, 0.8]
+    (tmp_path / "a.txt").write_text("goodbye")
+    assert read(replace(question, lyrics_file=str(tmp_path / "a.txt"))).lyrics.text == "goodbye"
+    assert read(replace(question, lyrics=" \n")).lyrics is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"n_samples": 10**9}, "1000000000 masks are not offered here"),
+        ({"model": "os:system"}, "'os:system' is not offered here: choose one of demo"),
+        ({"model": "nowhere:model"}, "can't be made"),
+    ],
+)
+def test_only_what_is_offered_is_answered(question, shelf, change, said):
+    with pytest.raises(InputError, match=said):
+        next(answer(replace(question, **change), read(question), shelf))
+
+
+def test_answers_sharpen_and_end_with_the_evidence(question, shelf):
+    steps = list(answer(replace(question, n_samples=512, target=3), read(question), shelf))
+    assert len(steps) == 2
+    assert steps[-1].classes[steps[-1].target] == "love song"
+    assert [one.evidence is None for one in steps] == [True, False]
+    assert f"{steps[-1].n_variants:,} variants" in describe_step(steps[-1], 2, last=True)
+
+
+def test_help_needs_neither_gradio_nor_torch():
+    script = (
+        "import sys; sys.argv = ['musiclime', 'app', '--help']; sys.modules['gradio'] = sys.modules['torch'] = None\n"
+        "from musiclime_torch.commands.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "--max-upload-mb" in done.stdout
+    assert "127.0.0.1" in done.stdout
+    assert "--share" not in done.stdout
+
+
+def test_a_session_cannot_name_another_folder(tmp_path):
+    found = {find_folder(tmp_path, name) for name in ("a", "../../etc", "/etc", "")}
+    assert {path.parent for path in found} == {tmp_path}
+    assert len(found) == 4
+
+
+def test_a_report_in_its_frame_stays_text_and_large_ones_stay_out():
+    framed = frame_report('<!doctype html><p title="x">\'</p>')
+    assert framed.count("<") == 1 + framed.count("</iframe>")
+    assert 'sandbox="allow-scripts"' in framed
+    assert "<iframe" not in frame_report("x" * 13_000_000)
+
+
+@pytest.mark.slow
+def test_the_app_finds_the_demos_own_causes_in_a_browser():
+    pytest.importorskip("gradio")
+    with open_chromium() as browser, run_app("--max-upload-mb", "2", "--max-duration", "60") as address:
+        check_upload_limit(address)
+        page, asked, complaints = open_app(browser, address)
+        page.get_by_role("button", name="Explain").click()
+        page.get_by_text("there is no song yet: drop an audio file first.").wait_for()
+        page.get_by_role("button", name="Take the demonstration").click()
+        page.get_by_text("0:12").first.wait_for()
+        page.get_by_label("Class to explain").click()
+        page.get_by_role("option", name="anthem").click()
+        page.locator("input[type=number]").fill("512")
+        page.locator("input[type=number]").press("Tab")
+        page.get_by_role("button", name="Explain").click()
+        page.get_by_text("Step 1:").wait_for(timeout=120_000)
+        page.locator("iframe").wait_for(timeout=120_000)
+        check_answer(page)
+        assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+        assert complaints == []
+
+
+@contextmanager
+def run_app(*options: str) -> Iterator[str]:
+    """The command itself on a free port of the loopback: its address. Ended by Ctrl-C, it leaves nothing uploaded behind."""
+    with socket.socket() as free, tempfile.TemporaryDirectory() as scratch:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+        free.close()
+        command = [sys.executable, "-m", "musiclime_torch", "app", "--separator", "hpss", "--device", "cpu", "--port", port]
+        # Its own word that it listens is the only one on standard error.
+        process = subprocess.Popen(
+            [*command, *options], stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": scratch}
+        )
+        try:
+            said = process.stderr.readline()
+            assert said == f"Open http://127.0.0.1:{port}/ in a browser; Ctrl-C ends it.\n"
+            yield said.split()[1]
+            assert list(Path(scratch).glob("musiclime-app-*"))
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        assert not list(Path(scratch).glob("musiclime-app-*"))
+
+
+def open_app(browser, address: str):
+    page, asked, complaints = browser.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    answered = page.goto(address)
+    assert "default-src 'self'" in answered.headers["content-security-policy"]
+    return page, asked, complaints
+
+
+def check_answer(page) -> None:
+    """What was planted leads: the shout's half-bar, and the word."""
+    rows = page.locator(".gradio-container .musiclime tr td:first-child").all_text_contents()
+    assert "tonight (line 7)" in rows[:3]
+    assert sum("0:04.90-0:06.12" in row for row in rows[:3]) == 2
+    report = page.frame_locator("iframe")
+    assert report.locator("h1").text_content() == demo_song().stem
+    assert "anthem" in report.locator("#class option:checked").text_content()
+    # The song and the evidence alone; the song without one word sounds as before, and has no player of its own.
+    assert report.locator("audio").count() >= 2
+
+
+def check_upload_limit(address: str) -> None:
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
+        + bytes(3_000_000)
+        + b"\r\n--x--\r\n"
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    request = urllib.request.Request(f"{address}gradio_api/upload", body, headers)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 413

@@ -1,0 +1,44 @@
+"""What the command line says of its options is what they do."""
+
+import inspect
+import re
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from musiclime_torch.commands.cli import cli
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.song.track import load_track
+
+
+@pytest.mark.parametrize("command", ["explain", "demo", "check", "corpus"])
+def test_defaults_in_the_help_are_those_of_the_functions(command: str):
+    functions = inspect.signature(load_track).parameters | inspect.signature(explain).parameters
+    options = {one.name: one for one in cli.commands[command].params if isinstance(one, click.Option)}
+    compared = 0
+    for name in functions.keys() & options.keys():
+        default = functions[name].default
+        if type(default) in (int, float, str) and not options[name].is_flag:
+            said = re.search(r"\[default: ([^\]:;]+)", options[name].help or "")
+            assert said, name
+            assert said[1] == (default if isinstance(default, str) else f"{default:g}"), name
+            compared += 1
+    assert compared >= 11
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unlisted"),
+    [
+        (["check", "--demo"], ["--evidence"]),
+        (["corpus", "m.csv", "--out", "out", "--model", "demo"], ["--evidence", "--foil"]),
+    ],
+)
+def test_what_a_command_has_no_use_for_is_refused_and_not_listed(arguments: list[str], unlisted: list[str]):
+    listed = CliRunner().invoke(cli, [arguments[0], "--help"])
+    assert listed.exit_code == 0, listed.output
+    for flag in unlisted:
+        assert flag not in listed.stdout
+        given = [flag] if flag == "--evidence" else [flag, "calm"]
+        refused = CliRunner().invoke(cli, [*arguments, *given])
+        assert "use explain" in str(refused.exception)

@@ -1,0 +1,80 @@
+"""A catalogue on Ray: the same tables, and a run begun there goes on elsewhere."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+import torch
+from test_corpus import OPTIONS
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.corpus.runs.job import begin_job
+from musiclime_torch.corpus.runs.running import run_here
+from musiclime_torch.corpus.runs.shards import Place
+from musiclime_torch.demo.bundle import load_demo_model
+from musiclime_torch.demo.catalogue import write_catalogue
+from musiclime_torch.song.manifest import Entry, read_manifest
+
+on_ray = pytest.importorskip("musiclime_torch.corpus.runs.on_ray")
+
+
+def read(out: Path, name: str) -> list[tuple]:
+    return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
+
+
+GIVEN = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 2, "controls": 0.5}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """Ray's processes yield to all others by default: beside other tests they would hardly get a turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
+    on_ray.ray.shutdown()
+
+
+@pytest.fixture
+def entries(tmp_path, monkeypatch):
+    """Five songs and one that isn't there, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return (*read_manifest(write_catalogue(Path("songs"), 5, 0, ("anthem",))), Entry("none"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["object-store", "filesystem"])
+def test_ray_writes_what_one_process_does_and_goes_on_with_its_run(tmp_path, entries, output):
+    run_here(load_demo_model(), begin_job(entries, tmp_path / "here", **GIVEN), workers=0)
+    job = begin_job(entries, Path("ray"), **GIVEN)
+    run_here(load_demo_model(), job, workers=0, place=Place(1, 3))
+    done = on_ray.run_on_ray(load_demo_model, job, output=output)
+    assert (done.explained, done.failed, done.before) == (3, 1, 2)
+    assert "no audio" in done.first_failure
+    for name in ("attributions", "interactions", "controls", "failures"):
+        assert read(tmp_path / "ray", name) == read(tmp_path / "here", name)
+    assert (tmp_path / "ray" / "failures.parquet").exists()
+    assert on_ray.run_on_ray(load_demo_model, job).before == 6
+
+
+@pytest.mark.slow
+def test_ray_goes_on_with_the_same_weights_only(tmp_path, entries):
+    job = begin_job(entries, Path("ray"), **GIVEN)
+    run_here(load_demo_model(), job, workers=0)
+
+    # Ray's processes can't import a test's module, and get what is made in it by value.
+    def load_other_model():
+        model = load_demo_model()
+        with torch.no_grad():
+            next(model.parameters()).add_(1.0)
+        return model
+
+    for path in (tmp_path / "ray").glob("*/000001.parquet"):
+        path.unlink()
+    with pytest.raises(InputError, match="other weights"):
+        on_ray.run_on_ray(load_other_model, job)
+    assert on_ray.run_on_ray(load_demo_model, job).explained == 2
+
+
+def test_it_needs_an_actor(tmp_path):
+    with pytest.raises(InputError, match="give 1 or more"):
+        on_ray.run_on_ray(load_demo_model, begin_job([Entry("a")], tmp_path), actors=0)

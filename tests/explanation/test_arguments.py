@@ -1,0 +1,105 @@
+"""What explain can't take is one sentence with a way out, before a model is asked."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from models import Additive
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.song.track import Track
+
+#: Slips that shape annotations would refuse first, here, and what is said to them elsewhere.
+SLIPS = [
+    ({"lyrics_baseline": "foo"}, "lyrics baseline 'foo' is not known: use mask, zero, pad or gone."),
+    ({"lyrics_baseline": "Mask"}, "lyrics baseline 'Mask' is not known: use mask, zero, pad or gone."),
+    ({"lyrics_baseline": ["mask"]}, "lyrics baseline ['mask'] is not known: use mask, zero, pad or gone."),
+    ({"units": "wrod"}, "lyric unit 'wrod' is not known: use word, type, line or section."),
+    ({"precision": "float16"}, "precision 'float16' is not known: use float32 or bfloat16."),
+    ({"baseline": "birds"}, "audio baseline 'birds' is not known: use silence, noise or another song's track."),
+    ({"track": "song.flac"}, "the track is a path: give load_track('song.flac')."),
+    ({"track": 5}, "the track is of type int: give load_track(path), or a Track made by hand."),
+    ({"segments": 2.5}, "segments 2.5 are not understood: give a number of equal segments (10), a length (3s) or"),
+    ({"segments": ["a"]}, "segments ['a'] are not understood: give a number"),
+    ({"until": 5}, "until 5 is not understood: give 'top 5' or 'width 0.1'."),
+    ({"ridge": None}, "ridge None is not a number: give one, such as 0.5."),
+    ({"confidence": "0.9"}, "confidence '0.9' is not a number: give one, such as 0.5."),
+    ({"kernel_width": [1.0]}, "kernel_width [1.0] is not a number: give one, such as 0.5."),
+    ({"seed": 1.5}, "seed 1.5 is not a whole number: give one, such as 3."),
+    ({"modalities": "audio"}, "modalities 'audio' are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',)."),
+    ({"modalities": 2}, "modalities 2 are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',)."),
+    ({"classes": "ab"}, "class names 'ab' are no list: give one for each output, such as ['sad', 'glad']."),
+    ({"classes": 2}, "class names 2 are no list: give one for each output, such as ['sad', 'glad']."),
+]  # fmt: skip
+
+
+def test_slips_are_sentences():
+    """In a process of its own, where beartype doesn't refuse them first."""
+    script = """
+import sys, torch
+from musiclime_torch import InputError, Track, explain
+asked = []
+def model(audio):
+    asked.append(audio)
+    return audio.mean((1, 2))
+given = {"track": Track(torch.ones(1, 1, 800), ("a",), 800), "sample_rate": 800, "modalities": ("audio",)}
+for options in eval(sys.argv[1]):
+    try:
+        explain(model, **(given | options))
+    except InputError as error:
+        print(error)
+    else:
+        print("taken")
+assert not asked
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, repr([options for options, _ in SLIPS])], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for (_, said), line in zip(SLIPS, done.stdout.splitlines(), strict=True):
+        assert line.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"confidence": 95.0}, "a confidence of 95 is not between 0 and 1: give 0.95."),
+        ({"confidence": 1.5}, "a confidence of 1.5 is not between 0 and 1: give one that is, such as 0.95."),
+        ({"confidence": float("nan")}, "a confidence of nan is not between 0 and 1: give one that is, such as 0.95."),
+        ({"ridge": -1.0}, "a ridge penalty of -1 is not a number from 0 up: give 0 for none, or more, such as 1."),
+        ({"seed": -1}, "the seed -1 is not between 0 and 2**63 - 1: give one that is, such as 0."),
+        ({"batch_size": 0}, "a batch of 0 variants holds none: give 1 or more."),
+        ({"weights": "shapley", "until": "top 5"}, "Shapley values are sampled in one go: leave until 'top 5' out, or use"),
+    ],
+)
+def test_numbers_out_of_range_name_the_way_out(track: Track, options, said: str):
+    with pytest.raises(InputError) as caught:
+        explain(Additive(), track, **options)
+    assert str(caught.value).startswith(said)
+
+
+def test_segments_may_be_numpys(track: Track, tmp_path):
+    """Numbers and cut points alike; a file takes neither."""
+    for given, meant in ((np.int64(3), 3), (np.array([0.5, 1]), [0.5, 1])):
+        found = explain(Additive(), track, segments=given, n_samples=60)
+        assert torch.equal(found.attributions, explain(Additive(), track, segments=meant, n_samples=60).attributions)
+        found.save(tmp_path / "e.safetensors")
+        assert Explanation.load(tmp_path / "e.safetensors").provenance["settings"]["segments"] == meant
+
+
+def test_numbers_with_decimals_may_be_numpys(tmp_path):
+    """In a process of its own: beartype has them be Python's."""
+    script = """
+import sys, torch, numpy as np
+from musiclime_torch import Track, explain
+track = Track(torch.rand(1, 1, 800), ("a",), 800)
+given = {"ridge": np.float32(0.5), "confidence": np.float32(0.75), "kernel_width": np.float32(0.25)}
+explain(lambda audio: audio.mean((1, 2)), track, sample_rate=800, modalities=("audio",), **given).save(sys.argv[1])
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "e.safetensors")], check=True)
+    loaded = Explanation.load(tmp_path / "e.safetensors")
+    assert (loaded.confidence, loaded.provenance["settings"]["ridge"]) == (0.75, 0.5)

@@ -1,0 +1,70 @@
+"""Explanations that sharpen: each narrower than the one before, the last what `explain` gives, and little asked twice."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from models import Additive, Late
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.streaming import Remembering, explain_in_steps, plan_steps
+
+
+@pytest.mark.parametrize("design", ["auto", "joint"])
+def test_each_step_is_sharper_and_the_last_is_explain_itself(track, design):
+    options = {"segments": 4, "seed": 3, "design": design}
+    steps = list(explain_in_steps(Late(), track, n_samples=1024, first=128, **options))
+    widths = [float(one.half_width[one.target].mean()) for one in steps]
+    assert len(steps) >= 3
+    assert widths == sorted(widths, reverse=True)
+    assert len(set(widths)) == len(widths)
+    plain = explain(Late(), track, n_samples=1024, **options)
+    for name in ("attributions", "standard_errors", "degrees_of_freedom", "fidelity", "output_song"):
+        assert torch.equal(getattr(steps[-1], name), getattr(plain, name)), name
+    assert steps[-1].provenance["model"] == plain.provenance["model"]
+    assert (steps[-1].n_variants, steps[-1].audio_passes) == (plain.n_variants, plain.audio_passes)
+
+
+def test_a_late_fusion_model_encodes_no_batch_twice(track):
+    model, plain = Late(), Late()
+    steps = list(explain_in_steps(model, track, n_samples=1024, first=128, segments=4))
+    explain(plain, track, n_samples=1024, segments=4)
+    for side, passes in (("audio", "audio_passes"), ("lyrics", "lyrics_passes")):
+        assert model.encoded[side] < sum(getattr(one, passes) for one in steps)
+        assert model.encoded[side] < 2 * plain.encoded[side]
+
+
+def test_any_other_model_is_asked_at_most_twice_as_often(track):
+    model, plain = Additive(), Additive()
+    list(explain_in_steps(model, track, n_samples=1024, first=128, segments=4))
+    explain(plain, track, n_samples=1024, segments=4)
+    asked, once = (sum(shape[0] for shape in one.heard) for one in (model, plain))
+    assert once < asked <= 2 * once
+
+
+def test_what_is_remembered_is_what_was_asked():
+    model = Late().eval()
+    kept = Remembering(model)
+    one, other = torch.randn(3, 1, 400), torch.randn(3, 1, 400)
+    assert torch.equal(kept.encode_audio(one), model.encode_audio(one))
+    before = model.encoded["audio"]
+    assert not torch.equal(kept.encode_audio(other), kept.encode_audio(one))
+    assert model.encoded["audio"] == before + 3
+    assert (kept.classes, kept.sample_rate, kept.module) == (model.classes, model.sample_rate, model)
+    assert not hasattr(kept, "fuse_pairs")
+
+
+def test_evidence_is_searched_for_at_the_end(track):
+    steps = list(explain_in_steps(Late(), track, n_samples=512, first=128, segments=4, evidence=True))
+    assert [one.evidence is None for one in steps] == [True] * (len(steps) - 1) + [False]
+
+
+def test_steps_double_and_failures_come_at_once(track):
+    for total in (1, 255, 256, 511, 512, 3000, 16384):
+        steps = plan_steps(total, 256)
+        assert steps[-1] == total
+        assert steps[0] < 512
+        assert all(2 * one <= other for one, other in pairwise(steps))
+    with pytest.raises(InputError, match="choose one of"):
+        next(explain_in_steps(Late(), track, n_samples=512, target="opera"))

@@ -1,0 +1,200 @@
+"""The pipeline on a pretended CUDA device: between the first mask and the last coefficient nothing asks the host.
+
+FakeTensorMode itself raises on `.item()`, `if tensor:`, boolean indexing and device mixing. The guard below catches what it
+lets pass: copies to the CPU, checking or synchronising linear algebra, mixed devices and 0-d CPU operands.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from musiclime_torch.captum import KernelShap, Lime
+from musiclime_torch.captum.request import state
+from musiclime_torch.explanation.estimation.crossed import build_grid, encode_masks
+from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.subject import describe_model
+from musiclime_torch.surrogate.crossed import solve_crossed
+from musiclime_torch.surrogate.design import CrossedDesign, draw_foldover
+from musiclime_torch.surrogate.solver import solve
+from musiclime_torch.surrogate.variance import split_variance
+from musiclime_torch.variants.asking import Probe, ask
+from musiclime_torch.variants.inputs import Sources
+from musiclime_torch.variants.scale import Scale, to_space, to_values
+from musiclime_torch.variants.sound import TokenGates, gate_stems
+
+SYNCHRONISING = {
+    "_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "equal", "is_nonzero",
+    "allclose", "_linalg_check_errors", "linalg_lstsq", "_linalg_eigh", "_linalg_svd", "linalg_eig", "linalg_cholesky",
+    "linalg_inv", "linalg_solve", "linalg_pinv", "multinomial", "repeat_interleave", "bincount", "histc",
+}  # fmt: skip
+
+
+class HostGuard(TorchDispatchMode):
+    """Records every operation on a CUDA tensor that would wait for, or talk to, the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.sent = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = func._schema.name.split("::")[1]
+        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        result = func(*args, **kwargs)
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        before, after = {t.device.type for t in inputs}, {t.device.type for t in outputs}
+        if name in ("_to_copy", "copy_"):
+            source = inputs[-1].device.type
+            if source == "cuda" and "cpu" in after:
+                self.seen.append(f"{name}: device to host")
+            self.sent += source == "cpu" and "cuda" in after
+        elif "cuda" in before:
+            if name in SYNCHRONISING:
+                self.seen.append(name)
+            if len(before) > 1:
+                self.seen.append(f"{name}: mixed devices")
+            if name in ("index", "index_put", "index_put_", "_unsafe_index") and any(
+                t is not None and t.dtype in (torch.bool, torch.uint8) for t in tree_leaves(args[1])
+            ):
+                self.seen.append(f"{name}: boolean index")
+        return result
+
+
+class Fusion(torch.nn.Module):
+    """A stand-in for any late-fusion model that is itself pure."""
+
+    sample_rate, channels = 1000, 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ear, self.eye, self.head = torch.nn.Conv1d(1, 8, 16, 8), torch.nn.Linear(6, 8), torch.nn.Linear(16, 5)
+
+    def tokenize(self, text: str) -> Any: ...
+    def embed_text(self, ids: Any) -> Any: ...
+
+    def forward(self, audio: torch.Tensor, text: TokenBatch) -> torch.Tensor:
+        return self.fuse(self.encode_audio(audio), self.encode_text(text))
+
+    def encode_audio(self, audio: torch.Tensor) -> torch.Tensor:
+        self.started(len(audio))
+        return self.ear(audio).relu().mean(2)
+
+    def encode_text(self, text: TokenBatch) -> torch.Tensor:
+        self.read(len(text.embeddings))
+        return (self.eye(text.embeddings) * text.attended[:, :, None]).sum(1)
+
+    def fuse(self, heard: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.cat([heard, words], 1))
+
+
+@contextmanager
+def pretended_cuda() -> Iterator[HostGuard]:
+    with FakeTensorMode(allow_non_fake_inputs=False), torch.no_grad(), HostGuard() as guard:
+        yield guard
+
+
+def make_probe() -> tuple[Fusion, Probe]:
+    cuda = torch.device("cuda")
+    with cuda:
+        model = Fusion()
+        stems = gate_stems(torch.randn(4, 1, 5000), torch.randn(4, 1, 5000), [0.0, 1.0, 2.5, 5.0], 1000, None)
+        owner = torch.zeros(20, dtype=torch.long)
+        lyrics = TokenGates(torch.randn(20, 6), torch.zeros(6), owner, gone=True)
+    subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
+    sources = Sources(stems, 4, 3, lyrics, "gone", {})
+    return model, Probe(subject, sources, tuple(range(19)), 19, cuda, 64, lambda count: None)
+
+
+def run_pipeline(guard: HostGuard) -> torch.Tensor:
+    model, probe = make_probe()
+    design = draw_foldover(19, 200, 0)
+    sent_before: list[int] = []
+    model.started = lambda rows: sent_before.append(guard.sent)
+    model.read = lambda rows: None
+    guard.seen.clear()
+    guard.sent = 0
+    here = design.to(probe.device)
+    outputs = ask(probe, design.masks)
+    values = to_space(outputs, "logits", "log-odds", outputs[0])
+    fit = solve(here, values, 0.0)
+    assert sent_before[0] == guard.sent == 3  # masks and weights to solve with, masks to render with: before any forward
+    assert fit.coefficients.device.type == fit.standard_errors.device.type == "cuda"
+    return fit.coefficients
+
+
+def test_nothing_asks_the_host_between_the_first_mask_and_the_last_coefficient():
+    with pretended_cuda() as guard:
+        coefficients = run_pipeline(guard)
+    assert coefficients.shape == (19, 5)
+    assert guard.seen == []
+
+
+def test_crossed_masks_take_their_encoder_passes_and_nothing_else_and_ask_nothing():
+    with pretended_cuda() as guard:
+        model, probe = make_probe()
+        passes = {"heard": 0, "read": 0}
+        model.started = lambda rows: passes.update(heard=passes["heard"] + rows)
+        model.read = lambda rows: passes.update(read=passes["read"] + rows)
+        design = CrossedDesign(draw_foldover(12, 64, 0), draw_foldover(7, 32, 1))
+        song = torch.zeros(5, device="cuda")
+        guard.seen.clear()
+        here = design.to("cuda")
+        encodings = encode_masks(probe, design)
+        for space in ("logit", "log-odds", "probability"):
+            scale = Scale("logits", space, song, tuple("abcde"), 0, 1)
+            grid = build_grid(probe, encodings, scale)
+            fit, shares = solve_crossed(here, grid), split_variance(here, grid)
+        values = to_values(scale, song[None])
+    assert passes == {"heard": 64, "read": 32}
+    assert fit.coefficients.shape == (6, 13, 8)
+    assert fit.coefficients.device.type == shares.values.device.type == values.device.type == "cuda"
+    assert guard.seen == []
+
+
+@pytest.mark.parametrize("kind", [Lime, KernelShap])
+def test_the_drop_ins_of_captum_ask_nothing_before_their_last_coefficient(kind):
+    with pretended_cuda() as guard:
+        with torch.device("cuda"):
+            model, inputs = torch.nn.Linear(5, 3), torch.randn(4, 5)
+        request = state(inputs, None, None, None, None)
+        guard.seen.clear()
+        guard.sent = 0
+        lines = kind(model, seed=0)._explain(request, 40, 16, show_progress=False, judged=True)
+    assert lines.coefficients.shape == lines.standard_errors.shape == (12, 5)
+    assert lines.coefficients.device.type == lines.fidelity.device.type == "cuda"
+    assert guard.seen == []
+    assert guard.sent == 1  # the masks, before any forward
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        lambda x: x.cpu(),
+        lambda x: torch.linalg.cholesky(x @ x.T),
+        lambda x: torch.linalg.inv(x),
+        lambda x: torch.linalg.eigh(x),
+        lambda x: x + torch.tensor(1.0, device="cpu"),
+        lambda x: x.index_put_((x > 0,), torch.zeros((), device="cuda")),
+    ],
+    ids=["cpu()", "cholesky", "inv", "eigh", "0-d cpu operand", "boolean assignment"],
+)
+def test_the_guard_sees_what_fake_tensors_let_pass(leak):
+    with pretended_cuda() as guard:
+        with torch.device("cuda"):
+            x = torch.randn(4, 4)
+        leak(x)
+    assert guard.seen
+
+
+def test_pretended_and_real_runs_leave_nothing_to_each_other():
+    before = draw_foldover(19, 200, 0).masks
+    with pretended_cuda() as guard:
+        run_pipeline(guard)
+    assert torch.equal(draw_foldover(19, 200, 0).masks, before)

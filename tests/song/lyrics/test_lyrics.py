@@ -1,0 +1,89 @@
+"""Words, lines and sections of plain lyrics."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
+
+
+def hold_laws(lyrics: Lyrics) -> None:
+    """What every consumer of lyrics relies on, whatever was parsed."""
+    assert all(lyrics.text[word.start : word.end] == word.text for word in lyrics.words)
+    assert all(left.end <= right.start for left, right in zip(lyrics.words, lyrics.words[1:], strict=False))
+    assert all(left.end < right.start for left, right in zip(lyrics.lines, lyrics.lines[1:], strict=False))
+    assert all(left.end < right.start for left, right in zip(lyrics.sections, lyrics.sections[1:], strict=False))
+    for word in lyrics.words:
+        line, section = lyrics.lines[word.line], lyrics.sections[word.section]
+        assert section.start <= line.start <= word.start < word.end <= line.end <= section.end
+        assert word.end_seconds is None or word.start_seconds is None or word.end_seconds >= word.start_seconds
+        assert (word.start_seconds or 0) >= 0
+        assert (word.end_seconds or 0) >= 0
+    assert {word.line for word in lyrics.words} == set(range(len(lyrics.lines)))
+    assert {word.section for word in lyrics.words} == set(range(len(lyrics.sections)))
+    assert all("\n" not in lyrics.text[line.start : line.end] for line in lyrics.lines)
+
+
+def words(text: str) -> list[str]:
+    return [word.text for word in parse_lyrics(text).words]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Don't stop, won’t stop", ["Don't", "stop", "won’t", "stop"]),
+        ("'cause I'm lovin' it", ["cause", "I'm", "lovin", "it"]),
+        ("na-na - oh--oh", ["na-na", "oh", "oh"]),
+        ("rock 'n' roll", ["rock", "n", "roll"]),
+        ("24/7 on 99", ["24", "7", "on", "99"]),
+        ("naïve cafe\u0301 ÇA", ["naïve", "cafe\u0301", "ÇA"]),
+        ("愛してる baby", ["愛", "し", "て", "る", "baby"]),
+        ("ラーメン", ["ラ", "ー", "メ", "ン"]),
+        ("love愛love", ["love", "愛", "love"]),
+        ("ฉันรักเธอ", ["ฉั", "น", "รั", "ก", "เ", "ธ", "อ"]),
+        ("사랑해 너를", ["사랑해", "너를"]),
+        ("אני אוהב, أحبك", ["אני", "אוהב", "أحبك"]),
+        ("हिन्दी गाना", ["हिन्दी", "गाना"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),
+        ("❤️ love 🎵 👩‍👩‍👧 ♪♪ ...", ["love"]),
+        ("", []),
+    ],
+)
+def test_words(text: str, expected: list[str]):
+    assert words(text) == expected
+
+
+def test_sections_end_at_blank_lines_and_headers_which_are_not_text():
+    lyrics = parse_lyrics("[Intro]\n\none\ntwo\n\n\nthree\n[Verse 1: Ann & Bo]\nfour\n[Instrumental]\n[Outro]\nfive [x2]\n")
+    assert [section.name for section in lyrics.sections] == ["Intro", "section 2", "Verse 1: Ann & Bo", "Outro"]
+    assert lyrics.text == "one\ntwo\n\nthree\n\nfour\n\nfive [x2]"
+    assert [lyrics.text[line.start : line.end] for line in lyrics.lines] == ["one", "two", "three", "four", "five [x2]"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028"])
+def test_line_ends_and_byte_order_mark_change_nothing(end: str):
+    assert parse_lyrics("\ufeff" + f"a b {end}\tc{end}{end}d") == parse_lyrics("a b\nc\n\nd")
+
+
+def test_boilerplate_of_a_lyrics_site_is_pointed_out():
+    assert "You might also like" in parse_lyrics("love me\nYou might also like\nlove me too").warnings[0]
+    assert parse_lyrics("love me\nyou might like me").warnings == ()
+
+
+@given(
+    st.text(alphabet=st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("ab '\n[]-\r愛ก")), max_size=200)
+)
+@settings(max_examples=200, deadline=None)
+def test_laws_hold_for_any_text(text: str):
+    hold_laws(parse_lyrics(text))
+
+
+@pytest.mark.parametrize("module", ["lyrics", "lrc", "files"])
+def test_reading_lyrics_does_not_import_torch(module: str):
+    script = (
+        f"import sys, musiclime_torch.song.lyrics.{module}\n"
+        "assert not {'torch', 'numpy', 'tinytag', 'pysubs2'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

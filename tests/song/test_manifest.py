@@ -1,0 +1,212 @@
+"""Manifests in every form, and what is said of rows that can't be used."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pytest
+import soundfile
+from hypothesis import given, strategies as st
+from pyarrow import parquet
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.song.datasets import EMOTIONS, name_emotion, read_dataset
+from musiclime_torch.song.lyrics.boilerplate import PATTERNS, describe_stripped, strip_boilerplate
+from musiclime_torch.song.lyrics.lyrics import parse_lyrics
+from musiclime_torch.song.manifest import Entry, find_bad, leave_out, read_manifest
+
+ROWS = [
+    {"id": "one", "audio": "a.wav", "lyrics": "hold me\nnow, love", "label": "rock", "split": "train"},
+    {"id": "two", "audio": "b.wav", "lyrics": "words.txt", "label": "pop;sad", "split": "val"},
+    {"id": "3", "audio": "b.wav", "lyrics": "", "label": "", "split": "test"},
+]
+
+
+def write(folder: Path, kind: str, rows: list[dict[str, object]] = ROWS) -> Path:
+    path = folder / f"songs.{kind}"
+    if kind in ("csv", "tsv", "semicolon.csv"):
+        mark = {"csv": ",", "tsv": "\t", "semicolon.csv": ";"}[kind]
+        lines = [mark.join(rows[0])]
+        lines += [mark.join('"' + str(value).replace('"', '""') + '"' for value in row.values()) for row in rows]
+        path.write_text("\ufeff" + "\n".join(lines) + "\n", encoding="utf-8")
+    elif kind == "jsonl":
+        path.write_text("\n\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "semicolon.csv", "jsonl", "parquet"])
+def test_every_form_gives_the_same_songs(tmp_path: Path, kind: str):
+    (tmp_path / "words.txt").write_text("la la")
+    one, two, three = read_manifest(write(tmp_path, kind))
+    assert (one.id, one.audio, one.lyrics) == ("one", tmp_path / "a.wav", "hold me\nnow, love")
+    assert (one.labels, one.split) == (("rock",), "train")
+    assert (two.lyrics, two.labels, two.split) == (tmp_path / "words.txt", ("pop", "sad"), "valid")
+    assert (three.id, three.lyrics, three.labels, three.stems) == ("3", None, (), None)
+
+
+def test_rows_are_found_again_by_line(tmp_path: Path):
+    places = [entry.place for entry in read_manifest(write(tmp_path, "csv"))]
+    assert places == ["row 1, line 2", "row 2, line 4", "row 3, line 5"]
+    assert [entry.place for entry in read_manifest(write(tmp_path, "jsonl"))][1] == "row 2, line 3"
+
+
+def test_labels_may_be_lists_and_paths_have_columns_of_their_own(tmp_path: Path):
+    rows = [{"ID": 7, "audio_path": "x.mp3", "lyrics_path": "none", "labels": ["a", "b", "a"], "other": {"x": 1}}]
+    (entry,) = read_manifest(write(tmp_path, "jsonl", rows))
+    assert (entry.id, entry.audio, entry.lyrics) == ("7", tmp_path / "x.mp3", tmp_path / "none")
+    assert entry.labels == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("m.csv", "name,audio\na,b\n", "no column `id`, but name, audio"),
+        ("m.csv", "id,audio\n", "has no rows"),
+        ("m.csv", "id,audio\na,b,c\n", "row 1, line 2 has another number of cells"),
+        ("m.csv", "id,audio\na,b\na,c\n", "row 2, line 3: the id 'a' is that of row 1, line 2 too"),
+        ("m.csv", "id,audio\n,b\n", "row 1, line 2 has no id"),
+        ("m.csv", "id,split\na,both\n", "the split 'both' is not known"),
+        ("m.csv", "id,x\nä,b\n".encode("latin-1"), "save it as UTF-8"),
+        ("m.jsonl", '{"id": 1}\n[2]\n', "row 2, line 2 is no object"),
+        ("m.jsonl", '{"id": 1}\n{"id": \n', "can't be read at row 2"),
+        ("m.parquet", "not parquet", "can't be read as Parquet"),
+        ("m.xlsx", "x", "of no kind that is known"),
+    ],
+)
+def test_tables_that_are_none_are_refused(tmp_path: Path, name: str, text: str | bytes, said: str):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=said.replace("(", r"\(")):
+        read_manifest(path)
+    with pytest.raises(InputError, match="there is no manifest"):
+        read_manifest(tmp_path / "nothing.csv")
+
+
+def test_bad_rows_are_named_counted_and_skipped_if_asked(tmp_path: Path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 8000)
+    (tmp_path / "b.wav").write_text("no sound")
+    entries = read_manifest(write(tmp_path, "csv"))
+    bad = find_bad(entries, ("audio", "label"))
+    assert [one.entry.id for one in bad] == ["two", "3"]
+    with pytest.raises(InputError, match=r"2 of 3 songs .*row 2, line 4 \(two\): there is no .*words.txt.*--skip-bad"):
+        leave_out(entries, bad, skip=False)
+    assert [entry.id for entry in leave_out(entries, bad, skip=True)] == ["one"]
+    with pytest.raises(InputError, match="none of the 2 songs"):
+        leave_out(entries[1:], bad, skip=True)
+    assert "b.wav" in find_bad([Entry("x", tmp_path / "b.wav")], ())[0].reason
+    assert find_bad([Entry("x")], ("audio",))[0].reason == "it has no audio"
+
+
+@given(st.text(max_size=60))
+def test_any_text_survives_a_csv_and_json_lines(text: str):
+    from tempfile import TemporaryDirectory
+
+    cleaned = text.replace("\r", "").replace("\0", "").strip()
+    if any(0xD800 <= ord(letter) < 0xE000 for letter in cleaned):
+        return
+    with TemporaryDirectory() as folder:
+        for kind in ("csv", "jsonl"):
+            (entry,) = read_manifest(write(Path(folder), kind, [{"id": "x", "lyrics": cleaned + "\n."}]))
+            assert entry.lyrics == (cleaned + "\n.").strip()
+
+
+def music4all(folder: Path) -> Path:
+    (folder / "audios").mkdir(parents=True)
+    (folder / "lyrics").mkdir()
+    for name in ("aa", "bb"):
+        soundfile.write(folder / "audios" / f"{name}.mp3", np.zeros(8000), 16000, format="MP3")
+    (folder / "lyrics" / "aa.txt").write_text("la la")
+    (folder / "id_genres.csv").write_text("id\tgenres\naa\tHeavy Metal,rock\nbb\tpop\n")
+    (folder / "id_metadata.csv").write_text("id\tspotify_id\tenergy\tvalence\naa\tx\t0.9\t0.1\nbb\ty\t\t0.5\n")
+    return folder
+
+
+def test_music4all_is_read_as_its_folder_comes(tmp_path: Path):
+    folder = music4all(tmp_path / "m4a")
+    one, two = read_dataset(folder, "genre")
+    assert (one.id, one.audio, one.lyrics) == ("aa", folder / "audios" / "aa.mp3", folder / "lyrics" / "aa.txt")
+    assert (one.labels, two.labels, two.lyrics, two.place) == (("heavy metal",), ("pop",), None, "id_genres.csv, line 3")
+    assert [(entry.id, entry.labels) for entry in read_dataset(folder, "emotion")] == [("aa", ("angry",))]
+    assert find_bad([one, two], ("audio", "label")) == ()
+
+
+def test_splits_in_json_are_read_with_either_label(tmp_path: Path):
+    (tmp_path / "audio").mkdir()
+    soundfile.write(tmp_path / "audio" / "yt1.wav", np.zeros(800), 8000)
+    rows = [
+        {"id": "yt1", "lyrics": "la", "primary_short": "Pop", "emotion": "Sad"},
+        {"id": "yt2", "lyrics": None, "primary_short": None, "valence": 0.9, "energy": 0.9},
+    ]
+    for name in ("train", "val", "test"):
+        here = [{**row, "id": f"{row['id']}"} for row in rows] if name == "train" else []
+        (tmp_path / f"{name}.json").write_text(json.dumps(here))
+    (entry,) = read_dataset(tmp_path, "genre")
+    assert (entry.labels, entry.split, entry.lyrics, entry.audio) == (
+        ("pop",),
+        "train",
+        "la",
+        tmp_path / "audio" / "yt1.wav",
+    )
+    assert [one.labels for one in read_dataset(tmp_path, "emotion")] == [("sad",), ("excited",)]
+    (tmp_path / "train.json").write_text('{"a": 1}')
+    with pytest.raises(InputError, match="no list of objects"):
+        read_dataset(tmp_path, "genre")
+    with pytest.raises(InputError, match="no data set that is known"):
+        read_dataset(tmp_path / "audio", "genre")
+
+
+def test_emotions_are_a_grid_of_nine():
+    steps = (0.0, 0.5, 1.0)
+    assert tuple(tuple(name_emotion(valence, energy) for energy in steps) for valence in steps) == EMOTIONS
+    assert len({name for row in EMOTIONS for name in row}) == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("12 ContributorsNight Lyrics[Verse 1]\nhold me\nYou might also like\nnow5Embed", "[Verse 1]\nhold me\n\nnow"),
+        ("Night Lyrics\nhold me", "hold me"),
+        ("hold meYou might also like[Chorus]\nnow", "hold me[Chorus]\nnow"),
+        ("hold me\nSee Them LiveGet tickets as low as $49\nnow", "hold me\n\nnow"),
+        ("hold me\n******* This Lyrics is NOT for Commercial use *******\n(1409617829201)", "hold me"),
+        ("hold me\nLyrics licensed by Nobody", "hold me"),
+        ("nowEmbed", "now"),
+        ("now2.1KEmbed", "now"),
+    ],
+)
+def test_what_sites_add_is_taken_out_and_told(text: str, left: str):
+    found = strip_boilerplate(text)
+    assert found.text == left
+    assert found.found
+    assert strip_boilerplate(left).text == left
+    assert "1 songs" in describe_stripped([found, strip_boilerplate("la")])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "you might also like the rain\nembed me in your heart",
+        "I sing you might also like",
+        "three contributors came\nmy lyrics are gone",
+        "hold me, and embed",
+        "[Chorus]\nla la\n",
+        "",
+    ],
+)
+def test_what_may_be_sung_stays(text: str):
+    assert strip_boilerplate(text).text == text
+    assert parse_lyrics(text).warnings == ()
+
+
+@given(
+    st.lists(st.sampled_from(["hold me", "You might also like", "[Chorus]", "3Embed", "12 Contributors", "Lyrics", "\n"]))
+)
+def test_stripping_never_adds_and_ends(parts: list[str]):
+    text = "".join(parts)
+    once = strip_boilerplate(text)
+    assert len(once.text) <= len(text)
+    assert set(once.found) <= set(PATTERNS)
+    assert describe_stripped([]) == ""

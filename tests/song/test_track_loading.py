@@ -1,0 +1,92 @@
+"""From a song file to a track."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from soundfiles import make_noise, write
+from test_lyrics_files import id3
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.song.track import Track, load_track
+
+RATE = 16000
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    return write(tmp_path / "My Song.wav", make_noise(3, RATE), RATE, subtype="FLOAT")
+
+
+def test_a_song_file_and_its_lyrics(song: Path, tmp_path: Path):
+    (tmp_path / "words.lrc").write_text("[00:01.00]don't go")
+    track = load_track(str(song), lyrics=tmp_path / "words.lrc", max_seconds=10)
+    assert track.stem_names == ("harmonic", "percussive")
+    assert (track.stems.sum(0) - torch.from_numpy(make_noise(3, RATE))).abs().max() < 1e-6
+    assert (track.title, track.sample_rate, track.seconds, track.offset, track.warnings) == ("My Song", RATE, 3.0, 0.0, ())
+    assert track.lyrics is not None
+    assert [word.text for word in track.lyrics.words] == ["don't", "go"]
+    assert "hpss" in track.source
+    assert len(track.audio_hash) == 64
+
+
+def test_a_part_is_a_slice_with_an_offset_and_a_hash_of_its_own(song: Path):
+    whole = load_track(song, separator="none", max_seconds=10)
+    part = load_track(song, separator="none", start=1.0, end=2.5, max_seconds=2)
+    assert torch.equal(part.stems, whole.stems[..., RATE : 5 * RATE // 2])
+    assert (part.offset, part.seconds) == (1.0, 1.5)
+    assert part.audio_hash != whole.audio_hash
+
+
+def test_lyrics_in_tags_are_used_and_mentioned_unless_others_are_given(tmp_path: Path):
+    sound = write(tmp_path / "a.mp3", make_noise(1, 44100), 44100)
+    sound.write_bytes(id3((b"USLT", b"\0eng\0" + b"sung here")) + sound.read_bytes())
+    (tmp_path / "b.txt").write_text("given")
+    track = load_track(sound, separator="none", max_seconds=10)
+    assert track.lyrics is not None
+    assert track.lyrics.text == "sung here"
+    assert "in the tags of 'a.mp3'" in track.warnings[0]
+    given = load_track(sound, separator="none", lyrics=tmp_path / "b.txt", max_seconds=10)
+    assert given.lyrics is not None
+    assert (given.lyrics.text, given.warnings) == ("given", ())
+
+
+def test_without_lyrics_there_are_none_and_a_cut_song_says_so(song: Path):
+    data = song.read_bytes()
+    song.write_bytes(data[: len(data) // 2])
+    track = load_track(song, separator="none", max_seconds=10)
+    assert track.lyrics is None
+    assert "was cut short" in track.warnings[0]
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+def test_a_length_allowed_must_be_positive(song: Path, seconds: float):
+    with pytest.raises(InputError, match="max_seconds"):
+        load_track(song, max_seconds=seconds)
+
+
+def test_bad_lyrics_are_told_before_the_song_is_read(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(InputError, match=r"no words in the lyrics .* without --lyrics"):
+        load_track(tmp_path / "none.wav", lyrics=tmp_path / "a.txt", max_seconds=10)
+
+
+def test_silence_is_a_song(tmp_path: Path):
+    track = load_track(write(tmp_path / "a.wav", np.zeros((1, RATE)), RATE), max_seconds=10)
+    assert track.stems.shape == (2, 1, RATE)
+    assert track.stems.abs().max() == 0
+
+
+def test_random_states_stay(song: Path):
+    random.seed(0)
+    before = np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()
+    track = load_track(song, max_seconds=10)
+    assert isinstance(track, Track)
+    assert (np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()) == before

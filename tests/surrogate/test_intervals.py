@@ -1,0 +1,48 @@
+"""Quantiles, and discoveries against a plain loop."""
+
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from scipy import stats
+
+from musiclime_torch.surrogate.intervals import discover, quantile
+
+
+def test_quantiles_are_students():
+    freedom = torch.tensor([[1.0, 4.0], [30.0, float("inf")]])
+    expected = [[stats.t.ppf(0.975, 1), stats.t.ppf(0.975, 4)], [stats.t.ppf(0.975, 30), stats.norm.ppf(0.975)]]
+    assert torch.allclose(quantile(freedom, 0.95), torch.tensor(expected).double(), rtol=1e-6)
+    assert quantile(torch.tensor(0.0), 0.95) == float("inf")
+    assert quantile(torch.tensor(1e12), 0.5).item() == pytest.approx(stats.norm.ppf(0.75), rel=1e-5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(items=st.integers(1, 40), freedom=st.sampled_from([0.5, 1.0, 5.0, 100.0]), seed=st.integers(0, 999))
+def test_discoveries_are_those_of_benjamini_and_hochberg(items: int, freedom: float, seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    values, errors = 3 * torch.randn(2, items, generator=generator), torch.rand(2, items, generator=generator) + 0.1
+    found = discover(values, errors, torch.full((2, items), freedom), 0.1)
+    for row in range(2):
+        if freedom < 1:
+            chance = [1.0] * items
+        else:
+            chance = [2 * stats.t.sf(abs(v / e), freedom) for v, e in zip(values[row], errors[row], strict=True)]
+        ranked = sorted(chance)
+        last = max((rank for rank, p in enumerate(ranked, 1) if p <= 0.1 * rank / items), default=0)
+        expected = [p <= ranked[last - 1] if last else False for p in chance]
+        assert found[row].tolist() == expected
+
+
+def test_a_value_without_error_is_found_unless_it_is_zero():
+    found = discover(torch.tensor([0.0, 1e-9, -2.0]), torch.zeros(3), torch.full((3,), 5.0), 0.05)
+    assert found.tolist() == [False, True, True]
+    assert discover(torch.zeros(2, 0), torch.zeros(2, 0), torch.zeros(2, 0), 0.05).shape == (2, 0)
+
+
+def test_hardly_anything_is_found_where_there_is_nothing():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(2000, 140, generator=generator)
+    found = discover(values, torch.ones_like(values), torch.full_like(values, 1e6), 0.05)
+    alone = (values.abs() > 1.96).float().sum(1).mean()
+    assert 6 < alone < 8
+    assert 0.03 < found.any(1).float().mean() < 0.07

@@ -1,0 +1,45 @@
+import re
+
+import torch
+from models import Additive, Late
+
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.song.track import Track
+from musiclime_torch.views.terminal import to_text
+
+#: A row of the table whose attribution is below zero.
+NEGATIVE = re.compile(r" -\d.*█")
+
+
+def test_what_cannot_be_told_from_zero_is_counted_not_ranked(track: Track):
+    generator = torch.Generator().manual_seed(0)
+
+    def fickle(audio: torch.Tensor, text: list[str]) -> torch.Tensor:
+        return torch.randn(len(audio), 1, generator=generator) + torch.tensor([[2.0 * line.count("love")] for line in text])
+
+    explanation = explain(fickle, track, sample_rate=8000, segments=4, n_samples=400)
+    text = " ".join(to_text(explanation, None, 15, positive_only=False).split())
+    assert "love (line 2, word 1)" in text
+    assert "can't be told from zero" in text
+    assert text.count("drums") <= 2
+
+
+def test_positive_only_leaves_the_rest_out(track: Track):
+    explanation = explain(Additive(), track, segments=2, n_samples=100)
+    assert NEGATIVE.search(to_text(explanation, "wild", 30, positive_only=False))
+    assert not NEGATIVE.search(to_text(explanation, "wild", 30, positive_only=True))
+
+
+def test_class_names_and_lyrics_are_not_markup(track: Track):
+    class Odd(Additive):
+        classes = ("[bold]calm", "wild", "sad")
+
+    text = to_text(explain(Odd(), track, target="[bold]calm", n_samples=1), None, 5, positive_only=False)
+    assert text.startswith("[bold]calm: logit")
+
+
+def test_where_sampling_makes_no_error_it_is_said(track: Track):
+    exact = to_text(explain(Additive(), track, n_samples=100), None, 5, positive_only=False)
+    assert "sampling made no error but rounding" in " ".join(exact.split())
+    sampled = to_text(explain(Late(), track, segments=4, n_samples=100), None, 5, positive_only=False)
+    assert "sampling made no error" not in " ".join(sampled.split())
