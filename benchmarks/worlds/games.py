@@ -19,9 +19,10 @@ from musiclime_torch.models.heads import fuse_layer_norm_pairs
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.asking import Probe, fuse, hear, read
+from musiclime_torch.variants.asking import fuse, hear, read
 from musiclime_torch.variants.components import Units, list_components
 from musiclime_torch.variants.inputs import prepare_sources
+from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, to_values
 
 CPU = torch.device("cpu")

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, whatever interrupts their writing."""
 
+import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from os.path import exists, isdir  # pathlib's raise where a folder may not be looked into, and for long names
@@ -52,3 +53,13 @@ def write_whole(data: bytes, path: Path, option: str) -> None:
             partial.write_bytes(data)
     except OSError as error:
         raise InputError(f"{path.parent} can't be written to ({error.strerror}): give another {option} folder.") from error
+
+
+def refuse_devices(path: Path) -> None:
+    """InputError for pipes, sockets and devices, which may have no end or nobody at the other one."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # whoever opens it will say why
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InputError(f"{str(path)!r} is a pipe or a device: give a file.")

@@ -18,10 +18,9 @@ from musiclime_torch.models.care import evaluating
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.baselines import LyricsBaseline
 from musiclime_torch.variants.components import Components
-from musiclime_torch.variants.inputs import fit_stems, gate_lyrics
-from musiclime_torch.variants.sound import StringGates, TokenGates
+from musiclime_torch.variants.sound import fit_stems
+from musiclime_torch.variants.words import LyricsBaseline, StringGates, TokenGates, gate_lyrics
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def _run(model: Any, track: "Track", device: str, options: dict[str, Any], outpu
 
     Whatever a model prints meanwhile mustn't get into the result on standard output.
     """
-    from musiclime_torch.explanation.evidence import DECIDING
+    from musiclime_torch.explanation.evidence_search import DECIDING
     from musiclime_torch.explanation.explainer import explain as run
 
     given = gather(options)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from musiclime_torch.basics.classes import find_class
+from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.options import default_device, explain_options, gather, load_models, pop_given, split
 

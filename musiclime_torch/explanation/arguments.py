@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, SupportsFloat, SupportsIndex, cast, get_args
 
-from musiclime_torch.basics.arguments import read_integer
+from musiclime_torch.basics.arguments import check_name, read_integer
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.names import check_name
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.sampling import SEED_END, Sampling
-from musiclime_torch.variants.baselines import LyricsBaseline, StandIn
+from musiclime_torch.variants.sound import StandIn
+from musiclime_torch.variants.words import LyricsBaseline
 
 
 def check_track(track: object) -> None:

@@ -6,12 +6,11 @@ from types import MappingProxyType
 from typing import Any, SupportsIndex
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.basics.classes import find_class
+from musiclime_torch.basics.arguments import check_name, find_class
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.names import check_name
 from musiclime_torch.basics.progress import open_bar
 from musiclime_torch.explanation.arguments import (
     check_baseline,
@@ -29,7 +28,8 @@ from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.estimate import Estimate, estimate_nothing
 from musiclime_torch.explanation.estimation.joint import estimate_joint
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
-from musiclime_torch.explanation.evidence import Evidence, find_evidence
+from musiclime_torch.explanation.evidence import Evidence
+from musiclime_torch.explanation.evidence_search import find_evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.interactions import Interactions
 from musiclime_torch.explanation.provenance import record_provenance
@@ -38,12 +38,12 @@ from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.sampling import VALUES, DesignName, Sampling, WeightsName
 from musiclime_torch.surrogate.stopping import Until, read_until
-from musiclime_torch.variants.asking import Probe, ask
-from musiclime_torch.variants.baselines import AudioBaseline, LyricsBaseline
-from musiclime_torch.variants.checks import check_rank
+from musiclime_torch.variants.asking import ask
 from musiclime_torch.variants.components import Components, Segments, Units, list_components, read_segments
-from musiclime_torch.variants.probing import pick_device, probing, settle_scale
-from musiclime_torch.variants.scale import Scale, Space, pick_space
+from musiclime_torch.variants.probe import Probe, pick_device, probing
+from musiclime_torch.variants.scale import Scale, Space, pick_space, settle_scale
+from musiclime_torch.variants.sound import AudioBaseline
+from musiclime_torch.variants.words import LyricsBaseline
 
 #: Equal time segments, where the model doesn't say that they would be too short.
 SEGMENTS = 10
@@ -329,3 +329,13 @@ def _collect_warnings(track: Track) -> tuple[str, ...]:
     if not track.stems.any():
         warnings.append("the song is silent: nothing in its sound can be explained, and its components get zero.")
     return tuple(warnings)
+
+
+def check_rank(dependent: Bool[Tensor, " d"], components: Components, seen: Sequence[int], ridge: float) -> None:
+    """InputError that names a component whose mask column the others contain; a ridge penalty makes do with it."""
+    found = dependent.nonzero().flatten().tolist()
+    if found and ridge == 0:
+        raise InputError(
+            f"the masks can't tell {components.items[seen[found[0]]].name!r} from other components "
+            f"({len(found)} of {len(seen)} columns): ask for more masks, or set a ridge penalty."
+        )

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.basics.classes import find_class
+from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import whole
 from musiclime_torch.explanation.evidence import Evidence, read_evidence

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from musiclime_torch.basics.classes import find_class
+from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.intervals import discover, quantile
 from musiclime_torch.variants.components import Component, Components

@@ -9,7 +9,7 @@ import torch
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.baselines import AudioBaseline
+from musiclime_torch.variants.sound import AudioBaseline
 
 
 def record_provenance(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import open_bar
-from musiclime_torch.explanation.evidence import DECIDING
+from musiclime_torch.explanation.evidence_search import DECIDING
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.faithfulness.chance import Deal, Figure, beside_chance, deal
 from musiclime_torch.faithfulness.curves import Curves, measure_curves
@@ -25,8 +25,8 @@ from musiclime_torch.faithfulness.stability import Stability, measure_stability
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
 from musiclime_torch.surrogate.sampling import SEED_END
-from musiclime_torch.variants.asking import Probe
-from musiclime_torch.variants.probing import ask_checked
+from musiclime_torch.variants.asking import ask_checked
+from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, list_spaces, to_values
 
 #: Random attributions to compare with, seeds beside the explanation's own, masks it wasn't fitted to, points of a curve.

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from musiclime_torch.explanation.evidence import measure_margin
+from musiclime_torch.explanation.evidence_search import measure_margin
 from musiclime_torch.faithfulness.chance import Deal, Figure, beside_chance
 from musiclime_torch.faithfulness.ladder import climb
-from musiclime_torch.variants.asking import Probe
+from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale
 
 #: Components removed.

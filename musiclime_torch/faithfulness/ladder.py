@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from musiclime_torch.variants.asking import Probe
-from musiclime_torch.variants.probing import ask_checked
+from musiclime_torch.variants.asking import ask_checked
+from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale
 
 

@@ -13,12 +13,11 @@ from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.provenance import find_baseline_song, hash_inputs
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.asking import Probe, ask
-from musiclime_torch.variants.baselines import make_noise
+from musiclime_torch.variants.asking import ask
 from musiclime_torch.variants.components import Components, list_components
-from musiclime_torch.variants.inputs import fit_stems
-from musiclime_torch.variants.probing import pick_device, probing, settle_scale
-from musiclime_torch.variants.scale import Scale
+from musiclime_torch.variants.probe import Probe, pick_device, probing
+from musiclime_torch.variants.scale import Scale, settle_scale
+from musiclime_torch.variants.sound import fit_stems, make_noise
 
 #: What a model says of itself, where the caller said it.
 _DECLARED = ("sample_rate", "classes", "output_kind", "modalities")

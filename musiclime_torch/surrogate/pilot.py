@@ -1,17 +1,10 @@
 """What the first block of masks tells about the ones to draw next: folded or not, and how many a side."""
 
-import threading
-from collections.abc import Callable
-from typing import TypeVar
-
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from musiclime_torch.surrogate.design import Design
 from musiclime_torch.surrogate.solver import solve
-
-T = TypeVar("T")
 
 #: How sure a pilot block must be before complements are given up. They cost at most a factor of two where they are the
 #: wrong choice and may save any factor where they are the right one.
@@ -36,31 +29,6 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
     odd = ((first - second) / 2 - coded @ fit.coefficients[:, 0]).square().sum() / (pairs - d)
     even = ((first + second) / 2).var()
     return bool(odd * (2 * third_order - 1) > float(fdtri(pairs - d, pairs - 1, SURE)) * even)
-
-
-class _Credit(threading.local):
-    """Operations that were run for this thread in another one, or here for another."""
-
-    flops = 0.0
-
-
-_credit = _Credit()
-
-
-def count_flops(call: Callable[[], T]) -> tuple[T, float]:
-    """The result of a call and its floating-point operations (matrix products and convolutions), at least one."""
-    before, _credit.flops = _credit.flops, 0.0
-    try:
-        with FlopCounterMode(display=False) as counter:
-            result = call()
-        return result, max(counter.get_total_flops() + _credit.flops, 1.0)
-    finally:
-        _credit.flops = before
-
-
-def credit_flops(flops: float) -> None:
-    """Add operations that this thread's counter doesn't see, or take off those it sees and that aren't its own."""
-    _credit.flops += flops
 
 
 def allocate(

@@ -23,7 +23,8 @@ from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import load_track
 from musiclime_torch.training.batches import Batch
 from musiclime_torch.training.dropout import draw_rates
-from musiclime_torch.variants.sound import gate_stems, mix, own_tokens, spread_windows
+from musiclime_torch.variants.sound import gate_stems, mix, spread_windows
+from musiclime_torch.variants.words import own_tokens
 
 #: Equal segments in which dropout silences stems: those of explanations.
 SEGMENTS = 10

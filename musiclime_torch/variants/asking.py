@@ -1,7 +1,6 @@
 """The model watched: masks in, one row of outputs a variant, in batches; audio never outlives its batch."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -9,45 +8,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.batches import Room, in_batches, ran_out
-from musiclime_torch.models.precision import Precision, encoding, widen
+from musiclime_torch.models.batches import in_batches, ran_out
+from musiclime_torch.models.precision import encoding, widen
 from musiclime_torch.models.subject import Subject
-from musiclime_torch.variants.inputs import Sources
-from musiclime_torch.variants.sound import LyricGates, StringGates, Window, mask_lyrics, mix
+from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.scale import Scale, check_outputs, to_values
+from musiclime_torch.variants.sound import Window, mix
+from musiclime_torch.variants.words import LyricGates, StringGates, mask_lyrics
 
 T = TypeVar("T")
 
 #: Said where halving has come to its end.
 _NO_ROOM = " (not one variant fits into memory: explain a part of the song, with start and end, or use another device)"
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A model and a track ready to be asked, inside `models.care.evaluating`.
-
-    Masks given to it hold the `seen` of all `columns` alone; columns the model can't notice stay on. `advance` is told
-    of every batch done. `precision` is that of encoders that run apart from their head. `room` remembers what fitted.
-    """
-
-    subject: Subject
-    sources: Sources
-    seen: tuple[int, ...]
-    columns: int
-    device: torch.device
-    batch_size: int
-    advance: Callable[[int], object]
-    precision: Precision = "float32"
-    room: Room = field(default_factory=Room)
-
-    @property
-    def n_audio(self) -> int:
-        """Number of the sound's columns, unseen ones too; the lyrics' come after them."""
-        return self.sources.n_stems * self.sources.n_segments
-
-    @property
-    def heard(self) -> int:
-        """How many of the seen columns are the sound's."""
-        return sum(column < self.n_audio for column in self.seen)
 
 
 def ask(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
@@ -268,4 +240,14 @@ def _check(subject: Subject, outputs: Any, rows: int) -> Float[Tensor, "batch cl
             f"the model {subject.name} returned {outputs.dtype} of shape {tuple(outputs.shape)} for a batch of "
             f"{rows}: it must return floats of shape (batch, class)."
         )
+    return outputs
+
+
+def ask_checked(probe: Probe, scale: Scale, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
+    """Outputs for every mask; InputError where one of them is no number on the scale."""
+    outputs = ask(probe, masks)
+    check_count(probe.subject, len(scale.song), outputs.shape[1])
+    # The song's own before them, twice, for the first rows are told as those of the song and the empty song.
+    values = to_values(scale, torch.cat([scale.song.to(outputs).expand(2, -1), outputs]))
+    check_outputs(values, scale.classes, probe.subject.name)
     return outputs

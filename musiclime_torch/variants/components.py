@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NoReturn, SupportsIndex
 
+from musiclime_torch.basics.arguments import check_name
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.names import check_name
 from musiclime_torch.song.lyrics.lyrics import Lyrics, Word
 from musiclime_torch.song.track import Track
 

@@ -1,13 +1,15 @@
 """The scale on which a decision is explained: the same outputs serve logits, log-odds and probabilities."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.models.subject import Subject
 
 Space = Literal["logit", "log-odds", "probability", "raw"]
 
@@ -104,3 +106,58 @@ def _log_odds(logits: Float[Tensor, "n class"]) -> Float[Tensor, "n class"]:
     winner = logits.argmax(1, keepdim=True)
     others = logits.scatter(1, winner, float("-inf")).logsumexp(1, keepdim=True)
     return odds.scatter(1, winner, logits.gather(1, winner) - others)
+
+
+def settle_scale(
+    subject: Subject,
+    ends: Float[Tensor, "2 class"],
+    space: Space,
+    target: SupportsIndex | str | None,
+    foil: SupportsIndex | str | None,
+) -> Scale:
+    """Names, target and foil, now that the number of outputs is known; `ends` are those of the song and the empty song."""
+    names = _name_classes(subject, ends.shape[1])
+    plain = Scale(subject.output_kind, space, ends[0], names, 0, None)
+    values = to_values(plain, ends)
+    check_outputs(values, names, subject.name)
+    about = int(values[0].argmax()) if target is None else find_class(target, names)
+    if foil is None:
+        return replace(plain, target=about)
+    other = find_class(foil, names)
+    if other == about:
+        raise InputError(f"the foil {names[other]!r} is the target itself: give another class.")
+    return replace(plain, classes=(*names, f"{names[about]} rather than {names[other]}"), target=about, foil=other)
+
+
+def _name_classes(subject: Subject, count: int) -> tuple[str, ...]:
+    if subject.output_kind == "embedding":
+        return ("similarity to the song",)
+    if subject.classes is None:
+        return tuple(f"output {column}" for column in range(count)) if count > 1 else ("output",)
+    if len(subject.classes) != count:
+        raise InputError(f"the model {subject.name} returned {count} outputs for {len(subject.classes)} class names.")
+    return subject.classes
+
+
+def check_outputs(values: Float[Tensor, "rows class"], names: tuple[str, ...], model: str) -> None:
+    """InputError that names the first class and variant whose output is NaN or infinite."""
+    bad = ~torch.isfinite(values)
+    if not bad.any():
+        return
+    row, column = bad.nonzero()[0].tolist()
+    variant = {0: "the song itself", 1: "the empty song"}.get(row, f"variant {row - 2}")
+    raise InputError(
+        f"the model {model} returned {float(values[row, column])} for class {names[column]!r} on {variant} "
+        f"({int(bad.any(1).sum())} of {len(values)} variants): "
+        f"it must return finite numbers for silence and masked words too."
+    )
+
+
+def check_means(means: Float[Tensor, " class"], names: tuple[str, ...], model: str) -> None:
+    """The same for a grid of pairs, told by its mean: one number that is none spoils it."""
+    bad = (~torch.isfinite(means)).nonzero().flatten().tolist()
+    if bad:
+        raise InputError(
+            f"the model {model} gave no finite outputs for class {names[bad[0]]!r} on some masked sound with some masked "
+            f"lyrics: it must return finite numbers for silence and masked words too."
+        )

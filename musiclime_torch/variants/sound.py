@@ -8,12 +8,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.models.contract import TokenBatch, Tokens
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.models.subject import Subject
+from musiclime_torch.song.audio.recording import resample
+from musiclime_torch.song.track import Track
+from musiclime_torch.variants.components import Components
 
 #: Seconds a gate takes to open or close: long enough to hide the click, short against any segment.
 CROSS_FADE = 0.005
@@ -45,41 +50,6 @@ class StemGates:
     """A track ready to be mixed: all windows, on one device."""
 
     windows: tuple[Window, ...]
-
-
-@dataclass(frozen=True)
-class TokenGates:
-    """Lyrics ready to be masked at their embeddings; `owner` is each token's lyric column, the last one = always on.
-
-    With `gone` the removed tokens are not attended to at all.
-    """
-
-    embeddings: Float[Tensor, "token dim"]
-    baseline: Float[Tensor, " dim"]
-    owner: Int[Tensor, " token"]
-    gone: bool
-
-
-@dataclass(frozen=True)
-class IdGates:
-    """Lyrics ready to be masked at their token ids, for models that take no embeddings."""
-
-    ids: Int[Tensor, " token"]
-    baseline: Int[Tensor, ""]
-    owner: Int[Tensor, " token"]
-
-
-@dataclass(frozen=True)
-class StringGates:
-    """Lyrics for models that read strings: each column's characters are cut out, or replaced by `stand_in`."""
-
-    text: str
-    spans: tuple[tuple[tuple[int, int], ...], ...]
-    stand_in: str
-
-
-LyricGates = TokenGates | IdGates | StringGates
-Text = TokenBatch | Int[Tensor, "batch token"] | list[str]
 
 
 def gate_stems(
@@ -160,41 +130,64 @@ def mix(window: Window, masks: Bool[Tensor, "variant stem segment"]) -> Float[Te
     return mixed if window.floor is None else mixed + window.floor
 
 
-def own_tokens(tokens: Tokens, spans: Sequence[Sequence[tuple[int, int]]]) -> list[int]:
-    """The lyric column each token belongs to, the number of columns for tokens that no column claims.
-
-    A token that reaches into two words belongs to the first.
-    """
-    starts = sorted((start, end, column) for column, parts in enumerate(spans) for start, end in parts)
-    owners, here, behind = [], 0, 0
-    for first, final in tokens.spans:
-        if first < behind:
-            here = 0  # a tokenizer that doesn't go from left to right
-        behind = max(first, 0)
-        while here < len(starts) and starts[here][1] <= first < final:
-            here += 1
-        claimed = first < final and here < len(starts) and starts[here][0] < final
-        owners.append(starts[here][2] if claimed else len(spans))
-    return owners
+StandIn = Literal["silence", "noise"]
 
 
-def mask_lyrics(gates: LyricGates, masks: Bool[Tensor, "variant column"]) -> Text:
-    """Render what the model reads of each variant; strings are made on the host, tokens stay on the device."""
-    if isinstance(gates, StringGates):
-        return [_cut_out(gates, row) for row in masks.tolist()]
-    always = torch.ones_like(masks[:, :1]) if masks.shape[1] else masks.new_ones(masks.shape[0], 1)
-    kept = torch.cat([masks, always], 1).index_select(1, gates.owner)
-    if isinstance(gates, IdGates):
-        return torch.where(kept, gates.ids, gates.baseline)
-    attended = kept if gates.gone else torch.ones_like(kept)
-    return TokenBatch(torch.where(kept[:, :, None], gates.embeddings, gates.baseline), attended)
+AudioBaseline = StandIn | Track
 
 
-def _cut_out(gates: StringGates, kept: list[bool]) -> str:
-    removed = sorted(span for spans, keep in zip(gates.spans, kept, strict=True) if not keep for span in spans)
-    parts, here = [], 0
-    for start, end in removed:
-        parts += [gates.text[here:start], gates.stand_in]
-        # A word cut out takes the space after it along, or its neighbours would drift apart.
-        here = end + (not gates.stand_in and gates.text[end : end + 1] == " ")
-    return "".join([*parts, gates.text[here:]])
+def make_noise(stems: Float[Tensor, "stem channel frame"], seed: int) -> Float[Tensor, "stem channel frame"]:
+    """White noise as loud (RMS) as each stem, drawn on the CPU from the seed."""
+    generator = torch.Generator().manual_seed(seed)
+    level = stems.square().mean((1, 2), keepdim=True).sqrt()
+    return torch.randn(stems.shape, generator=generator) * level
+
+
+def borrow_stems(
+    other: Float[Tensor, "other channel other_frame"], names: tuple[str, ...], own_names: tuple[str, ...], frames: int
+) -> Float[Tensor, "stem channel frame"]:
+    """Another song's stems by name, repeated or cut to length; a stem it lacks is replaced by silence."""
+    repeated = other.repeat(1, 1, -(-frames // other.shape[-1]))[:, :, :frames]
+    silence = torch.zeros_like(repeated[0])
+    return torch.stack([repeated[names.index(name)] if name in names else silence for name in own_names])
+
+
+def fit_stems(track: Track, sample_rate: int, channels: int | None) -> Float[Tensor, "stem channel frame"]:
+    """Stems at a model's rate and number of channels (None keeps the track's); two channels become one by their mean."""
+    stems = track.stems
+    if channels == 1:
+        stems = stems.mean(1, keepdim=True)
+    elif channels == 2 and stems.shape[1] == 1:
+        stems = stems.expand(-1, 2, -1)
+    elif channels not in (None, stems.shape[1]):
+        raise InputError(f"the model asks for {channels} channels; tracks have one or two.")
+    return resample(stems.contiguous(), track.sample_rate, sample_rate)
+
+
+def _stand_in(
+    stems: Float[Tensor, "stem channel frame"], track: Track, subject: Subject, baseline: AudioBaseline, seed: int
+) -> Float[Tensor, "stem channel frame"] | None:
+    if isinstance(baseline, Track):
+        assert subject.sample_rate is not None
+        other = fit_stems(baseline, subject.sample_rate, stems.shape[1])
+        return borrow_stems(other, baseline.stem_names, track.stem_names, stems.shape[-1])
+    return make_noise(stems, seed) if baseline == "noise" else None
+
+
+def _unheard(
+    stems: Float[Tensor, "stem channel frame"],
+    stand_in: Float[Tensor, "stem channel frame"] | None,
+    components: Components,
+    sample_rate: int,
+) -> dict[int, str]:
+    """Columns whose stem equals its baseline all through their segment, fades included."""
+    loudness = (stems if stand_in is None else stems - stand_in).abs().amax(1)
+    same = "the stem is silent there" if stand_in is None else "the stem equals its baseline there"
+    borders = [round(edge * sample_rate) for edge in components.edges[:-1]] + [stems.shape[-1]]
+    reach = sample_rate // 100
+    return {
+        stem * components.n_segments + segment: same
+        for stem, row in enumerate(loudness)
+        for segment, (left, right) in enumerate(pairwise(borders))
+        if not row[max(left - reach, 0) : right + reach].any()
+    }

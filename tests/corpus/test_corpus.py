@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import pytest
 import torch
+from catalogues import OPTIONS, draw_songs, make_global, plant, write_songs
 from click.testing import CliRunner
 from deadly import die_at_once, die_of_sending, die_on
 from hypothesis import given, settings, strategies as st
@@ -21,20 +22,18 @@ from pyarrow import parquet
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.cli import cli
-from musiclime_torch.corpus.findings.aggregation import Global, aggregate
+from musiclime_torch.corpus.findings.aggregation import aggregate
 from musiclime_torch.corpus.findings.auditing import audit
 from musiclime_torch.corpus.runs import ahead
 from musiclime_torch.corpus.runs.job import begin_job
 from musiclime_torch.corpus.runs.running import run_here
 from musiclime_torch.corpus.runs.shards import TABLES, Place, claim_folder, cut_shards, find_place
-from musiclime_torch.corpus.runs.tables import SCHEMAS, write_table
+from musiclime_torch.corpus.runs.tables import write_table
 from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.demo.catalogue import main as make_catalogue
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.manifest import Entry, read_manifest
 from musiclime_torch.song.track import load_track
-
-OPTIONS = {"n_samples": 64, "segments": 2, "units": "line"}
 
 
 @pytest.fixture(scope="session")
@@ -290,46 +289,6 @@ def test_two_ranks_side_by_side(manifest, entries, tmp_path):
 # --- what it says ---
 
 
-def write_songs(out: Path, songs: list[dict]) -> None:
-    """A run's tables from lists of (kind, stem, position, word, attribution, ...) by song."""
-    digest = claim_folder(out, {}, "")
-    rows = [
-        {
-            "id": song["id"], "class": song["class"], "predicted": True, "attribution": value, "standard_error": error,
-            "told_from_zero": abs(value) > 2 * error, "unseen": unseen, "kind": "lyrics" if stem is None else "audio",
-            "stem": stem, "position": position, "start": None, "end": None, "word": word, "line": None,
-        }
-        for song in songs
-        for stem, position, word, value, error, unseen in song["rows"]
-    ]  # fmt: skip
-    kept = [{**dict.fromkeys(SCHEMAS["songs"].names), "id": song["id"], "predicted": song["class"]} for song in songs]
-    for name, table in (("attributions", rows), ("interactions", []), ("controls", []), ("failures", []), ("songs", kept)):
-        write_table(table, name, out / name / "000000.parquet", digest)
-
-
-def draw_songs(seed: int, songs: int) -> list[dict]:
-    rng = np.random.default_rng(seed)
-    words = ["love", "Love", "night", "don't", "don’t", "rain"]
-    return [
-        {
-            "id": f"song{number}",
-            "class": str(rng.choice(["pop", "rock"])),
-            "rows": [
-                *[
-                    (stem, place, None, float(rng.normal()), 0.1, False)
-                    for stem in ("drums", "vocals")
-                    for place in range(3)
-                ],
-                *[
-                    (None, None, str(rng.choice(words)), float(rng.normal()), 0.1, bool(rng.random() < 0.1))
-                    for _ in range(6)
-                ],
-            ],
-        }
-        for number in range(songs)
-    ]
-
-
 @given(st.integers(0, 10_000), st.integers(1, 12))
 @settings(max_examples=15, deadline=None)
 def test_importances_are_those_of_van_der_linden(seed, count):
@@ -364,11 +323,6 @@ def test_importances_are_those_of_van_der_linden(seed, count):
         assert one.homogeneity == pytest.approx(weight * importance[key], abs=1e-9)
         assert one.mean == pytest.approx(sum(per_song[key].values()) / len(per_song[key]))
         assert (one.songs, one.components) == (len(per_song[key]), len(sizes[key]))
-
-
-def make_global(tmp_path: Path, songs: list[dict], **more) -> Global:
-    write_songs(tmp_path, songs)
-    return aggregate(tmp_path, **more)
 
 
 def test_intervals_come_from_resampled_songs_and_few_songs_get_none(tmp_path):
@@ -420,26 +374,6 @@ def test_long_lyrics_do_not_win_by_counting(tmp_path):
     # All of the words' size is sampling noise.
     assert (one.lyrics_share, one.lyrics_share_by_component) == (0.0, 0.0)
     assert one.stem_shares == {"drums": 1.0}
-
-
-def plant(seed: int, boilerplate: bool, edge: bool, blind: bool, cut: bool = False) -> list[dict]:
-    rng = np.random.default_rng(seed)
-    songs = []
-    for number in range(30):
-        rows = [("all", place, None, float(rng.normal(0, 0.2)), 0.1, False) for place in range(8)]
-        if cut:
-            rows[5:] = [("all", place, None, float(rng.normal(0, 0.02)), 0.02, False) for place in range(5, 8)]
-        if edge:
-            rows[7] = ("all", 7, None, 3.0, 0.1, False)
-        rows += [(None, None, f"word{rng.integers(500)}", float(rng.normal(0, 0.3)), 0.1, False) for _ in range(40)]
-        if boilerplate:
-            rows += [
-                (None, None, word, float(rng.normal(1.5, 0.1)), 0.1, False) for word in ("You", "might", "also", "like")
-            ]
-        if blind and number < 4:
-            rows += [(None, None, f"late{n}", 0.0, 0.0, True) for n in range(30)]
-        songs.append({"id": f"s{number}", "class": "pop", "rows": rows})
-    return [*songs, {"id": "lonely", "class": "jazz", "rows": songs[0]["rows"][:8]}]
 
 
 @pytest.mark.parametrize("planted", ["nothing", "boilerplate", "edge", "blind", "cut"])

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 import soundfile
 import torch
+from catalogues import heard, make_global, read, song, write_songs
 from click.testing import CliRunner
 from models import Additive
 from pyarrow import parquet
 from rich.console import Console
-from test_corpus import make_global, write_songs
 
 from musiclime_torch.basics import files as writing
 from musiclime_torch.basics.errors import InputError
@@ -32,19 +32,6 @@ from musiclime_torch.corpus.runs.shards import Place, claim_folder, find_place
 from musiclime_torch.corpus.runs.tables import Rows
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.manifest import Entry, read_manifest
-
-
-def song(name: str, *rows: tuple, of: str = "a") -> dict:
-    return {"id": name, "class": of, "rows": list(rows)}
-
-
-def heard(stem: str, value: float, place: int = 0, error: float = 0.0, unseen: bool = False) -> tuple:
-    return stem, place, None, value, error, unseen
-
-
-def read(word: str | None, value: float, error: float = 0.0, unseen: bool = False) -> tuple:
-    return None, None, word, value, error, unseen
-
 
 # --- shares ---
 
@@ -163,16 +150,6 @@ def test_ends_are_looked_for_song_by_song(tmp_path):
 def test_silent_beginnings_are_no_beginnings(tmp_path):
     songs = [song(f"s{n}", *draw_positions(0.0, 0.1, 0.1, 0.1, 0.1, first_unseen=True)) for n in range(12)]
     assert not [one for one in audit(tmp_path, make_global(tmp_path, songs)) if one.kind == "position"]
-
-
-def write_run(out: Path, songs: list[dict], lines: bool = False, **columns: str) -> None:
-    """A run whose songs say more, or whose lyrics are numbered lines."""
-    write_songs(out, songs)
-    for name, given in (("songs", columns), ("attributions", {"line": 3} if lines else {})):
-        path = out / name / "000000.parquet"
-        table = parquet.read_table(path)
-        rows = [{**row, **given} for row in table.to_pylist()]
-        parquet.write_table(table.from_pylist(rows, table.schema), path)
 
 
 def test_boilerplate_is_found_in_lines_too(tmp_path):

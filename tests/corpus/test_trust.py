@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from catalogues import make_global, make_track, write_songs
 from models import Additive
 from pyarrow import parquet
-from test_corpus import make_global, write_songs
-from test_corpus_controls import make_track
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.findings import parts

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from counting import ALONE, SMALL, count_words
 from models import RATE, Additive, Late
 
 from musiclime_torch.basics.errors import InputError
@@ -20,22 +21,6 @@ from musiclime_torch.models.shuffling import shuffling
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.asking import ask
 from musiclime_torch.variants.scale import to_values
-
-#: Two stems × two segments and seven words: eleven components, few enough to take every mask.
-SMALL = {"segments": 2, "n_samples": 2048}
-#: Without what takes more explanations.
-ALONE = {"seeds": 0, "shuffled": ()}
-
-
-def count_words(text: list[str]) -> torch.Tensor:
-    """Two classes that hang on words, one pair of them together; whatever stands between the words."""
-    rows = []
-    for line in text:
-        words = line.split()
-        sad = 0.7 * words.count("love") - 0.4 * ("now" in words) + 1.1 * ("hold" in words and "my" in words) - 0.6
-        rows.append([sad, 0.3 * ("me" in words)])
-    return torch.tensor(rows)
-
 
 WORDS = {"modalities": ("lyrics",), "target": 0}
 

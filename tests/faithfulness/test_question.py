@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from counting import ALONE, SMALL, count_words
 from models import Additive, Late
-from test_faithfulness import ALONE, SMALL, count_words
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain

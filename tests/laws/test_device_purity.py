@@ -4,15 +4,11 @@ FakeTensorMode itself raises on `.item()`, `if tensor:`, boolean indexing and de
 lets pass: copies to the CPU, checking or synchronising linear algebra, mixed devices and 0-d CPU operands.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from pretended_cuda import HostGuard, pretended_cuda
 
 from musiclime_torch.captum import KernelShap, Lime
 from musiclime_torch.captum.request import state
@@ -23,48 +19,12 @@ from musiclime_torch.surrogate.crossed import solve_crossed
 from musiclime_torch.surrogate.design import CrossedDesign, draw_foldover
 from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.variance import split_variance
-from musiclime_torch.variants.asking import Probe, ask
+from musiclime_torch.variants.asking import ask
 from musiclime_torch.variants.inputs import Sources
+from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, to_space, to_values
-from musiclime_torch.variants.sound import TokenGates, gate_stems
-
-SYNCHRONISING = {
-    "_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "equal", "is_nonzero",
-    "allclose", "_linalg_check_errors", "linalg_lstsq", "_linalg_eigh", "_linalg_svd", "linalg_eig", "linalg_cholesky",
-    "linalg_inv", "linalg_solve", "linalg_pinv", "multinomial", "repeat_interleave", "bincount", "histc",
-}  # fmt: skip
-
-
-class HostGuard(TorchDispatchMode):
-    """Records every operation on a CUDA tensor that would wait for, or talk to, the host."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-        self.sent = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        name = func._schema.name.split("::")[1]
-        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        result = func(*args, **kwargs)
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-        before, after = {t.device.type for t in inputs}, {t.device.type for t in outputs}
-        if name in ("_to_copy", "copy_"):
-            source = inputs[-1].device.type
-            if source == "cuda" and "cpu" in after:
-                self.seen.append(f"{name}: device to host")
-            self.sent += source == "cpu" and "cuda" in after
-        elif "cuda" in before:
-            if name in SYNCHRONISING:
-                self.seen.append(name)
-            if len(before) > 1:
-                self.seen.append(f"{name}: mixed devices")
-            if name in ("index", "index_put", "index_put_", "_unsafe_index") and any(
-                t is not None and t.dtype in (torch.bool, torch.uint8) for t in tree_leaves(args[1])
-            ):
-                self.seen.append(f"{name}: boolean index")
-        return result
+from musiclime_torch.variants.sound import gate_stems
+from musiclime_torch.variants.words import TokenGates
 
 
 class Fusion(torch.nn.Module):
@@ -92,12 +52,6 @@ class Fusion(torch.nn.Module):
 
     def fuse(self, heard: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         return self.head(torch.cat([heard, words], 1))
-
-
-@contextmanager
-def pretended_cuda() -> Iterator[HostGuard]:
-    with FakeTensorMode(allow_non_fake_inputs=False), torch.no_grad(), HostGuard() as guard:
-        yield guard
 
 
 def make_probe() -> tuple[Fusion, Probe]:

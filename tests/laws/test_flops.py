@@ -21,10 +21,11 @@ from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.crossed import solve_crossed
 from musiclime_torch.surrogate.design import CrossedDesign, draw_foldover
 from musiclime_torch.surrogate.variance import split_variance
-from musiclime_torch.variants.asking import Probe
 from musiclime_torch.variants.inputs import Sources
+from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale
-from musiclime_torch.variants.sound import TokenGates, gate_stems
+from musiclime_torch.variants.sound import gate_stems
+from musiclime_torch.variants.words import TokenGates
 
 
 def make_model(folder: Path, layers: int) -> AstRoberta:

@@ -146,7 +146,7 @@ def test_weights_that_are_not_installed_name_the_command():
 @needs_weights
 def test_tags_of_true_stems_are_plausible():
     model, track = load_model("musicnn", "cpu"), load_track(excerpt())
-    from musiclime_torch.variants.inputs import fit_stems
+    from musiclime_torch.variants.sound import fit_stems
 
     stems = dict(zip(track.stem_names, fit_stems(track, 16000, 1), strict=True))
     with torch.no_grad():

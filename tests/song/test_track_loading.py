@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from soundfiles import make_noise, write
-from test_lyrics_files import id3
+from soundfiles import id3, make_noise, write
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.track import Track, load_track

@@ -55,3 +55,9 @@ def _add_stem_atom(path: Path, names: Sequence[str]) -> None:
     udta = struct.pack(">I", length + len(stem)) + data[old + 4 : old + length] + stem
     moov = data[at:old] + udta + data[old + length :]
     path.write_bytes(data[:at] + struct.pack(">I", len(moov)) + moov[4:])
+
+
+def id3(*frames: tuple[bytes, bytes]) -> bytes:
+    body = b"".join(name + struct.pack(">I", len(content)) + b"\0\0" + content for name, content in frames)
+    size = len(body)
+    return b"ID3\x03\0\0" + bytes([size >> 21 & 127, size >> 14 & 127, size >> 7 & 127, size & 127]) + body

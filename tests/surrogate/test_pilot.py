@@ -4,8 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
+from musiclime_torch.models.flops import count_flops
 from musiclime_torch.surrogate.design import draw_foldover
-from musiclime_torch.surrogate.pilot import allocate, count_flops, is_better_unfolded
+from musiclime_torch.surrogate.pilot import allocate, is_better_unfolded
 
 
 @pytest.mark.parametrize(("order", "expected"), [(2, False), (3, True)])

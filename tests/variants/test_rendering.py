@@ -7,18 +7,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from musiclime_torch.models.contract import Tokens
-from musiclime_torch.variants.baselines import borrow_stems, make_noise
-from musiclime_torch.variants.sound import (
-    CROSS_FADE,
-    IdGates,
-    StringGates,
-    TokenGates,
-    gate_stems,
-    mask_lyrics,
-    mix,
-    own_tokens,
-    spread_windows,
-)
+from musiclime_torch.variants.sound import CROSS_FADE, borrow_stems, gate_stems, make_noise, mix, spread_windows
+from musiclime_torch.variants.words import IdGates, StringGates, TokenGates, mask_lyrics, own_tokens
 
 RATE = 2000
 

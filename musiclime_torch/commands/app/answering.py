@@ -7,7 +7,7 @@ from pathlib import Path
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.app.shelf import Shelf
-from musiclime_torch.explanation.evidence import DECIDING
+from musiclime_torch.explanation.evidence_search import DECIDING
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.streaming import explain_in_steps

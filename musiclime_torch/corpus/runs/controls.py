@@ -14,9 +14,8 @@ from torch import Tensor
 
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.baselines import make_noise
 from musiclime_torch.variants.components import Components, Segments, cut
-from musiclime_torch.variants.sound import CROSS_FADE
+from musiclime_torch.variants.sound import CROSS_FADE, make_noise
 
 #: Name of the stem nobody hears.
 DECOY = "decoy"

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from musiclime_torch.basics.classes import find_class
+from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.runs.controls import is_chosen, make_control
 from musiclime_torch.corpus.runs.job import Job

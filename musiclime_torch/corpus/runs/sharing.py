@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from musiclime_torch.models.batches import ran_out
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.flops import credit_flops
 from musiclime_torch.models.subject import name_model
-from musiclime_torch.surrogate.pilot import credit_flops
 
 T = TypeVar("T")
 

@@ -11,16 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.explanation.estimation.estimate import Estimate, PairTable, PartTable
+from musiclime_torch.models.flops import count_flops
 from musiclime_torch.surrogate.crossed import CrossedFit, score_crossed, solve_crossed, split_errors
 from musiclime_torch.surrogate.design import CrossedDesign, Design, draw_half_folded
-from musiclime_torch.surrogate.pilot import allocate, count_flops, is_better_unfolded
+from musiclime_torch.surrogate.pilot import allocate, is_better_unfolded
 from musiclime_torch.surrogate.sampling import Sampling, draw_design
 from musiclime_torch.surrogate.solver import DEPENDENT
 from musiclime_torch.surrogate.stopping import Until, describe_stop, is_settled, plan_looks
 from musiclime_torch.surrogate.variance import split_variance
-from musiclime_torch.variants.asking import Probe, check_count, fuse, hear, read
-from musiclime_torch.variants.checks import check_means
-from musiclime_torch.variants.scale import Scale, list_spaces, to_values
+from musiclime_torch.variants.asking import check_count, fuse, hear, read
+from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.scale import Scale, check_means, list_spaces, to_values
 
 #: Pairs of encodings that are fused at a time: their joined features take a hundred megabytes at most.
 PAIRS = 16_384

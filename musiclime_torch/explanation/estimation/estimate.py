@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from musiclime_torch.variants.asking import Probe
+from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, to_values
 
 

@@ -13,9 +13,9 @@ from musiclime_torch.surrogate.pilot import is_better_unfolded
 from musiclime_torch.surrogate.sampling import Sampling, draw_design, weigh_design
 from musiclime_torch.surrogate.solver import score, solve
 from musiclime_torch.surrogate.stopping import Until, describe_stop, is_settled, plan_looks
-from musiclime_torch.variants.asking import Probe, ask, check_count
-from musiclime_torch.variants.checks import check_outputs
-from musiclime_torch.variants.scale import Scale, list_spaces, to_values
+from musiclime_torch.variants.asking import ask, check_count
+from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.scale import Scale, check_outputs, list_spaces, to_values
 
 #: More interactions than this, all classes together, are left out: nobody reads them, and they would take gigabytes.
 MOST_PAIRS = 20_000_000

@@ -14,10 +14,9 @@ from musiclime_torch.surrogate.shapley.exact import solve_exact
 from musiclime_torch.surrogate.shapley.fit import ShapleyFit
 from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels, solve_levels
 from musiclime_torch.surrogate.shapley.leverage import draw_leverage, solve_leverage
-from musiclime_torch.variants.asking import Probe, check_count, fuse, hear, read
-from musiclime_torch.variants.checks import check_outputs
-from musiclime_torch.variants.probing import ask_checked
-from musiclime_torch.variants.scale import Scale, to_values
+from musiclime_torch.variants.asking import ask_checked, check_count, fuse, hear, read
+from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.scale import Scale, check_outputs, to_values
 
 #: Inclusion levels: four are exact for products of up to eight components, and eight err more at the same budget.
 LEVELS = 4

@@ -16,7 +16,7 @@ import soundfile
 from jaxtyping import Float
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.places import refuse_devices
+from musiclime_torch.basics.files import refuse_devices
 from musiclime_torch.song.audio.truncation import guesses
 
 Block = Float[np.ndarray, "channel frame"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import regex
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.places import refuse_devices
+from musiclime_torch.basics.files import refuse_devices
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, Verse, compose, parse_lyrics, split_lines
 

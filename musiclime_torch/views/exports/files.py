@@ -6,7 +6,7 @@ from pathlib import Path
 from musiclime_torch.basics.files import write_whole
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.baselines import AudioBaseline
+from musiclime_torch.variants.sound import AudioBaseline
 from musiclime_torch.views.exports.jams import to_jams
 from musiclime_torch.views.exports.labels import to_audacity, to_sonic_visualiser
 from musiclime_torch.views.exports.mixes import write_mixes

@@ -8,7 +8,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import whole
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.baselines import AudioBaseline
+from musiclime_torch.variants.sound import AudioBaseline
 from musiclime_torch.views.page.loudness import match_loudness
 from musiclime_torch.views.page.mixes import make_versions
 

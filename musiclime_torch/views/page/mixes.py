@@ -14,9 +14,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.provenance import find_baseline_song
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.baselines import AudioBaseline, borrow_stems, make_noise
-from musiclime_torch.variants.inputs import fit_stems
-from musiclime_torch.variants.sound import gate_stems, mix
+from musiclime_torch.variants.sound import AudioBaseline, borrow_stems, fit_stems, gate_stems, make_noise, mix
 
 
 @dataclass(frozen=True)

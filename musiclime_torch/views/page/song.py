@@ -10,7 +10,7 @@ from markupsafe import Markup
 from musiclime_torch.basics.files import write_whole
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.baselines import AudioBaseline
+from musiclime_torch.variants.sound import AudioBaseline
 from musiclime_torch.views.page.document import render
 from musiclime_torch.views.page.loudness import match_loudness
 from musiclime_torch.views.page.mixes import Version, make_versions

@@ -13,13 +13,12 @@ import duckdb
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from catalogues import heard, make_global, read, song, write_run, write_songs
 from click.testing import CliRunner
 from matplotlib.collections import LineCollection, PathCollection
 from pyarrow import parquet
 from rich.console import Console
 from scipy import stats
-from test_corpus import make_global, write_songs
-from test_corpus_edges import heard, read, song, write_run
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.cli import cli

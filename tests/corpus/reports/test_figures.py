@@ -9,8 +9,8 @@ mpl.use("agg")
 
 import matplotlib.pyplot as plt
 import pytest
+from catalogues import draw_songs, write_songs
 from matplotlib.figure import Figure
-from test_corpus import draw_songs, write_songs
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.findings.aggregation import Global, aggregate

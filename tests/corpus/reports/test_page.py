@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from catalogues import draw_songs, plant, write_songs
 from chromium import find_faults, open_chromium, open_page, overflow
 from click.testing import CliRunner
-from test_corpus import draw_songs, plant, write_songs
 
 from musiclime_torch.commands.cli import cli
 from musiclime_torch.corpus.findings.aggregation import Global, aggregate

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from catalogues import make_global, plant
 from click.testing import CliRunner
 from rich.console import Console
 from rich.table import Table
-from test_corpus import make_global, plant
 
 from musiclime_torch.commands.cli import cli
 from musiclime_torch.corpus.findings.aggregation import Global, Pair

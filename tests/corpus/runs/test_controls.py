@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import torch
+from catalogues import RATE, SEGMENTS, make_track
 from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
@@ -14,18 +15,9 @@ from musiclime_torch.corpus.findings.auditing import audit
 from musiclime_torch.corpus.runs.controls import DECOY, FILLER, is_chosen, make_control
 from musiclime_torch.corpus.runs.explaining import explain_shard
 from musiclime_torch.corpus.runs.job import begin_job, write_shard
-from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import cut, list_components
-
-RATE, SEGMENTS = 1000, 5
-
-
-def make_track(seed: int, lyrics: str | None = "one two\nthree four", seconds: float = 2.0) -> Track:
-    noise = torch.Generator().manual_seed(seed)
-    stems = torch.randn(2, 1, round(seconds * RATE), generator=noise) * 0.1
-    return Track(stems, ("drums", "vocals"), RATE, None if lyrics is None else parse_lyrics(lyrics), title=str(seed))
 
 
 @given(st.integers(0, 10_000), st.sampled_from([1, 2, 5, "0.3s", (0.5, 0.7, 1.9)]))

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import torch
-from test_corpus import OPTIONS
+from catalogues import OPTIONS
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.runs.job import begin_job

@@ -13,10 +13,10 @@ from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.demo.catalogue import write_catalogue
 from musiclime_torch.demo.tags import TAGS
 from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.flops import count_flops
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.manifest import Entry, read_manifest
 from musiclime_torch.song.track import load_track
-from musiclime_torch.surrogate.pilot import count_flops
 
 
 class Counting:

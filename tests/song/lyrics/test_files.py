@@ -4,7 +4,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from soundfiles import make_noise, write, write_mp4
+from soundfiles import id3, make_noise, write, write_mp4
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.lyrics.files import embedded_lyrics, read_lyrics
@@ -78,12 +78,6 @@ def test_damaged_subtitles_are_refused(tmp_path: Path):
     path.write_text("hello")
     with pytest.raises(InputError):
         read_lyrics(path)
-
-
-def id3(*frames: tuple[bytes, bytes]) -> bytes:
-    body = b"".join(name + struct.pack(">I", len(content)) + b"\0\0" + content for name, content in frames)
-    size = len(body)
-    return b"ID3\x03\0\0" + bytes([size >> 21 & 127, size >> 14 & 127, size >> 7 & 127, size & 127]) + body
 
 
 def test_embedded_lyrics_of_an_mp3(tmp_path: Path):

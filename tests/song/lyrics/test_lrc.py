@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from test_lyrics_words import hold_laws
+from lyric_laws import hold_laws
 
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics

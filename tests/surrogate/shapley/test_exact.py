@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from pretended_cuda import pretended_cuda
 from shapley_games import enumerate_masks
-from test_device_purity import pretended_cuda
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.shapley.exact import solve_exact

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from pretended_cuda import pretended_cuda
 from shapley_games import covers, ends, enumerate_masks, multiply, saturate
-from test_device_purity import pretended_cuda
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.shapley.exact import solve_exact
