@@ -1,43 +1,26 @@
 """Explains what music models hear and read: LIME over stems, moments and words, batched in PyTorch.
 
-`load_track` takes a song apart, `explain` watches a model on thousands of its variants and returns an `Explanation`,
-`to_html` makes a page of it; `MusicLIME` is the same surrogate as a Captum attribution. Names are imported on first use:
-torch takes seconds.
+`load_track` takes a song apart, `explain` asks a model about thousands of its variants and returns an `Explanation`,
+`to_html` makes a page of it; `MusicLIME` is the same surrogate as a Captum attribution.
+
+Folders, each importing only from those left of it:
+
+basics < models, surrogate < song < variants < explanation < captum, faithfulness, views < corpus, training < demo < commands
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
-    from musiclime_torch.basics.errors import InputError
-    from musiclime_torch.captum import MusicLIME
-    from musiclime_torch.explanation.explainer import PAPER, explain
-    from musiclime_torch.explanation.explanation import Explanation
-    from musiclime_torch.song.lyrics.lyrics import Lyrics
-    from musiclime_torch.song.track import Track, load_track
-    from musiclime_torch.views.page.song import to_html
+    from musiclime_torch.basics.errors import InputError as InputError
+    from musiclime_torch.captum.music_lime import MusicLIME as MusicLIME
+    from musiclime_torch.commands.models import load_model as load_model
+    from musiclime_torch.explanation.explainer import PAPER as PAPER, explain as explain
+    from musiclime_torch.explanation.explanation import Explanation as Explanation
+    from musiclime_torch.song.lyrics.lyrics import Lyrics as Lyrics
+    from musiclime_torch.song.track import Track as Track, load_track as load_track
+    from musiclime_torch.variants.components import list_components as list_components
+    from musiclime_torch.views.page.song import to_html as to_html
 
-_HOMES = {
-    "PAPER": "explainer",
-    "Explanation": "explanation",
-    "InputError": "failures",
-    "Lyrics": "reading.lyrics",
-    "MusicLIME": "captum",
-    "Track": "track",
-    "explain": "explainer",
-    "load_track": "track",
-    "to_html": "views.page.song",
-}
-
-__all__ = ["PAPER", "Explanation", "InputError", "Lyrics", "MusicLIME", "Track", "explain", "load_track", "to_html"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__, __all__ = lazy(__name__)

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from musiclime_torch import explain
-from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
-from musiclime_torch.views.terminal import print_table
+from musiclime_torch.demo import load_demo_model, load_demo_track
+from musiclime_torch.views import print_table
 
 
 def main() -> None:

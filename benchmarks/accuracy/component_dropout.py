@@ -18,14 +18,21 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from musiclime_torch.demo.checks import HELD_OUT, measure_exact
-from musiclime_torch.demo.examples import make_example
-from musiclime_torch.demo.plan import HALF_BARS, find_causes, find_column, plan_song
-from musiclime_torch.demo.songs import make_track
-from musiclime_torch.demo.tags import TAGS
-from musiclime_torch.demo.training import RECIPE, train
-from musiclime_torch.explanation.explainer import explain
-from musiclime_torch.models.tagger import Tagger
+from musiclime_torch import explain
+from musiclime_torch.demo import (
+    HALF_BARS,
+    HELD_OUT,
+    RECIPE,
+    TAGS,
+    find_causes,
+    find_column,
+    make_example,
+    make_track,
+    measure_exact,
+    plan_song,
+    train,
+)
+from musiclime_torch.models import Tagger
 
 DAMAGES = {"none": "whole songs", "kept": "dropout, labels kept", "followed": "dropout, labels follow"}
 #: First seed of the songs that are explained: far from those of training and of the demo's own checks.

@@ -15,10 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from musiclime_torch import explain
-from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.demo.plan import find_causes, find_column, plan_song
-from musiclime_torch.demo.songs import make_track
-from musiclime_torch.demo.tags import TAGS
+from musiclime_torch.demo import TAGS, find_causes, find_column, load_demo_model, make_track, plan_song
 
 #: The first seed: far from any song the model was trained or measured on (`demo/training.py`).
 HELD_OUT = 7_000_000

@@ -18,15 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.worlds.known_causes import plant
-from musiclime_torch import explain
-from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.demo.plan import plan_song
-from musiclime_torch.demo.songs import make_track
-from musiclime_torch.demo.tags import TAGS
-from musiclime_torch.faithfulness import Check, check, summarise
-from musiclime_torch.faithfulness.summary import Mean
-from musiclime_torch.faithfulness.table import tabulate_means
-from musiclime_torch.song.track import Track
+from musiclime_torch import Track, explain
+from musiclime_torch.demo import TAGS, load_demo_model, make_track, plan_song
+from musiclime_torch.faithfulness import Check, Mean, check, summarise, tabulate_means
 
 #: The first seed: far from any song the model was trained or measured on (`demo/training.py`).
 HELD_OUT = 17_000_000

@@ -21,10 +21,7 @@ from torch import Tensor
 from benchmarks.tools.tuning import Tuning
 from benchmarks.worlds.games import Game, draw_polynomial, make_analytic, make_embedded, tell_truth
 from benchmarks.worlds.references import make_reference, split_table
-from musiclime_torch.surrogate.crossed import solve_crossed
-from musiclime_torch.surrogate.design import CrossedDesign, draw_blocks, enumerate_masks
-from musiclime_torch.surrogate.intervals import quantile
-from musiclime_torch.surrogate.solver import solve
+from musiclime_torch.surrogate import CrossedDesign, draw_blocks, enumerate_masks, quantile, solve, solve_crossed
 
 PARTS = ("audio", "lyrics", "sum", "interactions")
 #: Errors below this share of the largest coefficient are rounding: the design makes none there.

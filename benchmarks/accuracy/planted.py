@@ -49,13 +49,10 @@ from benchmarks.tools.peers import Found, Game
 from benchmarks.tools.scoring import count_found, is_strongest, match_sizes
 from benchmarks.worlds import shortcuts
 from benchmarks.worlds.known_causes import CLASSES, Case, list_cases, make_game
-from musiclime_torch import explain
-from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.demo.plan import HALF_BARS, plan_song
-from musiclime_torch.demo.tags import STEMS
-from musiclime_torch.explanation.explainer import PAPER
-from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.surrogate.intervals import bound_share
+from musiclime_torch import PAPER, explain
+from musiclime_torch.demo import HALF_BARS, STEMS, load_demo_model, plan_song
+from musiclime_torch.models import Tagger
+from musiclime_torch.surrogate import bound_share
 
 #: The rows that songs of a kind give.
 ROWS = {
@@ -297,11 +294,8 @@ def audit_phrase(model: nn.Module, songs: int, n_samples: int) -> str:
     """
     import soundfile
 
-    from musiclime_torch.corpus.findings.aggregation import aggregate
-    from musiclime_torch.corpus.findings.auditing import audit
-    from musiclime_torch.corpus.runs.job import begin_job
-    from musiclime_torch.corpus.runs.running import run_here
-    from musiclime_torch.song.manifest import read_manifest
+    from musiclime_torch.corpus import aggregate, audit, begin_job, run_here
+    from musiclime_torch.song import read_manifest
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -49,7 +49,7 @@ from benchmarks.worlds.voice import (
     train_detector,
 )
 from musiclime_torch.captum import MusicLIME
-from musiclime_torch.surrogate.intervals import bound_share
+from musiclime_torch.surrogate import bound_share
 
 #: Random choices of more than three components.
 DRAWS = 200

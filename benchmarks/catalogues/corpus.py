@@ -24,16 +24,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from musiclime_torch.corpus.runs.ahead import prepare_readers
-from musiclime_torch.corpus.runs.job import begin_job
-from musiclime_torch.corpus.runs.running import run_here
-from musiclime_torch.corpus.runs.shards import Place
-from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.demo.catalogue import write_catalogue
-from musiclime_torch.demo.tags import TAGS
-from musiclime_torch.explanation.explainer import explain
-from musiclime_torch.song.manifest import Entry, read_manifest
-from musiclime_torch.song.track import load_track
+from musiclime_torch import explain, load_track
+from musiclime_torch.corpus import Place, begin_job, prepare_readers, run_here
+from musiclime_torch.demo import TAGS, load_demo_model, write_catalogue
+from musiclime_torch.song import Entry, read_manifest
 
 OPTIONS = {"n_samples": 512}
 

@@ -25,13 +25,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from musiclime_torch.corpus import Job, Loaded, begin_job, explain_shard
 from musiclime_torch.corpus.runs import running
-from musiclime_torch.corpus.runs.explaining import Loaded, explain_shard
-from musiclime_torch.corpus.runs.job import Job, begin_job
-from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.demo.catalogue import write_catalogue
-from musiclime_torch.demo.tags import TAGS
-from musiclime_torch.song.manifest import Entry, read_manifest
+from musiclime_torch.demo import TAGS, load_demo_model, write_catalogue
+from musiclime_torch.song import Entry, read_manifest
 
 SHARD = 3
 

@@ -28,11 +28,7 @@ from pyarrow import parquet
 from rich.console import Console
 from rich.table import Table
 
-from musiclime_torch.corpus.findings.aggregation import aggregate
-from musiclime_torch.corpus.findings.auditing import audit
-from musiclime_torch.corpus.runs.job import begin_job
-from musiclime_torch.corpus.runs.shards import claim_folder
-from musiclime_torch.corpus.runs.tables import SCHEMAS
+from musiclime_torch.corpus import SCHEMAS, aggregate, audit, begin_job, claim_folder
 
 CELLS, WORDS, PAIRS, CLASSES = 40, 100, 50, 20
 #: Songs a file, as the runner writes them.

@@ -18,12 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.tools.gauges import start
-from musiclime_torch.demo.bundle import load_demo_track
-from musiclime_torch.demo.examples import Example, make_example
-from musiclime_torch.demo.training import RECIPE, train
-from musiclime_torch.song.track import Track
-from musiclime_torch.training.callbacks import make_trainer_callback
-from musiclime_torch.training.monitor import Monitor
+from musiclime_torch import Track
+from musiclime_torch.demo import RECIPE, Example, load_demo_track, make_example, train
+from musiclime_torch.training import Monitor, make_trainer_callback
 
 #: Seconds of a probe song.
 SECONDS = 10

@@ -27,9 +27,8 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.worlds.games import Game, make_games
-from musiclime_torch.surrogate.design import Design, draw_bernoulli, draw_foldover, draw_kerdock, draw_unfolded
-from musiclime_torch.surrogate.solver import solve
-from musiclime_torch.variants.sound import mix
+from musiclime_torch.surrogate import Design, draw_bernoulli, draw_foldover, draw_kerdock, draw_unfolded, solve
+from musiclime_torch.variants import mix
 
 #: Masks a side.
 EARS, EYES = 1024, 208

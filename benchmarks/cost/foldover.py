@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from musiclime_torch.surrogate.design import (
+from musiclime_torch.surrogate import (
     Design,
     draw_bernoulli,
     draw_blocks,
@@ -27,9 +27,9 @@ from musiclime_torch.surrogate.design import (
     draw_half_folded,
     draw_kerdock,
     draw_unfolded,
+    is_better_unfolded,
+    solve,
 )
-from musiclime_torch.surrogate.pilot import is_better_unfolded
-from musiclime_torch.surrogate.solver import solve
 
 COLUMNS = 40
 #: Weights of products of two and of three, beside main effects of one.

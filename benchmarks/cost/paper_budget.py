@@ -21,9 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.worlds.games import Game, make_games
 from benchmarks.worlds.references import make_reference, split_table
-from musiclime_torch.surrogate.crossed import lay_side, turn
-from musiclime_torch.surrogate.design import Design, draw_bernoulli, draw_blocks
-from musiclime_torch.surrogate.solver import solve
+from musiclime_torch.surrogate import Design, draw_bernoulli, draw_blocks, lay_side, solve, turn
 
 ROWS = 5000
 #: Masks of the sound and of the lyrics in the longest crossed design.

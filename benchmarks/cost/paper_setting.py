@@ -22,10 +22,9 @@ from benchmarks.cost.paper_budget import LONGEST, ROWS, measure_game
 from benchmarks.tools.tuning import Tuning, add_options, read_options, tune
 from benchmarks.worlds.games import Game, make_games, make_interacting, make_probe
 from benchmarks.worlds.subjects import make_ast_roberta, make_track, watch_model
-from musiclime_torch.models.care import evaluating
-from musiclime_torch.surrogate.design import CrossedDesign, draw_foldover
-from musiclime_torch.surrogate.variance import split_variance
-from musiclime_torch.variants.asking import hear, read
+from musiclime_torch.models import evaluating
+from musiclime_torch.surrogate import CrossedDesign, draw_foldover, split_variance
+from musiclime_torch.variants import hear, read
 
 
 def measure_passes(size: str, passes: int, tuning: Tuning) -> tuple[float, float]:

@@ -37,11 +37,18 @@ from benchmarks.tools.methods import ENDS, METHODS, Bench, RefusalError, Run, me
 from benchmarks.tools.tuning import Tuning
 from benchmarks.worlds.games import Game, make_games
 from benchmarks.worlds.references import Reference, make_reference, split_table
-from musiclime_torch.surrogate.crossed import solve_crossed, split_errors
-from musiclime_torch.surrogate.design import CrossedDesign, Design, draw_bernoulli, draw_blocks, draw_foldover
-from musiclime_torch.surrogate.pairs import solve_pairs
-from musiclime_torch.surrogate.pilot import allocate
-from musiclime_torch.surrogate.solver import solve
+from musiclime_torch.surrogate import (
+    CrossedDesign,
+    Design,
+    allocate,
+    draw_bernoulli,
+    draw_blocks,
+    draw_foldover,
+    solve,
+    solve_crossed,
+    solve_pairs,
+    split_errors,
+)
 
 SPACES = ("logit", "probability")
 PARTS = ("audio", "lyrics", "interactions")

@@ -16,11 +16,15 @@ from rich.table import Table
 from scipy.special import stdtrit
 from torch import Tensor
 
-from musiclime_torch.surrogate.design import enumerate_masks
-from musiclime_torch.surrogate.shapley.exact import solve_exact
-from musiclime_torch.surrogate.shapley.fit import ShapleyFit
-from musiclime_torch.surrogate.shapley.levels import draw_levels, solve_levels
-from musiclime_torch.surrogate.shapley.leverage import draw_leverage, solve_leverage
+from musiclime_torch.surrogate import (
+    ShapleyFit,
+    draw_levels,
+    draw_leverage,
+    enumerate_masks,
+    solve_exact,
+    solve_levels,
+    solve_leverage,
+)
 
 CLASSES = 4
 

@@ -19,9 +19,8 @@ from torch import Tensor, nn
 
 from benchmarks.tools.gauges import start
 from musiclime_torch import Track, explain
-from musiclime_torch.models.contract import TokenBatch, Tokens
-from musiclime_torch.models.heads import fuse_layer_norm_pairs
-from musiclime_torch.song.lyrics.lyrics import parse_lyrics
+from musiclime_torch.models import TokenBatch, Tokens, fuse_layer_norm_pairs
+from musiclime_torch.song import parse_lyrics
 
 WIDTH = 768
 

@@ -28,10 +28,9 @@ from rich.table import Table
 from benchmarks.tools.gauges import start
 from benchmarks.tools.peers import Found, Game, run_audiolime, run_shap, run_shapiq
 from musiclime_torch import MusicLIME
-from musiclime_torch.models.precision import Precision, encoding
-from musiclime_torch.surrogate.design import draw_foldover
-from musiclime_torch.surrogate.solver import solve
-from musiclime_torch.variants.sound import gate_stems, mix
+from musiclime_torch.models import Precision, encoding
+from musiclime_torch.surrogate import draw_foldover, solve
+from musiclime_torch.variants import gate_stems, mix
 
 COMPONENTS, CLASSES = 140, 9
 

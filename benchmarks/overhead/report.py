@@ -19,12 +19,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.interactions import Interactions
-from musiclime_torch.song.lyrics.lrc import parse_lrc
-from musiclime_torch.song.track import Track
-from musiclime_torch.variants.components import list_components
-from musiclime_torch.views.page.song import write_report
+from musiclime_torch import Explanation, Track, list_components
+from musiclime_torch.explanation import Interactions
+from musiclime_torch.song import parse_lrc
+from musiclime_torch.views import write_report
 
 RATE = 16_000
 #: Chromium without a screen, and without anything that talks to a network.

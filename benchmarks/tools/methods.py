@@ -15,8 +15,7 @@ from benchmarks.tools.gauges import start
 from benchmarks.tools.tuning import Tuning
 from benchmarks.worlds.games import Game
 from benchmarks.worlds.subjects import Clock, watch_model
-from musiclime_torch import explain
-from musiclime_torch.explanation.explainer import PAPER
+from musiclime_torch import PAPER, explain
 
 #: Passes of either encoder that `explain` takes beside its masks: the song and the empty song.
 ENDS = 2

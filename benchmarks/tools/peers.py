@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from musiclime_torch.models.care import keeping_random_states
+from musiclime_torch.models import keeping_random_states
 
 #: Masks asked for at once, where a peer lets one choose.
 ROWS = 64

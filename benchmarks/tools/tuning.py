@@ -7,7 +7,7 @@ from typing import get_args
 import torch
 from torch import nn
 
-from musiclime_torch.models.precision import Precision
+from musiclime_torch.models import Precision
 
 
 @dataclass(frozen=True)

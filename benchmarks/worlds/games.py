@@ -13,17 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.tools.tuning import Tuning, tune
-from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
-from musiclime_torch.models.contract import TokenBatch, Tokens
-from musiclime_torch.models.heads import fuse_layer_norm_pairs
-from musiclime_torch.models.subject import describe_model
-from musiclime_torch.song.lyrics.lyrics import parse_lyrics
-from musiclime_torch.song.track import Track
-from musiclime_torch.variants.asking import fuse, hear, read
-from musiclime_torch.variants.components import Units, list_components
-from musiclime_torch.variants.inputs import prepare_sources
-from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.scale import Scale, to_values
+from musiclime_torch import Track, list_components
+from musiclime_torch.demo import load_demo_model, load_demo_track
+from musiclime_torch.models import TokenBatch, Tokens, describe_model, fuse_layer_norm_pairs
+from musiclime_torch.song import parse_lyrics
+from musiclime_torch.variants import Probe, Scale, Units, fuse, hear, prepare_sources, read, to_values
 
 CPU = torch.device("cpu")
 AS_IS = Tuning(CPU)

@@ -12,14 +12,10 @@ from benchmarks.tools.tuning import Tuning
 from benchmarks.worlds import shortcuts
 from benchmarks.worlds.games import make_probe
 from benchmarks.worlds.rules import BRIGHT, FULL, QUOTES, Counter, Rules
-from musiclime_torch.demo.plan import HALF_BARS, SongPlan, find_causes, find_column, plan_song
-from musiclime_torch.demo.songs import make_track
-from musiclime_torch.demo.tags import STEMS, TAGS
-from musiclime_torch.models.care import evaluating
-from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.song.track import Track
-from musiclime_torch.variants.asking import ask
-from musiclime_torch.variants.components import Components, Units, list_components
+from musiclime_torch import Track, list_components
+from musiclime_torch.demo import HALF_BARS, STEMS, TAGS, SongPlan, find_causes, find_column, make_track, plan_song
+from musiclime_torch.models import Tagger, evaluating
+from musiclime_torch.variants import Components, Units, ask
 
 #: The first seed of the songs: far from any that the models were trained or measured on.
 HELD_OUT = 40_000_000

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.worlds.games import Game
-from musiclime_torch.surrogate.crossed import lay_side, turn
-from musiclime_torch.surrogate.design import draw_foldover
+from musiclime_torch.surrogate import draw_foldover, lay_side, turn
 
 #: Seeds of the reference's masks, far from those of the runs.
 SEEDS = (910_000_001, 910_000_002)

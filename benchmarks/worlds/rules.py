@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from musiclime_torch.demo.tags import TAGS
-from musiclime_torch.models.contract import TokenBatch, Tokens
-from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.models.vocabulary import cut_words
+from musiclime_torch.demo import TAGS
+from musiclime_torch.models import Tagger, TokenBatch, Tokens, cut_words
 
 #: The class that counts tags, and those of the two rules.
 FULL, BRIGHT, QUOTES = "full of tags", "bright all along", "quotes the line"

@@ -15,19 +15,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.demo.plan import HALF_BARS, SAMPLE_RATE, SongPlan, find_causes, find_column, plan_song, spawn
-from musiclime_torch.demo.songs import make_track, render_stems
-from musiclime_torch.demo.tags import STEMS, TAGS
-from musiclime_torch.models.care import evaluating
-from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.models.vocabulary import MASK
-from musiclime_torch.song.lyrics.lyrics import Line, Lyrics, Section, Word
-from musiclime_torch.song.track import Track
-from musiclime_torch.training.batches import Batch
-from musiclime_torch.training.dropout import draw_rates
-from musiclime_torch.training.fitting import Recipe, fit
-from musiclime_torch.variants.sound import gate_stems, mix
+from musiclime_torch import Lyrics, Track
+from musiclime_torch.demo import (
+    HALF_BARS,
+    SAMPLE_RATE,
+    STEMS,
+    TAGS,
+    SongPlan,
+    find_causes,
+    find_column,
+    load_demo_model,
+    make_track,
+    plan_song,
+    render_stems,
+    spawn,
+)
+from musiclime_torch.models import MASK, Tagger, evaluating
+from musiclime_torch.song import Line, Section, Word
+from musiclime_torch.training import Batch, Recipe, draw_rates, fit
+from musiclime_torch.variants import gate_stems, mix
 
 #: Hertz of the tone, and its level: its root mean square lies this far below full scale.
 TONE, LEVEL = 6000.0, -35.0

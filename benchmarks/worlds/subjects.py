@@ -9,8 +9,8 @@ from transformers import ASTConfig, PreTrainedTokenizerFast, RobertaConfig
 
 from benchmarks.tools.gauges import start
 from musiclime_torch import Track
-from musiclime_torch.models.ast_roberta import PAPER_PREPARATION, AstRoberta
-from musiclime_torch.song.lyrics.lyrics import parse_lyrics
+from musiclime_torch.models import PAPER_PREPARATION, AstRoberta
+from musiclime_torch.song import parse_lyrics
 
 _TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}

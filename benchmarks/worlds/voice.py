@@ -15,10 +15,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
-from musiclime_torch.demo.plan import SAMPLE_RATE, plan_song
-from musiclime_torch.demo.songs import render_stems
-from musiclime_torch.demo.tags import STEMS
-from musiclime_torch.models.care import evaluating
+from musiclime_torch.demo import SAMPLE_RATE, STEMS, plan_song, render_stems
+from musiclime_torch.models import evaluating
 
 #: Samples between frames (70 a second, nearly), frames of a decision (1.6 s), and bands.
 HOP, FRAMES, BANDS = 224, 115, 80

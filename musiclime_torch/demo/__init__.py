@@ -1,1 +1,30 @@
 """Songs with known causes, a small model trained on them, and one such song to explain offline."""
+
+from typing import TYPE_CHECKING
+
+from musiclime_torch.basics.faces import lazy
+
+if TYPE_CHECKING:
+    from musiclime_torch.demo.bundle import (
+        demo_song as demo_song,
+        describe_causes as describe_causes,
+        load_demo_model as load_demo_model,
+        load_demo_track as load_demo_track,
+    )
+    from musiclime_torch.demo.catalogue import write_catalogue as write_catalogue
+    from musiclime_torch.demo.checks import HELD_OUT as HELD_OUT, measure_exact as measure_exact
+    from musiclime_torch.demo.examples import DamagedSongs as DamagedSongs, Example as Example, make_example as make_example
+    from musiclime_torch.demo.plan import (
+        HALF_BARS as HALF_BARS,
+        SAMPLE_RATE as SAMPLE_RATE,
+        SongPlan as SongPlan,
+        find_causes as find_causes,
+        find_column as find_column,
+        plan_song as plan_song,
+        spawn as spawn,
+    )
+    from musiclime_torch.demo.songs import make_track as make_track, render_stems as render_stems
+    from musiclime_torch.demo.tags import STEMS as STEMS, TAGS as TAGS
+    from musiclime_torch.demo.training import RECIPE as RECIPE, make_model as make_model, train as train
+
+__getattr__, __dir__, __all__ = lazy(__name__)

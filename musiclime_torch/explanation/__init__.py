@@ -1,1 +1,14 @@
-"""explain(): a model asked about a song, and the value that comes of it."""
+"""A model asked about a song, `explain`, and the value that comes of it, an `Explanation`."""
+
+from typing import TYPE_CHECKING
+
+from musiclime_torch.basics.faces import lazy
+
+if TYPE_CHECKING:
+    from musiclime_torch.explanation.evidence import Evidence as Evidence
+    from musiclime_torch.explanation.explainer import PAPER as PAPER, explain as explain
+    from musiclime_torch.explanation.explanation import Explanation as Explanation
+    from musiclime_torch.explanation.interactions import Interactions as Interactions
+    from musiclime_torch.explanation.streaming import explain_in_steps as explain_in_steps
+
+__getattr__, __dir__, __all__ = lazy(__name__)

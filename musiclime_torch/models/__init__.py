@@ -1,1 +1,42 @@
-"""What a model may offer beside being callable, and how the pipeline finds out."""
+"""What a model may offer beside being callable (`contract`), models that come with adapters, and their weights."""
+
+from typing import TYPE_CHECKING
+
+from musiclime_torch.basics.faces import lazy
+
+if TYPE_CHECKING:
+    from musiclime_torch.models.ast_roberta import (
+        PAPER_PREPARATION as PAPER_PREPARATION,
+        AstRoberta as AstRoberta,
+        build_ast_roberta as build_ast_roberta,
+    )
+    from musiclime_torch.models.batches import Room as Room
+    from musiclime_torch.models.care import evaluating as evaluating, keeping_random_states as keeping_random_states
+    from musiclime_torch.models.classifiers import (
+        AudioClassifier as AudioClassifier,
+        ClapZeroShot as ClapZeroShot,
+        LateEnsemble as LateEnsemble,
+        TextClassifier as TextClassifier,
+    )
+    from musiclime_torch.models.contract import (
+        OUTPUT_KINDS as OUTPUT_KINDS,
+        EmbedsText as EmbedsText,
+        TokenBatch as TokenBatch,
+        Tokens as Tokens,
+    )
+    from musiclime_torch.models.flops import count_flops as count_flops
+    from musiclime_torch.models.hashing import hash_weights as hash_weights
+    from musiclime_torch.models.heads import fuse_layer_norm_pairs as fuse_layer_norm_pairs
+    from musiclime_torch.models.musicnn import Musicnn as Musicnn, load_musicnn as load_musicnn
+    from musiclime_torch.models.musicnn_minilm import (
+        MusicnnMiniLM as MusicnnMiniLM,
+        load_musicnn_minilm as load_musicnn_minilm,
+    )
+    from musiclime_torch.models.precision import Precision as Precision, encoding as encoding
+    from musiclime_torch.models.preparation import Preparation as Preparation
+    from musiclime_torch.models.sentences import SentenceEncoder as SentenceEncoder, load_minilm as load_minilm
+    from musiclime_torch.models.subject import Subject as Subject, describe_model as describe_model
+    from musiclime_torch.models.tagger import Tagger as Tagger
+    from musiclime_torch.models.vocabulary import MASK as MASK, cut_words as cut_words
+
+__getattr__, __dir__, __all__ = lazy(__name__)

@@ -1,1 +1,22 @@
-"""What is switched on and off, how it is rendered, and how the model is asked about it."""
+"""What of a song is switched on and off, how that is rendered, and how the model is asked about it."""
+
+from typing import TYPE_CHECKING
+
+from musiclime_torch.basics.faces import lazy
+
+if TYPE_CHECKING:
+    from musiclime_torch.variants.asking import ask as ask, fuse as fuse, hear as hear, read as read
+    from musiclime_torch.variants.components import (
+        Component as Component,
+        Components as Components,
+        Segments as Segments,
+        Units as Units,
+        list_components as list_components,
+    )
+    from musiclime_torch.variants.inputs import Sources as Sources, prepare_sources as prepare_sources
+    from musiclime_torch.variants.probe import Probe as Probe, probing as probing
+    from musiclime_torch.variants.scale import Scale as Scale, Space as Space, to_values as to_values
+    from musiclime_torch.variants.sound import AudioBaseline as AudioBaseline, gate_stems as gate_stems, mix as mix
+    from musiclime_torch.variants.words import LyricsBaseline as LyricsBaseline, mask_lyrics as mask_lyrics
+
+__getattr__, __dir__, __all__ = lazy(__name__)

@@ -1,1 +1,21 @@
 """Shapley values of the components: exactly, from sampled coalitions of all of them, or from two sides crossed."""
+
+from typing import TYPE_CHECKING
+
+from musiclime_torch.basics.faces import lazy
+
+if TYPE_CHECKING:
+    from musiclime_torch.surrogate.shapley.exact import solve_exact as solve_exact
+    from musiclime_torch.surrogate.shapley.fit import ShapleyFit as ShapleyFit
+    from musiclime_torch.surrogate.shapley.levels import (
+        LevelDesign as LevelDesign,
+        draw_levels as draw_levels,
+        solve_levels as solve_levels,
+    )
+    from musiclime_torch.surrogate.shapley.leverage import (
+        LeverageDesign as LeverageDesign,
+        draw_leverage as draw_leverage,
+        solve_leverage as solve_leverage,
+    )
+
+__getattr__, __dir__, __all__ = lazy(__name__)
