@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from musiclime_torch.basics.errors import InputError as InputError
     from musiclime_torch.captum.music_lime import MusicLIME as MusicLIME
     from musiclime_torch.commands.models import load_model as load_model
-    from musiclime_torch.explanation.explainer import PAPER as PAPER, explain as explain
+    from musiclime_torch.explanation.explainer import explain as explain
     from musiclime_torch.explanation.explanation import Explanation as Explanation
+    from musiclime_torch.explanation.settings import PAPER as PAPER
     from musiclime_torch.song.lyrics.lyrics import Lyrics as Lyrics
     from musiclime_torch.song.track import Track as Track, load_track as load_track
     from musiclime_torch.variants.components import list_components as list_components

@@ -12,15 +12,16 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import check_name
+from musiclime_torch.basics.choices import LyricsBaseline
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.arguments import check_lyrics_baseline
 from musiclime_torch.models.care import evaluating
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.sound import fit_stems
-from musiclime_torch.variants.words import LyricsBaseline, StringGates, TokenGates, gate_lyrics
+from musiclime_torch.variants.words import StringGates, TokenGates, gate_lyrics
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def lay_out(
     Raises:
         InputError: the model reads strings, or hears less in one call than the song lasts: Captum knows no windows.
     """
-    check_lyrics_baseline(lyrics_baseline)
+    if lyrics_baseline is not None:
+        check_name(lyrics_baseline, LyricsBaseline, "lyrics baseline")
     subject = describe_model(model, sample_rate=sample_rate, classes=classes, output_kind=output_kind, modalities=modalities)
     parameter = None if subject.module is None else next(subject.module.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device

@@ -20,6 +20,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.app.command import app
 from musiclime_torch.commands.check import check
 from musiclime_torch.commands.corpus import contrast, corpus, summarise
+from musiclime_torch.commands.flags import say_error
 from musiclime_torch.commands.options import (
     default_device,
     explain_options,
@@ -114,7 +115,7 @@ def main() -> None:
         if isinstance(error, click.ClickException):
             error.show()
         elif isinstance(error, InputError):
-            click.echo(f"musiclime: {error}", err=True)
+            click.echo(f"musiclime: {say_error(error)}", err=True)
         else:
             raise
         sys.exit(2)

@@ -4,12 +4,19 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import click
 
+from musiclime_torch.basics.choices import Modality, OutputKind
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.settings import PAPER, Settings
+
+#: Choices that the annotations of `Settings` leave to the model's own check.
+_LISTED = {"output_kind": get_args(OutputKind), "modalities": (*get_args(Modality), ",".join(get_args(Modality)))}
 
 _LOADING_OPTIONS = [
     click.option(
@@ -30,82 +37,53 @@ _LOADING_OPTIONS = [
     ),
 ]
 
-#: What `explain` takes, by flag. Defaults are said here and set there; a test compares them.
-_EXPLAIN_OPTIONS: dict[str, dict[str, Any]] = {
+#: Which model: names that only people type. They stand before the settings of `explain`.
+_MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {
         "metavar": "NAME",
         "help": "demo, musicnn-minilm, a folder, a hub id, or package.module:object for a model of your own.  "
         "[default: demo; a catalogue has none]",
     },
-    "--audio-model": {"metavar": "NAME", "help": "A classifier of sound, likewise; with --text-model their sum."},
+    "--audio-model": {"metavar": "NAME", "help": "A classifier of audio, likewise; with --text-model their sum."},
     "--text-model": {"metavar": "NAME", "help": "A classifier of lyrics, likewise."},
-    "--model-weights": {"metavar": "A,B", "help": "What the two count in their sum.  [default: 1,1]"},
-    "--target": {
-        "metavar": "CLASS",
-        "help": "Class to explain, by name or number.  [default: the predicted one; anthem for the embedded song]",
-    },
-    "--foil": {"metavar": "CLASS", "help": "Why the target and not this class."},
-    "--segments": {
-        "metavar": "N|3s|A,B,..",
-        "help": "Equal time segments, their length, or cut points in seconds.  [default: 10, or as the model says]",
-    },
-    "--units": {
-        "type": click.Choice(["word", "type", "line", "section"]),
-        "help": "What of the lyrics is switched.  [default: word]",
-    },
-    "--baseline": {
-        "metavar": "NAME|SONG",
-        "help": "What a removed stem becomes: silence, noise, or another song's stem.  [default: silence]",
-    },
-    "--lyrics-baseline": {
-        "type": click.Choice(["mask", "zero", "pad", "gone"]),
-        "help": "What a removed word's tokens become.  [default: the mask token, where the model has one]",
-    },
-    "--design": {
-        "type": click.Choice(["auto", "crossed", "joint", "foldover", "kerdock", "unfolded", "bernoulli", "bernoulli+song"]),
-        "help": "How masks are drawn.  [default: auto: crossed where the model encodes sound and lyrics apart, else joint]",
-    },
-    "--n-samples": {
-        "metavar": "N|N,M",
-        "help": "Masks in all, or of the sound and of the lyrics; whole blocks.  [default: 2048]",
-    },
-    "--until": {
-        "metavar": "'top K'|'width W'",
-        "help": "Stop once the order of the top K is settled, or all half widths are at most W.",
-    },
-    "--weights": {
-        "type": click.Choice(["uniform", "lime", "paper", "shapley"]),
-        "help": "What is estimated: Banzhaf values (uniform), Shapley values, or the fit of LIME or of MusicLIME's paper.  "
-        "[default: uniform]",
-    },
-    "--kernel-width": {"type": float, "help": "Width of LIME's kernel, on distances from 0 to 1.  [default: 0.25]"},
-    "--ridge": {"type": float, "help": "Ridge penalty.  [default: 0]"},
-    "--space": {
-        "type": click.Choice(["logit", "log-odds", "probability", "raw"]),
-        "help": "Scale of the decision.  [default: that of the model's outputs]",
-    },
-    "--preset": {"type": click.Choice(["paper"]), "help": "MusicLIME's own settings, whole; other options override it."},
-    "--confidence": {"type": float, "help": "Of the intervals.  [default: 0.95]"},
-    "--evidence": {
-        "is_flag": True,
-        "default": None,
-        "help": "Search for what alone keeps the decision, and what flips it.",
-    },
-    "--seed": {"type": int, "help": "Seed of the masks.  [default: 0]"},
-    "--batch-size": {"type": int, "help": "Variants a forward pass.  [default: 64]"},
-    "--precision": {
-        "type": click.Choice(["float32", "bfloat16"]),
-        "help": "Of encoders; heads and solves stay as they are.  [default: float32]",
-    },
-    "--device": {"help": "cpu, cuda, cuda:1, ...  [default: cuda where there is one]"},
-    "--sample-rate": {"type": int, "help": "Rate the model hears at, where it doesn't say so itself."},
-    "--classes": {"metavar": "A,B,..", "help": "Names of the model's outputs, where it doesn't give them itself."},
-    "--output-kind": {
-        "type": click.Choice(["logits", "multilabel", "probabilities", "regression", "embedding"]),
-        "help": "What the model's outputs are, where it doesn't say so itself.",
-    },
-    "--modalities": {"type": click.Choice(["audio", "lyrics", "audio,lyrics"]), "help": "What it takes, likewise."},
+    "--model-weights": {"metavar": "A,B", "help": "Weights of the two in their sum.  [default: 1,1]"},
 }
+
+#: Named sets of settings.
+_PRESET: dict[str, dict[str, Any]] = {
+    "--preset": {"type": click.Choice(["paper"]), "help": "MusicLIME's own settings; other options override them."},
+}
+
+
+def _describe_settings() -> dict[str, dict[str, Any]]:
+    """An option for each field of `Settings`: its type from the annotation, its help and default from the field."""
+    return {
+        f"--{one.name.replace('_', '-')}": {**_read_type(one), "help": one.metadata["help"] + _say_default(one)}
+        for one in fields(Settings)
+    }
+
+
+def _read_type(setting: "Field[Any]") -> dict[str, Any]:
+    """How an option is given: a flag, one of several names, a number, or text that `gather` takes apart."""
+    if setting.type is bool:
+        return {"is_flag": True, "default": None}
+    if setting.name in _LISTED:
+        return {"type": click.Choice(_LISTED[setting.name])}
+    if setting.metadata["form"] is not None:
+        return {"metavar": setting.metadata["form"] or None}
+    # Without the None of "not given" one type is left.
+    kinds = [kind for kind in get_args(setting.type) or (setting.type,) if kind is not NoneType]
+    if all(isinstance(kind, str) for kind in kinds):
+        return {"type": click.Choice(kinds)}
+    return {"type": click.Choice(get_args(kinds[0])) if get_args(kinds[0]) else kinds[0]}
+
+
+def _say_default(setting: "Field[Any]") -> str:
+    default = setting.metadata["instead"] or setting.default
+    if default is None or default is False:
+        return ""
+    return f"  [default: {default if isinstance(default, str) else f'{default:g}'}]"
+
 
 _OUTPUT_OPTIONS = [
     click.option(
@@ -136,7 +114,8 @@ def explain_options(*unlisted: str) -> Callable[[Callable[..., None]], Callable[
     """Models, and everything `explain` takes. Flags that a command has no use for are left `unlisted` in its help: it
     refuses them with a reason, which says more than that there is no such option.
     """
-    options = [click.option(flag, hidden=flag in unlisted, **more) for flag, more in _EXPLAIN_OPTIONS.items()]
+    described = _MODEL_OPTIONS | _describe_settings() | _PRESET
+    options = [click.option(flag, hidden=flag in unlisted, **more) for flag, more in described.items()]
     return lambda command: _add(command, options)
 
 
@@ -153,8 +132,6 @@ def _add(command: Callable[..., None], options: list[Any]) -> Callable[..., None
 
 def gather(options: dict[str, Any]) -> dict[str, Any]:
     """Arguments of `explain` from what was given; a preset comes first, the rest overrides it."""
-    from musiclime_torch.explanation.explainer import PAPER
-
     given = {name: value for name, value in options.items() if value is not None and name != "preset"}
     for name in ("classes", "modalities"):
         if name in given:

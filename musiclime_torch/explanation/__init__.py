@@ -6,9 +6,10 @@ from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
     from musiclime_torch.explanation.evidence import Evidence as Evidence
-    from musiclime_torch.explanation.explainer import PAPER as PAPER, explain as explain
+    from musiclime_torch.explanation.explainer import explain as explain, explain_with as explain_with
     from musiclime_torch.explanation.explanation import Explanation as Explanation
     from musiclime_torch.explanation.interactions import Interactions as Interactions
+    from musiclime_torch.explanation.settings import PAPER as PAPER, Settings as Settings
     from musiclime_torch.explanation.streaming import explain_in_steps as explain_in_steps
 
 __getattr__, __dir__, __all__ = lazy(__name__)

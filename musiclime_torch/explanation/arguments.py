@@ -1,36 +1,16 @@
-"""What `explain` was given, read and checked before a model is asked. Numbers become Python's own, as files take them."""
+"""Single values of a `Settings`, read and checked. Numbers become Python's own, as files and generators take them."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, SupportsFloat, SupportsIndex, cast, get_args
+from typing import Any, SupportsFloat, SupportsIndex, cast
 
-from musiclime_torch.basics.arguments import check_name, read_integer
+from musiclime_torch.basics.arguments import read_integer
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.song.track import Track
-from musiclime_torch.surrogate.sampling import SEED_END, Sampling
-from musiclime_torch.variants.sound import StandIn
-from musiclime_torch.variants.words import LyricsBaseline
 
+#: Seeds are below it: torch's generators take as many, with one more for the lyrics.
+SEED_END = 2**63
 
-def check_track(track: object) -> None:
-    """InputError for what is no track, a path above all."""
-    if isinstance(track, str | Path):
-        raise InputError(f"the track is a path: give load_track({str(track)!r}).")
-    if not isinstance(track, Track):
-        raise InputError(f"the track is of type {type(track).__name__}: give load_track(path), or a Track made by hand.")
-
-
-def check_baseline(baseline: object) -> None:
-    """InputError for what can't stand in for a stem."""
-    names = get_args(StandIn)
-    if not isinstance(baseline, Track) and not (isinstance(baseline, str) and baseline in names):
-        raise InputError(f"audio baseline {baseline!r} is not known: use {', '.join(names)} or another song's track.")
-
-
-def check_lyrics_baseline(baseline: object) -> None:
-    """InputError for what can't stand in for a word; None leaves the choice to the model."""
-    if baseline is not None:
-        check_name(baseline, LyricsBaseline, "lyrics baseline")
+#: More masks than this are a slip of the keyboard: at a millisecond a variant they would take a quarter of an hour to days.
+MOST_MASKS = 1_000_000
 
 
 def read_number(value: object, name: str) -> float:
@@ -45,21 +25,30 @@ def read_number(value: object, name: str) -> float:
             return float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         pass  # arrays have __float__ whatever their shape; torch raises the last
-    raise InputError(f"{name} {value!r} is not a number: give one, such as 0.5.")
+    raise InputError(f"{name} must be a number such as 0.5, got {value!r}.", argument=name)
 
 
 def read_counts(n_samples: Any) -> int | tuple[int, int]:
-    """One number of masks or several; `Sampling` tells how many there may be."""
-    if not isinstance(n_samples, Sequence):
-        return read_integer(n_samples, "n_samples")
-    return cast(tuple[int, int], tuple(read_integer(count, "n_samples") for count in n_samples))
+    """One number of masks, or one for the sound and one for the lyrics."""
+    if isinstance(n_samples, Sequence) and not isinstance(n_samples, str):
+        counts = tuple(read_integer(count, "n_samples") for count in n_samples)
+        if len(counts) not in (1, 2):
+            raise InputError(
+                f"n_samples must be one number or two (audio, lyrics), got {n_samples!r}.", argument="n_samples"
+            )
+    else:
+        counts = (read_integer(n_samples, "n_samples"),)
+    for count in counts:
+        if not 1 <= count <= MOST_MASKS:
+            raise InputError(f"n_samples must be between 1 and {MOST_MASKS}, got {count}.", argument="n_samples")
+    return counts[0] if len(counts) == 1 else cast(tuple[int, int], counts)
 
 
 def read_batch_size(batch_size: Any) -> int:
     """One or more."""
     size = read_integer(batch_size, "batch_size")
     if size < 1:
-        raise InputError(f"a batch of {size} variants holds none: give 1 or more.")
+        raise InputError(f"batch_size must be at least 1, got {size}.", argument="batch_size")
     return size
 
 
@@ -67,7 +56,7 @@ def read_seed(seed: Any) -> int:
     """What torch's generators take."""
     number = read_integer(seed, "seed")
     if not 0 <= number < SEED_END:
-        raise InputError(f"the seed {number} is not between 0 and 2**63 - 1: give one that is, such as 0.")
+        raise InputError(f"seed must be between 0 and 2**63 - 1, got {number}.", argument="seed")
     return number
 
 
@@ -76,8 +65,8 @@ def read_confidence(confidence: object) -> float:
     level = read_number(confidence, "confidence")
     if not 0 < level < 1:
         # Percent are the slip that can be told.
-        meant = f"{level / 100:g}" if 50 <= level < 100 else "one that is, such as 0.95"
-        raise InputError(f"a confidence of {level:g} is not between 0 and 1: give {meant}.")
+        meant = f"give {level / 100:g}" if 50 <= level < 100 else "give one such as 0.95"
+        raise InputError(f"confidence must be between 0 and 1, got {level:g}: {meant}.", argument="confidence")
     return level
 
 
@@ -85,15 +74,5 @@ def read_ridge(ridge: object) -> float:
     """From 0 up."""
     penalty = read_number(ridge, "ridge")
     if not 0 <= penalty < float("inf"):
-        raise InputError(f"a ridge penalty of {penalty:g} is not a number from 0 up: give 0 for none, or more, such as 1.")
+        raise InputError(f"ridge must be zero or positive, got {penalty:g}.", argument="ridge")
     return penalty
-
-
-def check_shapley(sampling: Sampling, ridge: float, until: str | None) -> None:
-    """InputError for settings that Shapley values can't have."""
-    if sampling.design not in ("auto", "crossed", "joint"):
-        raise InputError(f"Shapley values have designs of their own: use design auto, not {sampling.design}.")
-    if ridge:
-        raise InputError(f"a ridge penalty of {ridge:g} would bend Shapley values off their sum: leave it out.")
-    if until is not None:
-        raise InputError(f"Shapley values are sampled in one go: leave until {until!r} out, or use uniform weights.")

@@ -1,29 +1,18 @@
-"""explain(): the one composition of the pipeline, and the sole home of its defaults."""
+"""explain(): the one composition of the pipeline."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from types import MappingProxyType
+from pathlib import Path
 from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.basics.arguments import check_name, find_class
+from musiclime_torch.basics.arguments import find_class
+from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import open_bar
-from musiclime_torch.explanation.arguments import (
-    check_baseline,
-    check_lyrics_baseline,
-    check_shapley,
-    check_track,
-    read_batch_size,
-    read_confidence,
-    read_counts,
-    read_number,
-    read_ridge,
-    read_seed,
-)
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.estimate import Estimate, estimate_nothing
 from musiclime_torch.explanation.estimation.joint import estimate_joint
@@ -32,66 +21,48 @@ from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.evidence_search import find_evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.interactions import Interactions
+from musiclime_torch.explanation.planning import Plan, plan_sampling
 from musiclime_torch.explanation.provenance import record_provenance
-from musiclime_torch.models.precision import Precision
+from musiclime_torch.explanation.settings import SETTINGS, Settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
-from musiclime_torch.surrogate.sampling import VALUES, DesignName, Sampling, WeightsName
-from musiclime_torch.surrogate.stopping import Until, read_until
+from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.variants.asking import ask
-from musiclime_torch.variants.components import Components, Segments, Units, list_components, read_segments
+from musiclime_torch.variants.components import Components, Segments, list_components
 from musiclime_torch.variants.probe import Probe, pick_device, probing
-from musiclime_torch.variants.scale import Scale, Space, pick_space, settle_scale
-from musiclime_torch.variants.sound import AudioBaseline
-from musiclime_torch.variants.words import LyricsBaseline
+from musiclime_torch.variants.scale import Scale, pick_space, settle_scale
 
 #: Equal time segments, where the model doesn't say that they would be too short.
 SEGMENTS = 10
-
-#: MusicLIME's own settings (Sotirou et al. 2025 and its code): `explain(model, track, **PAPER)`. Its explanations show the
-#: predicted class and positive attributions only; preparing the lyrics (lower case, no punctuation) is the model's part.
-PAPER: Mapping[str, Any] = MappingProxyType(
-    {
-        "segments": 10,
-        "units": "type",
-        "design": "bernoulli+song",
-        "n_samples": 5000,
-        "weights": "paper",
-        "ridge": 1.0,
-        "space": "probability",
-        "baseline": "silence",
-        "lyrics_baseline": "gone",
-    }
-)
 
 
 def explain(
     model: Callable[..., Any],
     track: Track,
     *,
-    target: SupportsIndex | str | None = None,
-    foil: SupportsIndex | str | None = None,
-    segments: Segments | None = None,
-    units: Units = "word",
-    baseline: AudioBaseline = "silence",
-    lyrics_baseline: LyricsBaseline | None = None,
-    design: DesignName = "auto",
-    n_samples: SupportsIndex | tuple[SupportsIndex, SupportsIndex] = 2048,
-    until: str | None = None,
-    weights: WeightsName = "uniform",
-    kernel_width: float = 0.25,
-    ridge: float = 0.0,
-    space: Space | None = None,
-    confidence: float = 0.95,
-    evidence: bool = False,
-    seed: SupportsIndex = 0,
-    batch_size: SupportsIndex = 64,
-    precision: Precision = "float32",
-    device: torch.device | str | None = None,
-    sample_rate: int | None = None,
-    classes: Sequence[str] | None = None,
-    output_kind: str | None = None,
-    modalities: Sequence[str] | None = None,
+    target: SupportsIndex | str | None = Settings.target,
+    foil: SupportsIndex | str | None = Settings.foil,
+    segments: Segments | None = Settings.segments,
+    units: Units = Settings.units,
+    baseline: StandIn | Track = Settings.baseline,
+    lyrics_baseline: LyricsBaseline | None = Settings.lyrics_baseline,
+    design: DesignName = Settings.design,
+    n_samples: SupportsIndex | tuple[SupportsIndex, SupportsIndex] = Settings.n_samples,
+    until: str | None = Settings.until,
+    weights: WeightsName = Settings.weights,
+    kernel_width: float = Settings.kernel_width,
+    ridge: float = Settings.ridge,
+    space: Space | None = Settings.space,
+    confidence: float = Settings.confidence,
+    evidence: bool = Settings.evidence,
+    seed: SupportsIndex = Settings.seed,
+    batch_size: SupportsIndex = Settings.batch_size,
+    precision: Precision = Settings.precision,
+    device: torch.device | str | None = Settings.device,
+    sample_rate: int | None = Settings.sample_rate,
+    classes: Sequence[str] | None = Settings.classes,
+    output_kind: str | None = Settings.output_kind,
+    modalities: Sequence[str] | None = Settings.modalities,
     progress: bool = False,
 ) -> Explanation:
     """Explain what a model makes of a track: every component's attribution to every class, with its standard error.
@@ -136,59 +107,76 @@ def explain(
     Raises:
         InputError: with one sentence, for anything that can't be explained.
     """
-    check_track(track)
-    check_baseline(baseline)
-    check_lyrics_baseline(lyrics_baseline)
-    check_name(precision, Precision, "precision")
-    subject = describe_model(model, sample_rate=sample_rate, classes=classes, output_kind=output_kind, modalities=modalities)
-    if target is not None and subject.classes is not None:
-        find_class(target, subject.classes)
-    space = pick_space(space, subject.output_kind)
-    n_samples, seed, batch_size = read_counts(n_samples), read_seed(seed), read_batch_size(batch_size)
-    confidence, ridge = read_confidence(confidence), read_ridge(ridge)
-    kernel_width = read_number(kernel_width, "kernel_width")
-    sampling = Sampling(design, weights, kernel_width, n_samples, seed)
-    wanted = None if until is None else read_until(until)
-    if weights == "shapley":
-        check_shapley(sampling, ridge, until)
-    where = pick_device(subject, device)
-    segments = _pick_segments(subject, track) if segments is None else read_segments(segments)
-    components = list_components(track, segments, units, subject.modalities)
+    given = locals()  # the arguments, before anything else has a name here
+    return explain_with(model, track, Settings(**{name: given[name] for name in SETTINGS}), progress)
+
+
+def explain_with(model: Callable[..., Any], track: Track, settings: Settings, progress: bool = False) -> Explanation:
+    """`explain`, its arguments in one value: for those who keep them, pass them on, or ask twice."""
+    _check_track(track)
+    subject = describe_model(
+        model,
+        sample_rate=settings.sample_rate,
+        classes=settings.classes,
+        output_kind=settings.output_kind,
+        modalities=settings.modalities,
+    )
+    if settings.target is not None and subject.classes is not None:
+        find_class(settings.target, subject.classes)
+    space = pick_space(settings.space, subject.output_kind)
+    segments = _pick_segments(subject, track) if settings.segments is None else settings.segments
+    components = list_components(track, segments, settings.units, subject.modalities)
+    plan_sampling(subject, _count_sides(components, range(len(components))), settings)
+    device = pick_device(subject, settings.device)
     with (
-        open_bar(sampling.total + 2, unit="mask", shown=progress) as bar,
+        open_bar(settings.total + 2, unit="mask", shown=progress) as bar,
         probing(
-            subject, track, components, baseline, lyrics_baseline, seed, where, batch_size, precision, bar.update
+            subject,
+            track,
+            components,
+            settings.baseline,
+            settings.lyrics_baseline,
+            settings.seed,
+            device,
+            settings.batch_size,
+            settings.precision,
+            bar.update,
         ) as probe,
     ):
-        ends, told = _ask_ends(probe)
-        scale = settle_scale(subject, ends, space, target, foil)
-        estimate = _estimate(probe, scale, ends, sampling, ridge, wanted, confidence)
-        check_rank(estimate.dependent, components, probe.seen, ridge)
-        found = find_evidence(probe, scale, estimate.coefficients[:, scale.column]) if evidence else None
-    settings = {
-        "segments": segments,
-        "units": units,
-        "baseline": baseline.title if isinstance(baseline, Track) else baseline,
-        "lyrics_baseline": probe.sources.lyrics_baseline,
-        "design": design,
-        "n_samples": n_samples,
-        "until": until,
-        "weights": weights,
-        "kernel_width": kernel_width,
-        "ridge": ridge,
-        "batch_size": batch_size,
-        "precision": precision,
-        "seed": seed,
-        "target": scale.target,
-        "foil": scale.foil,
-        "sample_rate": sample_rate,
-        "classes": None if classes is None else list(classes),
-        "output_kind": output_kind,
-        "modalities": None if modalities is None else list(modalities),
-    }
-    warnings = _collect_warnings(track) + told + estimate.notes + probe.room.describe()
-    provenance = record_provenance(subject, track, baseline, settings, where)
-    return _compose(components, probe, scale, estimate, found, VALUES[weights], confidence, warnings, provenance)
+        plan = plan_sampling(subject, _count_sides(components, probe.seen), settings)
+        ends, warnings = _ask_ends(probe)
+        scale = settle_scale(subject, ends, space, settings.target, settings.foil)
+        estimate = _estimate(probe, scale, ends, plan, settings)
+        check_rank(estimate.dependent, components, probe.seen, settings.ridge)
+        attributions = estimate.coefficients[:, scale.column]
+        evidence = find_evidence(probe, scale, attributions) if settings.evidence else None
+    # What None came to mean for this model and song, so that the record says all of it.
+    settled = replace(
+        settings,
+        target=scale.target,
+        foil=scale.foil,
+        segments=segments,
+        space=space,
+        lyrics_baseline=probe.sources.lyrics_baseline,
+    )
+    provenance = record_provenance(subject, track, settled, device)
+    warnings = _collect_warnings(track) + warnings + estimate.notes + plan.notes + probe.room.describe()
+    value = VALUES[settings.weights]
+    return _compose(components, probe, scale, estimate, evidence, value, settings.confidence, warnings, provenance)
+
+
+def _check_track(track: object) -> None:
+    """InputError for what is no track, a path above all."""
+    if isinstance(track, str | Path):
+        raise InputError(f"the track is a path: give load_track({str(track)!r}).")
+    if not isinstance(track, Track):
+        raise InputError(f"expected a Track from load_track(path) or made by hand, got {track!r}.")
+
+
+def _count_sides(components: Components, columns: Iterable[int]) -> tuple[int, int]:
+    """How many of the columns are audio, and how many lyrics."""
+    kinds = [components.items[column].kind for column in columns]
+    return kinds.count("audio"), kinds.count("lyrics")
 
 
 def _compose(
@@ -253,37 +241,14 @@ def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
     )
 
 
-def _estimate(
-    probe: Probe,
-    scale: Scale,
-    ends: Float[Tensor, "2 class"],
-    sampling: Sampling,
-    ridge: float,
-    until: Until | None,
-    confidence: float,
-) -> Estimate:
-    """Crossed masks where the model and the settings allow them, else joint ones."""
-    subject, sides = probe.subject, (probe.heard, len(probe.seen) - probe.heard)
-    able = subject.late_fusion and all(sides)
-    if not probe.seen:
+def _estimate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], plan: Plan, settings: Settings) -> Estimate:
+    if plan.kind == "nothing":
         return estimate_nothing(probe, scale, ends)
-    if sampling.design == "crossed" and not able:
-        missing = "encode_audio, encode_text and fuse" if not subject.late_fusion else "components on both sides"
-        raise InputError(f"a crossed design needs {missing}, which {subject.name} lacks here: use design joint.")
-    if sampling.weights == "shapley":
-        return estimate_shapley(probe, scale, ends, sampling, able and sampling.design != "joint")
-    if sampling.design == "crossed" and (ridge or sampling.weights == "paper"):
-        what = "a ridge penalty" if ridge else "MusicLIME's kernel"
-        raise InputError(f"a crossed design is solved without {what}: use design joint.")
-    if sampling.design == "crossed" or (sampling.design == "auto" and able and sampling.weights == "uniform" and not ridge):
-        return estimate_crossed(probe, scale, ends, sampling, until, confidence)
-    estimate = estimate_joint(probe, scale, ends, sampling, ridge, until, confidence)
-    if sampling.design != "auto" or not able:
-        return estimate
-    # A kernel on the distance of both sides together doesn't split into one for each, and nor does a penalty.
-    what = "a ridge penalty is solved" if ridge else f"{sampling.weights} weights are solved"
-    note = f"{what} on joint masks, though {subject.name} encodes sound and lyrics apart: uniform weights would cross them."
-    return replace(estimate, notes=(*estimate.notes, note))
+    if plan.kind in ("coalitions", "crossed coalitions"):
+        return estimate_shapley(probe, scale, ends, plan.sampling, plan.kind == "crossed coalitions")
+    if plan.kind == "crossed":
+        return estimate_crossed(probe, scale, ends, plan.sampling, plan.until, settings.confidence)
+    return estimate_joint(probe, scale, ends, plan.sampling, settings.ridge, plan.until, settings.confidence)
 
 
 def _gather_interactions(

@@ -6,18 +6,17 @@ from typing import Any
 
 import torch
 
+from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.sound import AudioBaseline
 
 
-def record_provenance(
-    subject: Subject, track: Track, baseline: AudioBaseline, settings: dict[str, Any], device: torch.device
-) -> dict[str, Any]:
+def record_provenance(subject: Subject, track: Track, settings: Settings, device: torch.device) -> dict[str, Any]:
     """Model, inputs, settings and versions, as JSON takes them. `baseline_song` is None for silence and noise: the settings
     have only its title, which may be any.
     """
+    baseline = settings.baseline
     song = {"title": baseline.title, "audio_hash": baseline.audio_hash} if isinstance(baseline, Track) else None
     return {
         "title": track.title,
@@ -25,7 +24,7 @@ def record_provenance(
         "model": subject.name,
         **hash_inputs(subject, track),
         "baseline_song": song,
-        "settings": settings,
+        "settings": settings.to_record(),
         "device": str(device),
         "versions": {name: version(name) for name in ("musiclime_torch", "torch", "numpy")},
     }

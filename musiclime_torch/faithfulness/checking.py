@@ -1,6 +1,6 @@
 """check(): every measure of one explanation. The model is asked one stack of masks a measure, in batches on its device."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import open_bar
 from musiclime_torch.explanation.evidence_search import DECIDING
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.faithfulness.chance import Deal, Figure, beside_chance, deal
 from musiclime_torch.faithfulness.curves import Curves, measure_curves
 from musiclime_torch.faithfulness.erasure import Erasure, count_top, measure_erasure
@@ -103,11 +104,11 @@ def check(
         columns = list(probe.seen)
         if not columns:
             raise InputError("the model can notice none of this song's components: there is nothing to check.")
-        dealt = deal(values[columns], chances, question.options["seed"] + 1)
+        dealt = deal(values[columns], chances, question.settings.seed + 1)
         wide = scale.on("probability") if "probability" in list_spaces(scale.output_kind, len(scale.song)) else scale
         ladder = climb(probe, scale, dealt.orders, sorted({*count_steps(len(columns), POINTS), *count_top(len(columns))}))
         flips = measure_flips(probe, scale, dealt) if scale.output_kind in DECIDING else None
-        fidelity, infidelity = _hold_out(probe, scale, dealt, question.options, held_out)
+        fidelity, infidelity = _hold_out(probe, scale, dealt, question.settings, held_out)
     stability, randomisation = _repeat(question, columns, dealt, seeds, shuffled) if own else (None, None)
     return Check(
         title=track.title,
@@ -130,7 +131,7 @@ def _repeat(
     question: Question, columns: Sequence[int], dealt: Deal, seeds: int, shuffled: Sequence[float]
 ) -> tuple[Stability | None, Randomisation | None]:
     """The measures that more explanations give: under other seeds, and of the model with its weights shuffled."""
-    own, chance, seed = dealt.attributions[0], dealt.attributions[1:], question.options["seed"]
+    own, chance, seed = dealt.attributions[0], dealt.attributions[1:], question.settings.seed
     # The last seed there is comes before the first.
     again = [question.explain_again(seed=(seed + 1 + step) % SEED_END) for step in range(seeds)]
     runs = torch.stack([own, *(run.attributions[run.target, list(columns)] for run in again)])
@@ -142,11 +143,11 @@ def _repeat(
     return measure_stability(runs, chance, several), randomisation
 
 
-def _hold_out(probe: Probe, scale: Scale, dealt: Deal, options: Mapping[str, Any], count: int) -> tuple[Figure, Figure]:
+def _hold_out(probe: Probe, scale: Scale, dealt: Deal, settings: Settings, count: int) -> tuple[Figure, Figure]:
     """Fidelity and infidelity on masks whose components are on or off by a fair coin, under the explanation's kernel."""
-    generator = torch.Generator().manual_seed(options["seed"] + 2)
+    generator = torch.Generator().manual_seed(settings.seed + 2)
     masks = torch.rand(count, len(probe.seen), generator=generator) < 0.5
-    weights = _weigh(masks, probe.heard, options)
+    weights = _weigh(masks, probe.heard, settings)
     values = to_values(scale, ask_checked(probe, scale, masks))[:, scale.column].cpu()
     drops = to_values(scale, scale.song[None])[0, scale.column].cpu() - values
     return (
@@ -155,12 +156,12 @@ def _hold_out(probe: Probe, scale: Scale, dealt: Deal, options: Mapping[str, Any
     )
 
 
-def _weigh(masks: Bool[Tensor, "n d"], heard: int, options: Mapping[str, Any]) -> Float[Tensor, " n"]:
+def _weigh(masks: Bool[Tensor, "n d"], heard: int, settings: Settings) -> Float[Tensor, " n"]:
     """Row weights as the explanation was fitted under: with crossed masks those of the sound times those of the lyrics."""
-    if options["weights"] not in ("lime", "paper"):
+    if settings.weights not in ("lime", "paper"):
         return torch.ones(len(masks))
-    width = PAPER_WIDTH if options["weights"] == "paper" else options["kernel_width"]
-    if options["design"] == "crossed":
+    width = PAPER_WIDTH if settings.weights == "paper" else settings.kernel_width
+    if settings.design == "crossed":
         return weigh_by_proximity(masks[:, :heard], width) * weigh_by_proximity(masks[:, heard:], width)
     return weigh_by_proximity(masks, width)
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.provenance import find_baseline_song, hash_inputs
+from musiclime_torch.explanation.settings import Settings, read_settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.asking import ask
@@ -32,12 +33,12 @@ _HASHES = (
 
 @dataclass(frozen=True)
 class Question:
-    """A model and a track, described, and the arguments that `explain` took."""
+    """A model and a track, described, and the settings that it was explained with."""
 
     subject: Subject
     track: Track
     components: Components
-    options: dict[str, Any] = field(repr=False)
+    settings: Settings = field(repr=False)
 
     @property
     def model(self) -> Callable[..., Any]:
@@ -45,8 +46,8 @@ class Question:
         return cast(Callable[..., Any], self.subject.model)
 
     def explain_again(self, **changes: Any) -> Explanation:
-        """The explanation with some arguments changed. Another seed draws other masks, before the same noise."""
-        return explain(self.model, self.track, **self.options | changes)
+        """The explanation with some settings changed. Another seed draws other masks, before the same noise."""
+        return explain_with(self.model, self.track, replace(self.settings, **changes))
 
 
 def recall(
@@ -60,27 +61,21 @@ def recall(
 
     InputError where the explanation doesn't tell all of it, or is of another model or song.
     """
-    settings = explanation.provenance.get("settings", {})
-    if "target" not in settings:
+    record = explanation.provenance.get("settings", {})
+    if "confidence" not in record:
         raise InputError("the explanation was saved by a version that kept less of its question: explain the song again.")
     _check_baseline(explanation.provenance, baseline)
-    counts = settings["n_samples"]
-    options = settings | {
-        "space": explanation.space,
-        "confidence": explanation.confidence,
-        "n_samples": counts if isinstance(counts, int) else tuple(counts),
-        "device": device,
-    }
-    subject = describe_model(model, **{name: options[name] for name in _DECLARED})
-    components = list_components(track, options["segments"], options["units"], subject.modalities)
+    stand_in = record["baseline"] if baseline is None else baseline
+    settings = read_settings(record, baseline=stand_in, evidence=False, device=device)
+    assert settings.segments is not None, "what is recorded is what None came to mean"
+    subject = describe_model(model, **{name: getattr(settings, name) for name in _DECLARED})
+    components = list_components(track, settings.segments, settings.units, subject.modalities)
     if components != explanation.components:
         raise InputError("the explanation has other components than this model and song: give those that it was made of.")
     _check_hashes(explanation.provenance, subject, track)
-    if baseline is not None:
-        options["baseline"] = baseline
-    elif options["baseline"] == "noise" and "audio" in subject.modalities:
-        options["baseline"] = _hold_noise(subject, track, options["seed"])
-    return Question(subject, track, components, options)
+    if stand_in == "noise" and "audio" in subject.modalities:
+        settings = replace(settings, baseline=_hold_noise(subject, track, settings.seed))
+    return Question(subject, track, components, settings)
 
 
 def _check_baseline(provenance: dict[str, Any], baseline: Track | None) -> None:
@@ -122,18 +117,19 @@ def _hold_noise(subject: Subject, track: Track, seed: int) -> Track:
 @contextmanager
 def asking(question: Question, advance: Callable[[int], object]) -> Iterator[tuple[Probe, Scale]]:
     """A probe that gives every variant the outputs that the explanation saw, and the explanation's scale."""
-    options, subject = question.options, question.subject
+    settings, subject = question.settings, question.subject
     with probing(
         subject,
         question.track,
         question.components,
-        options["baseline"],
-        options["lyrics_baseline"],
-        options["seed"],
-        pick_device(subject, options["device"]),
-        options["batch_size"],
-        options["precision"],
+        settings.baseline,
+        settings.lyrics_baseline,
+        settings.seed,
+        pick_device(subject, settings.device),
+        settings.batch_size,
+        settings.precision,
         advance,
     ) as probe:
         ends = ask(probe, torch.tensor([[True], [False]]).expand(2, len(probe.seen)))
-        yield probe, settle_scale(subject, ends, options["space"], options["target"], options["foil"])
+        assert settings.space is not None, "likewise"
+        yield probe, settle_scale(subject, ends, settings.space, settings.target, settings.foil)

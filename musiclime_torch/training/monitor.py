@@ -8,7 +8,7 @@ compiled models are explained by what was compiled.
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,8 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.shuffling import shuffling
 from musiclime_torch.song.track import Track
@@ -90,7 +91,7 @@ class Monitor:
             raise InputError(f"every {every} steps never comes: give 1 or more.")
         _check_limits(limits or {}, tracks)
         self.tracks, self.every, self.log, self.stop = tuple(tracks), every, log, stop
-        self.options, self.limits = {"n_samples": PASSES, **(options or {})}, dict(limits or {})
+        self.settings, self.limits = Settings(**{"n_samples": PASSES, **(options or {})}), dict(limits or {})
         self.readings: list[Reading] = []
         self._last: list[Tensor] | None = None
         #: None before the first look, empty for a model without weights in reach.
@@ -132,7 +133,7 @@ class Monitor:
         return reading
 
     def _explain(self, model: Callable[..., Any]) -> list[Explanation]:
-        return [explain(model, track, **self.options) for track in self.tracks]
+        return [explain_with(model, track, self.settings) for track in self.tracks]
 
     def _explain_shuffled(self, model: Callable[..., Any]) -> list[Tensor]:
         """Attributions once the weights were shuffled; none for a model without weights in reach."""
@@ -148,9 +149,10 @@ class Monitor:
             return None
         silent = Track(torch.zeros_like(track.stems), track.stem_names, track.sample_rate, track.lyrics, title=track.title)
         # Nothing is heard, so that there is one side left to mask.
-        masks = self.options.get("n_samples")
-        alone = {"n_samples": masks[1]} if isinstance(masks, tuple) else {}
-        without = explain(model, silent, **self.options | alone | {"target": found.target, "design": "joint"})
+        counts = self.settings.n_samples
+        masks = counts if isinstance(counts, int) else counts[1]
+        settings = replace(self.settings, n_samples=masks, target=found.target, design="joint")
+        without = explain_with(model, silent, settings)
         whole = _attributions(found).square().sum()
         return float((without.attributions[found.target].square().sum() / whole).sqrt()) if float(whole) else None
 

@@ -155,7 +155,7 @@ def test_paper_preset_and_table(song: Path, tmp_path: Path):
         (["explain", "song.wav", "--kernel-width", "0.001", "--weights", "lime", "--separator", "hpss"], "effective size"),
         (["explain", "song.lrc"], "song.lrc"),
         (["explain", "song.wav", "--n-samples", "many"], "'many'"),
-        (["explain", "song.wav", "--n-samples", "1,2,3", "--separator", "hpss"], "one for each side"),
+        (["explain", "song.wav", "--n-samples", "1,2,3", "--separator", "hpss"], "--n-samples must be one number or two"),
         (["explain", "song.wav", "--until", "soon", "--separator", "hpss"], "'soon'"),
         (["explain", "song.wav", "--foil", "opera", "--separator", "hpss"], "choose one of"),
         (["demo", "--weights", "shapley", "--ridge", "1"], "off their sum"),

@@ -11,8 +11,9 @@ from models import RATE, Additive, ById, Late
 
 from musiclime_torch.basics.arguments import read_integer
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.explainer import PAPER, explain
+from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.settings import PAPER
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.crossed import CELLS

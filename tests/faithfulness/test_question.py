@@ -103,7 +103,7 @@ def test_a_song_that_stood_in_is_asked_for_whatever_its_title(track: Track, titl
     explanation = Explanation.load(tmp_path / "it.safetensors")
     with pytest.raises(InputError, match=f"stems of '{title}' stood in"):
         recall(model, track, explanation, None, None)
-    assert recall(model, track, explanation, other, None).options["baseline"] is other
+    assert recall(model, track, explanation, other, None).settings.baseline is other
 
 
 def test_a_song_that_did_not_stand_in_is_refused(track: Track):

@@ -1,6 +1,5 @@
 """A question from the browser answered step by step; no browser in sight, so that it can be tested without one."""
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,15 +7,13 @@ from pathlib import Path
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.app.shelf import Shelf
 from musiclime_torch.explanation.evidence_search import DECIDING
-from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.streaming import explain_in_steps
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track, load_track
 
-#: `explain`'s own number of masks, and how many may be asked for.
-MASKS = int(inspect.signature(explain).parameters["n_samples"].default)
+#: How many masks may be asked for.
 FEWEST_MASKS, MOST_MASKS = 256, 16_384
 #: Megabytes of lyrics: a book is one.
 MOST_LYRICS = 1.0

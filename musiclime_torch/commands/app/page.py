@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.app.answering import (
     FEWEST_MASKS,
-    MASKS,
     MOST_MASKS,
     Limits,
     Question,
@@ -24,6 +23,7 @@ from musiclime_torch.commands.app.reports import find_folder, frame_report
 from musiclime_torch.commands.app.shelf import Shelf
 from musiclime_torch.demo.bundle import demo_song
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.song.track import Track
 from musiclime_torch.views.figures import plot_heatmap, plot_lyrics
 from musiclime_torch.views.page.song import to_html
@@ -64,7 +64,9 @@ def build_page(shelf: Shelf, limits: Limits, separator: str | None, folder: Path
                 )
                 model = gr.Dropdown(list(shelf.names), value=shelf.names[0], label="Model")
                 target = gr.Dropdown(_list_choices(shelf, shelf.names[0]), value=PREDICTED, label="Class to explain")
-                masks = gr.Slider(FEWEST_MASKS, MOST_MASKS, MASKS, step=256, label="Masks (more: sharper and slower)")
+                masks = gr.Slider(
+                    FEWEST_MASKS, MOST_MASKS, Settings().total, step=256, label="Masks (more: sharper and slower)"
+                )
                 with gr.Row():
                     start, stop = gr.Button("Explain", variant="primary"), gr.Button("Stop")
             with gr.Column(scale=3, min_width=320):

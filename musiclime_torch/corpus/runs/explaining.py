@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import inspect
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -17,7 +16,7 @@ from musiclime_torch.corpus.runs.controls import is_chosen, make_control
 from musiclime_torch.corpus.runs.job import Job
 from musiclime_torch.corpus.runs.sharing import SharedModel
 from musiclime_torch.corpus.runs.tables import Rows
-from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.song.manifest import Entry
@@ -29,9 +28,6 @@ TOGETHER = 8
 #: A manifest's song, read; or in one sentence why it couldn't be.
 Loaded = tuple[Entry, Track | str]
 
-#: `explain`'s own defaults, which live there alone.
-_DEFAULTS = {name: one.default for name, one in inspect.signature(explain).parameters.items()}
-
 
 def explain_shard(
     model: Callable[..., Any], job: Job, songs: Iterable[Loaded], advance: Callable[[int], object] = lambda songs: None
@@ -39,7 +35,7 @@ def explain_shard(
     """Rows of a shard's songs, in their order. Songs whose variants don't fill a batch share batches with others."""
     rows, rest = Rows(), iter(songs)
     together = _count_together(job)
-    shared = SharedModel(model, _find(job, "batch_size"))
+    shared = SharedModel(model, job.settings.batch_size)
     with evaluating(module_behind(model)), keeping_random_states():
         while some := list(islice(rest, together)):
             if len(some) == 1:
@@ -54,13 +50,9 @@ def explain_shard(
 
 def _count_together(job: Job) -> int:
     """How many songs' masks fill a batch."""
-    asked = _find(job, "n_samples")
-    masks = asked if isinstance(asked, int) else min(asked)
-    return min(max(_find(job, "batch_size") // max(masks, 1), 1), TOGETHER)
-
-
-def _find(job: Job, name: str) -> Any:
-    return job.options.get(name, _DEFAULTS[name])
+    counts = job.settings.n_samples
+    masks = counts if isinstance(counts, int) else min(counts)
+    return min(max(job.settings.batch_size // masks, 1), TOGETHER)
 
 
 def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Track | str) -> Rows:
@@ -69,7 +61,7 @@ def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Trac
         rows.fail(entry, found)
         return rows
     try:
-        explanation = explain(model, found, **{**job.options, "seed": draw_seed(_find(job, "seed"), entry.id)})
+        explanation = explain_with(model, found, replace(job.settings, seed=draw_seed(job.settings.seed, entry.id)))
         predicted = int(explanation.output_song.argmax())
         asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
         if is_chosen(entry.id, job.controls):
@@ -108,13 +100,13 @@ def _control(
     cuts = [edge + track.offset for edge in explanation.components.edges[1:-1]]
     try:
         control = make_control(track, cuts or 1, entry.id)
-        again = {
-            **job.options,
-            "seed": draw_seed(_find(job, "seed"), f"control of {entry.id}"),
-            "segments": control.edges[1:-1] or 1,
-            "target": int(explanation.output_song.argmax()),
-        }
-        rows.add_control(entry, explain(model, control.track, **again), control)
+        settings = replace(
+            job.settings,
+            seed=draw_seed(job.settings.seed, f"control of {entry.id}"),
+            segments=control.edges[1:-1] or 1,
+            target=int(explanation.output_song.argmax()),
+        )
+        rows.add_control(entry, explain_with(model, control.track, settings), control)
     except InputError as error:
         told = f"there is no control of this song: {error}"
         return replace(explanation, warnings=(*explanation.warnings, told))

@@ -12,7 +12,7 @@ from musiclime_torch.basics.files import remove_partials
 from musiclime_torch.basics.progress import Bar, open_bar
 from musiclime_torch.corpus.runs.shards import TABLES, Shard, claim_folder, cut_shards, hash_entries, is_done
 from musiclime_torch.corpus.runs.tables import Rows, changing, write_table
-from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.settings import SETTINGS, Settings
 from musiclime_torch.song.manifest import Entry, check_ids
 from musiclime_torch.song.track import load_track
 
@@ -20,7 +20,7 @@ from musiclime_torch.song.track import load_track
 SHARD = 16
 
 #: What changes no result, or only within rounding, and what each song has for itself.
-_ELSEWHERE = ("device", "batch_size", "progress", "cache_dir", "lyrics", "stems")
+_ELSEWHERE = ("device", "batch_size", "cache_dir", "lyrics", "stems")
 
 #: Songs a second, also where one takes longer: tqdm then turns to seconds a song.
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
@@ -30,14 +30,14 @@ _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fm
 class Job:
     """A run that has been begun, or gone on with, in the folder `out`.
 
-    `options` are those of `explain`, `loading` those of `load_track`; `controls` is the share of songs that are explained a
-    second time as their own control; `retry` says that shards in which songs failed are done again.
+    `settings` are those of `explain`, `loading` the arguments of `load_track`; `controls` is the share of songs that are
+    explained a second time as their own control; `retry` says that shards in which songs failed are done again.
     """
 
     out: Path
     settings_hash: str
     shards: tuple[Shard, ...]
-    options: Mapping[str, Any]
+    settings: Settings
     loading: Mapping[str, Any]
     targets: tuple[int | str, ...]
     all_classes: bool
@@ -124,7 +124,7 @@ def begin_job(
     Args:
         entries: songs, from `read_manifest`.
         out: folder of the run.
-        options: of `explain`, all but the target.
+        options: arguments of `explain`, all but the target.
         loading: of `load_track`, such as `separator` and `max_seconds`.
         targets: classes to write besides the predicted one; `all_classes` writes all.
         all_classes: see above.
@@ -134,31 +134,38 @@ def begin_job(
         about: what else makes this run another one, such as the model's name.
 
     Raises:
-        InputError: an id stands there twice, the folder holds another run, or it can't be written to.
+        InputError: an option of `explain` that no song could be explained with, an id that occurs twice, a folder that holds
+            another run or can't be written to.
     """
     check_ids(entries, "the manifest")
     if not 0 <= controls <= 1:
         raise InputError(f"controls of {controls:g} are no share of the songs: give a number from 0 to 1.")
-    out, options, loading = Path(out), dict(options or {}), dict(loading or {})
-    settings = {
-        "explain": _fill_in(options, explain),
-        "loading": _fill_in(loading, load_track),
+    out, settings, loading = Path(out), Settings(**(options or {})), dict(loading or {})
+    described = {
+        "explain": _describe({name: getattr(settings, name) for name in SETTINGS}),
+        "loading": _describe(_list_defaults(load_track) | loading),
         "targets": [str(target) for target in targets],
         "all_classes": all_classes,
         "controls": float(controls),
         "shard_size": shard_size,
         **(about or {}),
     }
-    digest = claim_folder(out, settings, hash_entries(entries))
+    digest = claim_folder(out, described, hash_entries(entries))
     shards = cut_shards(entries, shard_size)
-    return Job(out, digest, shards, options, loading, tuple(targets), all_classes, controls, retry)
+    return Job(out, digest, shards, settings, loading, tuple(targets), all_classes, controls, retry)
 
 
-def _fill_in(given: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, str]:
-    """Settings with the defaults of what they are for: it is the same run whether these are given or left out."""
-    defaults = {name: one.default for name, one in inspect.signature(function).parameters.items()}
-    settled = {name: value for name, value in {**defaults, **given}.items() if value is not inspect.Parameter.empty}
-    return {name: str(value) for name, value in settled.items() if name not in _ELSEWHERE}
+def _list_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """A function's own defaults: it is the same run whether these are given or left out."""
+    parameters = inspect.signature(function).parameters.values()
+    return {
+        parameter.name: parameter.default for parameter in parameters if parameter.default is not inspect.Parameter.empty
+    }
+
+
+def _describe(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Arguments as text, without those that change no result."""
+    return {name: str(value) for name, value in arguments.items() if name not in _ELSEWHERE}
 
 
 def clear_leftovers(job: Job, shards: Sequence[Shard], alone: bool) -> None:

@@ -1,0 +1,97 @@
+"""Which design goes with which weights, model and number of masks: all the rules, before anything is rendered."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.evidence_search import DECIDING
+from musiclime_torch.explanation.settings import Settings
+from musiclime_torch.models.subject import Subject
+from musiclime_torch.surrogate.sampling import Sampling
+from musiclime_torch.surrogate.stopping import Until, read_until
+
+#: What estimates are made of: nothing to estimate; masks over all columns; masks of either side, crossed; coalitions over
+#: all columns; coalitions of either side by inclusion level, crossed.
+Kind = Literal["nothing", "joint", "crossed", "coalitions", "crossed coalitions"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How masks will be drawn, when sampling may stop, and what of that should be told."""
+
+    kind: Kind
+    sampling: Sampling
+    until: Until | None
+    notes: tuple[str, ...] = ()
+
+
+def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) -> Plan:
+    """The plan for a model and its columns of audio and of lyrics; it costs nothing, so that it is made again when some turn
+    out to be unseen.
+
+    Raises:
+        InputError: settings that no design can meet, or that this model can't.
+    """
+    _check_weights(settings)
+    if settings.evidence and subject.output_kind not in DECIDING:
+        raise InputError(
+            f"evidence needs a classifier, and the outputs of {subject.name} are {subject.output_kind}: leave evidence out.",
+            argument="evidence",
+        )
+    sampling = Sampling(settings.design, settings.weights, settings.kernel_width, settings.n_samples, settings.seed)
+    until = None if settings.until is None else read_until(settings.until)
+    kind = _pick_kind(subject, sides, settings)
+    if isinstance(settings.n_samples, tuple) and kind in ("joint", "coalitions"):
+        raise InputError(
+            f"n_samples {settings.n_samples} gives each side its own number, but these masks are drawn over both together: "
+            "give one number, or use a late-fusion model with design crossed.",
+            argument="n_samples",
+        )
+    return Plan(kind, sampling, until, _note_joint(subject, sides, settings) if kind == "joint" else ())
+
+
+def _check_weights(settings: Settings) -> None:
+    """What row weights rule out, whatever the model."""
+    if settings.weights == "shapley":
+        if settings.design not in ("auto", "crossed", "joint"):
+            raise InputError(f"Shapley values have designs of their own: use design auto, not {settings.design}.")
+        if settings.ridge:
+            raise InputError(f"a ridge penalty of {settings.ridge:g} would bend Shapley values off their sum: leave it out.")
+        if settings.until is not None:
+            raise InputError(
+                f"Shapley values are sampled in one go: leave until {settings.until!r} out, or use uniform weights."
+            )
+    elif settings.design == "crossed" and (settings.ridge or settings.weights == "paper"):
+        what = "a ridge penalty" if settings.ridge else "MusicLIME's kernel"
+        raise InputError(f"a crossed design is solved without {what}: use design joint.")
+
+
+def _can_cross(subject: Subject, sides: tuple[int, int]) -> bool:
+    return subject.late_fusion and all(sides)
+
+
+def _pick_kind(subject: Subject, sides: tuple[int, int], settings: Settings) -> Kind:
+    """Crossed masks where the model and the settings allow them, else masks over all columns."""
+    able = _can_cross(subject, sides)
+    if not any(sides):
+        return "nothing"
+    if settings.design == "crossed" and not able:
+        missing = "components on both sides" if subject.late_fusion else "encode_audio, encode_text and fuse"
+        raise InputError(
+            f"a crossed design needs {missing}, which {subject.name} lacks here: use design joint.", argument="design"
+        )
+    if settings.weights == "shapley":
+        return "crossed coalitions" if able and settings.design != "joint" else "coalitions"
+    separable = settings.weights == "uniform" and not settings.ridge
+    return "crossed" if settings.design == "crossed" or (settings.design == "auto" and able and separable) else "joint"
+
+
+def _note_joint(subject: Subject, sides: tuple[int, int], settings: Settings) -> tuple[str, ...]:
+    """Why masks that could have been crossed are not."""
+    if settings.design != "auto" or not _can_cross(subject, sides):
+        return ()
+    # A kernel on the distance of both sides together doesn't split into one for each, and nor does a penalty.
+    what = "a ridge penalty is solved" if settings.ridge else f"{settings.weights} weights are solved"
+    return (
+        f"{what} on joint masks, though {subject.name} encodes sound and lyrics apart: uniform weights would cross them.",
+    )

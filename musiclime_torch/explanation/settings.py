@@ -1,0 +1,185 @@
+"""Everything `explain` can be asked to do differently, and the one home of its defaults.
+
+The command line makes its options of these fields, catalogues and checks pass a `Settings` on, explanations keep theirs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Union, get_args
+
+from musiclime_torch.basics.arguments import check_name
+from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.segments import read_segments
+from musiclime_torch.explanation.arguments import (
+    read_batch_size,
+    read_confidence,
+    read_counts,
+    read_number,
+    read_ridge,
+    read_seed,
+)
+
+if TYPE_CHECKING:
+    from musiclime_torch.song.track import Track
+
+#: MusicLIME's own settings (Sotirou et al. 2025 and its code): `explain(model, track, **PAPER)`. Its explanations show the
+#: predicted class and positive attributions only; preparing the lyrics (lower case, no punctuation) is the model's part.
+PAPER: Mapping[str, Any] = MappingProxyType(
+    {
+        "segments": 10,
+        "units": "type",
+        "design": "bernoulli+song",
+        "n_samples": 5000,
+        "weights": "paper",
+        "ridge": 1.0,
+        "space": "probability",
+        "baseline": "silence",
+        "lyrics_baseline": "gone",
+    }
+)
+
+#: The arguments whose names are chosen from a list, with what an error calls them.
+_CHOSEN = (
+    ("units", Units, "lyric unit"),
+    ("lyrics_baseline", LyricsBaseline, "lyrics baseline"),
+    ("design", DesignName, "design"),
+    ("weights", WeightsName, "row weights"),
+    ("space", Space, "space"),
+    ("precision", Precision, "precision"),
+)
+
+
+def _say(said: str, instead: str = "", form: str | None = None) -> dict[str, Any]:
+    """What the command line's help says of a field, what in place of its default, and how a value looks."""
+    return {"help": said, "instead": instead, "form": form}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Arguments of `explain`, which documents them; checked once, when they are made.
+
+    Raises:
+        InputError: with one sentence, for a value that no model and no song could be explained with.
+
+    >>> Settings(n_samples=0)
+    Traceback (most recent call last):
+    musiclime_torch.basics.errors.InputError: n_samples must be between 1 and 1000000, got 0.
+    """
+
+    target: int | str | None = field(
+        default=None, metadata=_say("Class to explain, by name or number.", "the predicted one", "CLASS")
+    )
+    foil: int | str | None = field(default=None, metadata=_say("Why the target and not this class.", form="CLASS"))
+    segments: int | str | Sequence[float] | None = field(
+        default=None,
+        metadata=_say(
+            "Equal time segments, their length, or cut points in seconds.", "10, or as the model says", "N|3s|A,B,.."
+        ),
+    )
+    units: Units = field(default="word", metadata=_say("What of the lyrics is switched."))
+    baseline: Union[StandIn, "Track"] = field(
+        default="silence",
+        metadata=_say("What a removed stem becomes: silence, noise, or another song's stem.", form="NAME|SONG"),
+    )
+    lyrics_baseline: LyricsBaseline | None = field(
+        default=None, metadata=_say("What a removed word's tokens become.", "the mask token, where the model has one")
+    )
+    design: DesignName = field(
+        default="auto",
+        metadata=_say("How masks are drawn.", "auto: crossed where the model encodes sound and lyrics apart, else joint"),
+    )
+    n_samples: int | tuple[int, int] = field(
+        default=2048, metadata=_say("Masks in all, or of the sound and of the lyrics; whole blocks.", form="N|N,M")
+    )
+    until: str | None = field(
+        default=None,
+        metadata=_say(
+            "Stop once the order of the top K is settled, or all half widths are at most W.", form="'top K'|'width W'"
+        ),
+    )
+    weights: WeightsName = field(
+        default="uniform",
+        metadata=_say(
+            "What is estimated: Banzhaf values (uniform), Shapley values, or the fit of LIME or of MusicLIME's paper."
+        ),
+    )
+    kernel_width: float = field(default=0.25, metadata=_say("Width of LIME's kernel, on distances from 0 to 1."))
+    ridge: float = field(default=0.0, metadata=_say("Ridge penalty."))
+    space: Space | None = field(default=None, metadata=_say("Scale of the decision.", "that of the model's outputs"))
+    confidence: float = field(default=0.95, metadata=_say("Confidence of the intervals."))
+    evidence: bool = field(default=False, metadata=_say("Search for what alone keeps the decision, and what flips it."))
+    seed: int = field(default=0, metadata=_say("Seed of the masks."))
+    batch_size: int = field(default=64, metadata=_say("Variants per forward pass."))
+    precision: Precision = field(
+        default="float32", metadata=_say("Precision of encoders; heads and solves stay as they are.")
+    )
+    device: str | None = field(default=None, metadata=_say("cpu, cuda, cuda:1, ...", "cuda where there is one", ""))
+    sample_rate: int | None = field(
+        default=None, metadata=_say("Sample rate the model expects in Hz, where it doesn't declare one.")
+    )
+    classes: tuple[str, ...] | None = field(
+        default=None, metadata=_say("Names of the model's outputs, where it doesn't declare them.", form="A,B,..")
+    )
+    output_kind: str | None = field(
+        default=None, metadata=_say("What the model's outputs are, where it doesn't declare it.")
+    )
+    modalities: tuple[str, ...] | None = field(
+        default=None, metadata=_say("What the model takes, where it doesn't declare it.")
+    )
+
+    def __post_init__(self) -> None:
+        _check_baseline(self.baseline)
+        for name, choices, what in _CHOSEN:
+            if getattr(self, name) is not None or getattr(Settings, name) is not None:
+                check_name(getattr(self, name), choices, what)
+        read: dict[str, Any] = {
+            "segments": None if self.segments is None else read_segments(self.segments),
+            "n_samples": read_counts(self.n_samples),
+            "seed": read_seed(self.seed),
+            "batch_size": read_batch_size(self.batch_size),
+            "confidence": read_confidence(self.confidence),
+            "ridge": read_ridge(self.ridge),
+            "kernel_width": read_number(self.kernel_width, "kernel_width"),
+            "device": None if self.device is None else str(self.device),
+        }
+        for name, value in read.items():
+            object.__setattr__(self, name, value)  # the dataclass is frozen for everybody else
+
+    @property
+    def total(self) -> int:
+        """Masks of all sides together."""
+        return self.n_samples if isinstance(self.n_samples, int) else sum(self.n_samples)
+
+    def to_record(self) -> dict[str, Any]:
+        """All of it as JSON takes it; a song that stands in is named by its title."""
+        record = {name: getattr(self, name) for name in SETTINGS}
+        record["baseline"] = self.baseline if isinstance(self.baseline, str) else self.baseline.title
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
+
+
+#: Names of the fields, in their order: those of `explain`'s arguments.
+SETTINGS = tuple(one.name for one in fields(Settings))
+
+
+def read_settings(record: Mapping[str, Any], **changes: Any) -> Settings:
+    """The settings that `to_record` wrote; `changes` go before what it says."""
+    known = {name: record[name] for name in SETTINGS if name in record} | changes
+    arguments: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+    return Settings(**arguments)
+
+
+def _check_baseline(baseline: object) -> None:
+    """InputError for what can't stand in for a stem."""
+    names = get_args(StandIn)
+    if isinstance(baseline, str):
+        known = baseline in names
+    else:
+        from musiclime_torch.song.track import Track  # brings torch, which the command line's help does without
+
+        known = isinstance(baseline, Track)
+    if not known:
+        raise InputError(
+            f"baseline must be {', '.join(names)} or another song's track, got {baseline!r}.", argument="baseline"
+        )

@@ -1,0 +1,96 @@
+"""Which design goes with what is settled before a model is asked; the rules, one by one."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from models import Additive, Late
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.planning import plan_sampling
+from musiclime_torch.explanation.settings import Settings
+from musiclime_torch.models.subject import Subject, describe_model
+from musiclime_torch.song.track import Track
+
+
+def subject(late: bool = True) -> Subject:
+    model = Late() if late else Additive()
+    return describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
+
+
+@pytest.mark.parametrize(
+    ("late", "sides", "options", "kind"),
+    [
+        (True, (4, 6), {}, "crossed"),
+        (False, (4, 6), {}, "joint"),
+        (True, (4, 0), {}, "joint"),
+        (True, (0, 6), {}, "joint"),
+        (True, (0, 0), {}, "nothing"),
+        (True, (4, 6), {"design": "joint"}, "joint"),
+        (True, (4, 6), {"design": "kerdock"}, "joint"),
+        (True, (4, 6), {"ridge": 1.0}, "joint"),
+        (True, (4, 6), {"weights": "lime"}, "joint"),
+        (True, (4, 6), {"weights": "lime", "design": "crossed"}, "crossed"),
+        (True, (4, 6), {"weights": "shapley"}, "crossed coalitions"),
+        (True, (4, 6), {"weights": "shapley", "design": "joint"}, "coalitions"),
+        (False, (4, 6), {"weights": "shapley"}, "coalitions"),
+        (True, (4, 6), {"n_samples": (64, 32)}, "crossed"),
+    ],
+)
+def test_the_design_depends_on_model_sides_and_weights(late: bool, sides: tuple[int, int], options: dict, kind: str):
+    assert plan_sampling(subject(late), sides, Settings(**options)).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("late", "sides", "options", "said"),
+    [
+        (False, (4, 6), {"design": "crossed"}, "a crossed design needs encode_audio, encode_text and fuse"),
+        (True, (4, 0), {"design": "crossed"}, "a crossed design needs components on both sides"),
+        (True, (4, 6), {"design": "crossed", "ridge": 1.0}, "without a ridge penalty"),
+        (True, (4, 6), {"design": "crossed", "weights": "paper"}, "without MusicLIME's kernel"),
+        (False, (4, 6), {"n_samples": (64, 64)}, "give one number"),
+        (True, (4, 6), {"n_samples": (64, 64), "weights": "lime"}, "give one number"),
+        (False, (4, 6), {"n_samples": (64, 64), "weights": "shapley"}, "give one number"),
+        (True, (4, 6), {"weights": "shapley", "design": "kerdock"}, "use design auto, not kerdock"),
+        (True, (4, 6), {"weights": "shapley", "ridge": 1.0}, "off their sum"),
+        (True, (4, 6), {"weights": "shapley", "until": "top 5"}, "leave until 'top 5' out"),
+    ],
+)
+def test_what_no_design_can_meet_is_refused(late: bool, sides: tuple[int, int], options: dict, said: str):
+    with pytest.raises(InputError, match=said):
+        plan_sampling(subject(late), sides, Settings(**options))
+
+
+def test_weights_that_forgo_crossing_say_so():
+    assert "uniform weights would cross them" in plan_sampling(subject(), (4, 6), Settings(weights="lime")).notes[0]
+    assert plan_sampling(subject(), (4, 6), Settings(weights="lime", design="joint")).notes == ()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_samples": (64, 64)},
+        {"design": "crossed"},
+        {"evidence": True, "output_kind": "regression"},
+        {"weights": "shapley", "until": "top 5"},
+    ],
+)
+def test_settings_are_refused_before_the_model_is_asked(track: Track, options: dict):
+    asked = []
+
+    def model(audio: torch.Tensor, text: list[str]) -> torch.Tensor:
+        asked.append(audio)
+        return audio.mean((1, 2))[:, None]
+
+    with pytest.raises(InputError):
+        explain(model, track, sample_rate=8000, **options)
+    assert asked == []
+
+
+def test_sides_that_turn_out_unseen_are_planned_for_again(track: Track):
+    """Silent stems leave the lyrics alone: nothing to cross, though the components are of both sides."""
+    silent = replace(track, stems=torch.zeros_like(track.stems))
+    explanation = explain(Late(), silent, n_samples=64)
+    assert explanation.design.startswith(("joint", "every one"))
+    assert len(explanation.unseen) >= explanation.components.n_audio
