@@ -26,7 +26,6 @@ class Evidence:
 
 def read_evidence(fields: dict[str, Any]) -> Evidence:
     """Evidence from what was saved as JSON."""
-    sets = {name: fields[name] and tuple(fields[name]) for name in ("keeping", "flipping")}
-    for name, found in sets.items():
-        sets[name] = () if fields[name] == [] else found
+    # An empty set is evidence, None is that there is none.
+    sets = {name: None if fields[name] is None else tuple(fields[name]) for name in ("keeping", "flipping")}
     return Evidence(**fields | sets)

@@ -23,7 +23,7 @@ from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.interactions import Interactions
 from musiclime_torch.explanation.planning import Plan, plan_sampling
 from musiclime_torch.explanation.provenance import record_provenance
-from musiclime_torch.explanation.settings import SETTINGS, Settings
+from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.sampling import VALUES
@@ -108,7 +108,7 @@ def explain(
         InputError: with one sentence, for anything that can't be explained.
     """
     given = locals()  # the arguments, before anything else has a name here
-    return explain_with(model, track, Settings(**{name: given[name] for name in SETTINGS}), progress)
+    return explain_with(model, track, read_settings({name: given[name] for name in SETTINGS}), progress)
 
 
 def explain_with(model: Callable[..., Any], track: Track, settings: Settings, progress: bool = False) -> Explanation:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -175,15 +175,15 @@ class Explanation:
         """Write one safetensors file with its metadata as JSON; the file appears whole or not at all."""
         from safetensors.torch import save
 
-        fields = {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
         # Copies: of Shapley values the intercept is the empty song's output, and safetensors takes no tensor twice.
-        tensors = {name: fields.pop(name).cpu().clone().contiguous() for name in _TENSORS}
-        interactions, evidence = fields.pop("interactions"), fields.pop("evidence")
-        fields |= {"components": asdict(self.components), "format_version": FORMAT_VERSION}
-        fields["evidence"] = None if evidence is None else asdict(evidence)
-        fields["interactions"] = None if interactions is None else interactions.fields()
+        tensors = {name: values.pop(name).cpu().clone().contiguous() for name in _TENSORS}
+        interactions, evidence = values.pop("interactions"), values.pop("evidence")
+        values |= {"components": asdict(self.components), "format_version": FORMAT_VERSION}
+        values["evidence"] = None if evidence is None else asdict(evidence)
+        values["interactions"] = None if interactions is None else interactions.fields()
         tensors |= {} if interactions is None else interactions.tensors()
-        metadata = {"musiclime_torch": json.dumps(fields, ensure_ascii=False, allow_nan=False)}
+        metadata = {"musiclime_torch": json.dumps(values, ensure_ascii=False, allow_nan=False)}
         with whole(Path(path)) as partial:
             partial.write_bytes(save(tensors, metadata))
 
@@ -194,34 +194,34 @@ class Explanation:
 
         try:
             with safe_open(path, "pt") as file:
-                fields = json.loads((file.metadata() or {})["musiclime_torch"])
-                version = fields.pop("format_version")
+                saved = json.loads((file.metadata() or {})["musiclime_torch"])
+                version = saved.pop("format_version")
                 if version != FORMAT_VERSION:
                     raise InputError(
                         f"{path} has format {version}; this version reads format {FORMAT_VERSION}: use the musiclime_torch "
                         f"that wrote it, or explain the song again."
                     )
-                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return cls(**_read_fields(fields, found))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return cls(**_read_fields(saved, tensors))
         except InputError:
             raise
         except (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not a saved explanation ({error}).") from error
 
 
-def _read_fields(fields: dict[str, Any], found: dict[str, Tensor]) -> dict[str, Any]:
+def _read_fields(saved: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Arguments of `Explanation` from JSON and tensors."""
-    components, classes = _read_components(fields["components"]), tuple(fields["classes"])
-    pairs, evidence = fields["interactions"], fields["evidence"]
+    components, classes = _read_components(saved["components"]), tuple(saved["classes"])
+    pairs, evidence = saved["interactions"], saved["evidence"]
     read = {
         "components": components,
         "classes": classes,
-        "interactions": pairs and read_interactions(pairs, found, components, classes, fields["target"]),
+        "interactions": pairs and read_interactions(pairs, tensors, components, classes, saved["target"]),
         "evidence": evidence and read_evidence(evidence),
-        "unseen": {int(column): reason for column, reason in fields["unseen"].items()},
-        "warnings": tuple(fields["warnings"]),
+        "unseen": {int(column): reason for column, reason in saved["unseen"].items()},
+        "warnings": tuple(saved["warnings"]),
     }
-    return {name: found[name] for name in _TENSORS} | fields | read
+    return {name: tensors[name] for name in _TENSORS} | saved | read
 
 
 def _read_components(fields: dict[str, Any]) -> Components:

@@ -3,12 +3,12 @@
 The command line makes its options of these fields, catalogues and checks pass a `Settings` on, explanations keep theirs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Union, get_args
 
-from musiclime_torch.basics.arguments import check_name
+from musiclime_torch.basics.arguments import check_name, read_integer
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.segments import read_segments
@@ -49,6 +49,36 @@ _CHOSEN = (
     ("space", Space, "space"),
     ("precision", Precision, "precision"),
 )
+
+
+def _read_kernel_width(kernel_width: object) -> float:
+    return read_number(kernel_width, "kernel_width")
+
+
+def _read_class(target: Any) -> int | str:
+    return target if isinstance(target, str) else read_integer(target, "class")
+
+
+def _read_names(names: Any) -> Any:
+    """Lists of names as tuples; what is no list stays, for the model's description to refuse."""
+    return tuple(names) if isinstance(names, Sequence) and not isinstance(names, str) else names
+
+
+#: How values are read: to Python's own types, which files, JSON and generators take, or refused with a sentence.
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "target": _read_class,
+    "foil": _read_class,
+    "segments": read_segments,
+    "n_samples": read_counts,
+    "kernel_width": _read_kernel_width,
+    "ridge": read_ridge,
+    "confidence": read_confidence,
+    "seed": read_seed,
+    "batch_size": read_batch_size,
+    "device": str,
+    "classes": _read_names,
+    "modalities": _read_names,
+}
 
 
 def _say(said: str, instead: str = "", form: str | None = None) -> dict[str, Any]:
@@ -134,18 +164,9 @@ class Settings:
         for name, choices, what in _CHOSEN:
             if getattr(self, name) is not None or getattr(Settings, name) is not None:
                 check_name(getattr(self, name), choices, what)
-        read: dict[str, Any] = {
-            "segments": None if self.segments is None else read_segments(self.segments),
-            "n_samples": read_counts(self.n_samples),
-            "seed": read_seed(self.seed),
-            "batch_size": read_batch_size(self.batch_size),
-            "confidence": read_confidence(self.confidence),
-            "ridge": read_ridge(self.ridge),
-            "kernel_width": read_number(self.kernel_width, "kernel_width"),
-            "device": None if self.device is None else str(self.device),
-        }
-        for name, value in read.items():
-            object.__setattr__(self, name, value)  # the dataclass is frozen for everybody else
+        for name, read in _READERS.items():
+            if getattr(self, name) is not None or getattr(Settings, name) is not None:
+                read(getattr(self, name))
 
     @property
     def total(self) -> int:
@@ -156,18 +177,28 @@ class Settings:
         """All of it as JSON takes it; a song that stands in is named by its title."""
         record = {name: getattr(self, name) for name in SETTINGS}
         record["baseline"] = self.baseline if isinstance(self.baseline, str) else self.baseline.title
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
+        return record
 
 
 #: Names of the fields, in their order: those of `explain`'s arguments.
 SETTINGS = tuple(one.name for one in fields(Settings))
 
 
-def read_settings(record: Mapping[str, Any], **changes: Any) -> Settings:
-    """The settings that `to_record` wrote; `changes` go before what it says."""
-    known = {name: record[name] for name in SETTINGS if name in record} | changes
-    arguments: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
-    return Settings(**arguments)
+def read_settings(arguments: Mapping[str, Any]) -> Settings:
+    """Settings from arguments as people and files give them: numpy's numbers, lists for tuples, a `torch.device`.
+
+    >>> import numpy as np
+    >>> read_settings({"seed": np.int64(3), "n_samples": [64, 32]}).n_samples
+    (64, 32)
+    """
+    unknown = next((name for name in arguments if name not in SETTINGS), None)
+    if unknown is not None:
+        raise InputError(f"{unknown!r} is not a setting of explain: choose from {', '.join(SETTINGS)}.")
+    read = dict(arguments)
+    for name, reader in _READERS.items():
+        if name in read and (read[name] is not None or getattr(Settings, name) is not None):
+            read[name] = reader(read[name])
+    return Settings(**read)
 
 
 def _check_baseline(baseline: object) -> None:
@@ -181,5 +212,5 @@ def _check_baseline(baseline: object) -> None:
         known = isinstance(baseline, Track)
     if not known:
         raise InputError(
-            f"baseline must be {', '.join(names)} or another song's track, got {baseline!r}.", argument="baseline"
+            f"baseline {baseline!r} is not known: use {', '.join(names)} or another song's track.", argument="baseline"
         )

@@ -66,7 +66,7 @@ def recall(
         raise InputError("the explanation was saved by a version that kept less of its question: explain the song again.")
     _check_baseline(explanation.provenance, baseline)
     stand_in = record["baseline"] if baseline is None else baseline
-    settings = read_settings(record, baseline=stand_in, evidence=False, device=device)
+    settings = read_settings({**record, "baseline": stand_in, "evidence": False, "device": device})
     assert settings.segments is not None, "what is recorded is what None came to mean"
     subject = describe_model(model, **{name: getattr(settings, name) for name in _DECLARED})
     components = list_components(track, settings.segments, settings.units, subject.modalities)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.settings import Settings
+from musiclime_torch.explanation.settings import read_settings
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.shuffling import shuffling
 from musiclime_torch.song.track import Track
@@ -91,7 +91,7 @@ class Monitor:
             raise InputError(f"every {every} steps never comes: give 1 or more.")
         _check_limits(limits or {}, tracks)
         self.tracks, self.every, self.log, self.stop = tuple(tracks), every, log, stop
-        self.settings, self.limits = Settings(**{"n_samples": PASSES, **(options or {})}), dict(limits or {})
+        self.settings, self.limits = read_settings({"n_samples": PASSES, **(options or {})}), dict(limits or {})
         self.readings: list[Reading] = []
         self._last: list[Tensor] | None = None
         #: None before the first look, empty for a model without weights in reach.

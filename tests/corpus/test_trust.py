@@ -190,7 +190,7 @@ def test_no_two_songs_share_their_sampling_noise(tmp_path):
     again = explain_shard(Curved(), job, [(entries[3], replace(track))]).tables
     own = [row for row in rows["attributions"] if row["id"] == "song 3"]
     assert [row["attribution"] for row in again["attributions"]] == pytest.approx([row["attribution"] for row in own])
-    other = explain_shard(Curved(), replace(job, options={**options, "seed": 1}), [(entries[3], track)]).tables
+    other = explain_shard(Curved(), replace(job, settings=replace(job.settings, seed=1)), [(entries[3], track)]).tables
     assert [row["seed"] for row in other["songs"]] != [row["seed"] for row in again["songs"]]
 
 

@@ -20,7 +20,7 @@ SLIPS = [
     ({"lyrics_baseline": ["mask"]}, "lyrics baseline ['mask'] is not known: use mask, zero, pad or gone."),
     ({"units": "wrod"}, "lyric unit 'wrod' is not known: use word, type, line or section."),
     ({"precision": "float16"}, "precision 'float16' is not known: use float32 or bfloat16."),
-    ({"baseline": "birds"}, "baseline must be silence, noise or another song's track, got 'birds'."),
+    ({"baseline": "birds"}, "baseline 'birds' is not known: use silence, noise or another song's track."),
     ({"track": "song.flac"}, "the track is a path: give load_track('song.flac')."),
     ({"track": 5}, "expected a Track from load_track(path) or made by hand, got 5."),
     ({"segments": 2.5}, "segments 2.5 are not understood: give a number of equal segments (10), a length (3s) or"),

@@ -42,7 +42,7 @@ def test_explain_documents_every_setting():
     )
 )
 def test_a_record_gives_the_settings_back_through_json(options: dict):
-    settings = Settings(**options)
+    settings = read_settings(options)
     again = read_settings(json.loads(json.dumps(settings.to_record())))
     assert again.to_record() == settings.to_record()
     assert {type(value) for value in vars(again).values()} <= {int, float, str, bool, tuple, list, type(None)}

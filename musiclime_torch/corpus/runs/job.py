@@ -12,7 +12,7 @@ from musiclime_torch.basics.files import remove_partials
 from musiclime_torch.basics.progress import Bar, open_bar
 from musiclime_torch.corpus.runs.shards import TABLES, Shard, claim_folder, cut_shards, hash_entries, is_done
 from musiclime_torch.corpus.runs.tables import Rows, changing, write_table
-from musiclime_torch.explanation.settings import SETTINGS, Settings
+from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.song.manifest import Entry, check_ids
 from musiclime_torch.song.track import load_track
 
@@ -140,7 +140,7 @@ def begin_job(
     check_ids(entries, "the manifest")
     if not 0 <= controls <= 1:
         raise InputError(f"controls of {controls:g} are no share of the songs: give a number from 0 to 1.")
-    out, settings, loading = Path(out), Settings(**(options or {})), dict(loading or {})
+    out, settings, loading = Path(out), read_settings(options or {}), dict(loading or {})
     described = {
         "explain": _describe({name: getattr(settings, name) for name in SETTINGS}),
         "loading": _describe(_list_defaults(load_track) | loading),

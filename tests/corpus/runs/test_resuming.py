@@ -164,7 +164,7 @@ def test_a_run_json_of_something_else_is_no_runs(tmp_path, text):
 
 def test_giving_a_default_makes_no_other_run(entries, tmp_path):
     first = begin(entries, tmp_path / "out")
-    options = {**OPTIONS, "seed": 0, "design": "auto", "until": None, "progress": True}
+    options = {**OPTIONS, "seed": 0, "design": "auto", "until": None}
     loading = {"separator": "none", "max_seconds": 900.0, "cache_dir": tmp_path}
     again = begin(entries, tmp_path / "out", options=options, loading=loading, controls=0)
     assert again.settings_hash == first.settings_hash
