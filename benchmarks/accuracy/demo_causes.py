@@ -2,7 +2,7 @@
 
 Each song carries one tag. A song counts as a hit where its planted causes (one cell, one word, or one of each) are the
 components with the largest attributions to that class, whatever else is in the song. Beside it stands what the rank would
-be by chance, and how often the planted causes can be told from zero.
+be by chance, and how often the planted causes are significant.
 
     python benchmarks/demo_causes.py [--smoke] [--songs 20] [--n-samples 1024] [--device cpu|cuda]
 """
@@ -32,7 +32,7 @@ def main() -> None:
     model = load_demo_model().to(options.device)
 
     table = Table(title=f"{songs} held-out songs a class, {n_samples:,} variants asked for, {options.device}")
-    for heading in ("class", "planted causes on top", "chance", "causes told from zero", "fidelity"):
+    for heading in ("class", "planted causes on top", "chance", "causes significant", "fidelity"):
         table.add_column(heading)
     hits = 0
     for number, tag in enumerate(TAGS):
@@ -42,7 +42,7 @@ def main() -> None:
             explanation = explain(model, make_track(plan), target=tag, n_samples=n_samples)
             planted = {find_column(cause) for cause in find_causes(plan, tag)}
             found += set(explanation.order()[: len(planted)]) == planted
-            told += sum(bool(explanation.distinguishable[explanation.target, column]) for column in planted)
+            told += sum(bool(explanation.significant[explanation.target, column]) for column in planted)
             causes += len(planted)
             fidelity += float(explanation.fidelity[explanation.target]) / songs
             chance += 1 / math.comb(len(explanation.components), len(planted)) / songs

@@ -92,7 +92,7 @@ def run_ours(case: Case, game: Game, budget: int, seed: int) -> Outcome:
     told = None
     if case.kind == "both":
         planted = (together.columns == torch.tensor(case.causes)).all(1)
-        told = bool(together.distinguishable[scale, found.target][planted].any())
+        told = bool(together.significant[scale, found.target][planted].any())
     outcome = Found(found.attributions[found.target], pairs)
     return Outcome(outcome, (found.audio_passes, found.lyrics_passes), told)
 
@@ -340,7 +340,7 @@ def main() -> None:
         Console(width=200).print(show(results, budget))
         print("\n".join([*compare(results, budget), *tell_phrases(results, budget)]))
         told = results.told[budget]
-        print(f"{budget:,} passes: the planted pair is told from zero in {sum(told)} of {len(told)} songs (ours)")
+        print(f"{budget:,} passes: the planted pair is significant in {sum(told)} of {len(told)} songs (ours)")
     if not options.smoke:
         print(f"the audit of 40 songs with the phrase, 256 masks each: {audit_phrase(models['phrase'], 40, 256)}")
     print(

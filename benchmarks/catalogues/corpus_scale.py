@@ -48,7 +48,7 @@ _DRAWN = {
     "attributions": (
         CELLS + WORDS,
         f"""{_CLASS} as class, true as predicted, {_VALUE} as attribution, 0.1 as standard_error,
-        abs({_VALUE}) > 0.2 as told_from_zero, false as unseen, case when c < {CELLS} then 'audio' else 'lyrics' end as kind,
+        abs({_VALUE}) > 0.2 as significant, false as unseen, case when c < {CELLS} then 'audio' else 'lyrics' end as kind,
         case when c < {CELLS} then 'stem' || (c // 10) end as stem, case when c < {CELLS} then (c % 10)::int end as position,
         case when c >= {CELLS} then {_WORD} end as word""",
     ),

@@ -91,7 +91,7 @@ def explain(
         kernel_width: of LIME's kernel, on distances in [0, 1].
         ridge: penalty on squared slopes, beside the weighted sum of squared errors: more masks, less of it.
         space: "logit", "log-odds", "probability" or "raw"; None takes the outputs' own scale.
-        confidence: of the intervals, of what is told from zero, and of stopping.
+        confidence: of the intervals, of what is significant, and of stopping.
         evidence: also search for components that alone keep the decision, and for components whose removal flips it.
         seed: of the masks and of noise; no global random state is read or moved.
         batch_size: variants a forward pass.

@@ -87,8 +87,8 @@ class Explanation:
     def _repr_html_(self) -> str:
         """What a notebook shows: the largest components with their intervals; no script, nothing loaded."""
         row, shown = self.target, self.top(ROWS)
-        told, unseen = int(self.distinguishable[row].sum()), len(self.unseen)
-        counts = [f"{told} of {len(self.components)} components can be told from zero"]
+        told, unseen = int(self.significant[row].sum()), len(self.unseen)
+        counts = [f"{told} of {len(self.components)} components are significant"]
         counts += [f"the {len(shown)} largest are listed"] if told > len(shown) else []
         counts += [f"{unseen} the model can't notice"] if unseen else []
         fidelity = f"{100 * float(self.fidelity[row]):.0f}% of the variance of {self.n_variants:,} variants"
@@ -117,8 +117,8 @@ class Explanation:
         return torch.where(self.standard_errors == 0, 0.0, half)
 
     @cached_property
-    def distinguishable(self) -> Bool[Tensor, "class component"]:
-        """Which attributions can be told from zero, with at most `risk` false ones among those of a class.
+    def significant(self) -> Bool[Tensor, "class component"]:
+        """Which attributions are significant, with at most `risk` false ones among those of a class.
 
         Of 140 components that do nothing, 7 have a 95% interval without zero in it: a ranking must allow for having
         looked at all of them (Benjamini & Hochberg 1995). Nothing below the rounding of float32 outputs counts: on
@@ -163,9 +163,9 @@ class Explanation:
         return [int(column) for column in sizes.argsort(descending=True, stable=True)]
 
     def top(self, k: int, target: int | str | None = None) -> list[tuple[Component, float, float]]:
-        """The k largest components that can be told from zero: (component, attribution, half width of its interval)."""
+        """The k largest components that are significant: (component, attribution, half width of its interval)."""
         row = self.class_index(target)
-        shown = [column for column in self.order(row) if self.distinguishable[row, column]]
+        shown = [column for column in self.order(row) if self.significant[row, column]]
         return [
             (self.components.items[column], float(self.attributions[row, column]), float(self.half_width[row, column]))
             for column in shown[:k]

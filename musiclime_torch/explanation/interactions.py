@@ -54,8 +54,8 @@ class Interactions:
         return self.standard_errors * quantile(self.degrees_of_freedom, 1 - self.rate).to(self.standard_errors)
 
     @cached_property
-    def distinguishable(self) -> Bool[Tensor, "space class pair"]:
-        """Pairs that can be told from zero, with at most `rate` false ones among those of a class (Benjamini-Hochberg)."""
+    def significant(self) -> Bool[Tensor, "space class pair"]:
+        """Pairs that are significant, with at most `rate` false ones among those of a class (Benjamini-Hochberg)."""
         found = discover(self.values, self.standard_errors, self.degrees_of_freedom, self.rate)
         # A thousandth of a millionth of the spread of all pairs is rounding, whatever its standard error.
         floor = 1e-6 * self.values.abs().amax(-1, keepdim=True).clamp_min(1e-12)
@@ -73,10 +73,10 @@ class Interactions:
     def top(
         self, k: int, target: int | str | None = None, space: str | None = None
     ) -> list[tuple[Component, Component, float, float]]:
-        """The k largest pairs that can be told from zero: (component, component, interaction, half width)."""
+        """The k largest pairs that are significant: (component, component, interaction, half width)."""
         scale, row = self.find_space(space), self.target if target is None else find_class(target, self.classes)
         order = self.values[scale, row].abs().argsort(descending=True, stable=True)
-        shown = order[self.distinguishable[scale, row][order]][:k].tolist()
+        shown = order[self.significant[scale, row][order]][:k].tolist()
         items = self.components.items
         return [
             (

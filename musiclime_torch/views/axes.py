@@ -13,7 +13,7 @@ def make_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
 
 
 def pick_colour(value: float, told: bool = True) -> str:
-    """By the sign, grey for what can't be told from zero."""
+    """By the sign, grey for what is not significant."""
     return UNTOLD if not told else FOR if value > 0 else AGAINST
 
 

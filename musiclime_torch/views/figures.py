@@ -1,7 +1,7 @@
 """One song's explanation drawn: stems over time, its words, the way from the empty song to the decision, and pairs.
 
 Every function draws the asked class, else the explanation's own, on `ax`, or on new axes, and returns them. Bars carry their
-intervals; what can't be told from zero is grey or crossed, never ranked.
+intervals; what is not significant is grey or crossed, never ranked.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ NAMED_WORDS = 40
 
 
 def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: Axes | None = None) -> Axes:
-    """Stems × seconds; × marks cells that can't be told from zero, a dot those the model can't notice.
+    """Stems × seconds; × marks cells that are not significant, a dot those the model can't notice.
 
     InputError for an explanation without sound.
     """
@@ -37,14 +37,14 @@ def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: 
     norm = CenteredNorm(halfrange=float(np.abs(table).max()) or 1.0)
     image = ax.pcolormesh(edges, np.arange(len(stems) + 1), table, cmap="RdBu", norm=norm, edgecolors="white", linewidth=0.5)
     for column, cell in enumerate(cells):
-        if not explanation.distinguishable[row, column]:
+        if not explanation.significant[row, column]:
             centre = ((cell.start or 0) + (cell.end or 0)) / 2
             mark = "·" if column in explanation.unseen else "×"
             ax.text(centre, column // segments + 0.5, mark, ha="center", va="center", color=UNTOLD)
     ax.set_yticks(np.arange(len(stems)) + 0.5, [escape(stem) for stem in stems])
     ax.invert_yaxis()
     ax.set_xlabel("seconds")
-    _name(ax, explanation, row, "×: can't be told from zero")
+    _name(ax, explanation, row, "×: not significant")
     ax.figure.colorbar(image, ax=ax, label=_say_value(explanation))
     return ax
 
@@ -57,7 +57,7 @@ def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: A
     if not items:
         raise InputError("this explanation has no lyrics to draw: use plot_heatmap.")
     values, halves = explanation.attributions[row, first:].tolist(), explanation.half_width[row, first:].tolist()
-    told = explanation.distinguishable[row, first:].tolist()
+    told = explanation.significant[row, first:].tolist()
     ax = make_axes(ax, (min(4 + 0.16 * len(items), 16), 3.4))
     colours = [pick_colour(value, found) for value, found in zip(values, told, strict=True)]
     ax.bar(range(len(items)), values, color=colours, width=0.8)
@@ -73,7 +73,7 @@ def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: A
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xlabel("lyrics in their order")
     ax.set_ylabel(_say_value(explanation))
-    _name(ax, explanation, row, "grey: can't be told from zero")
+    _name(ax, explanation, row, "grey: not significant")
     return ax
 
 
@@ -84,7 +84,7 @@ def plot_waterfall(explanation: Explanation, target: int | str | None = None, to
     """
     row = explanation.class_index(target)
     shown = explanation.top(top, row)
-    told = [column for column in explanation.order(row) if explanation.distinguishable[row, column]]
+    told = [column for column in explanation.order(row) if explanation.significant[row, column]]
     others = sorted(set(explanation.order(row)) - set(told[:top]))
     steps: list[tuple[str, float, float]] = [(component.name, value, half) for component, value, half in shown]
     steps.append((f"{len(others)} others", *explanation.sum_over(others, row)))
@@ -121,7 +121,7 @@ def plot_interactions(
     space: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Bars of the largest pairs that can be told from zero. InputError where no interactions were solved."""
+    """Bars of the largest pairs that are significant. InputError where no interactions were solved."""
     pairs = explanation.interactions
     if pairs is None:
         raise InputError("this explanation has no interactions: explain with crossed masks, or with more joint ones.")
@@ -129,7 +129,7 @@ def plot_interactions(
     shown: Sequence[tuple[Component, Component, float, float]] = pairs.top(top, row, scale)
     ax = make_axes(ax, (7, 1.2 + 0.34 * max(len(shown), 2)))
     if not shown:
-        ax.text(0.5, 0.5, "nothing can be told from zero", ha="center", va="center", transform=ax.transAxes, color=UNTOLD)
+        ax.text(0.5, 0.5, "nothing is significant", ha="center", va="center", transform=ax.transAxes, color=UNTOLD)
     for place, (_, _, value, half) in enumerate(shown):
         ax.barh(place, value, color=pick_colour(value), height=0.7)
         ax.errorbar(value, place, xerr=half, fmt="none", ecolor="black", elinewidth=1, capsize=2)

@@ -59,13 +59,13 @@ def _describe(explanation: Explanation, row: int, column: int) -> dict[str, Any]
         "standard_error": float(explanation.standard_errors[row, column]),
         "degrees_of_freedom": min(float(explanation.degrees_of_freedom[row, column]), 1e9),
         "interval": [value - half, value + half],
-        "distinguishable": bool(explanation.distinguishable[row, column]),
+        "significant": bool(explanation.significant[row, column]),
         "unseen": explanation.unseen.get(column),
     }
 
 
 def _list_interactions(interactions: Interactions, row: int) -> dict[str, Any]:
-    """By scale: what pairs explain, what hangs on each modality, and the pairs that can be told from zero."""
+    """By scale: what pairs explain, what hangs on each modality, and the pairs that are significant."""
     found: dict[str, Any] = {}
     for number, space in enumerate(interactions.spaces):
         pairs = interactions.top(MOST_PAIRS, row, space)
@@ -76,7 +76,7 @@ def _list_interactions(interactions: Interactions, row: int) -> dict[str, Any]:
                 for part, share, half in interactions.part(row, space)
             ],
             "pairs_looked_at": len(interactions.columns),
-            "pairs_told_from_zero": int(interactions.distinguishable[number, row].sum()),
+            "significant_pairs": int(interactions.significant[number, row].sum()),
             "pairs": [
                 {"components": [one.name, other.name], "interaction": value, "interval": [value - half, value + half]}
                 for one, other, value, half in pairs

@@ -1,4 +1,4 @@
-"""An explanation as a table for the terminal: what can be told from zero is ranked, the rest is counted."""
+"""An explanation as a table for the terminal: what is significant is ranked, the rest is counted."""
 
 import math
 from io import StringIO
@@ -69,7 +69,7 @@ def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, perc
     total, unseen = len(explanation.components), len(explanation.unseen)
     parts = [f"{ranked - shown} more stand out"] if ranked > shown else []
     if total - unseen > ranked:
-        parts.append(f"{total - unseen - ranked} can't be told from zero")
+        parts.append(f"{total - unseen - ranked} are not significant")
     if unseen:
         parts.append(f"{unseen} the model can't notice (silent, or past its limit)")
     counts = f"Of {total} components " + ", ".join(parts) + ".\n" if parts else ""
@@ -112,9 +112,9 @@ def _describe_interactions(interactions: Interactions, row: int, percent: str) -
     """The largest pairs on the scale where they count most, and what hangs on sound, words and both."""
     space = interactions.default_space
     number = interactions.find_space(space)
-    found = int(interactions.distinguishable[number, row].sum())
+    found = int(interactions.significant[number, row].sum())
     lines = [
-        f"Interactions ({space}): {found} of {len(interactions.columns)} pairs can be told from zero; all explain "
+        f"Interactions ({space}): {found} of {len(interactions.columns)} pairs are significant; all explain "
         f"{100 * max(float(interactions.explained[number, row]), 0):.1f}% of the variance."
     ]
     largest = interactions.top(PAIRS, row, space)

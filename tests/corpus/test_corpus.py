@@ -75,7 +75,7 @@ def test_rows_are_what_explain_says(entries, tmp_path):
     own = [row for row in rows if row["predicted"]]
     assert [row["attribution"] for row in own] == found.attributions[found.target].tolist()
     assert [row["standard_error"] for row in own] == found.standard_errors[found.target].tolist()
-    assert [row["told_from_zero"] for row in own] == found.distinguishable[found.target].tolist()
+    assert [row["significant"] for row in own] == found.significant[found.target].tolist()
     assert [row["position"] for row in own][:3] == [0, 1, None]
     assert [row["line"] for row in own] == [item.line for item in found.components.items]
     lines = [line for line in Path(entry.lyrics).read_text(encoding="utf-8").splitlines() if line.strip()]

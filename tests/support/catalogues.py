@@ -21,7 +21,7 @@ def write_songs(out: Path, songs: list[dict]) -> None:
     rows = [
         {
             "id": song["id"], "class": song["class"], "predicted": True, "attribution": value, "standard_error": error,
-            "told_from_zero": abs(value) > 2 * error, "unseen": unseen, "kind": "lyrics" if stem is None else "audio",
+            "significant": abs(value) > 2 * error, "unseen": unseen, "kind": "lyrics" if stem is None else "audio",
             "stem": stem, "position": position, "start": None, "end": None, "word": word, "line": None,
         }
         for song in songs

@@ -47,7 +47,7 @@ def timed(explanation: Explanation, row: int) -> dict[str, float]:
     return {
         item.name: float(explanation.attributions[row, column])
         for column, item in enumerate(explanation.components.items)
-        if item.start is not None and explanation.distinguishable[row, column]
+        if item.start is not None and explanation.significant[row, column]
     }
 
 
@@ -103,7 +103,7 @@ def test_tables_hold_every_class_and_component(explained, odd, tmp_path: Path):
     assert read[0]["component"] == ODD + explained.components.items[0].name
     assert [float(row["attribution"]) for row in read] == [row["attribution"] for row in rows]
     write_parquet(odd, tmp_path / "a.parquet")
-    back = duckdb.sql(f"select component, attribution, line, told_from_zero from '{tmp_path}/a.parquet'").fetchall()
+    back = duckdb.sql(f"select component, attribution, line, significant from '{tmp_path}/a.parquet'").fetchall()
     assert [row[1] for row in back] == [row["attribution"] for row in rows]
     assert back[-1][0] == ODD + explained.components.items[-1].name
     assert back[-1][2] == explained.components.items[-1].line
@@ -167,7 +167,7 @@ def test_captum_draws_the_words_and_escapes_them(explained, odd):
     first = explained.components.n_audio
     words = [item.word for item in explained.components.items[first:]]
     assert record.raw_input_ids == words
-    told = explained.distinguishable[explained.target, first:]
+    told = explained.significant[explained.target, first:]
     assert float(record.word_attributions.abs().max()) == 1
     assert not record.word_attributions[~told].any()
     assert words[int(record.word_attributions.argmax())] == "tonight"

@@ -50,7 +50,7 @@ def test_cells_lie_at_their_seconds_and_the_untold_are_crossed(explained):
     seconds = np.asarray(mesh.get_coordinates())[0, :, 0]
     assert np.allclose(seconds, components.edges)
     assert [label.get_text() for label in ax.get_yticklabels()] == list(load_demo_track().stem_names)
-    told = explained.distinguishable[explained.target, : components.n_audio]
+    told = explained.significant[explained.target, : components.n_audio]
     assert len(ax.texts) == int((~told).sum())
     assert mesh.norm(0.0) == 0.5  # white is zero
     other = plot_heatmap(explained, target="love song").collections[0].get_array()
@@ -61,7 +61,7 @@ def test_words_stand_in_their_order_with_intervals(explained):
     ax = plot_lyrics(explained)
     first, row = explained.components.n_audio, explained.target
     assert [bar.get_height() for bar in bars(ax)] == explained.attributions[row, first:].tolist()
-    assert [is_grey(bar) for bar in bars(ax)] == (~explained.distinguishable[row, first:]).tolist()
+    assert [is_grey(bar) for bar in bars(ax)] == (~explained.significant[row, first:]).tolist()
     spans = [abs(one[1][1] - one[0][1]) / 2 for one in ax.collections[0].get_segments()]
     assert spans == pytest.approx(explained.half_width[row, first:].tolist())
     words = [item.word for item in explained.components.items[first:]]
@@ -82,7 +82,7 @@ def test_a_waterfall_ends_at_the_song(explained):
     assert ax.get_yticklabels()[-2].get_text() == "interactions (remainder)"
     spans = [abs(bar.get_segments()[0][1][0] - bar.get_segments()[0][0][0]) / 2 for bar in ax.collections]
     halves = explained.half_width[row]
-    top = [column for column in explained.order() if explained.distinguishable[row, column]][:3]
+    top = [column for column in explained.order() if explained.significant[row, column]][:3]
     rest = halves.square().sum() - halves[top].square().sum()
     assert spans[3:] == pytest.approx([float(rest.sqrt()), float(halves.square().sum().sqrt())])
 
@@ -94,7 +94,7 @@ def test_a_waterfall_of_shapley_values_has_no_remainder():
     ax = plot_waterfall(found, top=2)
     last = bars(ax)[-1]
     halves = found.half_width[found.target]
-    top = [column for column in found.order() if found.distinguishable[found.target, column]][:2]
+    top = [column for column in found.order() if found.significant[found.target, column]][:2]
     assert found.sum_over(range(len(found.components)))[1] == 0
     assert found.sum_over(top)[1] == pytest.approx(float(halves[top].square().sum().sqrt()))
     assert "remainder" not in "".join(label.get_text() for label in ax.get_yticklabels())

@@ -79,10 +79,10 @@ def describe_step(explanation: Explanation, number: int, last: bool) -> str:
     row = explanation.target
     seen = [column for column in range(len(explanation.components)) if column not in explanation.unseen]
     half = float(explanation.half_width[row, seen].mean()) if seen else 0.0
-    told = int(explanation.distinguishable[row].sum())
+    told = int(explanation.significant[row].sum())
     return (
         f"Step {number}{', the last' if last else ''}: {explanation.n_variants:,} variants looked at; {told} of "
-        f"{len(explanation.components)} components can be told from zero, each known to ±{half:.2g} on average"
+        f"{len(explanation.components)} components are significant, each known to ±{half:.2g} on average"
         f"{'.' if last else '. Asking on …'}"
     )
 

@@ -135,7 +135,7 @@ class ClassSummary:
 
 @dataclass(frozen=True)
 class Pair:
-    """A stem and a word that act together in a class: `songs` are those in which that can be told from zero, `mean` is the
+    """A stem and a word that act together in a class: `songs` are those in which that is significant, `mean` is the
     interaction's over these songs alone, its occurrences in one song summed; `standard_error` is over these songs too.
     """
 
@@ -164,7 +164,7 @@ class Global:
     rotation: Rotation | None
 
     def top(self, of: str, k: int, kind: str | None = None) -> list[Feature]:
-        """The k features of a class with the largest means that are told from zero, largest first."""
+        """The k features of a class with the largest means that are significant, largest first."""
         chosen = [one for one in self.features if one.of == of and one.told and kind in (None, one.kind)]
         return sorted(chosen, key=lambda one: -abs(one.mean))[:k]
 

@@ -83,7 +83,7 @@ _JOINED = {
     "sound_songs": f"from sound_songs order by size desc, id limit {EXAMPLES}",
 }
 
-# Of words and lines that may be boilerplate, how many songs they are in, and in how many they are told from zero.
+# Of words and lines that may be boilerplate, how many songs they are in, and in how many they are significant.
 _CARRIED = {
     "carried": """select class, word, count(*) as songs, count(*) filter (told) as told, sum(w) as w, sum(size) as size
         from carrying group by class, word""",
@@ -100,7 +100,7 @@ _CARRIED_JOINED = {
 _CARRYING = f"""
     create or replace temp table carrying as
     with words as (
-        select id, class, {_WORD} as word, told_from_zero as told, attribution as w
+        select id, class, {_WORD} as word, significant as told, attribution as w
         from part.attributions where predicted and kind = 'lyrics')
     select id, class, word, bool_or(told) as told, sum(w) as w, sum(abs(w)) as size
     from words join spread using (class, word) group by id, class, word

@@ -12,7 +12,7 @@ from musiclime_torch.corpus.findings.control_results import EXAMPLES
 from musiclime_torch.corpus.findings.parts import reading
 from musiclime_torch.variants.components import shorten
 
-#: A word, line or section that is told from zero in this share of a class's songs that have it, and is in half of its songs,
+#: A word, line or section that is significant in this share of a class's songs that have it, and is in half of its songs,
 #: carries the class whatever the song is about, if it speaks for it.
 CARRIES = 0.8
 #: Share of the sound's squared attributions below which a position at the songs' end seems unheard, and how many such
@@ -76,7 +76,7 @@ def _find_boilerplate(sums: Any, found: Global, min_songs: int) -> list[Finding]
             shown = ", ".join(shorten(word) for word in words[:6])
             share = sum(row[2] for row in rows) / whole[one.name]
             said = (
-                f"{one.name}: {shown}: in most songs ({rows[0][1]} of {one.songs} have the first) and told from zero in "
+                f"{one.name}: {shown}: in most songs ({rows[0][1]} of {one.songs} have the first) and significant in "
                 f"nearly all of these, with {share:.0%} of the lyrics' attribution. Is this sung?"
             )
             examples = _name_songs(sums, f"carried_songs semi join (from carried where {chosen}) using (class, word)", given)
@@ -139,7 +139,7 @@ def _find_noise(sums: Any, found: Global, min_songs: int) -> list[Finding]:
             what, named = ("an inaudible hiss", "sound") if floor.kind == "audio" else ("words that mean nothing", "lyrics")
             said = (
                 f"{what} weighs {floor.ratio:.0%} of what real components of the {named} do, in {floor.songs} songs: "
-                f"{floor.hidden:.0%} of what is told from zero there is no larger than {floor.size:.3g}, the floor below "
+                f"{floor.hidden:.0%} of what is significant there is no larger than {floor.size:.3g}, the floor below "
                 f"which 19 of 20 irrelevant components lie."
             )
             query = "(select id, abs(attribution) as size from controls where decoy and kind = $kind)"

@@ -79,7 +79,7 @@ class Alone:
 class Comparison:
     """`songs` are in both runs, `altered` of them with other sound or lyrics, whose changes aren't the model's alone.
 
-    `moves` are all changes of the decision, `shifts` those of the `compared` features whose change can be told from zero,
+    `moves` are all changes of the decision, `shifts` those of the `compared` features whose change is significant,
     largest first each. `agreement` is the mean over songs of the correlation of all attributions, of songs that both runs
     decide alike.
     """
@@ -139,7 +139,7 @@ def _compare(first: Path, second: Path, min_songs: int, confidence: float) -> Co
 
 
 def _find_clear(rows: Sequence[tuple[Any, ...]], rate: float) -> Iterator[tuple[Any, ...]]:
-    """The rows whose change, which comes last, can be told from zero, class by class."""
+    """The rows whose change, which comes last, is significant, class by class."""
     for _, family in groupby(rows, key=lambda row: row[0]):
         own = list(family)
         changes, errors, songs = (torch.tensor([row[at] for row in own], dtype=torch.float64) for at in (8, 6, 3))

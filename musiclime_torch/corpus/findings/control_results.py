@@ -20,9 +20,9 @@ _FLOORS = """
     from controls group by kind having count(*) filter (decoy) > 0 order by kind
 """
 
-# What is told from zero in the songs themselves, and how much of that is no larger than the floor.
+# What is significant in the songs themselves, and how much of that is no larger than the floor.
 _BELOW = """
-    select avg((abs(attribution) <= $floor)::int) from attributions where predicted and told_from_zero and kind = $kind
+    select avg((abs(attribution) <= $floor)::int) from attributions where predicted and significant and kind = $kind
 """
 
 #: Of a part's songs that were rotated, each segment beside the song's own attribution at that position, and of that music:
@@ -50,7 +50,7 @@ class Floor:
     """How large the attributions are that irrelevant components get: 95% of them are smaller than `size`.
 
     `ratio` compares decoys with real components (root mean squares, freed of sampling noise); `hidden` is the share of what
-    is told from zero in the catalogue that is no larger than the floor.
+    is significant in the catalogue that is no larger than the floor.
     """
 
     kind: str

@@ -1,6 +1,6 @@
 """A catalogue drawn: what carries a class, where in the song, one class against another, and one run against another.
 
-Every function draws on `ax`, or on new axes, and returns them. What can't be told from zero is grey, never ranked.
+Every function draws on `ax`, or on new axes, and returns them. What is not significant is grey, never ranked.
 """
 
 import itertools
@@ -30,7 +30,7 @@ def plot_features(found: Global, of: str, top: int = 12, kind: str | None = None
     features = found.top(of, top, kind)
     ax = make_axes(ax, (6, 0.8 + 0.32 * max(len(features), 2)))
     if not features:
-        ax.text(0.5, 0.5, "nothing can be told from zero", ha="center", va="center", transform=ax.transAxes, color=UNTOLD)
+        ax.text(0.5, 0.5, "nothing is significant", ha="center", va="center", transform=ax.transAxes, color=UNTOLD)
     for place, one in enumerate(features):
         ax.barh(place, one.mean, color=pick_colour(one.mean), height=0.7)
         if one.low is not None and one.high is not None:
@@ -44,7 +44,7 @@ def plot_features(found: Global, of: str, top: int = 12, kind: str | None = None
 
 
 def plot_positions(found: Global, of: str, ax: Axes | None = None) -> Axes:
-    """Stems × positions of a class: signed means over songs; what can't be told from zero has a cross."""
+    """Stems × positions of a class: signed means over songs; what is not significant has a cross."""
     songs = _find_songs(found, of)
     cells = {(one.stem, one.position): one for one in found.features if one.of == of and one.position is not None}
     stems = list(dict.fromkeys(stem for stem, _ in cells))
@@ -62,7 +62,7 @@ def plot_positions(found: Global, of: str, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(count), [str(position + 1) for position in range(count)])
     ax.set_xlabel("segment of the song")
     ax.set_title(
-        f"{escape(of)}: stems and moments ({songs} songs; ×: can't be told from zero)", loc="left", fontsize="medium"
+        f"{escape(of)}: stems and moments ({songs} songs; ×: not significant)", loc="left", fontsize="medium"
     )
     ax.figure.colorbar(image, ax=ax, label="mean attribution")
     return ax
@@ -92,7 +92,7 @@ def plot_classes(found: Global, first: str, second: str, labels: int = 12, ax: A
     _draw_diagonal(ax)
     ax.set_xlabel(f"mean attribution to {escape(first)}")
     ax.set_ylabel(f"mean attribution to {escape(second)}")
-    ax.set_title("squares: stems at moments; dots: words; grey: told from zero in neither", loc="left", fontsize="medium")
+    ax.set_title("squares: stems at moments; dots: words; grey: significant in neither", loc="left", fontsize="medium")
     return ax
 
 

@@ -16,7 +16,7 @@ from musiclime_torch.surrogate.intervals import halve_interval
 WIDE, STEMS, BESIDE = 8, 4, 5
 #: Songs named for what stands out.
 NAMED = 5
-#: What stands for a number that can't be told from zero.
+#: What stands for a number that is not significant.
 UNTOLD = "·"
 
 
@@ -103,7 +103,7 @@ def _make_side_by_side(found: Global, classes: Sequence[ClassSummary], top: int)
     )
     rows = [[known.get((*key, of)) for of in names] for key in chosen]
     order = sorted(zip(chosen, rows, strict=True), key=lambda pair: -_spread(pair[1]))[: 2 * top]
-    table = _begin_table(f"Side by side: means ({UNTOLD}: not told from zero)", "feature")
+    table = _begin_table(f"Side by side: means ({UNTOLD}: not significant)", "feature")
     _add_numbers(table, *names, most=max(56 // len(names) - 3, 9))
     for (kind, name), row in order:
         table.add_row(make_label(kind, name), *(_say_mean(one) for one in row))
@@ -138,7 +138,7 @@ def _make_map(found: Global, name: str) -> Iterator[Table]:
 
 
 def _make_ranking(name: str, songs: int, features: Sequence[Feature]) -> Table:
-    table = _begin_table(f"{show(name)}: means over {songs} songs that can be told from zero", "feature")
+    table = _begin_table(f"{show(name)}: significant means over {songs} songs", "feature")
     # Importances: the average, LIME's, and that weighted by homogeneity.
     _add_numbers(table, "songs", "mean", "95%", "avg", "LIME", "hom.")
     for one in features:

@@ -35,7 +35,7 @@ SCHEMAS = {
             ("predicted", pyarrow.bool_()),
             ("attribution", pyarrow.float64()),
             ("standard_error", pyarrow.float64()),
-            ("told_from_zero", pyarrow.bool_()),
+            ("significant", pyarrow.bool_()),
             ("unseen", pyarrow.bool_()),
             ("kind", _NAME),
             ("stem", _NAME),
@@ -101,7 +101,7 @@ SCHEMAS = {
     ),
 }
 
-#: Pairs kept a song and class: those that can be told from zero, largest first.
+#: Pairs kept a song and class: those that are significant, largest first.
 MOST_PAIRS = 50
 
 
@@ -157,7 +157,7 @@ def changing(path: Path) -> Iterator[None]:
 
 
 def _list_components(song: str, track: Track, explanation: Explanation, row: int, predicted: bool) -> list[dict[str, Any]]:
-    told = explanation.distinguishable[row].tolist()
+    told = explanation.significant[row].tolist()
     values, errors = explanation.attributions[row].tolist(), explanation.standard_errors[row].tolist()
     segments = max(explanation.components.n_segments, 1)
     return [
@@ -167,7 +167,7 @@ def _list_components(song: str, track: Track, explanation: Explanation, row: int
             "predicted": predicted,
             "attribution": values[column],
             "standard_error": errors[column],
-            "told_from_zero": told[column],
+            "significant": told[column],
             "unseen": column in explanation.unseen,
             "kind": item.kind,
             "stem": item.stem,
@@ -223,7 +223,7 @@ def _list_pairs(song: str, explanation: Explanation, row: int) -> list[dict[str,
     # Joint masks also tell of words with words and of stems with stems.
     mixed = torch.tensor([(items[a].kind, items[b].kind) == ("audio", "lyrics") for a, b in found.columns.tolist()])
     order = values.abs().argsort(descending=True, stable=True)
-    told = order[(found.distinguishable[scale, row] & mixed.bool())[order]][:MOST_PAIRS].tolist()
+    told = order[(found.significant[scale, row] & mixed.bool())[order]][:MOST_PAIRS].tolist()
     segments = max(explanation.components.n_segments, 1)
     rows = []
     for pair in told:

@@ -14,7 +14,7 @@ def to_visualization_record(
 ) -> visualization.VisualizationDataRecord:
     """The lyrics' components in their order, scaled to the largest one's size as Captum's colours expect.
 
-    What can't be told from zero is 0 and stays white. `pred_prob` is the model's output in the explained space,
+    What is not significant is 0 and stays white. `pred_prob` is the model's output in the explained space,
     `attr_score` the sum over the lyrics, `convergence_score` the remainder of the whole explanation. Words are escaped,
     which Captum's page doesn't do. InputError without lyrics.
     """
@@ -23,7 +23,7 @@ def to_visualization_record(
     if not items:
         raise InputError("this explanation has no lyrics: Captum's record shows words alone.")
     values = explanation.attributions[row, first:]
-    shown = torch.where(explanation.distinguishable[row, first:], values, 0.0)
+    shown = torch.where(explanation.significant[row, first:], values, 0.0)
     predicted = int(explanation.output_song.argmax())
     return visualization.VisualizationDataRecord(
         word_attributions=shown / shown.abs().max().clamp_min(torch.finfo(shown.dtype).tiny),

@@ -10,7 +10,7 @@ def to_jams(explanation: Explanation, seconds: float, target: int | str | None =
     """A `jams.JAMS` with one annotation in the namespace `tag_open`: an observation for every component with a time.
 
     Its value is the component's name; its confidence the attribution, which is no probability: the annotation's sandbox says
-    on which scale, and has the standard errors and which of them can be told from zero. `seconds` is the song's length.
+    on which scale, and has the standard errors and which of them are significant. `seconds` is the song's length.
     InputError where jams isn't installed.
     """
     try:
@@ -32,12 +32,12 @@ def to_jams(explanation: Explanation, seconds: float, target: int | str | None =
         value = float(explanation.attributions[row, column])
         annotation.append(time=item.start, duration=length, value=item.name, confidence=value)
         errors.append(float(explanation.standard_errors[row, column]))
-        told.append(bool(explanation.distinguishable[row, column]))
+        told.append(bool(explanation.significant[row, column]))
     annotation.sandbox.update(
         target=explanation.classes[row],
         confidence_is=f"{explanation.value} ({explanation.space})",
         standard_errors=errors,
-        told_from_zero=told,
+        significant=told,
         fidelity=float(explanation.fidelity[row]),
     )
     found = jams.JAMS(annotations=[annotation])

@@ -1,4 +1,4 @@
-"""Moments as labels for Audacity and Sonic Visualiser: what can be told from zero, where it is heard or sung.
+"""Moments as labels for Audacity and Sonic Visualiser: what is significant, where it is heard or sung.
 
 Cells of sound have their segment's times; words and lines those of the lyrics file, and are left out where it has none.
 """
@@ -33,12 +33,12 @@ def to_sonic_visualiser(explanation: Explanation, target: int | str | None = Non
 
 
 def _list_moments(explanation: Explanation, target: int | str | None) -> Iterator[tuple[float, float, str, float]]:
-    """(start, end, name, attribution) of all that can be told from zero and has a time."""
+    """(start, end, name, attribution) of all that is significant and has a time."""
     row = explanation.class_index(target)
     found = [
         (item.start, item.start + INSTANT if item.end is None else item.end, item.name, column)
         for column, item in enumerate(explanation.components.items)
-        if item.start is not None and explanation.distinguishable[row, column]
+        if item.start is not None and explanation.significant[row, column]
     ]
     for start, end, name, column in sorted(found):
         yield start, end, name, float(explanation.attributions[row, column])

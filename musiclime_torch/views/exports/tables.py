@@ -30,7 +30,7 @@ def list_rows(explanation: Explanation) -> list[dict[str, Any]]:
                     "standard_error": float(explanation.standard_errors[row, column]),
                     "low": value - half,
                     "high": value + half,
-                    "told_from_zero": bool(explanation.distinguishable[row, column]),
+                    "significant": bool(explanation.significant[row, column]),
                     "unseen": explanation.unseen.get(column),
                 }
             )
@@ -53,9 +53,9 @@ def write_parquet(explanation: Explanation, path: str | Path) -> None:
         from pyarrow import parquet
     except ImportError as error:
         raise InputError("Parquet needs pyarrow: run pip install 'musiclime_torch[corpus]'.") from error
-    kinds = {"line": pyarrow.int32(), "told_from_zero": pyarrow.bool_()}
+    kinds = {"line": pyarrow.int32(), "significant": pyarrow.bool_()}
     numbers = ("start", "end", "attribution", "standard_error", "low", "high")
-    names = ("class", "component", "kind", "stem", "start", "end", "word", "line", *numbers[2:], "told_from_zero", "unseen")
+    names = ("class", "component", "kind", "stem", "start", "end", "word", "line", *numbers[2:], "significant", "unseen")
     kinds |= dict.fromkeys(numbers, pyarrow.float64())
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in names])
     with whole(Path(path)) as partial:

@@ -49,7 +49,7 @@ def order_classes(explanation: Explanation) -> list[int]:
 def _pack_class(explanation: Explanation, row: int) -> dict[str, Any]:
     values, halves = explanation.attributions[row], explanation.half_width[row]
     decimals = choose_decimals(values, halves)
-    told = explanation.distinguishable[row]
+    told = explanation.significant[row]
     return {
         "name": explanation.classes[row],
         "song": round_to(float(explanation.output_song[row]), 5),
@@ -95,7 +95,7 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
         return {}
     space = interactions.default_space
     scale = interactions.find_space(space)
-    values, told = interactions.values[scale, row], interactions.distinguishable[scale, row]
+    values, told = interactions.values[scale, row], interactions.significant[scale, row]
     count = min(MOST_PAIRS, int(told.sum()))
     shown = torch.where(told, values.abs(), -1.0).topk(count).indices
     # Of a long song's hundred thousands of pairs only these need an interval.

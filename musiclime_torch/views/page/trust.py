@@ -20,7 +20,7 @@ def list_checks(explanation: Explanation) -> list[tuple[str, str]]:
         ("design of the masks", explanation.design),
         ("ended because", stopped or "the budget was spent"),
         ("intervals", f"{100 * explanation.confidence:g}%, each for itself"),
-        ("false finds allowed among what is told from zero", f"{100 * explanation.risk:.2g}%"),
+        ("false finds allowed among what is significant", f"{100 * explanation.risk:.2g}%"),
     ]
     if explanation.evidence is not None:
         rows.append(("more variants, to find the evidence", f"{explanation.evidence.variants:,}"))

@@ -68,7 +68,7 @@ def _draw_song(rng: np.random.Generator, song: int) -> Iterator[tuple[str, list[
 def _row(own: dict, value: float, **more: object) -> dict:
     kind = "audio" if "stem" in more else "lyrics"
     row = {**dict.fromkeys(SCHEMAS["attributions"].names), **own, "kind": kind, "predicted": True, "unseen": False}
-    return {**row, "attribution": value, "standard_error": 0.1, "told_from_zero": bool(abs(value) > 0.2), **more}
+    return {**row, "attribution": value, "standard_error": 0.1, "significant": bool(abs(value) > 0.2), **more}
 
 
 def _summarise(out: Path) -> tuple[Global, tuple[Finding, ...]]:

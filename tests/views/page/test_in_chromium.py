@@ -69,13 +69,13 @@ def test_numbers_are_the_explanations_for_every_class(opened, explanation):
         name = option.rsplit(" (", 1)[0]
         row = explanation.classes.index(name)
         assert opened.locator("#verdict strong").text_content() == name
-        told = explanation.distinguishable[row]
+        told = explanation.significant[row]
         for element in opened.locator("[role=gridcell], #lyrics .w").all():
             column = int(element.get_attribute("data-column"))
             label, kinds = element.get_attribute("aria-label"), element.get_attribute("class").split()
             value = float(explanation.attributions[row, column])
             if not told[column]:
-                assert "can’t be told from zero" in label
+                assert "not significant" in label
                 assert "untold" in kinds
             else:
                 assert ("for" if value > 0 else "against") in kinds
@@ -99,7 +99,7 @@ def test_the_waterfall_closes_for_every_class(opened, explanation):
             explanation.sum_over(range(len(explanation.components)), row)[1], rel=0.05, abs=2e-3
         )
         grouped |= {label.split(" ", 1)[-1] for label in opened.locator("#waterfall .label").all_text_contents()}
-    assert "not told from zero" in grouped
+    assert "not significant" in grouped
 
 
 def playing(page, name="song") -> str:

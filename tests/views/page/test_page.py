@@ -123,7 +123,7 @@ def test_packed_numbers_are_the_explanations_rounded(track):
             read = np.frombuffer(base64.b64decode(one[key]), "<i2") * step
             assert np.abs(read - numbers.numpy()).max() <= step / 2 + 1e-12
         bits = np.unpackbits(np.frombuffer(base64.b64decode(one["told"]), np.uint8), bitorder="little")
-        assert bits[: len(found.components)].astype(bool).tolist() == found.distinguishable[row].tolist()
+        assert bits[: len(found.components)].astype(bool).tolist() == found.significant[row].tolist()
         top = found.interactions.top(MOST_PAIRS, row)
         names = [[found.components.items[column].name for column in pair[:2]] for pair in one["pairs"]]
         assert names == [[first.name, second.name] for first, second, _, _ in top]

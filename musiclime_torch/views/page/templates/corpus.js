@@ -7,7 +7,7 @@ const options = (element, chosen) => {
 // Bars of (name, mean, low, high, songs) on one scale.
 function drawFeatures(held, features, place, decimals) {
   if (!features.length) {
-    held.replaceChildren(make("p", { class: "small" }, "Nothing here can be told from zero."));
+    held.replaceChildren(make("p", { class: "small" }, "Nothing here is significant."));
     return;
   }
   held.replaceChildren(
@@ -27,7 +27,7 @@ function showClass(index) {
   const ends = all.flatMap(([, , low, high]) => [low, high]);
   const place = scale(Math.min(0, ...ends), Math.max(0, ...ends));
   const decimals = 3 - Math.floor(Math.log10(Math.max(...ends.map(Math.abs), 0) || 1)) - 1;
-  find("one-how").textContent = `Mean attribution over the songs given this class (${one.songs}), with 95% intervals over songs. ${one.untold} more words and cells have songs enough and can’t be told from zero.`;
+  find("one-how").textContent = `Mean attribution over the songs given this class (${one.songs}), with 95% intervals over songs. ${one.untold} more words and cells have songs enough and not significant.`;
   drawFeatures(find("class-words"), one.words, place, decimals);
   drawFeatures(find("class-sounds"), one.sounds, place, decimals);
   drawMap(one);
@@ -87,7 +87,7 @@ function describeCell(stem, position, cell) {
   if (!cell) return `${name}: in no song`;
   const [, , mean, low, high, songs, told] = cell;
   if (low === null) return `${name}: in ${songs} songs, too few to rank`;
-  return `${name}: ${short(mean)} (${short(low)} to ${short(high)}) over ${songs} songs${told ? "" : ", can’t be told from zero"}`;
+  return `${name}: ${short(mean)} (${short(low)} to ${short(high)}) over ${songs} songs${told ? "" : ", not significant"}`;
 }
 
 function compare() {
@@ -123,7 +123,7 @@ function compare() {
       bar.append(make("circle", { class: "hollow", cx: place(point.one[0]) + "%", cy: "50%", r: 4 }), make("circle", { class: "full", cx: place(point.other[0]) + "%", cy: "50%", r: 5 }));
       return drawRow(point.name, bar, `${short(point.one[0])} → ${short(point.other[0])}`);
     }),
-    ...(told.length ? [] : [make("p", { class: "small" }, "No feature that both have can be told from zero.")]),
+    ...(told.length ? [] : [make("p", { class: "small" }, "No feature that both have is significant.")]),
   );
 }
 

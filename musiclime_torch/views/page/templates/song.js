@@ -36,7 +36,7 @@ function describe(column) {
   const name = isolate(data.columns[column]);
   const reason = data.unseen[column];
   if (reason) return `${name}: the model can’t notice it (${reason}).`;
-  if (!shown.told[column]) return `${name}: can’t be told from zero (${say(column)}).`;
+  if (!shown.told[column]) return `${name}: not significant (${say(column)}).`;
   const does = shown.values[column] > 0 ? "raises" : "lowers";
   const pairs = (shown.pairs ?? []).filter((pair) => pair[0] === column || pair[1] === column).slice(0, 2);
   const others = pairs.map((pair) => isolate(data.columns[pair[0] === column ? pair[1] : pair[0]]));
@@ -66,7 +66,7 @@ function show(index) {
   for (const word of words) {
     const column = Number(word.dataset.column);
     paint(word, column);
-    word.setAttribute("aria-label", `${word.textContent}: ${data.unseen[column] ? "the model can’t notice it" : shown.told[column] ? say(column) : "can’t be told from zero"}`);
+    word.setAttribute("aria-label", `${word.textContent}: ${data.unseen[column] ? "the model can’t notice it" : shown.told[column] ? say(column) : "not significant"}`);
   }
   find("legend-reach").textContent = `− ${fixed(shown.reach, shown.decimals, false)} … + ${fixed(shown.reach, shown.decimals, false)} ${data.space}`;
   select();
@@ -138,7 +138,7 @@ function drawWaterfall() {
   const whole = data.columns.map((_, column) => column);
   const unranked = whole.filter((column) => !ranked.has(column) && !(column in data.unseen));
   const left = total - sum(listed) - sum(others);
-  if (unranked.length) step(`${count(unranked.length)} not told from zero`, left, { kind: "untold", half: halfOfSum(unranked) });
+  if (unranked.length) step(`${count(unranked.length)} not significant`, left, { kind: "untold", half: halfOfSum(unranked) });
   if (!data.exact) step("what acts together", shown.remainder, { kind: "left", half: halfOfSum(whole) });
   const ends = steps.flatMap((one) => [one.from, one.to, ...(isFinite(one.half ?? NaN) ? [one.to - one.half, one.to + one.half] : [])]);
   const place = scale(Math.min(shown.empty, shown.song, ...ends), Math.max(shown.empty, shown.song, ...ends));
@@ -171,7 +171,7 @@ function drawPairs() {
     return;
   }
   find("together-how").textContent =
-    `What two parts do together beyond what each does alone, in ${data.pairSpace}. ${count(shown.pairsTold)} of ${count(data.pairCount)} pairs can be told from zero` +
+    `What two parts do together beyond what each does alone, in ${data.pairSpace}. ${count(shown.pairsTold)} of ${count(data.pairCount)} pairs are significant` +
     (shown.pairsTold > pairs.length ? `; the ${pairs.length} largest are shown. ` : ". ") + `All pairs explain ${(100 * shown.explained).toFixed(1)}% of the variance.`;
   drawParts();
   const reach = Math.max(...pairs.map((pair) => Math.abs(pair[2]) + pair[3]), 0) || 1;
