@@ -133,7 +133,7 @@ def test_what_is_lacking_is_said(explained):
     with pytest.raises(InputError, match="use plot_lyrics"):
         plot_heatmap(replace(explained, components=words))
     nothing = replace(explained.interactions, values=torch.zeros_like(explained.interactions.values))
-    assert "nothing can be told" in plot_interactions(replace(explained, interactions=nothing)).texts[0].get_text()
+    assert "nothing is significant" in plot_interactions(replace(explained, interactions=nothing)).texts[0].get_text()
 
 
 def test_readings_are_curves_over_steps():

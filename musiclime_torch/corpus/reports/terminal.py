@@ -138,7 +138,7 @@ def _make_map(found: Global, name: str) -> Iterator[Table]:
 
 
 def _make_ranking(name: str, songs: int, features: Sequence[Feature]) -> Table:
-    table = _begin_table(f"{show(name)}: significant means over {songs} songs", "feature")
+    table = _begin_table(f"{show(name)}: means over {songs} songs, where significant", "feature")
     # Importances: the average, LIME's, and that weighted by homogeneity.
     _add_numbers(table, "songs", "mean", "95%", "avg", "LIME", "hom.")
     for one in features:

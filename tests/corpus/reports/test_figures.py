@@ -126,5 +126,5 @@ def test_a_class_with_nothing_to_say_says_so(tmp_path):
     songs = [{"id": str(n), "class": "a", "rows": [(None, None, f"w{n}", 0.0, 0.1, False)]} for n in range(12)]
     write_songs(tmp_path, songs)
     found = aggregate(tmp_path)
-    assert "nothing can be told" in plot_features(found, "a").texts[0].get_text()
+    assert "nothing is significant" in plot_features(found, "a").texts[0].get_text()
     assert len(write_plots(found, tmp_path / "plots")) == 1
