@@ -2,4 +2,19 @@
 
 
 class InputError(ValueError):
-    """The input can't be explained; the message is one sentence fit for a terminal, and the CLI exits with 2."""
+    """The input can't be explained; the message is one sentence fit for a terminal, and the command line exits with 2.
+
+    `argument` is the Python argument that the sentence is about, where one is: the command line names its option after it.
+
+    >>> error = InputError("seed must be a whole number, got 'x'.", argument="seed")
+    >>> str(error), error.argument
+    ("seed must be a whole number, got 'x'.", 'seed')
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are pickled by their positional arguments alone; this one comes back from other processes whole.
+        return type(self), self.args, {"argument": self.argument}
