@@ -13,7 +13,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.evidence import Evidence, read_evidence
 from musiclime_torch.explanation.fragment import Ranking, draw_fragment
 from musiclime_torch.explanation.interactions import Interactions, read_interactions
@@ -184,7 +184,7 @@ class Explanation:
         fields["interactions"] = None if interactions is None else interactions.fields()
         tensors |= {} if interactions is None else interactions.tensors()
         metadata = {"musiclime_torch": json.dumps(fields, ensure_ascii=False, allow_nan=False)}
-        with whole(Path(path)) as partial:
+        with writing_atomically(Path(path)) as partial:
             partial.write_bytes(save(tensors, metadata))
 
     @classmethod

@@ -13,5 +13,5 @@ def test_an_error_says_which_argument_it_is_about_beside_its_sentence():
 
 
 def test_an_error_comes_back_from_another_process_with_its_argument():
-    error = pickle.loads(pickle.dumps(InputError("seed must be a whole number, got 'x'.", argument="seed")))
+    error = pickle.loads(pickle.dumps(InputError("seed must be a whole number, got 'x'.", argument="seed")))  # noqa: S301 - its own
     assert (str(error), error.argument) == ("seed must be a whole number, got 'x'.", "seed")
