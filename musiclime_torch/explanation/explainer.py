@@ -36,9 +36,10 @@ from musiclime_torch.explanation.provenance import record_provenance
 from musiclime_torch.models.precision import Precision
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
+from musiclime_torch.surrogate.ends import mask_ends
 from musiclime_torch.surrogate.sampling import VALUES, DesignName, Sampling, WeightsName
 from musiclime_torch.surrogate.stopping import Until, read_until
-from musiclime_torch.variants.asking import ask
+from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, Segments, Units, list_components, read_segments
 from musiclime_torch.variants.probe import Probe, pick_device, probing
 from musiclime_torch.variants.scale import Scale, Space, pick_space, settle_scale
@@ -239,13 +240,13 @@ def _pick_segments(subject: Subject, track: Track) -> int:
 
 def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
     """Outputs for the song and the empty song, and what a lower precision does to them."""
-    masks = torch.tensor([[True], [False]]).expand(2, len(probe.seen))
-    ends = ask(probe, masks)
+    masks = mask_ends(len(probe.seen))
+    ends = run_joint(probe, masks)
     if probe.precision == "float32":
         return ends, ()
     if not probe.subject.late_fusion:
         return ends, (f"{probe.subject.name} has no encoders apart from its head: all of it ran in float32.",)
-    exact = ask(replace(probe, precision="float32"), masks)
+    exact = run_joint(replace(probe, precision="float32"), masks)
     moved, span = (ends - exact).abs().amax(), (exact[0] - exact[1]).abs().amax()
     return ends, (
         f"encoders in bfloat16 move the outputs by up to {float(moved):.2g}, where song and empty song lie up to "
@@ -263,7 +264,7 @@ def _estimate(
     confidence: float,
 ) -> Estimate:
     """Crossed masks where the model and the settings allow them, else joint ones."""
-    subject, sides = probe.subject, (probe.heard, len(probe.seen) - probe.heard)
+    subject, sides = probe.subject, (len(probe.seen_audio), len(probe.seen_lyrics))
     able = subject.late_fusion and all(sides)
     if not probe.seen:
         return estimate_nothing(probe, scale, ends)

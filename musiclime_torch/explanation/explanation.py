@@ -124,7 +124,7 @@ class Explanation:
         looked at all of them (Benjamini & Hochberg 1995). Nothing below the rounding of float32 outputs counts: on
         additive models that is all the error there is.
         """
-        seen = [column for column in range(len(self.components)) if column not in self.unseen]
+        seen = list(self.components.seen(self.unseen))
         values, errors, freedom = self.attributions[:, seen], self.standard_errors[:, seen], self.degrees_of_freedom[:, seen]
         found = torch.zeros_like(self.attributions, dtype=torch.bool)
         found[:, seen] = discover(values, errors, freedom, self.risk)
