@@ -125,14 +125,14 @@ def allow_low_resolution(game: Game, texts: Tensor, values: Values, seed: int) -
     if game.probe is None:
         return None
     probe, design = game.probe, draw_foldover(game.d_audio, EARS, seed)
-    assert probe.sources.stems is not None
+    assert probe.sources.windows
     gates = torch.ones(design.n_samples, probe.n_audio, dtype=torch.bool)
-    gates[:, list(probe.seen[: probe.heard])] = design.masks
+    gates[:, list(probe.seen_audio)] = design.masks
     gates = gates.unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
     with torch.no_grad():
         coarse = [
             torch.nn.functional.avg_pool1d(mix(window, rows), 2)
-            for window in probe.sources.stems.windows
+            for window in probe.sources.windows
             for rows in gates.to(probe.device).split(64)
         ]
         heard = torch.cat([probe.subject.model.encode_audio(rows) for rows in coarse])
@@ -153,21 +153,21 @@ def use_gradients(game: Game, texts: Tensor, seed: int) -> Tensor | None:
         return None
     probe = game.probe
     assert probe is not None
-    assert probe.sources.stems is not None
+    assert probe.sources.windows
     masks = draw_foldover(game.d_audio, EARS // 3, seed).masks
     model = probe.subject.model
     total = torch.zeros(game.d_audio, game.classes, dtype=torch.float64)
     for rows in masks.split(16):
         gates = torch.ones(len(rows), probe.n_audio, device=probe.device)
-        gates[:, list(probe.seen[: probe.heard])] = rows.to(probe.device).float()
+        gates[:, list(probe.seen_audio)] = rows.to(probe.device).float()
         gates.requires_grad_(True)
         shaped = gates.unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
-        heard = model.encode_audio(mix(probe.sources.stems.windows[0], shaped))
+        heard = model.encode_audio(mix(probe.sources.windows[0], shaped))
         pairs = (heard.repeat_interleave(len(texts), 0), texts.repeat(len(rows), 1))
         outputs = model.fuse(*pairs).unflatten(0, (len(rows), len(texts))).mean(1)
         for column in range(game.classes):
             (slopes,) = torch.autograd.grad(outputs[:, column].sum(), gates, retain_graph=True)
-            total[:, column] += slopes[:, list(probe.seen[: probe.heard])].sum(0).cpu()
+            total[:, column] += slopes[:, list(probe.seen_audio)].sum(0).cpu()
     return total / len(masks)
 
 

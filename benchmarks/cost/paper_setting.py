@@ -24,7 +24,7 @@ from benchmarks.worlds.games import Game, make_games, make_interacting, make_pro
 from benchmarks.worlds.subjects import make_ast_roberta, make_track, watch_model
 from musiclime_torch.models import evaluating
 from musiclime_torch.surrogate import CrossedDesign, draw_foldover, split_variance
-from musiclime_torch.variants import hear, read
+from musiclime_torch.variants import encode_audio, encode_lyrics
 
 
 def measure_passes(size: str, passes: int, tuning: Tuning) -> tuple[float, float]:
@@ -32,7 +32,7 @@ def measure_passes(size: str, passes: int, tuning: Tuning) -> tuple[float, float
     model = tune(make_ast_roberta(size), tuning)
     probe = make_probe(model, make_track(lines=24), tuning=tuning)
     clocks = watch_model(model, tuning.device)
-    sides = ((hear, "encode_audio", probe.heard), (read, "encode_text", len(probe.seen) - probe.heard))
+    sides = ((encode_audio, "encode_audio", len(probe.seen_audio)), (encode_lyrics, "encode_text", len(probe.seen_lyrics)))
     costs = []
     for encode, name, width in sides:
         masks = torch.rand(max(passes, tuning.rows), width, generator=torch.Generator().manual_seed(0)) < 0.5

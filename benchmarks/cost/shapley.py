@@ -21,6 +21,7 @@ from musiclime_torch.surrogate import (
     draw_levels,
     draw_leverage,
     enumerate_masks,
+    mask_ends,
     solve_exact,
     solve_levels,
     solve_leverage,
@@ -89,7 +90,7 @@ def make_game(kind: str, d: int) -> Products | Saturating:
 
 def explain_joint(game: Products | Saturating, d: int, rows: int, seed: int) -> ShapleyFit:
     design = draw_leverage(d, rows, seed)
-    ends = game(torch.tensor([[True], [False]]).expand(2, d))
+    ends = game(mask_ends(d))
     return solve_leverage(design, game(design.masks), ends[0], ends[1])
 
 
@@ -102,7 +103,7 @@ def explain_crossed(
         audio, lyrics = design.audio[audio_rows], design.lyrics[lyric_rows]
         left, right = audio[:, None].expand(-1, len(lyrics), -1), lyrics[None].expand(len(audio), -1, -1)
         values.append(game(torch.cat([left, right], 2)))
-    ends = game(torch.tensor([[True], [False]]).expand(2, d_audio + d_lyrics))
+    ends = game(mask_ends(d_audio + d_lyrics))
     return solve_levels(design, values, ends[0], ends[1])
 
 

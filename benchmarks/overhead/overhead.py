@@ -93,7 +93,7 @@ def measure_rendering(channels: int, rate: int, device: torch.device) -> float:
     """Milliseconds to render one second of one variant: 4 stems, 10 segments, 10 seconds, 32 variants a batch."""
     (window,) = gate_stems(
         torch.randn(4, channels, 10 * rate, device=device), None, [float(edge) for edge in range(11)], rate, None
-    ).windows
+    )
     masks = torch.rand(32, 4, 10, device=device) < 0.5
     mix(window, masks)
     stop = start(device)

@@ -17,7 +17,7 @@ from musiclime_torch import Track, list_components
 from musiclime_torch.demo import load_demo_model, load_demo_track
 from musiclime_torch.models import TokenBatch, Tokens, describe_model, fuse_layer_norm_pairs
 from musiclime_torch.song import parse_lyrics
-from musiclime_torch.variants import Probe, Scale, Units, fuse, hear, prepare_sources, read, to_values
+from musiclime_torch.variants import Probe, Scale, Units, encode_audio, encode_lyrics, fuse, prepare_sources, to_values
 
 CPU = torch.device("cpu")
 AS_IS = Tuning(CPU)
@@ -283,27 +283,28 @@ def make_probe(model: nn.Module, track: Track, units: Units = "word", tuning: Tu
     components = list_components(track, 10, units, subject.modalities)
     with torch.no_grad():
         sources = prepare_sources(subject, track, components, "silence", None, 0, tuning.device)
-    seen = tuple(column for column in range(len(components)) if column not in sources.unseen)
+    seen = components.seen(sources.unseen)
     return Probe(subject, sources, seen, len(components), tuning.device, tuning.rows, lambda count: None, tuning.precision)
 
 
 def make_probed(name: str, model: nn.Module, track: Track, tuning: Tuning = AS_IS) -> Game:
     """A late-fusion model and its song, with ten segments and words."""
     probe = make_probe(tune(model, tuning), track, tuning=tuning)
-    subject, seen = probe.subject, probe.seen
+    subject = probe.subject
     assert subject.classes is not None
 
     def listen(masks: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return hear(probe, masks)
+            return encode_audio(probe, masks)
 
     def look(masks: Tensor) -> Tensor:
         with torch.no_grad():
-            return read(probe, masks)
+            return encode_lyrics(probe, masks)
 
     def meet(heard: tuple[Tensor, ...], texts: Tensor) -> Tensor:
         with torch.no_grad():
             return fuse(probe, heard, texts)
 
     count = len(subject.classes)
-    return Game(name, probe.heard, len(seen) - probe.heard, count, subject.output_kind, listen, look, meet, probe, track)
+    sides = (len(probe.seen_audio), len(probe.seen_lyrics))
+    return Game(name, *sides, count, subject.output_kind, listen, look, meet, probe, track)

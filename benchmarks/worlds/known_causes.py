@@ -15,7 +15,7 @@ from benchmarks.worlds.rules import BRIGHT, FULL, QUOTES, Counter, Rules
 from musiclime_torch import Track, list_components
 from musiclime_torch.demo import HALF_BARS, STEMS, TAGS, SongPlan, find_causes, find_column, make_track, plan_song
 from musiclime_torch.models import Tagger, evaluating
-from musiclime_torch.variants import Components, Units, ask
+from musiclime_torch.variants import Components, Units, run_joint
 
 #: The first seed of the songs: far from any that the models were trained or measured on.
 HELD_OUT = 40_000_000
@@ -108,7 +108,7 @@ def make_game(case: Case, device: str) -> Game:
         fresh = {key: number for number, key in enumerate(keys) if key not in known}
         if fresh:
             with evaluating(case.model):
-                outputs = ask(probe, masks[list(fresh.values())]).cpu()
+                outputs = run_joint(probe, masks[list(fresh.values())]).cpu()
             known.update(zip(fresh, outputs, strict=True))
         return torch.stack([known[key] for key in keys])
 

@@ -142,7 +142,7 @@ class DamagedMarkedSongs:
         cells = torch.from_numpy(_keep(rng, len(STEMS) * HALF_BARS))
         words = torch.from_numpy(_keep(rng, len(song.words)))
         edges = tuple(song.plan.frames / SAMPLE_RATE * part / HALF_BARS for part in range(HALF_BARS + 1))
-        window = gate_stems(self.stems[index % len(self)].float(), None, edges, SAMPLE_RATE, None).windows[0]
+        window = gate_stems(self.stems[index % len(self)].float(), None, edges, SAMPLE_RATE, None)[0]
         ids = torch.tensor([self.vocabulary[word] for word in song.words])
         labels, known = label_variants(song, torch.cat([cells, words], 1))
         return Batch(

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from musiclime_torch.basics.files import (
         refuse_devices as refuse_devices,
         remove_partials as remove_partials,
-        whole as whole,
-        write_whole as write_whole,
+        write_atomically as write_atomically,
+        writing_atomically as writing_atomically,
     )
     from musiclime_torch.basics.progress import Bar as Bar, open_bar as open_bar
 

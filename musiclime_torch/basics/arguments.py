@@ -1,22 +1,9 @@
-"""Whole numbers, whoever made them: numpy's become Python's own, the only ones that files and generators take."""
+"""Arguments checked and brought into one form: names from a `Literal`, classes by name or number, integers."""
 
 import operator
 from typing import Any, SupportsIndex, get_args
 
 from musiclime_torch.basics.errors import InputError
-
-
-def read_integer(value: Any, name: str) -> int:
-    """The value as an `int`; InputError for what is no whole number, with the argument's `name`.
-
-    >>> import numpy as np
-    >>> read_integer(np.int64(3), "seed")
-    3
-    """
-    try:
-        return int(operator.index(value))
-    except TypeError:
-        raise InputError(f"{name} {value!r} is not a whole number: give one, such as 3.") from None
 
 
 def check_name(name: object, known: Any, what: str) -> None:
@@ -33,7 +20,7 @@ def check_name(name: object, known: Any, what: str) -> None:
 
 
 def find_class(target: SupportsIndex | str, classes: tuple[str, ...]) -> int:
-    """Column of a class by name (case aside) or number; InputError lists the classes."""
+    """Column of a class by name (ignoring case) or number; InputError lists the classes."""
     if isinstance(target, str):
         names = [name.casefold() for name in classes]
         if target.casefold() in names:
@@ -45,3 +32,16 @@ def find_class(target: SupportsIndex | str, classes: tuple[str, ...]) -> int:
     if not 0 <= column < len(classes):
         raise InputError(f"the model has no class {column}: choose one of {', '.join(classes)}, or 0 to {len(classes) - 1}.")
     return column
+
+
+def read_integer(value: Any, name: str) -> int:
+    """The value as a Python `int`, the only kind that files and generators take; InputError for anything but an integer.
+
+    >>> import numpy as np
+    >>> read_integer(np.int64(3), "seed")
+    3
+    """
+    try:
+        return int(operator.index(value))
+    except TypeError:
+        raise InputError(f"{name} {value!r} is not a whole number: give one, such as 3.", argument=name) from None

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever interrupts their writing."""
+"""Files that appear complete or not at all, whatever interrupts their writing."""
 
 import stat
 from collections.abc import Container, Iterator
@@ -9,28 +9,32 @@ from uuid import uuid4
 
 from musiclime_torch.basics.errors import InputError
 
-#: Last in the name of what isn't whole yet: patterns such as *.parquet, which match hidden files too, pass it by.
+#: Ends the name of an unfinished file: patterns such as *.parquet match hidden files too, but not these.
 _PARTIAL = ".partial"
 
 
-def name_partial(path: Path) -> Path:
-    """A hidden name beside `path` that nobody else writes to: processes on other machines may have the same number."""
-    return path.with_name(f".{path.name}.{uuid4().hex[:12]}{_PARTIAL}")
+def write_atomically(data: bytes, path: Path, argument: str) -> None:
+    """Write a file that appears complete or not at all; `argument` is what the caller calls its folder.
 
-
-def remove_partials(folder: Path, names: Container[str]) -> None:
-    """Remove what killed processes had begun to write under these names: for those who know that nobody writes them now."""
-    for path in folder.glob(f".*{_PARTIAL}"):
-        if path.name[1:].rsplit(".", 2)[0] in names:
-            path.unlink(missing_ok=True)
+    InputError where the folder can't be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing_atomically(path) as partial:
+            partial.write_bytes(data)
+    except OSError as error:
+        raise InputError(
+            f"{path.parent} can't be written to ({error.strerror}): give another {argument} folder.", argument=argument
+        ) from error
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; the file is renamed when that is done, and gone where anything is raised.
+def writing_atomically(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write to: renamed to `path` at the end, removed if anything is raised.
 
-    Its suffix is another one: who writes it says what it holds.
+    Its suffix differs from that of `path`, so a writer must be told the format.
     """
+    # A rename within a folder is atomic on POSIX systems: readers see the old file or the new one, never half of one.
     partial = name_partial(path)
     try:
         yield partial
@@ -39,24 +43,26 @@ def whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def name_partial(path: Path) -> Path:
+    """A hidden name beside `path` that nobody else writes to: processes on other machines may have the same number."""
+    return path.with_name(f".{path.name}.{uuid4().hex[:12]}{_PARTIAL}")
+
+
+def remove_partials(folder: Path, names: Container[str]) -> None:
+    """Remove what killed processes left half-written under these names; only for a caller that knows nobody writes them."""
+    for path in folder.glob(f".*{_PARTIAL}"):
+        if path.name[1:].rsplit(".", 2)[0] in names:
+            path.unlink(missing_ok=True)
+
+
 def refuse_file(out: Path | None) -> None:
-    """InputError for an --out that can't be a folder; said before anything is run, not when it is written to."""
+    """InputError for an `out` that can't be a folder; called before anything runs, not when the results are written."""
     if out is not None and exists(out) and not isdir(out):
-        raise InputError(f"--out {out} is a file: give a folder.")
-
-
-def write_whole(data: bytes, path: Path, option: str) -> None:
-    """A file that appears whole or not at all. InputError where the folder can't be written to, named by its `option`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial:
-            partial.write_bytes(data)
-    except OSError as error:
-        raise InputError(f"{path.parent} can't be written to ({error.strerror}): give another {option} folder.") from error
+        raise InputError(f"out {out} is a file: give a folder.", argument="out")
 
 
 def refuse_devices(path: Path) -> None:
-    """InputError for pipes, sockets and devices, which may have no end or nobody at the other one."""
+    """InputError for pipes, sockets and devices: they may never end, or nobody may write to them."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):

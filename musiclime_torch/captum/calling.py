@@ -9,20 +9,20 @@ from captum.attr import Lime as CaptumLime
 from torch import Tensor
 
 from musiclime_torch.captum.request import Inputs
-from musiclime_torch.captum.rows import Plan, Rows, ask, watch
+from musiclime_torch.captum.rows import Plan, Rows, run_rows, watch
 from musiclime_torch.captum.surrogates import Samples
 
 
 def mask_inputs(curr_sample: Tensor, original_inputs: Inputs, **given: Any) -> Inputs:
     """Captum's `from_interp_rep_transform`, by `where`: an infinite baseline doesn't spoil what it isn't used for."""
-    whole = (original_inputs, given["feature_mask"], given["baselines"])
-    parts = zip(*(part if _is_tuple(original_inputs) else (part,) for part in whole), strict=True)
-    altered = tuple(torch.where(curr_sample[0][owner].bool(), own, baseline) for own, owner, baseline in parts)
+    parts = (original_inputs, given["feature_mask"], given["baselines"])
+    columns = zip(*(part if _is_tuple(original_inputs) else (part,) for part in parts), strict=True)
+    altered = tuple(torch.where(curr_sample[0][owner].bool(), own, baseline) for own, owner, baseline in columns)
     return _format_output(_is_tuple(original_inputs), altered)
 
 
 def sample_by_calls(explainer: CaptumLime, plan: Plan, more: dict[str, object]) -> Samples:
-    """Samples of one example (of all, where a batch is `whole`) from an explainer's own `perturb_func`, `similarity_func`
+    """Samples of one example (of all, where a batch is `summed`) from an explainer's own `perturb_func`, `similarity_func`
     and transforms, which are called in Captum's order and with its arguments; `more` are further ones.
     """
     request = plan.request
@@ -57,6 +57,6 @@ def sample_by_calls(explainer: CaptumLime, plan: Plan, more: dict[str, object]) 
 
 def _ask_waiting(explainer: CaptumLime, plan: Plan, waiting: list[Inputs]) -> Tensor:
     request, altered = plan.request, _reduce_list(waiting)
-    count = request.examples if plan.whole else len(waiting)
-    rows = Rows(0, torch.arange(count, device=request.device) % request.examples, plan.whole)
-    return ask(explainer.forward_func, request, altered if request.as_tuple else (altered,), rows)
+    count = request.examples if plan.summed else len(waiting)
+    rows = Rows(0, torch.arange(count, device=request.device) % request.examples, plan.summed)
+    return run_rows(explainer.forward_func, request, altered if request.as_tuple else (altered,), rows)

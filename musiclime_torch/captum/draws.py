@@ -54,7 +54,7 @@ class Chance:
 
 
 def pick_chance(seed: SupportsIndex | None, generator: torch.Generator | None) -> Chance:
-    """What an explainer's arguments ask for; InputError for a seed that is no whole number."""
+    """What an explainer's arguments ask for; InputError for a seed that is not a whole number."""
     return Chance(None if seed is None else read_integer(seed, "seed"), generator)
 
 
@@ -71,7 +71,7 @@ def draw_masks(n_samples: int, components: int, generator: torch.Generator | Non
     return torch.rand(n_samples, components, generator=generator) < 0.5
 
 
-def move_as_a_fit(components: int) -> None:
+def skip_fit_draws(components: int) -> None:
     """Move the global state as Captum's fit of a linear surrogate does: a data loader's seed, and a layer that is made."""
     torch.empty((), dtype=torch.int64).random_()
     torch.nn.Linear(components, 1)

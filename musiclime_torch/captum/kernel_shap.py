@@ -20,6 +20,7 @@ from musiclime_torch.captum.request import Request
 from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
 from musiclime_torch.captum.surrogates import find_ridge, leave_fitted
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, enumerate_masks
+from musiclime_torch.surrogate.ends import mask_ends
 
 
 class KernelShap(Lime, CaptumKernelShap):
@@ -69,9 +70,9 @@ class KernelShap(Lime, CaptumKernelShap):
         generator = self.chance.start()
         designs = [
             draw_coalitions(components, pairs, torch.Generator().manual_seed(draw_seed(generator)))
-            for _ in range(1 if plan.whole or self.chance.shared else plan.request.examples)
+            for _ in range(1 if plan.summed or self.chance.shared else plan.request.examples)
         ]
-        ends = torch.tensor([[True], [False]]).expand(2, components)
+        ends = mask_ends(components)
         masks = torch.stack([torch.cat([ends, design.masks]) for design in designs]).to(plan.request.device)
         outputs = evaluate(self.forward_func, widen(plan), masks)
         by_design = outputs.flatten(1)[None] if len(designs) == 1 else outputs.transpose(0, 1)

@@ -50,7 +50,7 @@ class ValueKernel:
     distance_mode: str
     kernel_width: float
 
-    def weigh(self, request: Request, masks: Bool[Tensor, "design n component"], whole: bool) -> Float[Tensor, "example n"]:
+    def weigh(self, request: Request, masks: Bool[Tensor, "design n component"], summed: bool) -> Float[Tensor, "example n"]:
         """Weights of every example's masks, from sums over each component's elements: n × components, never n × elements.
 
         A squared distance, a squared norm and a product of a variant with the inputs are each a sum over the components
@@ -59,14 +59,14 @@ class ValueKernel:
         on = masks.double()
 
         def add(kept: Element, replaced: Element) -> Float[Tensor, "example n"]:
-            own, other = (_sum_up(request, element, whole)[:, :, None] for element in (kept, replaced))
+            own, other = (_sum_up(request, element, summed)[:, :, None] for element in (kept, replaced))
             return (on @ own + (1 - on) @ other)[..., 0]
 
         if self.distance_mode == "euclidean":
             square = add(lambda x, y: torch.zeros_like(x), lambda x, y: (x - y).square())
         else:
             norm = add(lambda x, y: x * x, lambda x, y: y * y).sqrt().clamp_min(SMALLEST_NORM)
-            own = _sum_up(request, lambda x, y: x * x, whole).sum(1, keepdim=True).sqrt().clamp_min(SMALLEST_NORM)
+            own = _sum_up(request, lambda x, y: x * x, summed).sum(1, keepdim=True).sqrt().clamp_min(SMALLEST_NORM)
             square = (1 - add(lambda x, y: x * x, lambda x, y: x * y) / (own * norm)).square()
         return torch.exp(-square / (2 * self.kernel_width**2))
 
@@ -89,15 +89,15 @@ def recognise(similarity: Callable[..., Any]) -> Kernel | None:
 
 
 def weigh(
-    kernel: Kernel, request: Request, masks: Bool[Tensor, "design n component"], whole: bool
+    kernel: Kernel, request: Request, masks: Bool[Tensor, "design n component"], summed: bool
 ) -> Float[Tensor, "example n"]:
-    """One weight a row of each example; of a single "example" where all weigh alike or a batch is `whole`."""
+    """One weight a row of each example; of a single "example" where all weigh alike or a batch is `summed`."""
     if isinstance(kernel, MaskKernel):
         return kernel.weigh(masks.flatten(0, 1)).unflatten(0, (len(masks), -1))
-    return kernel.weigh(request, masks, whole)
+    return kernel.weigh(request, masks, summed)
 
 
-def _sum_up(request: Request, element: Element, whole: bool) -> Float[Tensor, "example component"]:
+def _sum_up(request: Request, element: Element, summed: bool) -> Float[Tensor, "example component"]:
     """Σ of a function of own value and baseline over the elements of each component."""
     sums = torch.zeros(request.examples, request.components, dtype=torch.float64, device=request.device)
     for tensor, baseline, owner in zip(request.inputs, request.baselines, request.owners, strict=True):
@@ -105,4 +105,4 @@ def _sum_up(request: Request, element: Element, whole: bool) -> Float[Tensor, "e
         other = baseline.double() if isinstance(baseline, Tensor) else torch.full_like(own, baseline)
         values = element(own, other).expand_as(own).flatten(1)
         sums.scatter_add_(1, owner.to(own.device).expand_as(own).flatten(1), values)
-    return sums.sum(0, keepdim=True) if whole else sums
+    return sums.sum(0, keepdim=True) if summed else sums

@@ -19,11 +19,11 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from musiclime_torch.captum.calling import mask_inputs, sample_by_calls
-from musiclime_torch.captum.draws import draw_masks, move_as_a_fit, pick_chance
+from musiclime_torch.captum.draws import draw_masks, pick_chance, skip_fit_draws
 from musiclime_torch.captum.explained import Explained, Lines, join, report
 from musiclime_torch.captum.kernels import Kernel, MaskKernel, recognise, weigh
 from musiclime_torch.captum.least_squares import fit_lines
-from musiclime_torch.captum.request import Baselines, Inputs, Request, Target, state
+from musiclime_torch.captum.request import Baselines, Inputs, Request, Target, read_request
 from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
 from musiclime_torch.captum.surrogates import LeastSquares, Samples, find_ridge, hand_over, leave_fitted
 
@@ -84,11 +84,11 @@ class Lime(CaptumLime):
         outputs, example-major, as `FeatureAblation` gives them.
 
         Raises:
-            InputError: `n_samples` is no whole number from 1 up, or an output or a weight was NaN or infinite.
+            InputError: `n_samples` is not a whole number of at least 1, or an output or a weight was NaN or infinite.
             AssertionError: as from Captum: targets or outputs aren't as many as examples, or several rows a forward are
                 wanted of one that gives a number per batch.
         """
-        request = state(inputs, baselines, target, additional_forward_args, feature_mask)
+        request = read_request(inputs, baselines, target, additional_forward_args, feature_mask)
         lines = self._explain(request, n_samples, perturbations_per_eval, show_progress, judged=False)
         return report(lines, request, return_input_shape).attributions
 
@@ -111,7 +111,7 @@ class Lime(CaptumLime):
             InputError: as `attribute`.
             AssertionError: likewise.
         """
-        request = state(inputs, baselines, target, additional_forward_args, feature_mask)
+        request = read_request(inputs, baselines, target, additional_forward_args, feature_mask)
         lines = self._explain(request, n_samples, perturbations_per_eval, show_progress, judged=True)
         return report(lines, request, return_input_shape)
 
@@ -124,7 +124,7 @@ class Lime(CaptumLime):
         if kernel is not None and ridge is not None and not self._is_customised():
             return self._explain_together(plan, kernel, ridge, judged)
         found = []
-        for part in [request] if plan.whole else request.split():
+        for part in [request] if plan.summed else request.split():
             with self.chance.governing():
                 found.append(self._explain_apart(replace(plan, request=part), kernel, ridge, judged))
         return join(found)
@@ -133,13 +133,13 @@ class Lime(CaptumLime):
         """All examples, in shared forwards and one solve."""
         request, generator = plan.request, self.chance.start()
         drawn = []
-        for _ in range(1 if plan.whole or self.chance.shared else request.examples):
+        for _ in range(1 if plan.summed or self.chance.shared else request.examples):
             drawn.append(self._draw(plan, generator))
             if self.chance.is_global:
-                move_as_a_fit(request.components)
+                skip_fit_draws(request.components)
         masks = torch.stack(drawn).to(request.device)
         outputs = evaluate(self.forward_func, widen(plan), masks)
-        lines = fit_lines(*pair_up(masks, weigh(kernel, request, masks, plan.whole), outputs), ridge, judged)
+        lines = fit_lines(*match_designs(masks, weigh(kernel, request, masks, plan.summed), outputs), ridge, judged)
         leave_fitted(self.interpretable_model, lines, outputs.shape[2])
         return lines
 
@@ -150,11 +150,11 @@ class Lime(CaptumLime):
         else:
             masks = self._draw(plan, self.chance.start()).to(plan.request.device)
             outputs = evaluate(self.forward_func, plan, masks[None])[:, 0]
-            samples = Samples(masks, weigh(kernel, plan.request, masks[None], plan.whole)[0], outputs)
+            samples = Samples(masks, weigh(kernel, plan.request, masks[None], plan.summed)[0], outputs)
         if ridge is None or not samples.are_masks():
             return hand_over(self.interpretable_model, samples)
         if self.chance.is_global:
-            move_as_a_fit(plan.request.components)
+            skip_fit_draws(plan.request.components)
         masks, weights, outputs = (part[None] for part in (samples.rows > 0, samples.weights, samples.outputs))
         lines = fit_lines(*gather(masks, weights, outputs), ridge, judged)
         leave_fitted(self.interpretable_model, lines, outputs.shape[2])
@@ -191,7 +191,7 @@ def gather(
     return masks.to(outputs.device), weights.to(outputs.device), outputs
 
 
-def pair_up(
+def match_designs(
     masks: Bool[Tensor, "design n component"], weights: Float[Tensor, "some n"], outputs: Float[Tensor, "n example output"]
 ) -> tuple[Bool[Tensor, "one n component"], Float[Tensor, "one n"], Float[Tensor, "one n out"]]:
     """What is fitted to what: examples with the same masks and weights are outputs of one design."""

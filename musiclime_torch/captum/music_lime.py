@@ -14,7 +14,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.arguments import read_integer
 from musiclime_torch.captum.explained import refuse_infinite
-from musiclime_torch.captum.request import Baselines, Inputs, Target, state
+from musiclime_torch.captum.request import Baselines, Inputs, Target, read_request
 from musiclime_torch.captum.rows import evaluate, plan_rows
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.surrogate.design import draw_foldover
@@ -58,12 +58,12 @@ class MusicLIME(PerturbationAttribution):
             attributed at once: rows are examples × outputs, example-major, as `FeatureAblation` gives them.
 
         Raises:
-            InputError: `n_samples` is no whole number from 1 up, or an output was NaN or infinite.
+            InputError: `n_samples` is not a whole number of at least 1, or an output was NaN or infinite.
             AssertionError: as from Captum: targets or outputs aren't as many as examples, or several rows a forward are
                 wanted of one that gives a number per batch.
         """
         with keeping_random_states(), evaluating(module_behind(self.forward_func)):
-            request = state(inputs, baselines, target, additional_forward_args, feature_mask)
+            request = read_request(inputs, baselines, target, additional_forward_args, feature_mask)
             progress = f"{self.get_name()} attribution" if show_progress else None
             plan = plan_rows(self.forward_func, request, n_samples, perturbations_per_eval, progress)
             design = draw_foldover(request.components, plan.n_samples, self.seed).to(request.device)

@@ -63,7 +63,7 @@ class Request:
         return _format_output(self.as_tuple, tuple(_spread(values, owner, tensor) for owner, tensor in pairs))
 
 
-def state(
+def read_request(
     inputs: Inputs,
     baselines: Baselines,
     target: Target,

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from musiclime_torch.faithfulness.checking import Check
     from musiclime_torch.song.track import Track
 
-#: Suffixes of manifests; any other file is a song.
-_MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
-
 
 @click.command()
 @click.argument("songs", nargs=-1, type=click.Path(path_type=Path))
@@ -82,14 +79,14 @@ def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -
     """Every song by its name, or why there is none; without songs the embedded one."""
     from musiclime_torch.corpus.runs.ahead import load_entry
     from musiclime_torch.demo.bundle import load_demo_track
-    from musiclime_torch.song.manifest import Entry, read_manifest
+    from musiclime_torch.song.manifest import Entry, is_manifest, read_manifest
 
     if not songs:
         yield "demo song", load_demo_track()
         return
     entries: list[Entry] = []
     for song in songs:
-        entries += read_manifest(song) if song.suffix.lower() in _MANIFESTS else [Entry(str(song), audio=song)]
+        entries += read_manifest(song) if is_manifest(song) else [Entry(str(song), audio=song)]
     alone = next((name for name in ("lyrics", "stems", "start", "end") if name in loading), None)
     if len(entries) > 1 and alone is not None:
         raise InputError(f"--{alone} is for one song, and {len(entries)} were given: write a manifest with a row a song.")
@@ -120,7 +117,7 @@ def _report(checks: list["Check"], failures: dict[str, str], out: Path | None, f
     """One song's measures, or the means over several, on standard output and into a folder."""
     from rich.console import Console
 
-    from musiclime_torch.basics.files import write_whole
+    from musiclime_torch.basics.files import write_atomically
     from musiclime_torch.faithfulness import table
     from musiclime_torch.faithfulness.summary import summarise
 
@@ -131,8 +128,8 @@ def _report(checks: list["Check"], failures: dict[str, str], out: Path | None, f
         shown, record = table.tabulate(checks[0]), table.to_record(checks[0]) | {"failures": failures}
     text = table.to_json(record)
     if out is not None:
-        write_whole(text.encode() + b"\n", out / "check.json", "--out")
-        write_whole(table.to_text(shown).encode(), out / "check.txt", "--out")
+        write_atomically(text.encode() + b"\n", out / "check.json", "out")
+        write_atomically(table.to_text(shown).encode(), out / "check.txt", "out")
     if form == "json":
         click.echo(text)
     else:

@@ -1,8 +1,7 @@
 """`musiclime corpus`, `musiclime global` and `musiclime compare`. Nothing heavy is imported before they run."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,8 @@ import click
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.extras import needing
 from musiclime_torch.commands.options import default_device, explain_options, gather, load_models, pop_given, split
-
-
-@contextmanager
-def _needing_extra(extra: str) -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise InputError(
-            f"this needs {error.name}, which isn't installed: run pip install 'musiclime_torch[{extra}]'."
-        ) from error
 
 
 @click.command()
@@ -68,7 +58,7 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
 
         entries = read_manifest(manifest)
         naming["classes"] = options["classes"]
-        with _needing_extra("corpus"):
+        with needing("musiclime_torch[corpus]"):
             from musiclime_torch.corpus.runs.ahead import prepare_readers
             from musiclime_torch.corpus.runs.job import begin_job
             from musiclime_torch.corpus.runs.running import run_here
@@ -91,7 +81,7 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
             **cutting,
         )
         if engine == "ray":
-            with _needing_extra("ray"):
+            with needing("musiclime_torch[ray]"):
                 from musiclime_torch.corpus.runs.on_ray import run_on_ray
             gpus = {} if device == "cpu" else {"gpus": 1.0}
             done = run_on_ray(partial(load_models, naming, device), job, progress=True, **{**gpus, **running["ray"]})
@@ -130,7 +120,7 @@ def summarise(
     """What carries each class over a catalogue that `musiclime corpus` has explained, and what stands out."""
     from rich.console import Console
 
-    with _needing_extra("corpus"):
+    with needing("musiclime_torch[corpus]"):
         from musiclime_torch.corpus.findings.aggregation import aggregate
         from musiclime_torch.corpus.findings.auditing import audit
         from musiclime_torch.corpus.reports.naming import clean
@@ -167,7 +157,7 @@ def summarise(
         page = write_corpus_report(found, findings, report, title=folder.resolve().name)
         click.echo(f"Open {page} in a browser.", err=True)
     if plots is not None:
-        with _needing_extra("plots"):
+        with needing("musiclime_torch[plots]"):
             import matplotlib as mpl
 
             mpl.use("agg")
@@ -186,7 +176,7 @@ def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Pa
     """Where two runs over the same songs part, of two versions of a model, say."""
     from rich.console import Console
 
-    with _needing_extra("corpus"):
+    with needing("musiclime_torch[corpus]"):
         from musiclime_torch.corpus.findings.comparing import compare
         from musiclime_torch.corpus.reports.drift import (
             describe_comparison,
@@ -207,7 +197,7 @@ def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Pa
         write_comparison(found, out)
         click.echo(f"Written to {out}.", err=True)
     if plots is not None:
-        with _needing_extra("plots"):
+        with needing("musiclime_torch[plots]"):
             import matplotlib as mpl
 
             mpl.use("agg")

@@ -54,13 +54,13 @@ class Output:
 
     def _write(self, explanation: "Explanation", track: "Track", out: Path, baseline: Any) -> None:
         """Every file appears whole or not at all."""
-        from musiclime_torch.basics.files import write_whole
+        from musiclime_torch.basics.files import write_atomically
         from musiclime_torch.views.record import to_json
         from musiclime_torch.views.terminal import to_text
 
         text = to_text(explanation, None, self.top, self.positive_only)
-        write_whole(to_json(explanation).encode() + b"\n", out / "explanation.json", "--out")
-        write_whole(text.encode(), out / "explanation.txt", "--out")
+        write_atomically(to_json(explanation).encode() + b"\n", out / "explanation.json", "out")
+        write_atomically(text.encode(), out / "explanation.txt", "out")
         try:
             explanation.save(out / "explanation.safetensors")
         except OSError as error:

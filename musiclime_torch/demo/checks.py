@@ -123,7 +123,7 @@ def find_top_components(model: Tagger, plan: SongPlan, n_samples: int, seed: int
     edges = tuple(track.seconds * index / HALF_BARS for index in range(HALF_BARS + 1))
     n_audio, words = len(STEMS) * HALF_BARS, plan.words
     masks = torch.rand(n_samples, n_audio + len(words), generator=torch.Generator().manual_seed(seed)) < 0.5
-    window = gate_stems(track.stems, None, edges, SAMPLE_RATE, None).windows[0]
+    window = gate_stems(track.stems, None, edges, SAMPLE_RATE, None)[0]
     outputs = []
     with evaluating(model):
         tokens = model.tokenize(" ".join(words))

@@ -70,7 +70,7 @@ class DamagedSongs:
         whole = self.damage == "kept"
         left = _measure_left(plan, edges, cells | whole, kept | whole)
         return Batch(
-            audio=mix(gate_stems(stems, None, edges, SAMPLE_RATE, None).windows[0], torch.from_numpy(cells)),
+            audio=mix(gate_stems(stems, None, edges, SAMPLE_RATE, None)[0], torch.from_numpy(cells)),
             ids=torch.where(torch.from_numpy(kept), known, self.vocabulary[MASK]),
             attended=torch.from_numpy(~dropped),
             labels=torch.from_numpy(left >= WHOLE).float(),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.evidence import Evidence
-from musiclime_torch.variants.asking import ask_checked
+from musiclime_torch.variants.asking import run_checked
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, to_values
 
@@ -36,7 +36,7 @@ def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"])
     def measure(masks: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
         nonlocal asked
         asked += len(masks)
-        return measure_margin(ask_checked(probe, scale, masks), scale).cpu()
+        return measure_margin(run_checked(probe, scale, masks), scale).cpu()
 
     sign = 1.0 if float(measure_margin(scale.song[None], scale)) > 0 else -1.0
     order = (sign * attributions.cpu()).argsort(descending=True, stable=True)
@@ -113,7 +113,7 @@ def _thin_out(margin: Margin, kept: Bool[Tensor, " d"]) -> Bool[Tensor, " d"]:
 
 
 def _look_up(probe: Probe, scale: Scale, found: Bool[Tensor, " d"], flipped: bool) -> float:
-    outputs = ask_checked(probe, scale, (~found if flipped else found)[None])
+    outputs = run_checked(probe, scale, (~found if flipped else found)[None])
     return float(to_values(scale, outputs)[0, scale.column])
 
 

@@ -1,6 +1,6 @@
 """explain(): the one composition of the pipeline."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -26,8 +26,9 @@ from musiclime_torch.explanation.provenance import record_provenance
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
+from musiclime_torch.surrogate.ends import mask_ends
 from musiclime_torch.surrogate.sampling import VALUES
-from musiclime_torch.variants.asking import ask
+from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, Segments, list_components
 from musiclime_torch.variants.probe import Probe, pick_device, probing
 from musiclime_torch.variants.scale import Scale, pick_space, settle_scale
@@ -126,7 +127,8 @@ def explain_with(model: Callable[..., Any], track: Track, settings: Settings, pr
     space = pick_space(settings.space, subject.output_kind)
     segments = _pick_segments(subject, track) if settings.segments is None else settings.segments
     components = list_components(track, segments, settings.units, subject.modalities)
-    plan_sampling(subject, _count_sides(components, range(len(components))), settings)
+    # Refused here, before anything is prepared; planned again once it is known which components the model can notice.
+    plan_sampling(subject, (components.n_audio, len(components) - components.n_audio), settings)
     device = pick_device(subject, settings.device)
     with (
         open_bar(settings.total + 2, unit="mask", shown=progress) as bar,
@@ -143,7 +145,7 @@ def explain_with(model: Callable[..., Any], track: Track, settings: Settings, pr
             bar.update,
         ) as probe,
     ):
-        plan = plan_sampling(subject, _count_sides(components, probe.seen), settings)
+        plan = plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings)
         ends, warnings = _ask_ends(probe)
         scale = settle_scale(subject, ends, space, settings.target, settings.foil)
         estimate = _estimate(probe, scale, ends, plan, settings)
@@ -171,12 +173,6 @@ def _check_track(track: object) -> None:
         raise InputError(f"the track is a path: give load_track({str(track)!r}).")
     if not isinstance(track, Track):
         raise InputError(f"expected a Track from load_track(path) or made by hand, got {track!r}.")
-
-
-def _count_sides(components: Components, columns: Iterable[int]) -> tuple[int, int]:
-    """How many of the columns are audio, and how many lyrics."""
-    kinds = [components.items[column].kind for column in columns]
-    return kinds.count("audio"), kinds.count("lyrics")
 
 
 def _compose(
@@ -227,13 +223,13 @@ def _pick_segments(subject: Subject, track: Track) -> int:
 
 def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
     """Outputs for the song and the empty song, and what a lower precision does to them."""
-    masks = torch.tensor([[True], [False]]).expand(2, len(probe.seen))
-    ends = ask(probe, masks)
+    masks = mask_ends(len(probe.seen))
+    ends = run_joint(probe, masks)
     if probe.precision == "float32":
         return ends, ()
     if not probe.subject.late_fusion:
         return ends, (f"{probe.subject.name} has no encoders apart from its head: all of it ran in float32.",)
-    exact = ask(replace(probe, precision="float32"), masks)
+    exact = run_joint(replace(probe, precision="float32"), masks)
     moved, span = (ends - exact).abs().amax(), (exact[0] - exact[1]).abs().amax()
     return ends, (
         f"encoders in bfloat16 move the outputs by up to {float(moved):.2g}, where song and empty song lie up to "

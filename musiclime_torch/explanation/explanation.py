@@ -13,7 +13,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.evidence import Evidence, read_evidence
 from musiclime_torch.explanation.fragment import Ranking, draw_fragment
 from musiclime_torch.explanation.interactions import Interactions, read_interactions
@@ -124,7 +124,7 @@ class Explanation:
         looked at all of them (Benjamini & Hochberg 1995). Nothing below the rounding of float32 outputs counts: on
         additive models that is all the error there is.
         """
-        seen = [column for column in range(len(self.components)) if column not in self.unseen]
+        seen = list(self.components.seen(self.unseen))
         values, errors, freedom = self.attributions[:, seen], self.standard_errors[:, seen], self.degrees_of_freedom[:, seen]
         found = torch.zeros_like(self.attributions, dtype=torch.bool)
         found[:, seen] = discover(values, errors, freedom, self.risk)
@@ -184,7 +184,7 @@ class Explanation:
         values["interactions"] = None if interactions is None else interactions.fields()
         tensors |= {} if interactions is None else interactions.tensors()
         metadata = {"musiclime_torch": json.dumps(values, ensure_ascii=False, allow_nan=False)}
-        with whole(Path(path)) as partial:
+        with writing_atomically(Path(path)) as partial:
             partial.write_bytes(save(tensors, metadata))
 
     @classmethod

@@ -16,7 +16,7 @@ from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.subject import name_model
+from musiclime_torch.models.subject import is_late_fusion, name_model
 from musiclime_torch.song.track import Track
 
 #: Masks of the first step: fewer tell nothing of a song of a hundred components.
@@ -81,7 +81,7 @@ def explain_in_steps(
     Raises:
         InputError: what `explain` raises, from the first step on.
     """
-    late = all(callable(getattr(model, part, None)) for part in ("encode_audio", "encode_text", "fuse"))
+    late = is_late_fusion(model)
     asked = Remembering(model) if late else model
     before = 0
     for count in plan_steps(n_samples, first):

@@ -26,7 +26,7 @@ from musiclime_torch.faithfulness.stability import Stability, measure_stability
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
 from musiclime_torch.surrogate.sampling import SEED_END
-from musiclime_torch.variants.asking import ask_checked
+from musiclime_torch.variants.asking import run_checked
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, list_spaces, to_values
 
@@ -147,8 +147,8 @@ def _hold_out(probe: Probe, scale: Scale, dealt: Deal, settings: Settings, count
     """Fidelity and infidelity on masks whose components are on or off by a fair coin, under the explanation's kernel."""
     generator = torch.Generator().manual_seed(settings.seed + 2)
     masks = torch.rand(count, len(probe.seen), generator=generator) < 0.5
-    weights = _weigh(masks, probe.heard, settings)
-    values = to_values(scale, ask_checked(probe, scale, masks))[:, scale.column].cpu()
+    weights = _weigh(masks, len(probe.seen_audio), settings)
+    values = to_values(scale, run_checked(probe, scale, masks))[:, scale.column].cpu()
     drops = to_values(scale, scale.song[None])[0, scale.column].cpu() - values
     return (
         beside_chance(measure_fidelity(dealt.attributions, masks, weights, values)),

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from musiclime_torch.variants.asking import ask_checked
+from musiclime_torch.variants.asking import run_checked
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale
 
@@ -29,7 +29,7 @@ def climb(probe: Probe, scale: Scale, orders: Int[Tensor, "order d"], counts: Se
     first = take_first(orders, counts)
     masks = torch.stack([~first, first])
     rows, places = masks.flatten(0, 2).unique(dim=0, return_inverse=True)
-    removed, kept = ask_checked(probe, scale, rows)[places.to(probe.device)].unflatten(0, masks.shape[:3])
+    removed, kept = run_checked(probe, scale, rows)[places.to(probe.device)].unflatten(0, masks.shape[:3])
     return Ladder(tuple(counts), removed, kept)
 
 

@@ -14,7 +14,8 @@ from musiclime_torch.explanation.provenance import find_baseline_song, hash_inpu
 from musiclime_torch.explanation.settings import Settings, read_settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.asking import ask
+from musiclime_torch.surrogate.ends import mask_ends
+from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, list_components
 from musiclime_torch.variants.probe import Probe, pick_device, probing
 from musiclime_torch.variants.scale import Scale, settle_scale
@@ -130,6 +131,6 @@ def asking(question: Question, advance: Callable[[int], object]) -> Iterator[tup
         settings.precision,
         advance,
     ) as probe:
-        ends = ask(probe, torch.tensor([[True], [False]]).expand(2, len(probe.seen)))
+        ends = run_joint(probe, mask_ends(len(probe.seen)))
         assert settings.space is not None, "likewise"
         yield probe, settle_scale(subject, ends, settings.space, settings.target, settings.foil)

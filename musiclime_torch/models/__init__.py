@@ -19,8 +19,9 @@ if TYPE_CHECKING:
         TextClassifier as TextClassifier,
     )
     from musiclime_torch.models.contract import (
-        OUTPUT_KINDS as OUTPUT_KINDS,
+        LATE_FUSION as LATE_FUSION,
         EmbedsText as EmbedsText,
+        OutputKind as OutputKind,
         TokenBatch as TokenBatch,
         Tokens as Tokens,
     )

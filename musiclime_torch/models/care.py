@@ -1,10 +1,11 @@
 """Leaving a model and the process as they were found."""
 
+import dis
 import functools
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,11 @@ import torch
 
 
 def module_behind(call: Callable[..., Any]) -> torch.nn.Module | None:
-    """The torch module a callable is, belongs to (bound methods), wraps (partials) or names (functions); None without one.
+    """The torch module that a callable runs: what is put in eval mode, hashed and shuffled. None without one.
+
+    That is the callable itself, or what it declares as its attribute `module`. Without a declaration it is every module that
+    the callable holds: as an attribute, as the object of a bound method, as an argument of a partial, or as a variable that
+    a function uses. Several are returned as one `ModuleList`, so that none of them is left in training mode.
 
     >>> layer = torch.nn.Linear(2, 2)
     >>> all(module_behind(f) is layer for f in (layer, layer.forward, lambda x: layer(x)))
@@ -20,12 +25,29 @@ def module_behind(call: Callable[..., Any]) -> torch.nn.Module | None:
     """
     if isinstance(call, torch.nn.Module):
         return call
+    declared = getattr(call, "module", None)
+    if isinstance(declared, torch.nn.Module):
+        return declared
+    held = list(dict.fromkeys(part for part in _list_held(call) if isinstance(part, torch.nn.Module)))
+    inner = {id(part) for module in held for part in module.modules() if part is not module}
+    outer = [module for module in held if id(module) not in inner]
+    return torch.nn.ModuleList(outer) if len(outer) > 1 else next(iter(outer), None)
+
+
+def _list_held(call: Any) -> list[Any]:
+    """What a callable holds; of a partial and of a bound method what their function or object holds."""
+    held = list(vars(call).values()) if hasattr(call, "__dict__") else []
     if isinstance(call, functools.partial):
-        return module_behind(call.func)
-    held = [getattr(call, "__self__", None), *vars(call).values()] if hasattr(call, "__dict__") else []
-    held += [cell.cell_contents for cell in getattr(call, "__closure__", None) or () if _is_filled(cell)]
-    held += [call.__globals__.get(name) for name in call.__code__.co_names] if isinstance(call, FunctionType) else []
-    return next((part for part in held if isinstance(part, torch.nn.Module)), None)
+        held += [module_behind(call.func), *call.args, *call.keywords.values()]
+    if isinstance(call, MethodType):
+        held.append(module_behind(call.__self__))  # type: ignore[arg-type]
+    if isinstance(call, FunctionType):
+        # Only names that the code loads as globals: `co_names` has those of attributes too, and a global that happens to
+        # be called as an attribute is another model.
+        loaded = {step.argval for step in dis.get_instructions(call) if step.opname == "LOAD_GLOBAL"}
+        held += [call.__globals__.get(name) for name in sorted(loaded)]
+        held += [cell.cell_contents for cell in call.__closure__ or () if _is_filled(cell)]
+    return held
 
 
 def _is_filled(cell: Any) -> bool:
@@ -38,7 +60,7 @@ def _is_filled(cell: Any) -> bool:
 
 @contextmanager
 def evaluating(module: torch.nn.Module | None) -> Iterator[None]:
-    """Eval mode and no gradients inside; every submodule gets its own flag back, which need not all be the same.
+    """Eval mode and no gradients inside; afterwards every submodule has its own flag back, for they may differ.
 
     `no_grad`, never `inference_mode`: tensors a module caches would be poisoned for training after it.
     """

@@ -6,11 +6,13 @@ sample rate, ``text: list[str]`` and ``outputs: Float[Tensor, "batch class"]``.
 More, all optional, read as plain attributes:
 
 ``sample_rate``   Hz the model hears at.
+``module``        the torch module behind a callable that isn't one: it is put in eval mode while the model is explained, and
+                  its weights are hashed. Without it, modules are looked for in what the callable holds.
 ``channels``      1 or 2; without it the track's own number is kept.
 ``max_seconds``   length heard in one call; longer songs are run on successive windows and averaged.
 ``shortest_seconds``   what is cut shorter is off the model's map: `explain` makes no shorter segments unless told to.
 ``classes``       names of the output columns.
-``output_kind``   one of ``OUTPUT_KINDS``.
+``output_kind``   one of ``OutputKind``.
 ``modalities``    ``("audio", "lyrics")``, ``("audio",)`` or ``("lyrics",)``: the positional arguments it takes.
 ``tokenize``      ``tokenize(text) -> Tokens``: masks then act on tokens, and ``text`` becomes token ids.
 ``embed_text``    ``embed_text(ids) -> embeddings``: masks then act on embeddings, and ``text`` becomes a ``TokenBatch``.
@@ -21,14 +23,17 @@ More, all optional, read as plain attributes:
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 #: ``logits`` compete in a softmax, ``multilabel`` are logits of independent sigmoids, ``embedding`` is compared
 #: with the song's own by cosine.
-OUTPUT_KINDS = ("logits", "multilabel", "probabilities", "regression", "embedding")
+OutputKind = Literal["logits", "multilabel", "probabilities", "regression", "embedding"]
+
+#: The parts of a late-fusion model.
+LATE_FUSION = ("encode_audio", "encode_text", "fuse")
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,10 @@
 
 import threading
 from collections.abc import Callable
-from typing import TypeVar
 
 from torch.utils.flop_counter import FlopCounterMode
 
-T = TypeVar("T")
+from musiclime_torch.basics.generic import T
 
 
 class _Credit(threading.local):

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.files import writing_atomically
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -17,11 +17,11 @@ def write_model(module: nn.Module, model_type: str, described: dict[str, Any], f
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / WEIGHTS) as partial:
+    with writing_atomically(folder / WEIGHTS) as partial:
         save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, partial)
     text = json.dumps({"model_type": model_type, **described}, indent=1, ensure_ascii=False)
     # Last, for it says that all is there.
-    with whole(folder / CONFIG) as partial:
+    with writing_atomically(folder / CONFIG) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
 

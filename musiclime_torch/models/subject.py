@@ -2,26 +2,26 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.care import module_behind
-from musiclime_torch.models.contract import OUTPUT_KINDS
+from musiclime_torch.models.contract import LATE_FUSION, OutputKind
 
-#: Hz; what lies outside is a slip.
+#: Hz; a rate outside of these is a slip.
 _RATES = (100, 384_000)
 
-#: What a late-fusion model offers.
-_LATE_FUSION = ("encode_audio", "encode_text", "fuse")
+#: What a model may take, in the order of its positional arguments.
+_MODALITIES = (("audio", "lyrics"), ("audio",), ("lyrics",))
 
 TextForm = Literal["strings", "ids", "embeddings"]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, described. What it doesn't declare is None; `module` is the model where it is a torch module.
+    """A model, described. What it doesn't declare is None; `module` is the torch module behind it, if there is one.
 
     `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused.
     """
@@ -34,7 +34,7 @@ class Subject:
     max_seconds: float | None
     shortest_seconds: float | None
     classes: tuple[str, ...] | None
-    output_kind: str
+    output_kind: OutputKind
     modalities: tuple[str, ...]
     text_form: TextForm
     late_fusion: bool
@@ -53,49 +53,96 @@ def describe_model(
         raise InputError(
             f"the model is a {type(model).__name__}, which can't be called: give model(audio, text) -> outputs."
         )
-    names: Sequence[str] | None = getattr(model, "classes", None) if classes is None else classes
-    kind = output_kind or getattr(model, "output_kind", "logits")
-    if kind not in OUTPUT_KINDS:
-        raise InputError(f"outputs of kind {kind!r} are not known: use one of {', '.join(OUTPUT_KINDS)}.")
-    declared: Sequence[str] = getattr(model, "modalities", ("audio", "lyrics"))
-    given = modalities or declared
-    takes = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
-    if takes not in (("audio", "lyrics"), ("audio",), ("lyrics",)):
-        raise InputError(f"modalities {given!r} are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',).")
-    rate = getattr(model, "sample_rate", None) if sample_rate is None else sample_rate
-    longest = getattr(model, "max_seconds", None)
-    if "audio" in takes and rate is None:
-        raise InputError("the model doesn't say at which rate it hears: give sample_rate (--sample-rate 16000).")
-    if rate is not None and not _RATES[0] <= rate <= _RATES[1]:
-        raise InputError(f"a sample rate of {rate} Hz is none: give the rate the model hears at, such as 16000.")
-    if longest is not None and not longest >= 0.1:
-        raise InputError(f"the model says that it hears {longest} s (max_seconds): it must be a tenth of a second or more.")
-    shortest = getattr(model, "shortest_seconds", None)
-    if shortest is not None and not shortest > 0:
-        raise InputError(f"the model says that {shortest} s is its shortest segment (shortest_seconds): it must be above 0.")
-    if isinstance(names, str) or not isinstance(names, Collection | None):
-        raise InputError(f"class names {names!r} are no list: give one for each output, such as ['sad', 'glad'].")
-    if names is not None and len(set(names)) < len(names):
-        raise InputError(f"the class names {', '.join(map(str, names))} are not all different.")
-    text_form: TextForm = "strings"
-    if hasattr(model, "tokenize"):
-        text_form = "embeddings" if hasattr(model, "embed_text") else "ids"
+    takes = _read_modalities(model, modalities)
     return Subject(
         model=model,
         module=module_behind(model),
         name=name_model(model),
-        sample_rate=rate,
+        sample_rate=_read_rate(model, sample_rate, hears="audio" in takes),
         channels=getattr(model, "channels", None),
-        max_seconds=longest,
-        shortest_seconds=shortest,
-        classes=None if names is None else tuple(map(str, names)),
-        output_kind=kind,
+        max_seconds=_read_longest(model),
+        shortest_seconds=_read_shortest(model),
+        classes=_read_classes(model, classes),
+        output_kind=_read_kind(model, output_kind),
         modalities=takes,
-        text_form=text_form,
-        late_fusion=len(takes) == 2 and all(callable(getattr(model, part, None)) for part in _LATE_FUSION),
+        text_form=_find_text_form(model),
+        late_fusion=len(takes) == 2 and is_late_fusion(model),
     )
 
 
 def name_model(model: Callable[..., Any]) -> str:
     """What a model calls itself, or else its function or class."""
     return str(getattr(model, "name", None) or getattr(model, "__qualname__", type(model).__qualname__))
+
+
+def is_late_fusion(model: Any) -> bool:
+    """Whether a model offers its encoders and its head apart."""
+    return all(callable(getattr(model, part, None)) for part in LATE_FUSION)
+
+
+def _read_kind(model: Any, given: str | None) -> OutputKind:
+    kind = given or getattr(model, "output_kind", "logits")
+    for known in get_args(OutputKind):
+        if kind == known:
+            return known
+    raise InputError(
+        f"outputs of kind {kind!r} are not known: use one of {', '.join(get_args(OutputKind))}.", argument="output_kind"
+    )
+
+
+def _read_modalities(model: Any, given: Sequence[str] | None) -> tuple[str, ...]:
+    declared = given or getattr(model, "modalities", _MODALITIES[0])
+    takes = tuple(declared) if isinstance(declared, Sequence) and not isinstance(declared, str) else ()
+    if takes not in _MODALITIES:
+        raise InputError(
+            f"modalities {declared!r} are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',).",
+            argument="modalities",
+        )
+    return takes
+
+
+def _read_rate(model: Any, given: int | None, hears: bool) -> int | None:
+    rate: int | None = getattr(model, "sample_rate", None) if given is None else given
+    if hears and rate is None:
+        raise InputError(
+            "the model doesn't say which sample rate it takes: give sample_rate, such as 16000.", argument="sample_rate"
+        )
+    if rate is not None and not _RATES[0] <= rate <= _RATES[1]:
+        raise InputError(
+            f"sample_rate must be between {_RATES[0]} and {_RATES[1]} Hz, got {rate}: give the rate that the model takes, "
+            f"such as 16000.",
+            argument="sample_rate",
+        )
+    return rate
+
+
+def _read_longest(model: Any) -> float | None:
+    longest: float | None = getattr(model, "max_seconds", None)
+    if longest is not None and not longest >= 0.1:
+        raise InputError(f"the model declares max_seconds={longest}: it must be a tenth of a second or more.")
+    return longest
+
+
+def _read_shortest(model: Any) -> float | None:
+    shortest: float | None = getattr(model, "shortest_seconds", None)
+    if shortest is not None and not shortest > 0:
+        raise InputError(f"the model declares shortest_seconds={shortest}: it must be positive.")
+    return shortest
+
+
+def _read_classes(model: Any, given: Sequence[str] | None) -> tuple[str, ...] | None:
+    names = getattr(model, "classes", None) if given is None else given
+    if isinstance(names, str) or not isinstance(names, Collection | None):
+        raise InputError(
+            f"expected a list of class names, got {names!r}: give one for each output, such as ['sad', 'glad'].",
+            argument="classes",
+        )
+    if names is not None and len(set(names)) < len(names):
+        raise InputError(f"the class names {', '.join(map(str, names))} are not all different.", argument="classes")
+    return None if names is None else tuple(map(str, names))
+
+
+def _find_text_form(model: Any) -> TextForm:
+    if not hasattr(model, "tokenize"):
+        return "strings"
+    return "embeddings" if hasattr(model, "embed_text") else "ids"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.extras import needing
 
 #: What splits are called elsewhere.
 _SPLITS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid"}
@@ -22,6 +23,9 @@ _SPLITS |= {"test": "test", "testing": "test", "eval": "test", "evaluation": "te
 
 #: A cell of one line that ends so names a file, even where there is none.
 _LYRIC_FILES = (".txt", ".lrc", ".srt", ".vtt", ".ass", ".ssa")
+
+#: How the rows of a manifest are read, by its suffix.
+_TABLES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet", ".pq": "parquet"}
 
 _COLUMNS = ("id", "audio", "audio_path", "lyrics", "lyrics_path", "stems", "label", "labels", "split")
 
@@ -64,6 +68,11 @@ def read_manifest(path: str | Path) -> tuple[Entry, ...]:
         raise InputError(f"the manifest {str(path)!r} has no rows: give one row a song.")
     check_ids(entries, path.name)
     return entries
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest, by its suffix; any other is taken for a song."""
+    return path.suffix.lower() in _TABLES
 
 
 def check_ids(entries: Sequence[Entry], source: str) -> None:
@@ -120,15 +129,15 @@ def _find_fault(entry: Entry, needs: Sequence[str]) -> str | None:
 
 
 def _read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    kind = path.suffix.lower()
-    if kind in (".csv", ".tsv"):
-        yield from _read_csv(path, "\t" if kind == ".tsv" else None)
-    elif kind in (".jsonl", ".ndjson"):
+    form = _TABLES.get(path.suffix.lower())
+    if form is None:
+        raise InputError(f"the manifest {path.name!r} has an unknown suffix: give a .csv, .tsv, .jsonl or .parquet file.")
+    if form == "json":
         yield from _read_json_lines(path)
-    elif kind in (".parquet", ".pq"):
+    elif form == "parquet":
         yield from _read_parquet(path)
     else:
-        raise InputError(f"the manifest {path.name!r} is of no kind that is known: give .csv, .tsv, .jsonl or .parquet.")
+        yield from _read_csv(path, "\t" if form == "tsv" else None)
 
 
 def _read_csv(path: Path, delimiter: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -163,7 +172,7 @@ def _read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 number += 1
                 cells = json.loads(text)
                 if not isinstance(cells, dict):
-                    raise InputError(f'{path.name}, row {number}, line {line} is no object: write {{"id": ..., ...}}.')
+                    raise InputError(f'{path.name}, row {number}, line {line} is not an object: write {{"id": ..., ...}}.')
                 _check_columns(path, list(cells))
                 yield f"row {number}, line {line}", cells
     except (OSError, ValueError) as error:
@@ -173,10 +182,8 @@ def _read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
+    with needing("pyarrow>=15"):
         from pyarrow import parquet
-    except ImportError as error:
-        raise InputError('Parquet needs pyarrow, which isn\'t installed: run pip install "pyarrow>=15".') from error
     try:
         file = parquet.ParquetFile(path)
         columns = [name for name in file.schema_arrow.names if name.casefold() in _COLUMNS]

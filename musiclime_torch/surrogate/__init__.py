@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         draw_unfolded as draw_unfolded,
         enumerate_masks as enumerate_masks,
     )
+    from musiclime_torch.surrogate.ends import mask_ends as mask_ends
     from musiclime_torch.surrogate.intervals import bound_share as bound_share, discover as discover, quantile as quantile
     from musiclime_torch.surrogate.pairs import PairFit as PairFit, solve_pairs as solve_pairs
     from musiclime_torch.surrogate.pilot import allocate as allocate, is_better_unfolded as is_better_unfolded

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.extras import needing
 from musiclime_torch.training.monitor import Monitor
 
 
@@ -24,10 +24,8 @@ def make_trainer_callback(monitor: Monitor) -> Any:
 
 def make_lightning_callback(monitor: Monitor) -> Any:
     """A Lightning `Callback` that does the same. InputError where Lightning isn't installed."""
-    try:
+    with needing("lightning>=2.4"):
         from lightning.pytorch import Callback
-    except ImportError as error:
-        raise InputError('this needs Lightning, which isn\'t installed: run pip install "lightning>=2.4".') from error
 
     class MonitorCallback(Callback):
         """Looks after every batch; the monitor knows which steps are due."""

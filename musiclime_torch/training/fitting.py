@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.extras import needing
+from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.models.checkpoints import load_state, read_state
 from musiclime_torch.training.batches import Songs
 from musiclime_torch.training.learner import Learner
@@ -130,9 +131,9 @@ def _finish(folder: Path, model: Any, fitted: Fitted) -> None:
     """The weights, then the word that the run is finished; checkpoints, several times as large, go."""
     from safetensors.torch import save_file
 
-    with whole(folder / WEIGHTS) as partial:
+    with writing_atomically(folder / WEIGHTS) as partial:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, partial)
-    with whole(folder / FINISHED) as partial:
+    with writing_atomically(folder / FINISHED) as partial:
         partial.write_text(json.dumps(asdict(fitted), indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
@@ -164,7 +165,7 @@ def _claim(folder: Path, recipe: Recipe, about: str) -> None:
                 f"folder, or remove this one."
             )
     if is_first():
-        with whole(path) as partial:
+        with writing_atomically(path) as partial:
             partial.write_text(json.dumps({"hash": digest, "recipe": settled}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -226,12 +227,8 @@ def _make_arguments(recipe: Recipe, checkpoints: Path, checked: bool, device: to
 
 
 def _import_trainer() -> Any:
-    try:
+    with needing("musiclime_torch[train]"):
         from musiclime_torch.training import song_trainer
-    except ImportError as error:
-        raise InputError(
-            f"training needs {error.name}, which isn't installed: run pip install 'musiclime_torch[train]'."
-        ) from error
     return song_trainer
 
 

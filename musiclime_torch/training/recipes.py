@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.models.ast_roberta import AUDIO_MODEL, TEXT_MODEL
 from musiclime_torch.models.devices import find_device
 from musiclime_torch.song.lyrics.boilerplate import describe_stripped
@@ -244,7 +244,7 @@ def _finish(work: _Work, fits: dict[str, Fitted], scores: dict[str, Scores]) -> 
     sizes = {name: len(part) for name, part in work.songs.items()}
     trained = Trained(work.labels, sizes, scores, fits, (told,) if told else ())
     if is_first():
-        with whole(work.out / "results.json") as unfinished:
+        with writing_atomically(work.out / "results.json") as unfinished:
             unfinished.write_text(json.dumps(to_record(trained), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         for weights in (work.out / "runs").glob(f"*/{WEIGHTS}"):
             weights.unlink()

@@ -90,7 +90,7 @@ class ManifestSongs:
             return stems.sum(0)[None]
         edges = tuple(length / self.rate * part / SEGMENTS for part in range(SEGMENTS + 1))
         kept = torch.from_numpy(rng.random((1, len(stems), SEGMENTS)) >= rate)
-        return mix(gate_stems(stems, None, edges, self.rate, None).windows[0], kept)
+        return mix(gate_stems(stems, None, edges, self.rate, None)[0], kept)
 
     def _read(self, number: int, rate: float, rng: np.random.Generator) -> tuple[Int[Tensor, " t"], Bool[Tensor, " t"]]:
         reading = self.readings[number]

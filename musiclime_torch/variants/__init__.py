@@ -1,11 +1,20 @@
-"""What of a song is switched on and off, how that is rendered, and how the model is asked about it."""
+"""What of a song is switched on and off, how a variant is rendered, and how the model is run on it.
+
+`components` lays the columns out. `sound` and `words` render masks of them, and `inputs` prepares both for one model. A
+`probe` is a model and a track ready to be run; `asking` runs it, and `scale` turns its outputs into values.
+"""
 
 from typing import TYPE_CHECKING
 
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
-    from musiclime_torch.variants.asking import ask as ask, fuse as fuse, hear as hear, read as read
+    from musiclime_torch.variants.asking import (
+        encode_audio as encode_audio,
+        encode_lyrics as encode_lyrics,
+        fuse as fuse,
+        run_joint as run_joint,
+    )
     from musiclime_torch.variants.components import (
         Component as Component,
         Components as Components,

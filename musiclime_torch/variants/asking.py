@@ -1,253 +1,178 @@
-"""The model watched: masks in, one row of outputs a variant, in batches; audio never outlives its batch."""
+"""The model run on masked variants, in batches: masks in, a row of outputs or an encoding a mask out.
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+A model as a whole is run on joint masks (`run_joint`). A late-fusion model encodes the masks of each side once
+(`encode_audio`, `encode_lyrics`), and its head is run on every pair of encodings (`fuse`). Rendered audio never outlives its
+batch; outputs and encodings are kept.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.batches import in_batches, ran_out
-from musiclime_torch.models.precision import encoding, widen
-from musiclime_torch.models.subject import Subject
+from musiclime_torch.basics.generic import T
+from musiclime_torch.models.batches import fill, fill_each
+from musiclime_torch.models.precision import widen
+from musiclime_torch.variants.forward import check_count, run_batches, run_encoder, run_head, run_model, run_pair_head
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, check_outputs, to_values
-from musiclime_torch.variants.sound import Window, mix
+from musiclime_torch.variants.sound import mix
 from musiclime_torch.variants.words import LyricGates, StringGates, mask_lyrics
 
-T = TypeVar("T")
 
-#: Said where halving has come to its end.
-_NO_ROOM = " (not one variant fits into memory: explain a part of the song, with start and end, or use another device)"
+def run_checked(probe: Probe, scale: Scale, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
+    """As `run_joint`; InputError if a value on the scale is NaN or infinite."""
+    outputs = run_joint(probe, masks)
+    check_count(probe.subject, len(scale.song), outputs.shape[1])
+    check_outputs(to_values(scale, outputs), scale.classes, probe.subject.name)
+    return outputs
 
 
-def ask(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
-    """Run the model on every masked variant, windows averaged. `masks` come from the CPU and are sent once.
+def run_joint(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
+    """Outputs for every masked variant, windows averaged. `masks` come from the CPU and are sent once.
 
-    InputError where the model returns anything but (batch, class) or (batch,).
+    InputError if the model returns anything but (batch, class) or (batch,).
     """
     full = _spread(masks, probe.seen, probe.columns)
     here = full.to(probe.device)
-    subject, sources, n_audio = probe.subject, probe.sources, probe.n_audio
-    outputs: Tensor | None = None
+    sources, n_audio = probe.sources, probe.n_audio
+    # Strings are cut on the host, so their masks needn't come back from the device.
+    lyric_masks = (full if isinstance(sources.lyrics, StringGates) else here)[:, n_audio:]
 
     def answer(rows: slice) -> Float[Tensor, "batch class"]:
-        # Strings are cut on the host: their masks needn't come back from the device.
-        lyric_masks = (full if isinstance(sources.lyrics, StringGates) else here)[rows, n_audio:]
-        if sources.stems is None:
-            return _call(probe, _render_text(sources.lyrics, lyric_masks), here[rows])
+        count = rows.stop - rows.start
+        if not sources.windows:
+            return run_model(probe, _render_text(sources.lyrics, lyric_masks[rows]), count)
         gates = here[rows, :n_audio].unflatten(1, (sources.n_stems, sources.n_segments))
-        return _average(probe, sources.stems.windows, gates, sources.lyrics, lyric_masks)
-
-    for rows, batch in _split(probe, "variants", len(masks), probe.batch_size, answer):
-        if outputs is None:
-            outputs = batch.new_empty(len(masks), batch.shape[1], dtype=torch.promote_types(batch.dtype, torch.float32))
-        check_count(subject, outputs.shape[1], batch.shape[1])
-        outputs[rows] = batch
-        probe.advance(len(batch))
-    assert outputs is not None, "there is always a mask"
-    return outputs
-
-
-def check_count(subject: Subject, first: int, later: int) -> None:
-    """InputError where a model gives one number of outputs for one batch and another for the next."""
-    if first != later:
-        raise InputError(
-            f"the model {subject.name} returned {first} outputs at first and {later} later: their number must not hang on "
-            f"the batch."
+        # Each window gets its own rendering of the lyrics: a model may write into what it is given.
+        return mean_over(
+            sources.windows,
+            lambda window: run_model(probe, (mix(window, gates), *_render_text(sources.lyrics, lyric_masks[rows])), count),
         )
 
-
-def _spread(masks: Bool[Tensor, "n seen"], seen: tuple[int, ...], columns: int) -> Bool[Tensor, "n column"]:
-    rows = torch.ones(len(masks), columns, dtype=torch.bool)
-    rows[:, list(seen)] = masks
-    return rows
+    batches = run_batches(probe, "variants", len(masks), probe.batch_size, answer)
+    return fill(_check_counts(probe, _advance(probe, batches)), len(masks))
 
 
-def hear(probe: Probe, masks: Bool[Tensor, "n heard"]) -> tuple[Tensor, ...]:
-    """The sound's encodings under every mask of its seen columns: one tensor a window, masks first."""
-    stems = probe.sources.stems
-    assert stems is not None, "a late-fusion model hears"
-    n_audio = probe.n_audio
-    here = _spread(masks, probe.seen[: probe.heard], n_audio).to(probe.device)
+def encode_audio(probe: Probe, masks: Bool[Tensor, "n seen_audio"]) -> tuple[Tensor, ...]:
+    """The audio's encodings under every mask of its seen columns: one tensor a window, masks first."""
+    windows = probe.sources.windows
+    assert windows, "a late-fusion model takes audio"
+    here = _spread(masks, probe.seen_audio, probe.n_audio).to(probe.device)
     gates = here.unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
-    windows = stems.windows
 
-    def encode(rows: slice) -> list[Tensor]:
+    def encode(rows: slice) -> tuple[Tensor, ...]:
         some = gates[rows]
-        return [_encode(probe, "encode_audio", mix(window, some), len(some)) for window in windows]
+        return tuple(run_encoder(probe, "encode_audio", mix(window, some), len(some)) for window in windows)
 
-    found: list[Tensor] = []
-    for rows, batch in _split(probe, "encode_audio", len(gates), probe.batch_size, encode):
-        found = found or [_make_room(piece, len(gates)) for piece in batch]
-        for whole, piece in zip(found, batch, strict=True):
-            _put(whole, rows, piece, f"{probe.subject.name}.encode_audio")
-        probe.advance(rows.stop - rows.start)
-    return tuple(found)
+    batches = run_batches(probe, "encode_audio", len(gates), probe.batch_size, encode)
+    return fill_each(_check_shapes(probe, "encode_audio", _advance(probe, batches)), len(gates))
 
 
-def read(probe: Probe, masks: Bool[Tensor, "n read"]) -> Tensor:
+def encode_lyrics(probe: Probe, masks: Bool[Tensor, "n seen_lyrics"]) -> Tensor:
     """The lyrics' encodings under every mask of their seen columns, masks first."""
     lyrics = probe.sources.lyrics
-    assert lyrics is not None, "a late-fusion model reads"
-    seen = tuple(column - probe.n_audio for column in probe.seen[probe.heard :])
+    assert lyrics is not None, "a late-fusion model takes lyrics"
+    seen = tuple(column - probe.n_audio for column in probe.seen_lyrics)
     full = _spread(masks, seen, probe.columns - probe.n_audio)
     here = full if isinstance(lyrics, StringGates) else full.to(probe.device)
 
-    def encode(rows: slice) -> Tensor:
-        return _encode(probe, "encode_text", mask_lyrics(lyrics, here[rows]), rows.stop - rows.start)
+    def encode(rows: slice) -> tuple[Tensor, ...]:
+        return (run_encoder(probe, "encode_text", mask_lyrics(lyrics, here[rows]), rows.stop - rows.start),)
 
-    found: Tensor | None = None
-    for rows, batch in _split(probe, "encode_text", len(here), probe.batch_size, encode):
-        found = _make_room(batch, len(here)) if found is None else found
-        _put(found, rows, batch, f"{probe.subject.name}.encode_text")
-        probe.advance(rows.stop - rows.start)
-    assert found is not None, "there is always a mask"
-    return found
+    batches = run_batches(probe, "encode_text", len(here), probe.batch_size, encode)
+    return fill_each(_check_shapes(probe, "encode_text", _advance(probe, batches)), len(here))[0]
 
 
-def _make_room(piece: Tensor, count: int) -> Tensor:
-    """Where all encodings go. Kept one by one, they would lie between batches of sound, and the heap could not close up."""
-    return piece.new_empty(count, *piece.shape[1:])
+def fuse(probe: Probe, sounds: tuple[Tensor, ...], texts: Tensor) -> Float[Tensor, "na nt class"]:
+    """Outputs of every pair of encodings, windows averaged; `sounds` has one tensor a window."""
+    if hasattr(probe.subject.model, "fuse_pairs"):
+        return mean_over(sounds, lambda window: _fuse_blocks(probe, window, texts))
+    return mean_over(sounds, lambda window: _fuse_rows(probe, window, texts))
 
 
-def _put(whole: Tensor, rows: slice, piece: Tensor, name: str) -> None:
-    if piece.shape[1:] != whole.shape[1:]:
-        raise InputError(
-            f"{name} returned encodings of shape {tuple(whole.shape[1:])} at first and {tuple(piece.shape[1:])} later: it "
-            f"must not hang on the batch."
-        )
-    whole[rows] = piece
-
-
-def _split(probe: Probe, part: str, count: int, most: int, run: Callable[[slice], T]) -> Iterator[tuple[slice, T]]:
-    """Batch after batch; InputError where memory runs out on a single row."""
-    try:
-        yield from in_batches(probe.room, part, count, most, run)
-    # All errors, because only `ran_out` knows a lack of memory, by class, words or cause; the rest is raised as it was.
-    except Exception as error:
-        if isinstance(error, InputError) or not ran_out(error):
-            raise
-        raise InputError(
-            f"memory ran out while a single variant was rendered for {probe.subject.name}{_NO_ROOM}."
-        ) from error
-
-
-def fuse(probe: Probe, heard: tuple[Tensor, ...], texts: Tensor) -> Float[Tensor, "na nt class"]:
-    """Outputs of every pair of encodings, windows averaged."""
-    total: Tensor | None = None
-    for sounds in heard:
-        outputs = _fuse_pairs(probe, sounds, texts)
-        total = outputs if total is None else total + outputs
-    assert total is not None, "a track has at least one window"
-    return total / len(heard)
-
-
-def _fuse_pairs(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
-    """All pairs at once, where that fits."""
-    subject, na, nt = probe.subject, len(sounds), len(texts)
-    if hasattr(subject.model, "fuse_pairs"):
-
-        def fuse_texts(heard: Tensor) -> Tensor:
-            parts = _split(probe, "fuse_pairs' lyrics", nt, nt, lambda some: _fuse_block(subject, heard, texts[some]))
-            return torch.cat([part for _, part in parts], 1)
-
-        def fuse_sounds(rows: slice) -> Tensor:
-            # More than one sound: that they don't fit is for the caller to know, who halves them first.
-            return _fuse_block(subject, sounds[rows], texts) if rows.stop - rows.start > 1 else fuse_texts(sounds[rows])
-
-        return torch.cat([part for _, part in _split(probe, "fuse_pairs", na, na, fuse_sounds)])
-
-    def fuse_rows(rows: slice) -> Float[Tensor, "pair class"]:
-        pair = torch.arange(rows.start, rows.stop, device=sounds.device)
-        inputs = (sounds.index_select(0, pair // nt), texts.index_select(0, pair % nt))
-        return _check(subject, _run(subject, subject.model.fuse, inputs, len(pair)), len(pair))
-
-    return torch.cat([part for _, part in _split(probe, "fuse", na * nt, na * nt, fuse_rows)]).unflatten(0, (na, nt))
-
-
-def _fuse_block(subject: Subject, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
+def _fuse_rows(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
+    """Pair by pair in the rows of a batch: pair r is sound r // nt with lyrics r % nt. All at once, if that fits."""
     na, nt = len(sounds), len(texts)
-    outputs = _run(subject, subject.model.fuse_pairs, (sounds, texts), na)
-    if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[:2] != (na, nt):
-        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise InputError(
-            f"{subject.name}.fuse_pairs returned {shape} for {na} sounds and {nt} lyrics: it must return "
-            f"(sound, lyrics, class)."
+
+    def run(rows: slice) -> Float[Tensor, "pair class"]:
+        pair = torch.arange(rows.start, rows.stop, device=sounds.device)
+        encodings = (sounds.index_select(0, pair // nt), texts.index_select(0, pair % nt))
+        return run_head(probe.subject, encodings, len(pair))
+
+    parts = run_batches(probe, "fuse", na * nt, na * nt, run)
+    return torch.cat([part for _, part in parts]).unflatten(0, (na, nt))
+
+
+def _fuse_blocks(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
+    """Whole blocks of pairs by the model's own `fuse_pairs`: sounds are halved until they fit, then the lyrics."""
+    subject, na, nt = probe.subject, len(sounds), len(texts)
+
+    def run(rows: slice) -> Float[Tensor, "some nt class"]:
+        some = sounds[rows]
+        if len(some) > 1:
+            return run_pair_head(subject, some, texts)
+        # A single sound can't be halved any more: only here are the lyrics split.
+        parts = run_batches(
+            probe, "fuse_pairs' lyrics", nt, nt, lambda columns: run_pair_head(subject, some, texts[columns])
         )
-    return outputs
+        return torch.cat([part for _, part in parts], 1)
+
+    return torch.cat([part for _, part in run_batches(probe, "fuse_pairs", na, na, run)])
 
 
-def _encode(probe: Probe, part: str, batch: Any, rows: int) -> Tensor:
-    subject = probe.subject
-    with encoding(probe.precision, probe.device):
-        found = _run(subject, getattr(subject.model, part), (batch,), rows)
-    if not isinstance(found, Tensor) or not found.dim() or len(found) != rows:
-        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise InputError(f"{subject.name}.{part} returned {shape} for a batch of {rows}: it must return one row a variant.")
-    return widen(found)
+def mean_over(windows: Sequence[T], run: Callable[[T], Tensor]) -> Tensor:
+    """The mean of what `run` gives for each window, one at a time: a single result is held besides the sum.
 
-
-def _average(
-    probe: Probe,
-    windows: tuple[Window, ...],
-    gates: Bool[Tensor, "batch stem segment"],
-    lyrics: LyricGates | None,
-    lyric_masks: Bool[Tensor, "batch column"],
-) -> Float[Tensor, "batch class"]:
-    """The mean over windows. Each gets its own rendering of the lyrics: a model may write into what it is given."""
-    total: Tensor | None = None
-    for window in windows:
-        outputs = _call(probe, (mix(window, gates), *_render_text(lyrics, lyric_masks)), gates)
-        total = outputs if total is None else total + outputs
-    assert total is not None, "a track has at least one window"
+    >>> mean_over([1, 2], lambda window: torch.full((2,), float(window)))
+    tensor([1.5000, 1.5000])
+    """
+    total: Tensor = reduce(torch.add, map(run, windows))
     return total / len(windows)
+
+
+def _spread(masks: Bool[Tensor, "n some"], columns: tuple[int, ...], width: int) -> Bool[Tensor, "n column"]:
+    """Masks of some columns as masks of all; the others stay on."""
+    rows = torch.ones(len(masks), width, dtype=torch.bool)
+    rows[:, list(columns)] = masks
+    return rows
 
 
 def _render_text(lyrics: LyricGates | None, masks: Bool[Tensor, "batch column"]) -> tuple[Any, ...]:
     return () if lyrics is None else (mask_lyrics(lyrics, masks),)
 
 
-def _call(probe: Probe, inputs: tuple[Any, ...], rows: Bool[Tensor, "batch ..."]) -> Float[Tensor, "batch class"]:
-    subject, count = probe.subject, len(rows)
-    if probe.precision == "float32" or not subject.late_fusion:
-        return _check(subject, _run(subject, subject.model, inputs, count), count)
-    sides = zip(("encode_audio", "encode_text"), inputs, strict=True)
-    encoded = tuple(_encode(probe, part, given, count) for part, given in sides)
-    return _check(subject, _run(subject, subject.model.fuse, encoded, count), count)
+def _advance(probe: Probe, batches: Iterator[tuple[slice, T]]) -> Iterator[tuple[slice, T]]:
+    for rows, batch in batches:
+        yield rows, batch
+        probe.advance(rows.stop - rows.start)
 
 
-def _run(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...], rows: int) -> Any:
-    try:
-        return function(*inputs)
-    except (Exception, SystemExit) as error:  # the model is somebody else's code and may raise anything
-        shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{rows} texts"
-        way_out = _NO_ROOM if ran_out(error) else ""
-        said = str(error).strip().splitlines() or [""]
-        raise InputError(
-            f"the model {subject.name} failed on a batch of {shape} with {type(error).__name__}: {said[0]}{way_out}"
-        ) from error
+def _check_counts(probe: Probe, batches: Iterator[tuple[slice, Tensor]]) -> Iterator[tuple[slice, Tensor]]:
+    """Outputs in float32 at least, and as many for every batch as for the first."""
+    count = None
+    for rows, batch in batches:
+        count = batch.shape[1] if count is None else count
+        check_count(probe.subject, count, batch.shape[1])
+        yield rows, widen(batch)
 
 
-def _check(subject: Subject, outputs: Any, rows: int) -> Float[Tensor, "batch class"]:
-    if not isinstance(outputs, Tensor):
-        raise InputError(f"the model {subject.name} returned a {type(outputs).__name__}, not a tensor (batch, class).")
-    if outputs.dim() == 1:
-        outputs = outputs[:, None]
-    if outputs.dim() != 2 or outputs.shape[0] != rows or not outputs.shape[1] or not outputs.dtype.is_floating_point:
-        raise InputError(
-            f"the model {subject.name} returned {outputs.dtype} of shape {tuple(outputs.shape)} for a batch of "
-            f"{rows}: it must return floats of shape (batch, class)."
-        )
-    return outputs
-
-
-def ask_checked(probe: Probe, scale: Scale, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
-    """Outputs for every mask; InputError where one of them is no number on the scale."""
-    outputs = ask(probe, masks)
-    check_count(probe.subject, len(scale.song), outputs.shape[1])
-    # The song's own before them, twice, for the first rows are told as those of the song and the empty song.
-    values = to_values(scale, torch.cat([scale.song.to(outputs).expand(2, -1), outputs]))
-    check_outputs(values, scale.classes, probe.subject.name)
-    return outputs
+def _check_shapes(
+    probe: Probe, part: str, batches: Iterator[tuple[slice, tuple[Tensor, ...]]]
+) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
+    """Encodings, of the same shape in every batch and window by window."""
+    first: tuple[Tensor, ...] = ()
+    for rows, batch in batches:
+        first = first or tuple(encoded[:0] for encoded in batch)
+        for encoded, known in zip(batch, first, strict=True):
+            # A copy into the filled tensor would broadcast (1,) to (4,) without a word.
+            if encoded.shape[1:] != known.shape[1:]:
+                raise InputError(
+                    f"{probe.subject.name}.{part} returned encodings of shape {tuple(known.shape[1:])} at first and "
+                    f"{tuple(encoded.shape[1:])} later: it must not depend on the batch."
+                )
+        yield rows, batch

@@ -1,11 +1,11 @@
 """What is switched on and off: stem × segment, and words, types, lines or sections of the lyrics.
 
-Column order: audio first, stem-major, then lyrics in order of appearance. Segments are half-open and cover the track
-whole: a tail shorter than a segment belongs to the last one.
+Column order: audio first, stem-major, then lyrics in order of appearance. Segments are half-open and cover all of the track:
+a tail shorter than a segment belongs to the last one.
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NoReturn, SupportsIndex
@@ -22,7 +22,7 @@ Segments = SupportsIndex | str | Sequence[float]
 #: Cross-fades take a few milliseconds of a segment: one shorter than this would be all fade.
 SHORTEST_SEGMENT = 0.02
 
-#: Columns: their Gram matrix takes 200 MB, and as many masks at least have to be asked.
+#: Columns at most: their Gram matrix takes 200 MB, and at least as many masks have to be run.
 MOST_COMPONENTS = 5000
 
 
@@ -69,6 +69,14 @@ class Components:
         """Characters of each lyric column, in column order."""
         return tuple(item.spans for item in self.items[self.n_audio :])
 
+    def borders(self, sample_rate: int, frames: int) -> list[int]:
+        """The segments' borders in frames of a track of so many; see `find_borders`."""
+        return find_borders(self.edges, sample_rate, frames)
+
+    def seen(self, unseen: Container[int]) -> tuple[int, ...]:
+        """The columns that the model can notice, in order: all but the `unseen` ones."""
+        return tuple(column for column in range(len(self)) if column not in unseen)
+
 
 def list_components(track: Track, segments: Segments, units: Units, modalities: Sequence[str]) -> Components:
     """Lay the columns out for the modalities a model takes; lyrics that the track lacks give no columns."""
@@ -97,6 +105,17 @@ def list_components(track: Track, segments: Segments, units: Units, modalities: 
             f"or sections of the lyrics, or a part of the song."
         )
     return Components(tuple(items), len(track.stem_names) if edges else 0, edges)
+
+
+def find_borders(edges: Sequence[float], sample_rate: int, frames: int) -> list[int]:
+    """Segment borders in frames, from borders in seconds; the last one is the end of the track, however it was rounded.
+
+    Everything that cuts a track rounds here, so that masks, mixes and feature masks never differ by a frame.
+
+    >>> find_borders((0.0, 0.5, 1.0), 1001, 1001)
+    [0, 500, 1001]
+    """
+    return [round(edge * sample_rate) for edge in edges[:-1]] + [frames]
 
 
 def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""A track made ready for one model: resampled, gated, tokenized; and the components that model can't notice."""
+"""A track made ready for one model, sound and words together; and the components that the model can't notice."""
 
 from dataclasses import dataclass
 
@@ -7,24 +7,22 @@ import torch
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
-from musiclime_torch.variants.sound import AudioBaseline, StemGates, _stand_in, _unheard, fit_stems, gate_stems
-from musiclime_torch.variants.words import (
-    LyricGates,
-    LyricsBaseline,
-    gate_lyrics,
-    unread_columns,
-)
+from musiclime_torch.variants.sound import AudioBaseline, Window, find_unheard, fit_stems, gate_stems, make_stand_in
+from musiclime_torch.variants.words import LyricGates, LyricsBaseline, gate_lyrics, list_unread
+
+#: Why a lyric column is unseen.
+UNREAD = "no token is its own: past the model's token limit, or one token with a neighbour"
 
 
 @dataclass(frozen=True)
 class Sources:
     """What variants are rendered from. Masks have the audio's columns first, stem-major, then the lyrics'.
 
-    `unseen` gives the columns that change nothing the model is given, with the reason; `lyrics_baseline` is the one that
-    was picked where none was asked for.
+    `windows` is () for a model without audio and `lyrics` None for one without lyrics. `unseen` gives the columns that
+    change nothing in what the model is given, with the reason. `lyrics_baseline` is the one picked if none was asked for.
     """
 
-    stems: StemGates | None
+    windows: tuple[Window, ...]
     n_stems: int
     n_segments: int
     lyrics: LyricGates | None
@@ -42,26 +40,32 @@ def prepare_sources(
     device: torch.device,
 ) -> Sources:
     """Bring the track to the model's rate, channels and device; call inside `models.care.evaluating`."""
-    unseen: dict[int, str] = {}
-    gates, lyric_gates, picked = None, None, None
-    if "audio" in subject.modalities:
-        assert subject.sample_rate is not None, "describe_model refuses a hearing model without a rate"
-        stems = fit_stems(track, subject.sample_rate, subject.channels)
-        stand_in = _stand_in(stems, track, subject, baseline, seed)
-        unseen |= _unheard(stems, stand_in, components, subject.sample_rate)
-        gates = gate_stems(
-            stems.to(device),
-            None if stand_in is None else stand_in.to(device),
-            components.edges,
-            subject.sample_rate,
-            subject.max_seconds,
-        )
-    if "lyrics" in subject.modalities:
-        text = "" if track.lyrics is None else track.lyrics.text
-        spans = components.lyric_spans
-        lyric_gates, picked = gate_lyrics(subject, text, spans, lyrics_baseline, device)
-        for column in unread_columns(lyric_gates, len(spans)):
-            unseen[components.n_audio + column] = (
-                "no token is its own: past the model's token limit, or one token with a neighbour"
-            )
-    return Sources(gates, components.n_stems, components.n_segments, lyric_gates, picked, unseen)
+    windows, unheard = _prepare_sound(subject, track, components, baseline, seed, device)
+    lyrics, picked, unread = _prepare_words(subject, track, components, lyrics_baseline, device)
+    return Sources(windows, components.n_stems, components.n_segments, lyrics, picked, unheard | unread)
+
+
+def _prepare_sound(
+    subject: Subject, track: Track, components: Components, baseline: AudioBaseline, seed: int, device: torch.device
+) -> tuple[tuple[Window, ...], dict[int, str]]:
+    if "audio" not in subject.modalities:
+        return (), {}
+    rate = subject.sample_rate
+    assert rate is not None, "describe_model refuses a model that takes audio and has no rate"
+    stems = fit_stems(track, rate, subject.channels)
+    stand_in = make_stand_in(stems, track.stem_names, rate, baseline, seed)
+    # Before anything goes to the device: what is unheard is decided on the host.
+    unheard = find_unheard(stems, stand_in, components, rate)
+    there = None if stand_in is None else stand_in.to(device)
+    return gate_stems(stems.to(device), there, components.edges, rate, subject.max_seconds), unheard
+
+
+def _prepare_words(
+    subject: Subject, track: Track, components: Components, asked: LyricsBaseline | None, device: torch.device
+) -> tuple[LyricGates | None, LyricsBaseline | None, dict[int, str]]:
+    if "lyrics" not in subject.modalities:
+        return None, None, {}
+    spans = components.lyric_spans
+    lyrics, picked = gate_lyrics(subject, "" if track.lyrics is None else track.lyrics.text, spans, asked, device)
+    unread = {components.n_audio + column: UNREAD for column in list_unread(lyrics, len(spans))}
+    return lyrics, picked, unread

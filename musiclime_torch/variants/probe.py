@@ -1,4 +1,4 @@
-"""What is asked, of which model, how: the one value that every question to it goes through."""
+"""A model and a track ready to be run: the one value that every question to the model goes through."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,10 +21,11 @@ from musiclime_torch.variants.words import LyricsBaseline
 
 @dataclass(frozen=True)
 class Probe:
-    """A model and a track ready to be asked, inside `models.care.evaluating`.
+    """A model and a track ready to be run, inside `models.care.evaluating`.
 
-    Masks given to it hold the `seen` of all `columns` alone; columns the model can't notice stay on. `advance` is told
-    of every batch done. `precision` is that of encoders that run apart from their head. `room` remembers what fitted.
+    Its masks hold only the `seen` of all `columns`; columns that the model can't notice stay on. `advance` is called with
+    the number of rows of every batch done. `precision` is that of encoders that run apart from their head. `room` remembers
+    which batch sizes fitted into memory.
     """
 
     subject: Subject
@@ -39,13 +40,18 @@ class Probe:
 
     @property
     def n_audio(self) -> int:
-        """Number of the sound's columns, unseen ones too; the lyrics' come after them."""
+        """Number of audio columns, unseen ones too; the lyrics' columns come after them."""
         return self.sources.n_stems * self.sources.n_segments
 
     @property
-    def heard(self) -> int:
-        """How many of the seen columns are the sound's."""
-        return sum(column < self.n_audio for column in self.seen)
+    def seen_audio(self) -> tuple[int, ...]:
+        """The seen columns of the audio. A mask has them first."""
+        return tuple(column for column in self.seen if column < self.n_audio)
+
+    @property
+    def seen_lyrics(self) -> tuple[int, ...]:
+        """The seen columns of the lyrics, numbered among all columns."""
+        return tuple(column for column in self.seen if column >= self.n_audio)
 
 
 @contextmanager
@@ -61,21 +67,22 @@ def probing(
     precision: Precision,
     advance: Callable[[int], object],
 ) -> Iterator[Probe]:
-    """A probe while the model is in eval mode; it gets its flags, and the process its random states, back afterwards."""
+    """A probe while the model is in eval mode; then the model gets its flags back, and the process its random states."""
     with keeping_random_states(), evaluating(subject.module):
         sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, device)
-        seen = tuple(column for column in range(len(components)) if column not in sources.unseen)
+        seen = components.seen(sources.unseen)
         yield Probe(subject, sources, seen, len(components), device, batch_size, advance, precision)
 
 
 def pick_device(subject: Subject, asked: torch.device | str | None) -> torch.device:
-    """The device asked for, the model's own for None; InputError where the model lies elsewhere."""
+    """The device asked for, the model's own for None; InputError if the model is on another one."""
     parameter = None if subject.module is None else next(subject.module.parameters(), None)
     if asked is None:
         return torch.device("cpu") if parameter is None else parameter.device
     device = find_device(asked)
     if parameter is not None and parameter.device != device:
         raise InputError(
-            f"the model lies on {parameter.device}, not on {device}: move it there first (model.to({str(asked)!r}))."
+            f"the model is on {parameter.device}, not on {device}: move it there first (model.to({str(asked)!r})).",
+            argument="device",
         )
     return device

@@ -1,4 +1,8 @@
-"""The scale on which a decision is explained: the same outputs serve logits, log-odds and probabilities."""
+"""The scale on which a decision is explained: the same outputs serve logits, log-odds and probabilities.
+
+Outputs are what the model returned, values are those outputs in a space. A `Scale` is settled once, from the outputs on the
+song and on the empty song, and turns every later output into values (`to_values`).
+"""
 
 from dataclasses import dataclass, replace
 from typing import Literal, SupportsIndex
@@ -9,12 +13,13 @@ from torch import Tensor
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.models.contract import OutputKind
 from musiclime_torch.models.subject import Subject
 
 Space = Literal["logit", "log-odds", "probability", "raw"]
 
 #: Which spaces each kind of output can be shown in; the first is used when none is asked for.
-OFFERED: dict[str, tuple[Space, ...]] = {
+OFFERED: dict[OutputKind, tuple[Space, ...]] = {
     "logits": ("logit", "log-odds", "probability"),
     "multilabel": ("logit", "log-odds", "probability"),
     "probabilities": ("probability", "log-odds"),
@@ -22,15 +27,18 @@ OFFERED: dict[str, tuple[Space, ...]] = {
     "embedding": ("raw",),
 }
 
+#: The two variants that every explanation begins with, as messages name them.
+ENDS = ("the song itself", "the empty song")
+
 
 @dataclass(frozen=True)
 class Scale:
-    """Where outputs are looked at: their kind and space, the song's own outputs, and which class is asked about.
+    """How outputs are looked at: their kind and space, the song's own outputs, and which class is asked about.
 
     `classes` name the values. With a `foil` there is one more, target minus foil: why the one and not the other.
     """
 
-    output_kind: str
+    output_kind: OutputKind
     space: Space
     song: Float[Tensor, " class"]
     classes: tuple[str, ...]
@@ -47,28 +55,21 @@ class Scale:
         return replace(self, space=space)
 
 
-def to_values(scale: Scale, outputs: Float[Tensor, "*rows class"]) -> Float[Tensor, "*rows value"]:
-    """Outputs on the scale, the contrast last where there is one."""
-    flat = to_space(outputs.flatten(0, -2), scale.output_kind, scale.space, scale.song)
-    values = flat.unflatten(0, outputs.shape[:-1])
-    if scale.foil is None:
-        return values
-    return torch.cat([values, (values[..., scale.target] - values[..., scale.foil])[..., None]], -1)
-
-
-def pick_space(asked: Space | None, output_kind: str) -> Space:
-    """The asked space where the outputs have it, InputError where they don't; the kind's first one by default.
+def pick_space(asked: Space | None, output_kind: OutputKind) -> Space:
+    """The space asked for, by default the first of the kind's; InputError if such outputs can't be shown in it.
 
     >>> pick_space(None, "logits")
     'logit'
     """
     offered = OFFERED[output_kind]
     if asked is not None and asked not in offered:
-        raise InputError(f"outputs that are {output_kind} can't be shown as {asked}: use {' or '.join(offered)}.")
+        raise InputError(
+            f"outputs that are {output_kind} can't be shown as {asked}: use {' or '.join(offered)}.", argument="space"
+        )
     return asked or offered[0]
 
 
-def list_spaces(output_kind: str, count: int) -> tuple[Space, ...]:
+def list_spaces(output_kind: OutputKind, count: int) -> tuple[Space, ...]:
     """The spaces that `count` outputs of a kind can be looked at in, each different from the others.
 
     >>> list_spaces("multilabel", 7)
@@ -79,33 +80,6 @@ def list_spaces(output_kind: str, count: int) -> tuple[Space, ...]:
         return offered[:1]
     # Logits of independent sigmoids are log-odds already.
     return tuple(space for space in offered if not (output_kind == "multilabel" and space == "log-odds"))
-
-
-def to_space(
-    outputs: Float[Tensor, "n class"], output_kind: str, space: Space, song: Float[Tensor, " class"]
-) -> Float[Tensor, "n value"]:
-    """Outputs on the chosen scale, float64; embeddings become one column, their cosine with the `song`'s own."""
-    values = outputs.double()
-    if output_kind == "logits" and space != "logit" and values.shape[1] == 1:
-        raise InputError("one logit has no softmax to compete in: its output_kind is multilabel (--output-kind multilabel).")
-    if output_kind == "embedding":
-        return torch.nn.functional.cosine_similarity(values, song.double(), dim=1)[:, None]
-    if space == "probability" and output_kind != "probabilities":
-        return values.softmax(1) if output_kind == "logits" else values.sigmoid()
-    if space == "log-odds" and output_kind == "logits":
-        return _log_odds(values)
-    if space == "log-odds" and output_kind == "probabilities":
-        return torch.logit(values, eps=torch.finfo(outputs.dtype).eps)
-    return values
-
-
-def _log_odds(logits: Float[Tensor, "n class"]) -> Float[Tensor, "n class"]:
-    """Log p / (1 − p) of a softmax; the winner's from the others' sum, for its 1 − p may be too small for a float."""
-    log_share = logits.log_softmax(1)
-    odds = log_share - torch.log(-torch.expm1(log_share))
-    winner = logits.argmax(1, keepdim=True)
-    others = logits.scatter(1, winner, float("-inf")).logsumexp(1, keepdim=True)
-    return odds.scatter(1, winner, logits.gather(1, winner) - others)
 
 
 def settle_scale(
@@ -119,13 +93,13 @@ def settle_scale(
     names = _name_classes(subject, ends.shape[1])
     plain = Scale(subject.output_kind, space, ends[0], names, 0, None)
     values = to_values(plain, ends)
-    check_outputs(values, names, subject.name)
+    check_outputs(values, names, subject.name, first=ENDS)
     about = int(values[0].argmax()) if target is None else find_class(target, names)
     if foil is None:
         return replace(plain, target=about)
     other = find_class(foil, names)
     if other == about:
-        raise InputError(f"the foil {names[other]!r} is the target itself: give another class.")
+        raise InputError(f"the foil {names[other]!r} is the target itself: give another class.", argument="foil")
     return replace(plain, classes=(*names, f"{names[about]} rather than {names[other]}"), target=about, foil=other)
 
 
@@ -135,17 +109,63 @@ def _name_classes(subject: Subject, count: int) -> tuple[str, ...]:
     if subject.classes is None:
         return tuple(f"output {column}" for column in range(count)) if count > 1 else ("output",)
     if len(subject.classes) != count:
-        raise InputError(f"the model {subject.name} returned {count} outputs for {len(subject.classes)} class names.")
+        raise InputError(
+            f"the model {subject.name} returned {count} outputs for {len(subject.classes)} class names.", argument="classes"
+        )
     return subject.classes
 
 
-def check_outputs(values: Float[Tensor, "rows class"], names: tuple[str, ...], model: str) -> None:
-    """InputError that names the first class and variant whose output is NaN or infinite."""
+def to_values(scale: Scale, outputs: Float[Tensor, "*rows class"]) -> Float[Tensor, "*rows value"]:
+    """Outputs on the scale, the contrast last if there is one."""
+    flat = to_space(outputs.flatten(0, -2), scale.output_kind, scale.space, scale.song)
+    values = flat.unflatten(0, outputs.shape[:-1])
+    if scale.foil is None:
+        return values
+    return torch.cat([values, (values[..., scale.target] - values[..., scale.foil])[..., None]], -1)
+
+
+def to_space(
+    outputs: Float[Tensor, "n class"], output_kind: OutputKind, space: Space, song: Float[Tensor, " class"]
+) -> Float[Tensor, "n value"]:
+    """Outputs in a space, float64; embeddings become one column, their cosine with the `song`'s own."""
+    values = outputs.double()
+    if output_kind == "logits" and space != "logit" and values.shape[1] == 1:
+        raise InputError(
+            "one logit has no other to compete with in a softmax: give output_kind multilabel.", argument="output_kind"
+        )
+    if output_kind == "embedding":
+        return torch.nn.functional.cosine_similarity(values, song.double(), dim=1)[:, None]
+    if space == "probability" and output_kind != "probabilities":
+        return values.softmax(1) if output_kind == "logits" else values.sigmoid()
+    if space == "log-odds" and output_kind == "logits":
+        return _log_odds(values)
+    if space == "log-odds" and output_kind == "probabilities":
+        # Probabilities of 0 and 1 have infinite log-odds: clamped by the rounding of the outputs, not of float64.
+        return torch.logit(values, eps=torch.finfo(outputs.dtype).eps)
+    return values
+
+
+def _log_odds(logits: Float[Tensor, "n class"]) -> Float[Tensor, "n class"]:
+    """log(p / (1 − p)) of a softmax, accurate for certain decisions too."""
+    # log p − log(1 − p), with 1 − p = −expm1(log p), which keeps its digits for small p. For the winner 1 − p may be too
+    # small for a float, and the logarithm of the others' sum says the same without a difference:
+    #     log(p_w / (1 − p_w)) = l_w − log Σ_{k ≠ w} exp(l_k),    for both have the softmax's denominator.
+    log_share = logits.log_softmax(1)
+    odds = log_share - torch.log(-torch.expm1(log_share))
+    winner = logits.argmax(1, keepdim=True)
+    others = logits.scatter(1, winner, float("-inf")).logsumexp(1, keepdim=True)
+    return odds.scatter(1, winner, logits.gather(1, winner) - others)
+
+
+def check_outputs(
+    values: Float[Tensor, "rows class"], names: tuple[str, ...], model: str, first: tuple[str, ...] = ()
+) -> None:
+    """InputError that names the first class and variant whose output is NaN or infinite; `first` names the leading rows."""
     bad = ~torch.isfinite(values)
     if not bad.any():
         return
     row, column = bad.nonzero()[0].tolist()
-    variant = {0: "the song itself", 1: "the empty song"}.get(row, f"variant {row - 2}")
+    variant = first[row] if row < len(first) else f"variant {row - len(first)}"
     raise InputError(
         f"the model {model} returned {float(values[row, column])} for class {names[column]!r} on {variant} "
         f"({int(bad.any(1).sum())} of {len(values)} variants): "
@@ -154,7 +174,7 @@ def check_outputs(values: Float[Tensor, "rows class"], names: tuple[str, ...], m
 
 
 def check_means(means: Float[Tensor, " class"], names: tuple[str, ...], model: str) -> None:
-    """The same for a grid of pairs, told by its mean: one number that is none spoils it."""
+    """As `check_outputs`, for the means over a grid of mask pairs: one NaN or infinite value makes a mean neither finite."""
     bad = (~torch.isfinite(means)).nonzero().flatten().tolist()
     if bad:
         raise InputError(

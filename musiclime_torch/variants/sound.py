@@ -1,7 +1,9 @@
-"""Variants from masks: stems are gated and summed, tokens are swapped for a baseline. Nothing is stored per component.
+"""Sound from masks: the stems at the model's rate, what stands in for a removed one, and the mix of every variant.
 
-Audio masks are (variant, stem, segment); where a gate opens or closes, it cross-fades. The all-ones mask renders the
-song itself. Everything but `StringGates` stays on the device of its tensors and never asks the host.
+A track is brought to the model's form (`fit_stems`), gets its baseline (`make_stand_in`), and is cut into windows and zones
+once (`gate_stems`). After that a variant is one matrix product per zone (`mix`), and no component is stored on its own.
+Audio masks are (variant, stem, segment). The all-ones mask renders the song itself. Mixing stays on the device of its
+tensors and never asks the host.
 """
 
 import math
@@ -15,10 +17,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.audio.recording import resample
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.components import Components
+from musiclime_torch.variants.components import Components, find_borders
+
+StandIn = Literal["silence", "noise"]
+AudioBaseline = StandIn | Track
 
 #: Seconds a gate takes to open or close: long enough to hide the click, short against any segment.
 CROSS_FADE = 0.005
@@ -26,7 +30,7 @@ CROSS_FADE = 0.005
 
 @dataclass(frozen=True)
 class Zone:
-    """A stretch of a window in which the gates hold still (`ramp` None) or go from `segment` over to the next one."""
+    """A stretch of a window in which the gates stand still (`ramp` None) or pass from `segment` to the next one."""
 
     start: int
     end: int
@@ -37,7 +41,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class Window:
-    """What a model hears in one call: its zones, and the baseline under it (None where that is silence)."""
+    """What a model hears in one call: its zones, and the sum of the baseline under them (None for silence)."""
 
     zones: tuple[Zone, ...]
     channels: int
@@ -45,11 +49,61 @@ class Window:
     floor: Float[Tensor, "channel frame"] | None
 
 
-@dataclass(frozen=True)
-class StemGates:
-    """A track ready to be mixed: all windows, on one device."""
+def fit_stems(track: Track, sample_rate: int, channels: int | None) -> Float[Tensor, "stem channel frame"]:
+    """Stems at a model's rate and number of channels (None keeps the track's); two channels become one by their mean."""
+    stems = track.stems
+    if channels == 1:
+        stems = stems.mean(1, keepdim=True)
+    elif channels == 2 and stems.shape[1] == 1:
+        stems = stems.expand(-1, 2, -1)
+    elif channels not in (None, stems.shape[1]):
+        raise InputError(f"the model asks for {channels} channels, but tracks have one or two.")
+    return resample(stems.contiguous(), track.sample_rate, sample_rate)
 
-    windows: tuple[Window, ...]
+
+def make_stand_in(
+    stems: Float[Tensor, "stem channel frame"], names: tuple[str, ...], sample_rate: int, baseline: AudioBaseline, seed: int
+) -> Float[Tensor, "stem channel frame"] | None:
+    """What replaces each stem where it is removed, in the form of the stems themselves; None for silence."""
+    if isinstance(baseline, Track):
+        other = fit_stems(baseline, sample_rate, stems.shape[1])
+        return borrow_stems(other, baseline.stem_names, names, stems.shape[-1])
+    return make_noise(stems, seed) if baseline == "noise" else None
+
+
+def borrow_stems(
+    other: Float[Tensor, "other channel other_frame"], names: tuple[str, ...], own_names: tuple[str, ...], frames: int
+) -> Float[Tensor, "stem channel frame"]:
+    """Another song's stems by name, repeated or cut to length; a stem that it lacks is replaced by silence."""
+    repeated = other.repeat(1, 1, -(-frames // other.shape[-1]))[:, :, :frames]
+    silence = torch.zeros_like(repeated[0])
+    return torch.stack([repeated[names.index(name)] if name in names else silence for name in own_names])
+
+
+def make_noise(stems: Float[Tensor, "stem channel frame"], seed: int) -> Float[Tensor, "stem channel frame"]:
+    """White noise as loud (RMS) as each stem, drawn on the CPU from the seed."""
+    generator = torch.Generator().manual_seed(seed)
+    level = stems.square().mean((1, 2), keepdim=True).sqrt()
+    return torch.randn(stems.shape, generator=generator) * level
+
+
+def find_unheard(
+    stems: Float[Tensor, "stem channel frame"],
+    stand_in: Float[Tensor, "stem channel frame"] | None,
+    components: Components,
+    sample_rate: int,
+) -> dict[int, str]:
+    """Columns whose stem equals its baseline throughout their segment, fades included, with the reason in words."""
+    loudness = (stems if stand_in is None else stems - stand_in).abs().amax(1)
+    same = "the stem is silent there" if stand_in is None else "the stem equals its baseline there"
+    # A gate reaches half a cross-fade beyond its segment; 10 ms on either side cover that at any rate.
+    reach = sample_rate // 100
+    return {
+        stem * components.n_segments + segment: same
+        for stem, row in enumerate(loudness)
+        for segment, (left, right) in enumerate(pairwise(components.borders(sample_rate, stems.shape[-1])))
+        if not row[max(left - reach, 0) : right + reach].any()
+    }
 
 
 def gate_stems(
@@ -58,32 +112,33 @@ def gate_stems(
     edges: Sequence[float],
     sample_rate: int,
     max_seconds: float | None,
-) -> StemGates:
-    """Prepare a track for mixing; `edges` in seconds, `baseline` None for silence.
+) -> tuple[Window, ...]:
+    """Prepare a track for mixing: its windows, on one device; `edges` in seconds, `baseline` None for silence.
 
     A track longer than `max_seconds` gets ceil(length / max_seconds) windows of that length, spread evenly from its first
     frame to its last, so that all of it is heard.
     """
+    # With gates g in [0, 1] that say how far stem s is on at time t, a variant is
+    #     Σ_s g_s(t) x_s(t) + (1 − g_s(t)) b_s(t)  =  Σ_s g_s(t) (x_s(t) − b_s(t))  +  Σ_s b_s(t).
+    # The differences are what is gated. The last sum, the floor, is the same in all variants.
     frames = stems.shape[-1]
-    borders = [round(edge * sample_rate) for edge in edges[:-1]] + [frames]
+    borders = find_borders(edges, sample_rate, frames)
     fade = max(round(CROSS_FADE * sample_rate), 1)
     difference = stems if baseline is None else stems - baseline
     floor = None if baseline is None else baseline.sum(0)
-    return StemGates(
-        tuple(
-            Window(
-                _lay_zones(difference, borders, fade, start, end),
-                stems.shape[1],
-                end - start,
-                None if floor is None else floor[:, start:end],
-            )
-            for start, end in spread_windows(frames, None if max_seconds is None else round(max_seconds * sample_rate))
+    return tuple(
+        Window(
+            _lay_zones(difference, borders, fade, start, end),
+            stems.shape[1],
+            end - start,
+            None if floor is None else floor[:, start:end],
         )
+        for start, end in spread_windows(frames, None if max_seconds is None else round(max_seconds * sample_rate))
     )
 
 
 def spread_windows(frames: int, longest: int | None) -> list[tuple[int, int]]:
-    """Windows of `longest` frames from the first frame to the last, evenly spread; the whole where it fits.
+    """Windows of `longest` frames from the first frame to the last, evenly spread; one window if all frames fit into it.
 
     >>> spread_windows(25, 10)
     [(0, 10), (8, 18), (15, 25)]
@@ -101,6 +156,7 @@ def _lay_zones(
     """Flat zones and the fades between them, clipped to a window; a fade lies half before its border, half after."""
     zones = []
     before, after = fade // 2, fade - fade // 2
+    # Sampled in the middle of each frame: a gate that opens and one that closes are then mirror images.
     ramp = (torch.arange(fade, device=stems.device, dtype=stems.dtype) + 0.5) / fade
     last = len(borders) - 2
     for segment, (left, right) in enumerate(pairwise(borders)):
@@ -109,6 +165,7 @@ def _lay_zones(
         for first, final, curve in stretches:
             a, b = max(first, start), min(final, end)
             if a < b:
+                # Contiguous copies: a product with a slice of long rows would copy it in every batch.
                 piece = stems[:, :, a:b].flatten(1).contiguous()
                 zones.append(
                     Zone(a - start, b - start, segment, None if curve is None else curve[a - first : b - first], piece)
@@ -122,72 +179,11 @@ def mix(window: Window, masks: Bool[Tensor, "variant stem segment"]) -> Float[Te
     gates = masks.to(stems.dtype)
     mixed = stems.new_empty(masks.shape[0], window.channels, window.frames)
     for zone in window.zones:
+        # Gates are constant in a flat zone: Σ_s g_s x_s is (variant, stem) @ (stem, channel · frame). In a fade every gate
+        # is (1 − r) g + r g' with the same ramp r, so the two mixes fade into each other, not each stem on its own.
         piece = (gates[:, :, zone.segment] @ zone.stems).unflatten(1, (window.channels, -1))
         if zone.ramp is not None:
             following = (gates[:, :, zone.segment + 1] @ zone.stems).unflatten(1, (window.channels, -1))
             piece = torch.lerp(piece, following, zone.ramp)
         mixed[:, :, zone.start : zone.end] = piece
     return mixed if window.floor is None else mixed + window.floor
-
-
-StandIn = Literal["silence", "noise"]
-
-
-AudioBaseline = StandIn | Track
-
-
-def make_noise(stems: Float[Tensor, "stem channel frame"], seed: int) -> Float[Tensor, "stem channel frame"]:
-    """White noise as loud (RMS) as each stem, drawn on the CPU from the seed."""
-    generator = torch.Generator().manual_seed(seed)
-    level = stems.square().mean((1, 2), keepdim=True).sqrt()
-    return torch.randn(stems.shape, generator=generator) * level
-
-
-def borrow_stems(
-    other: Float[Tensor, "other channel other_frame"], names: tuple[str, ...], own_names: tuple[str, ...], frames: int
-) -> Float[Tensor, "stem channel frame"]:
-    """Another song's stems by name, repeated or cut to length; a stem it lacks is replaced by silence."""
-    repeated = other.repeat(1, 1, -(-frames // other.shape[-1]))[:, :, :frames]
-    silence = torch.zeros_like(repeated[0])
-    return torch.stack([repeated[names.index(name)] if name in names else silence for name in own_names])
-
-
-def fit_stems(track: Track, sample_rate: int, channels: int | None) -> Float[Tensor, "stem channel frame"]:
-    """Stems at a model's rate and number of channels (None keeps the track's); two channels become one by their mean."""
-    stems = track.stems
-    if channels == 1:
-        stems = stems.mean(1, keepdim=True)
-    elif channels == 2 and stems.shape[1] == 1:
-        stems = stems.expand(-1, 2, -1)
-    elif channels not in (None, stems.shape[1]):
-        raise InputError(f"the model asks for {channels} channels; tracks have one or two.")
-    return resample(stems.contiguous(), track.sample_rate, sample_rate)
-
-
-def _stand_in(
-    stems: Float[Tensor, "stem channel frame"], track: Track, subject: Subject, baseline: AudioBaseline, seed: int
-) -> Float[Tensor, "stem channel frame"] | None:
-    if isinstance(baseline, Track):
-        assert subject.sample_rate is not None
-        other = fit_stems(baseline, subject.sample_rate, stems.shape[1])
-        return borrow_stems(other, baseline.stem_names, track.stem_names, stems.shape[-1])
-    return make_noise(stems, seed) if baseline == "noise" else None
-
-
-def _unheard(
-    stems: Float[Tensor, "stem channel frame"],
-    stand_in: Float[Tensor, "stem channel frame"] | None,
-    components: Components,
-    sample_rate: int,
-) -> dict[int, str]:
-    """Columns whose stem equals its baseline all through their segment, fades included."""
-    loudness = (stems if stand_in is None else stems - stand_in).abs().amax(1)
-    same = "the stem is silent there" if stand_in is None else "the stem equals its baseline there"
-    borders = [round(edge * sample_rate) for edge in components.edges[:-1]] + [stems.shape[-1]]
-    reach = sample_rate // 100
-    return {
-        stem * components.n_segments + segment: same
-        for stem, row in enumerate(loudness)
-        for segment, (left, right) in enumerate(pairwise(borders))
-        if not row[max(left - reach, 0) : right + reach].any()
-    }

@@ -32,8 +32,8 @@ SLIPS = [
     ({"seed": 1.5}, "seed 1.5 is not a whole number: give one, such as 3."),
     ({"modalities": "audio"}, "modalities 'audio' are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',)."),
     ({"modalities": 2}, "modalities 2 are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',)."),
-    ({"classes": "ab"}, "class names 'ab' are no list: give one for each output, such as ['sad', 'glad']."),
-    ({"classes": 2}, "class names 2 are no list: give one for each output, such as ['sad', 'glad']."),
+    ({"classes": "ab"}, "expected a list of class names, got 'ab': give one for each output, such as ['sad', 'glad']."),
+    ({"classes": 2}, "expected a list of class names, got 2: give one for each output, such as ['sad', 'glad']."),
 ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from musiclime_torch.faithfulness.ladder import count_steps
 from musiclime_torch.faithfulness.question import asking, recall
 from musiclime_torch.models.shuffling import shuffling
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.asking import ask
+from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.scale import to_values
 
 WORDS = {"modalities": ("lyrics",), "target": 0}
@@ -74,9 +74,9 @@ def test_a_stack_of_masks_gives_what_masks_give_one_by_one(track: Track, model: 
             for point, share in enumerate(whole.curves.shares.tolist()):
                 mask = torch.ones(1, 11, dtype=torch.bool)
                 mask[0, order[: round(share * 11)]] = False
-                value = to_values(scale.on("probability"), ask(probe, mask))[0, 1]
+                value = to_values(scale.on("probability"), run_joint(probe, mask))[0, 1]
                 assert float(whole.curves.deletion[row, point]) == pytest.approx(float(value), abs=1e-6)
-                value = to_values(scale.on("probability"), ask(probe, ~mask))[0, 1]
+                value = to_values(scale.on("probability"), run_joint(probe, ~mask))[0, 1]
                 assert float(whole.curves.insertion[row, point]) == pytest.approx(float(value), abs=1e-6)
 
 
@@ -166,7 +166,7 @@ def test_infidelity_is_captums(track: Track):
     with asking(question, lambda rows: None) as (probe, scale):
 
         def forward(masks: torch.Tensor) -> torch.Tensor:
-            return to_values(scale, ask(probe, masks > 0.5))[:, scale.column]
+            return to_values(scale, run_joint(probe, masks > 0.5))[:, scale.column]
 
         drops = forward(torch.ones(1, 11)) - forward(kept.double())
         for normalize in (False, True):

@@ -22,7 +22,7 @@ from musiclime_torch.faithfulness.stability import measure_sensitivity, measure_
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.asking import ask
+from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.scale import to_values
 
 NAMES = tuple("abcdefghijklmn")
@@ -153,7 +153,7 @@ def test_fidelity_of_crossed_masks_has_a_kernel_for_each_side(track: Track):
     found = check(model, track, explanation, held_out=300, **ALONE)
     kept = torch.rand(300, 15, generator=torch.Generator().manual_seed(2)) < 0.5
     with asking(recall(model, track, explanation, None, None), lambda rows: None) as (probe, scale):
-        values = to_values(scale, ask(probe, kept))[:, scale.column].numpy()
+        values = to_values(scale, run_joint(probe, kept))[:, scale.column].numpy()
     sides = [1 - np.sqrt(side.numpy().mean(1)) for side in (kept[:, :8], kept[:, 8:])]
     rows = np.exp(-sum(distance**2 for distance in sides) / (2 * 0.3**2))
     left = values - kept.numpy() @ explanation.attributions[explanation.target].numpy()

@@ -11,7 +11,7 @@ import torch
 from pretended_cuda import HostGuard, pretended_cuda
 
 from musiclime_torch.captum import KernelShap, Lime
-from musiclime_torch.captum.request import state
+from musiclime_torch.captum.request import read_request
 from musiclime_torch.explanation.estimation.crossed import build_grid, encode_masks
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import describe_model
@@ -19,7 +19,7 @@ from musiclime_torch.surrogate.crossed import solve_crossed
 from musiclime_torch.surrogate.design import CrossedDesign, draw_foldover
 from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.variance import split_variance
-from musiclime_torch.variants.asking import ask
+from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.inputs import Sources
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, to_space, to_values
@@ -75,7 +75,7 @@ def run_pipeline(guard: HostGuard) -> torch.Tensor:
     guard.seen.clear()
     guard.sent = 0
     here = design.to(probe.device)
-    outputs = ask(probe, design.masks)
+    outputs = run_joint(probe, design.masks)
     values = to_space(outputs, "logits", "log-odds", outputs[0])
     fit = solve(here, values, 0.0)
     assert sent_before[0] == guard.sent == 3  # masks and weights to solve with, masks to render with: before any forward
@@ -117,7 +117,7 @@ def test_the_drop_ins_of_captum_ask_nothing_before_their_last_coefficient(kind):
     with pretended_cuda() as guard:
         with torch.device("cuda"):
             model, inputs = torch.nn.Linear(5, 3), torch.randn(4, 5)
-        request = state(inputs, None, None, None, None)
+        request = read_request(inputs, None, None, None, None)
         guard.seen.clear()
         guard.sent = 0
         lines = kind(model, seed=0)._explain(request, 40, 16, show_progress=False, judged=True)

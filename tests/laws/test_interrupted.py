@@ -12,7 +12,7 @@ import pytest
 from safetensors import safe_open
 from soundfiles import make_noise, write
 
-from musiclime_torch.basics.files import whole, write_whole
+from musiclime_torch.basics.files import write_atomically, writing_atomically
 from musiclime_torch.explanation.explanation import Explanation
 
 #: Before the command: a stop where a named function is called for the n-th time, for as long as it takes to be interrupted.
@@ -161,10 +161,10 @@ cli.main()
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, ValueError, SystemExit])
 def test_what_interrupts_a_file_leaves_the_old_one(tmp_path: Path, raised: type[BaseException]):
     path = tmp_path / "a.json"
-    write_whole(b"old", path, "--out")
+    write_atomically(b"old", path, "out")
 
     def write_half() -> None:
-        with whole(path) as partial:
+        with writing_atomically(path) as partial:
             partial.write_bytes(b"ne")
             raise raised
 
@@ -175,7 +175,7 @@ def test_what_interrupts_a_file_leaves_the_old_one(tmp_path: Path, raised: type[
 
 
 def test_nothing_in_the_package_writes_to_a_final_name():
-    """Whoever opens a file for writing does so under `whole`, or says here why not."""
+    """Whoever opens a file for writing does so under `writing_atomically`, or says here why not."""
     import ast
 
     import musiclime_torch
@@ -193,7 +193,7 @@ def test_nothing_in_the_package_writes_to_a_final_name():
         sheltered = {
             id(node)
             for block in ast.walk(tree)
-            if isinstance(block, ast.With) and any("whole(" in ast.unparse(item.context_expr) for item in block.items)
+            if isinstance(block, ast.With) and any("writing_atomically(" in ast.unparse(each) for each in block.items)
             for node in ast.walk(block)
         }
         for node in ast.walk(tree):

@@ -70,10 +70,10 @@ def test_labels_may_be_lists_and_paths_have_columns_of_their_own(tmp_path: Path)
         ("m.csv", "id,audio\n,b\n", "row 1, line 2 has no id"),
         ("m.csv", "id,split\na,both\n", "the split 'both' is not known"),
         ("m.csv", "id,x\nä,b\n".encode("latin-1"), "save it as UTF-8"),
-        ("m.jsonl", '{"id": 1}\n[2]\n', "row 2, line 2 is no object"),
+        ("m.jsonl", '{"id": 1}\n[2]\n', "row 2, line 2 is not an object"),
         ("m.jsonl", '{"id": 1}\n{"id": \n', "can't be read at row 2"),
         ("m.parquet", "not parquet", "can't be read as Parquet"),
-        ("m.xlsx", "x", "of no kind that is known"),
+        ("m.xlsx", "x", "has an unknown suffix"),
     ],
 )
 def test_tables_that_are_none_are_refused(tmp_path: Path, name: str, text: str | bytes, said: str):

@@ -77,7 +77,7 @@ def answer(question: Question, track: Track, shelf: Shelf) -> Iterator[Explanati
 def describe_step(explanation: Explanation, number: int, last: bool) -> str:
     """Where it stands, in a sentence of plain numbers."""
     row = explanation.target
-    seen = [column for column in range(len(explanation.components)) if column not in explanation.unseen]
+    seen = list(explanation.components.seen(explanation.unseen))
     half = float(explanation.half_width[row, seen].mean()) if seen else 0.0
     told = int(explanation.significant[row].sum())
     return (

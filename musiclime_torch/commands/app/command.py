@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.extras import needing
 
 #: Megabytes and seconds of a song: a wav of five minutes is fifty, and takes a laptop minutes to explain.
 MAX_UPLOAD_MB, MAX_SECONDS = 60.0, 600.0
@@ -38,13 +38,9 @@ def app(models: tuple[str, ...], **options: Any) -> None:
 
     Nothing leaves this machine. Whoever reaches the port may use it: there is no password.
     """
-    try:
+    with needing("musiclime_torch[app]"):
         import gradio  # noqa: F401 - here to say which extra to install
         import matplotlib  # noqa: F401 - likewise
-    except ImportError as error:
-        raise InputError(
-            f"this needs {error.name}, which isn't installed: run pip install 'musiclime_torch[app]'."
-        ) from error
     from musiclime_torch.commands.app.answering import Limits
     from musiclime_torch.commands.app.serving import serve
     from musiclime_torch.commands.app.shelf import Shelf

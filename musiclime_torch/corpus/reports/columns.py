@@ -10,7 +10,7 @@ import pyarrow
 from pyarrow import csv, parquet
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.files import writing_atomically
 
 NUMBER, TEXT = pyarrow.float64(), pyarrow.string()
 TEXTS = pyarrow.list_(TEXT)
@@ -49,9 +49,9 @@ def write_tables(tables: Mapping[str, pyarrow.Table], out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
-            with whole(out / f"{name}.parquet") as partial:
+            with writing_atomically(out / f"{name}.parquet") as partial:
                 parquet.write_table(table, partial)
-            with whole(out / f"{name}.csv") as partial:
+            with writing_atomically(out / f"{name}.csv") as partial:
                 csv.write_csv(_flatten(table), partial)
     except OSError as error:
         raise InputError(f"{str(out)!r} can't be written to ({error.strerror}): give another --out folder.") from error

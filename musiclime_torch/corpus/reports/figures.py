@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.corpus.findings.aggregation import CONFIDENCE, Feature, Global
 from musiclime_torch.corpus.findings.comparing import Comparison
 from musiclime_torch.corpus.reports.naming import label
@@ -61,9 +61,7 @@ def plot_positions(found: Global, of: str, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(stems)), [escape(str(stem)) for stem in stems])
     ax.set_xticks(range(count), [str(position + 1) for position in range(count)])
     ax.set_xlabel("segment of the song")
-    ax.set_title(
-        f"{escape(of)}: stems and moments ({songs} songs; ×: not significant)", loc="left", fontsize="medium"
-    )
+    ax.set_title(f"{escape(of)}: stems and moments ({songs} songs; ×: not significant)", loc="left", fontsize="medium")
     ax.figure.colorbar(image, ax=ax, label="mean attribution")
     return ax
 
@@ -160,7 +158,7 @@ def _save(figures: Iterable[tuple[str, Axes]], out: Path) -> list[Path]:
             figure = ax.figure
             assert isinstance(figure, Figure), "axes made here lie on a figure of their own"
             try:
-                with whole(path) as partial:
+                with writing_atomically(path) as partial:
                     figure.savefig(partial, format="svg", bbox_inches="tight")
             finally:
                 plt.close(figure)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from musiclime_torch.basics.files import write_whole
+from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.corpus.findings.aggregation import CONFIDENCE, Feature, Global
 from musiclime_torch.corpus.findings.auditing import Finding
 from musiclime_torch.corpus.reports.naming import label
@@ -33,7 +33,7 @@ _HEADINGS = {
 
 def write_corpus_report(found: Global, findings: Sequence[Finding], folder: Path, *, title: str) -> Path:
     """Write index.html; its path. InputError where the folder can't be written to."""
-    write_whole(to_corpus_html(found, findings, title=title).encode(), folder / "index.html", "--report")
+    write_atomically(to_corpus_html(found, findings, title=title).encode(), folder / "index.html", "report")
     return folder / "index.html"
 
 

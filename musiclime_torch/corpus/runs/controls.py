@@ -14,7 +14,7 @@ from torch import Tensor
 
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.components import Components, Segments, cut
+from musiclime_torch.variants.components import Components, Segments, cut, find_borders
 from musiclime_torch.variants.sound import CROSS_FADE, make_noise
 
 #: Name of the stem nobody hears.
@@ -76,8 +76,7 @@ def _rotate(
     stems: Float[Tensor, "stem channel frame"], edges: tuple[float, ...], shift: int, sample_rate: int
 ) -> tuple[Float[Tensor, "stem channel frame"], tuple[float, ...]]:
     """Segments in their new order with the borders they have there; edges that used not to meet fade, so as not to click."""
-    borders = [round(edge * sample_rate) for edge in edges[:-1]] + [stems.shape[-1]]
-    pieces = [stems[..., first:last] for first, last in pairwise(borders)]
+    pieces = [stems[..., first:last] for first, last in pairwise(find_borders(edges, sample_rate, stems.shape[-1]))]
     pieces = [*pieces[shift:], *pieces[:shift]]
     joint = len(pieces) - shift
     ramp = torch.linspace(0, 1, max(round(CROSS_FADE * sample_rate), 2))

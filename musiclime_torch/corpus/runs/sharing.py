@@ -9,20 +9,19 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from torch.utils.flop_counter import FlopCounterMode
 
+from musiclime_torch.basics.generic import T
 from musiclime_torch.models.batches import ran_out
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.flops import credit_flops
 from musiclime_torch.models.subject import name_model
-
-T = TypeVar("T")
 
 #: What of a model is asked in shared batches; heads run over pairs of one song and cost little.
 _SHARED = ("encode_audio", "encode_text")
@@ -49,7 +48,7 @@ class SharedModel:
 
     def __init__(self, model: Callable[..., Any], batch_size: int) -> None:
         self.name = name_model(model)
-        self._model, self._module, self._batch_size = model, module_behind(model), batch_size
+        self._model, self.module, self._batch_size = model, module_behind(model), batch_size
         self._turn = threading.Condition()
         self._running, self._waiting = 0, list[_Request]()
         self._song = threading.local()

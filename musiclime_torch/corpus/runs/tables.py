@@ -12,7 +12,7 @@ import torch
 from pyarrow import parquet
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.corpus.runs.controls import Control
 from musiclime_torch.corpus.runs.shards import HASH_KEY
 from musiclime_torch.explanation.explanation import Explanation
@@ -138,7 +138,7 @@ def write_table(rows: Sequence[dict[str, Any]], name: str, path: Path, settings_
     schema = SCHEMAS[name].with_metadata({HASH_KEY: settings_hash.encode()})
     with changing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial, partial.open("wb") as file:
+        with writing_atomically(path) as partial, partial.open("wb") as file:
             parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema), file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())

@@ -19,7 +19,8 @@ from musiclime_torch.surrogate.sampling import Sampling, draw_design
 from musiclime_torch.surrogate.solver import DEPENDENT
 from musiclime_torch.surrogate.stopping import Until, describe_stop, is_settled, plan_looks
 from musiclime_torch.surrogate.variance import split_variance
-from musiclime_torch.variants.asking import check_count, fuse, hear, read
+from musiclime_torch.variants.asking import encode_audio, encode_lyrics, fuse
+from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, check_means, list_spaces, to_values
 
@@ -141,8 +142,8 @@ def _draw(probe: Probe, sampling: Sampling, n_audio: int, n_lyrics: int) -> Cros
     # Another seed for the lyrics: sides with as many columns would get the same masks.
     other = replace(sampling, seed=sampling.seed + 1)
     return CrossedDesign(
-        draw_design(sampling, name, probe.heard, n_audio),
-        draw_design(other, name, len(probe.seen) - probe.heard, n_lyrics),
+        draw_design(sampling, name, len(probe.seen_audio), n_audio),
+        draw_design(other, name, len(probe.seen_lyrics), n_lyrics),
     )
 
 
@@ -152,14 +153,14 @@ def _begin(probe: Probe, sampling: Sampling, budget: int) -> Encodings:
     blocks = (drawn.audio.block, drawn.lyrics.block)
     start = (START[0] * blocks[0], START[1] * blocks[1])
     counts = start if sum(start) <= budget else blocks
-    heard, ear_flops = count_flops(partial(hear, probe, drawn.audio.masks[: counts[0]]))
-    texts, eye_flops = count_flops(partial(read, probe, drawn.lyrics.masks[: counts[1]]))
+    heard, ear_flops = count_flops(partial(encode_audio, probe, drawn.audio.masks[: counts[0]]))
+    texts, eye_flops = count_flops(partial(encode_lyrics, probe, drawn.lyrics.masks[: counts[1]]))
     return Encodings(drawn.audio, drawn.lyrics, heard, texts, (ear_flops / counts[0], eye_flops / counts[1]))
 
 
 def encode_masks(probe: Probe, design: CrossedDesign) -> Encodings:
     """All masks of both sides, each encoded once."""
-    heard, texts = hear(probe, design.audio.masks), read(probe, design.lyrics.masks)
+    heard, texts = encode_audio(probe, design.audio.masks), encode_lyrics(probe, design.lyrics.masks)
     return Encodings(design.audio, design.lyrics, heard, texts, (1.0, 1.0))
 
 
@@ -168,10 +169,10 @@ def _grow(probe: Probe, encodings: Encodings, counts: tuple[int, int]) -> Encodi
     ears, eyes = len(encodings.heard[0]), len(encodings.texts)
     heard, texts = encodings.heard, encodings.texts
     if counts[0] > ears:
-        more = hear(probe, encodings.audio.masks[ears : counts[0]])
+        more = encode_audio(probe, encodings.audio.masks[ears : counts[0]])
         heard = tuple(torch.cat(pieces) for pieces in zip(heard, more, strict=True))
     if counts[1] > eyes:
-        texts = torch.cat([texts, read(probe, encodings.lyrics.masks[eyes : counts[1]])])
+        texts = torch.cat([texts, encode_lyrics(probe, encodings.lyrics.masks[eyes : counts[1]])])
     return replace(encodings, heard=heard, texts=texts)
 
 

@@ -62,7 +62,7 @@ class Estimate:
 def count_passes(probe: Probe, audio: int, lyrics: int) -> tuple[int, int]:
     """Passes of the model's two sides for so many masks and the two ends, song and empty song; none of a side it lacks."""
     sources = probe.sources
-    return (audio + 2 if sources.stems is not None else 0, lyrics + 2 if sources.lyrics is not None else 0)
+    return (audio + 2 if sources.windows else 0, lyrics + 2 if sources.lyrics is not None else 0)
 
 
 def estimate_nothing(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"]) -> Estimate:

@@ -13,9 +13,10 @@ from musiclime_torch.surrogate.pilot import is_better_unfolded
 from musiclime_torch.surrogate.sampling import Sampling, draw_design, weigh_design
 from musiclime_torch.surrogate.solver import score, solve
 from musiclime_torch.surrogate.stopping import Until, describe_stop, is_settled, plan_looks
-from musiclime_torch.variants.asking import ask, check_count
+from musiclime_torch.variants.asking import run_joint
+from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.scale import Scale, check_outputs, list_spaces, to_values
+from musiclime_torch.variants.scale import ENDS, Scale, check_outputs, list_spaces, to_values
 
 #: More interactions than this, all classes together, are left out: nobody reads them, and they would take gigabytes.
 MOST_PAIRS = 20_000_000
@@ -43,7 +44,7 @@ def estimate_joint(
     values = to_values(scale, torch.cat([ends, outputs]))
     here = design.to(probe.device)
     fit = solve(here, values[2:], ridge)
-    check_outputs(values, scale.classes, probe.subject.name)
+    check_outputs(values, scale.classes, probe.subject.name, first=ENDS)
     pairs, notes = _find_pairs(probe, scale, here, outputs, whole)
     exact = 0.0 if whole else 1.0
     audio_passes, lyrics_passes = count_passes(probe, design.n_samples, design.n_samples)
@@ -70,7 +71,7 @@ def estimate_joint(
 
 def _enumerate(probe: Probe, scale: Scale, sampling: Sampling) -> tuple[Design, Float[Tensor, "n class"], str, int]:
     design = weigh_design(sampling, enumerate_masks(len(probe.seen)))
-    outputs = ask(probe, design.masks)
+    outputs = run_joint(probe, design.masks)
     check_count(probe.subject, len(scale.song), outputs.shape[1])
     return design, outputs, "every mask was taken", 1
 
@@ -86,12 +87,12 @@ def _sample(
     if until is None:
         sizes = [sizes[0], sizes[-1]] if free and design.uniform and len(sizes) > 1 else sizes[-1:]
     share = 1 - (1 - confidence) / (len(sizes) if until else 1)
-    outputs = ask(probe, design.masks[: sizes[0]])
+    outputs = run_joint(probe, design.masks[: sizes[0]])
     check_count(probe.subject, len(scale.song), outputs.shape[1])
     settled, look = False, 0
     for look, size in enumerate(sizes):
         if look:
-            outputs = torch.cat([outputs, ask(probe, design.masks[sizes[look - 1] : size])])
+            outputs = torch.cat([outputs, run_joint(probe, design.masks[sizes[look - 1] : size])])
         so_far = design.first(size).to(probe.device)
         column = to_values(scale, outputs)[:, scale.column]
         if (

@@ -14,9 +14,10 @@ from musiclime_torch.surrogate.shapley.exact import solve_exact
 from musiclime_torch.surrogate.shapley.fit import ShapleyFit
 from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels, solve_levels
 from musiclime_torch.surrogate.shapley.leverage import draw_leverage, solve_leverage
-from musiclime_torch.variants.asking import ask_checked, check_count, fuse, hear, read
+from musiclime_torch.variants.asking import encode_audio, encode_lyrics, fuse, run_checked
+from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.scale import Scale, check_outputs, to_values
+from musiclime_torch.variants.scale import Scale, check_means, to_values
 
 #: Inclusion levels: four are exact for products of up to eight components, and eight err more at the same budget.
 LEVELS = 4
@@ -57,18 +58,18 @@ def _enumerate(probe: Probe, scale: Scale, edges: Float[Tensor, "2 value"]) -> E
 
 
 def _cross(probe: Probe, scale: Scale, edges: Float[Tensor, "2 value"], sampling: Sampling) -> Estimate:
-    heard, columns = probe.heard, len(probe.seen) - probe.heard
+    heard, columns = len(probe.seen_audio), len(probe.seen_lyrics)
     n_audio, n_lyrics = sampling.n_samples if isinstance(sampling.n_samples, tuple) else share_masks(
         sampling.n_samples, heard, columns
     )  # fmt: skip
     design = draw_levels(heard, columns, n_audio, n_lyrics, LEVELS, sampling.seed)
-    sounds, texts = hear(probe, design.audio), read(probe, design.lyrics)
+    sounds, texts = encode_audio(probe, design.audio), encode_lyrics(probe, design.lyrics)
     values = []
     for rows, reads in zip(design.audio_rows, design.lyric_rows, strict=True):
         outputs = fuse(probe, tuple(window[rows] for window in sounds), texts[reads])
         check_count(probe.subject, len(scale.song), outputs.shape[2])
         values.append(to_values(scale, outputs))
-        check_outputs(values[-1].flatten(0, 1), scale.classes, probe.subject.name)
+        check_means(values[-1].mean((0, 1)), scale.classes, probe.subject.name)
     here = design.to(probe.device)
     parts = [
         solve_levels(here, [level[:, :, chunk] for level in values], edges[0, chunk], edges[1, chunk])
@@ -105,7 +106,7 @@ def _pair_masks(design: LevelDesign) -> Bool[Tensor, "n d"]:
 
 
 def _ask(probe: Probe, scale: Scale, masks: Bool[Tensor, "n d"]) -> Float[Tensor, "n value"]:
-    return to_values(scale, ask_checked(probe, scale, masks))
+    return to_values(scale, run_checked(probe, scale, masks))
 
 
 def _measure_fidelity(

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.files import writing_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def _save(path: Path, stems: Tensor, names: tuple[str, ...]) -> None:
     """Write an entry; a folder that can't be written to costs time at the next run, not this one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial:
+        with writing_atomically(path) as partial:
             save_file({"stems": stems.contiguous()}, partial, metadata={"names": json.dumps(names)})
     except (OSError, SafetensorError) as error:
         _log.warning("the stems weren't kept in %s: %s", path.parent, error)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from musiclime_torch.basics.files import write_whole
+from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline
@@ -26,9 +26,9 @@ def write_exports(
     for name in names:
         if name in _TEXTS:
             file, make = _TEXTS[name]
-            write_whole(make(explanation).encode(), out / file, "--out")
+            write_atomically(make(explanation).encode(), out / file, "out")
         elif name == "jams":
-            write_whole(to_jams(explanation, track.seconds).dumps(indent=1).encode(), out / "explanation.jams", "--out")
+            write_atomically(to_jams(explanation, track.seconds).dumps(indent=1).encode(), out / "explanation.jams", "out")
         elif name == "parquet":
             write_parquet(explanation, out / "attributions.parquet")
         else:

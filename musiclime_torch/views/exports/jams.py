@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.extras import needing
 from musiclime_torch.explanation.explanation import Explanation
 
 
@@ -13,10 +13,8 @@ def to_jams(explanation: Explanation, seconds: float, target: int | str | None =
     on which scale, and has the standard errors and which of them are significant. `seconds` is the song's length.
     InputError where jams isn't installed.
     """
-    try:
+    with needing("musiclime_torch[jams]"):
         import jams
-    except ImportError as error:
-        raise InputError("this needs jams, which isn't installed: run pip install 'musiclime_torch[jams]'.") from error
     row = explanation.class_index(target)
     annotation = jams.Annotation(namespace="tag_open", duration=seconds)
     annotation.annotation_metadata = jams.AnnotationMetadata(

@@ -5,7 +5,7 @@ from pathlib import Path
 import soundfile
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline
@@ -37,7 +37,7 @@ def write_mixes(
             assert version.sound is not None, "silent versions were left out"
             path = Path(out) / f"{version.name}.{form}"
             samples = (version.sound * 10 ** (gain / 20)).T.contiguous().numpy()
-            with whole(path) as partial:
+            with writing_atomically(path) as partial:
                 soundfile.write(partial, samples, track.sample_rate, SUBTYPE, format=form.upper())
             paths.append(path)
     except (OSError, soundfile.LibsndfileError) as error:

@@ -5,8 +5,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import whole
+from musiclime_torch.basics.extras import needing
+from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.explanation import Explanation
 
 
@@ -48,15 +48,13 @@ def to_csv(explanation: Explanation) -> str:
 
 def write_parquet(explanation: Explanation, path: str | Path) -> None:
     """All rows as Parquet. InputError where pyarrow isn't installed."""
-    try:
+    with needing("musiclime_torch[corpus]"):
         import pyarrow
         from pyarrow import parquet
-    except ImportError as error:
-        raise InputError("Parquet needs pyarrow: run pip install 'musiclime_torch[corpus]'.") from error
     kinds = {"line": pyarrow.int32(), "significant": pyarrow.bool_()}
     numbers = ("start", "end", "attribution", "standard_error", "low", "high")
     names = ("class", "component", "kind", "stem", "start", "end", "word", "line", *numbers[2:], "significant", "unseen")
     kinds |= dict.fromkeys(numbers, pyarrow.float64())
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in names])
-    with whole(Path(path)) as partial:
+    with writing_atomically(Path(path)) as partial:
         parquet.write_table(pyarrow.Table.from_pylist(list_rows(explanation), schema), partial, compression="zstd")

@@ -14,7 +14,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.provenance import find_baseline_song
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.sound import AudioBaseline, borrow_stems, fit_stems, gate_stems, make_noise, mix
+from musiclime_torch.variants.sound import AudioBaseline, gate_stems, make_stand_in, mix
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def render_masked(
     for number in range(track.stems.shape[1]):
         own = slice(number, number + 1)
         floor = None if stand_in is None else stand_in[:, own]
-        gates = gate_stems(track.stems[:, own], floor, components.edges, track.sample_rate, None)
-        channels.append(mix(gates.windows[0], masks)[0, 0])
+        windows = gate_stems(track.stems[:, own], floor, components.edges, track.sample_rate, None)
+        channels.append(mix(windows[0], masks)[0, 0])
     return torch.stack(channels)
 
 
@@ -84,12 +84,10 @@ def _stand_in(
     explanation: Explanation, track: Track, baseline: AudioBaseline | None
 ) -> Float[Tensor, "stem channel frame"] | None:
     settings, song = explanation.provenance["settings"], find_baseline_song(explanation.provenance)
-    if isinstance(baseline, Track):
-        other = fit_stems(baseline, track.sample_rate, track.stems.shape[1])
-        return borrow_stems(other, baseline.stem_names, track.stem_names, track.stems.shape[-1])
-    if song is not None:
+    if song is not None and not isinstance(baseline, Track):
         raise InputError(f"what stood in for removed stems was the song {song['title']!r}: give its track as baseline.")
-    return make_noise(track.stems, settings["seed"]) if settings["baseline"] == "noise" else None
+    known = baseline if isinstance(baseline, Track) else settings["baseline"]
+    return make_stand_in(track.stems, track.stem_names, track.sample_rate, known, settings["seed"])
 
 
 def _is_silence(explanation: Explanation) -> bool:

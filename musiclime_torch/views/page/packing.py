@@ -116,7 +116,7 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
 
 def _typical(errors: Float[Tensor, " d"], explanation: Explanation) -> float:
     """The median over what the model can notice."""
-    seen = [column for column in range(len(errors)) if column not in explanation.unseen]
+    seen = list(explanation.components.seen(explanation.unseen))
     return float(errors[seen].median()) if seen else 0.0
 
 

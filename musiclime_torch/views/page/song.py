@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from musiclime_torch.basics.files import write_whole
+from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline
@@ -49,7 +49,7 @@ def write_report(explanation: Explanation, track: Track, folder: Path, *, baseli
 
         # A page opened as a file has no origin that 'self' could mean.
         text = _compose(explanation, track, baseline, place, "'self' file:")
-    write_whole(text.encode(), folder / "index.html", "--out")
+    write_atomically(text.encode(), folder / "index.html", "out")
     return folder / "index.html"
 
 

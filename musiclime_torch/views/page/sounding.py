@@ -8,7 +8,7 @@ import soundfile
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.basics.files import write_whole
+from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.song.audio.recording import resample
 
 #: Seconds up to which a song lies in the page itself: three players of longer songs would make it many megabytes.
@@ -43,5 +43,5 @@ def embed_sound(ending: str, data: bytes) -> str:
 def lay_beside(name: str, ending: str, data: bytes, folder: Path) -> str:
     """As a file in `folder`/audio; the address from a page in `folder`."""
     path = folder / "audio" / f"{name}.{ending}"
-    write_whole(data, path, "--out")
+    write_atomically(data, path, "out")
     return f"audio/{path.name}"

@@ -273,12 +273,12 @@ def test_intervals_that_stopped_sampling_are_as_narrow_as_asked_and_pay_for_ever
 
 def test_sides_with_as_many_columns_get_other_masks(track: Track, monkeypatch: pytest.MonkeyPatch):
     seen = {}
-    for side in ("hear", "read"):
+    for side in ("encode_audio", "encode_lyrics"):
         whole = getattr(crossing, side)
         monkeypatch.setattr(
             crossing, side, lambda probe, masks, side=side, whole=whole: seen.update({side: masks}) or whole(probe, masks)
         )
     one_stem = Track(track.stems[:1], ("all",), RATE, track.lyrics)
     explain(Late(), one_stem, segments=7, n_samples=(32, 32))
-    assert seen["hear"].shape == seen["read"].shape
-    assert not torch.equal(seen["hear"], seen["read"])
+    assert seen["encode_audio"].shape == seen["encode_lyrics"].shape
+    assert not torch.equal(seen["encode_audio"], seen["encode_lyrics"])

@@ -1,0 +1,5 @@
+"""The type variable of generic functions, declared once."""
+
+from typing import TypeVar
+
+T = TypeVar("T")

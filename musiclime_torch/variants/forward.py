@@ -1,0 +1,112 @@
+"""One forward pass of the model or of a part of it: what it may raise, and what it must return.
+
+The model is somebody else's code. Every call of it in the package's explanations goes through here, so that whatever it
+raises or returns wrongly becomes one sentence.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.generic import T
+from musiclime_torch.models.batches import in_batches, ran_out
+from musiclime_torch.models.precision import encoding, widen
+from musiclime_torch.models.subject import Subject
+from musiclime_torch.variants.probe import Probe
+
+#: The way out when a batch can't be halved any more.
+_NO_ROOM = " (not one variant fits into memory: explain a part of the song, with start and end, or use another device)"
+
+
+def run_batches(probe: Probe, part: str, count: int, most: int, run: Callable[[slice], T]) -> Iterator[tuple[slice, T]]:
+    """Results batch by batch; InputError when memory runs out on a single row."""
+    try:
+        yield from in_batches(probe.room, part, count, most, run)
+    # All errors, for only `ran_out` can recognise a lack of memory; anything else is raised again as it was.
+    except Exception as error:
+        if isinstance(error, InputError) or not ran_out(error):
+            raise
+        raise InputError(
+            f"memory ran out while a single variant was rendered for {probe.subject.name}{_NO_ROOM}."
+        ) from error
+
+
+def run_model(probe: Probe, inputs: tuple[Any, ...], count: int) -> Float[Tensor, "batch class"]:
+    """Outputs of the model for a batch of `count` variants, its encoders in the probe's precision."""
+    subject = probe.subject
+    if probe.precision == "float32" or not subject.late_fusion:
+        return _check_outputs(subject, _call(subject, subject.model, inputs, count), count)
+    # The whole model would run its head in the encoders' precision too: part by part, only the encoders do.
+    sides = zip(("encode_audio", "encode_text"), inputs, strict=True)
+    return run_head(subject, tuple(run_encoder(probe, part, batch, count) for part, batch in sides), count)
+
+
+def run_encoder(probe: Probe, part: str, batch: Any, count: int) -> Tensor:
+    """Encodings of a batch of `count` variants by `encode_audio` or `encode_text`, in the probe's precision."""
+    subject = probe.subject
+    with encoding(probe.precision, probe.device):
+        encoded = _call(subject, getattr(subject.model, part), (batch,), count)
+    if not isinstance(encoded, Tensor) or not encoded.dim() or len(encoded) != count:
+        raise InputError(
+            f"{subject.name}.{part} returned {_show(encoded)} for a batch of {count}: it must return one row a variant."
+        )
+    return widen(encoded)
+
+
+def run_head(subject: Subject, encodings: tuple[Tensor, ...], count: int) -> Float[Tensor, "batch class"]:
+    """Outputs of `fuse` for a batch of `count` pairs of encodings."""
+    return _check_outputs(subject, _call(subject, subject.model.fuse, encodings, count), count)
+
+
+def run_pair_head(subject: Subject, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
+    """Outputs of `fuse_pairs` for every pair of encodings."""
+    na, nt = len(sounds), len(texts)
+    outputs = _call(subject, subject.model.fuse_pairs, (sounds, texts), na)
+    if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[:2] != (na, nt):
+        raise InputError(
+            f"{subject.name}.fuse_pairs returned {_show(outputs)} for {na} sounds and {nt} lyrics: it must return "
+            f"(sound, lyrics, class)."
+        )
+    return outputs
+
+
+def check_count(subject: Subject, first: int, later: int) -> None:
+    """InputError if a model gave one number of outputs for one batch and another for the next."""
+    if first != later:
+        raise InputError(
+            f"the model {subject.name} returned {first} outputs at first and {later} later: their number must not depend on "
+            f"the batch."
+        )
+
+
+def _call(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...], count: int) -> Any:
+    try:
+        return function(*inputs)
+    except (Exception, SystemExit) as error:  # the model is somebody else's code and may raise anything
+        shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{count} texts"
+        way_out = _NO_ROOM if ran_out(error) else ""
+        said = str(error).strip().splitlines() or [""]
+        raise InputError(
+            f"the model {subject.name} failed on a batch of {shape} with {type(error).__name__}: {said[0]}{way_out}"
+        ) from error
+
+
+def _check_outputs(subject: Subject, outputs: Any, count: int) -> Float[Tensor, "batch class"]:
+    """Outputs as (batch, class), with a column for a model that returns one number per row."""
+    if not isinstance(outputs, Tensor):
+        raise InputError(f"the model {subject.name} returned a {type(outputs).__name__}, not a tensor (batch, class).")
+    if outputs.dim() == 1:
+        outputs = outputs[:, None]
+    if outputs.dim() != 2 or outputs.shape[0] != count or not outputs.shape[1] or not outputs.dtype.is_floating_point:
+        raise InputError(
+            f"the model {subject.name} returned {outputs.dtype} of shape {tuple(outputs.shape)} for a batch of "
+            f"{count}: it must return floats of shape (batch, class)."
+        )
+    return outputs
+
+
+def _show(answer: Any) -> str:
+    return str(tuple(answer.shape)) if isinstance(answer, Tensor) else type(answer).__name__
