@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 @click.argument("songs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--demo", is_flag=True, help="Check the embedded song, and with no --model the embedded model.")
 @loading_options
-@click.option("--chances", type=click.IntRange(min=2), help="Random attributions to compare with.  [default: 10]")
+@click.option("--chances", type=click.IntRange(min=2), help="Number of random attributions to compare with.  [default: 10]")
 @click.option(
     "--seeds", type=click.IntRange(min=0), help="Explanations under other seeds, for stability.  [default: 3; 0 for none]"
 )
-@click.option("--no-shuffle", is_flag=True, help="Leave the model with shuffled weights out.")
+@click.option("--no-shuffle", is_flag=True, help="Leave out the model with shuffled weights.")
 @explain_options("--evidence")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for check.json and check.txt.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output.")
 def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **options: Any) -> None:
-    """Is it faithful? Explain SONGS, or those of a manifest, and measure how far the model bears the explanations out.
+    """Are explanations faithful? Explain SONGS, or those of a manifest, and test the explanations on the model.
 
-    Each measure stands beside that of random attributions; several songs give means with intervals over songs.
+    Each measure is shown beside that of random attributions; several songs give means with intervals over songs.
     """
     if demo == bool(songs):
         raise InputError("give one or more songs or a manifest, or --demo for the embedded song, and not both.")

@@ -19,7 +19,8 @@ import click
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.app.command import app
 from musiclime_torch.commands.check import check
-from musiclime_torch.commands.corpus import contrast, corpus, summarise
+from musiclime_torch.commands.corpus import corpus
+from musiclime_torch.commands.findings import contrast, summarise
 from musiclime_torch.commands.flags import say_error
 from musiclime_torch.commands.options import (
     default_device,

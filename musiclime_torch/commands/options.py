@@ -1,5 +1,6 @@
-"""Options that commands share, and what is made of them. Options that weren't given aren't passed on: defaults are those of
-`explain` and `load_track`.
+"""Options that commands share, and what is made of them. Those of `explain` are read off the fields of `Settings`.
+
+Options that weren't given aren't passed on: the defaults are those of `Settings` and of `load_track`.
 """
 
 import os
@@ -30,8 +31,8 @@ _LOADING_OPTIONS = [
         metavar="NAME",
         help="demucs, demucs:FOLDER, hpss, midside or none.  [default: demucs where its weights are at hand, else hpss]",
     ),
-    click.option("--start", type=float, metavar="SECONDS", help="Explain from here ..."),
-    click.option("--end", type=float, metavar="SECONDS", help="... to here."),
+    click.option("--start", type=float, metavar="SECONDS", help="Start of the part to explain."),
+    click.option("--end", type=float, metavar="SECONDS", help="End of the part to explain."),
     click.option(
         "--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Refuse longer songs.  [default: 900]"
     ),
@@ -44,8 +45,11 @@ _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
         "help": "demo, musicnn-minilm, a folder, a hub id, or package.module:object for a model of your own.  "
         "[default: demo; a catalogue has none]",
     },
-    "--audio-model": {"metavar": "NAME", "help": "A classifier of audio, likewise; with --text-model their sum."},
-    "--text-model": {"metavar": "NAME", "help": "A classifier of lyrics, likewise."},
+    "--audio-model": {
+        "metavar": "NAME",
+        "help": "An audio classifier, named in the same way; with --text-model, their sum is explained.",
+    },
+    "--text-model": {"metavar": "NAME", "help": "A lyrics classifier, named in the same way."},
     "--model-weights": {"metavar": "A,B", "help": "Weights of the two in their sum.  [default: 1,1]"},
 }
 
@@ -90,15 +94,17 @@ _OUTPUT_OPTIONS = [
         "--out",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="Folder for the explanation, and for a page to look at and listen to, index.html. The page shows the evidence, "
-        "which takes a few more variants.",
+        help="Folder for the explanation and its report, index.html, to look at and listen to. The report shows the "
+        "evidence, which takes some more forward passes.",
     ),
-    click.option("--no-report", is_flag=True, help="No page, and no search for evidence unless --evidence asks for it."),
+    click.option(
+        "--no-report", is_flag=True, help="Write no report, and search for no evidence unless --evidence asks for it."
+    ),
     click.option(
         "--export",
         metavar="A,B,..",
-        help="Into --out, for other tools: audacity and sonic-visualiser (labels), jams, csv, parquet, wav or flac (what is "
-        "heard of the evidence).",
+        help="Into --out, for other tools: audacity and sonic-visualiser (labels), jams, csv, parquet, wav or flac (the "
+        "evidence as sound).",
     ),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
     click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
@@ -111,8 +117,8 @@ def loading_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def explain_options(*unlisted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Models, and everything `explain` takes. Flags that a command has no use for are left `unlisted` in its help: it
-    refuses them with a reason, which says more than that there is no such option.
+    """Models, and everything `explain` takes. Options that a command has no use for are `unlisted` in its help: it
+    refuses them with a reason, which says more than "no such option".
     """
     described = _MODEL_OPTIONS | _describe_settings() | _PRESET
     options = [click.option(flag, hidden=flag in unlisted, **more) for flag, more in described.items()]
@@ -145,7 +151,7 @@ def _read_counts(text: str) -> int | tuple[int, ...]:
     try:
         counts = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--n-samples {text!r} is not understood: give one number, or two (528,208).") from None
+        raise InputError(f"--n-samples {text!r} is not understood: give one number, or two such as 528,208.") from None
     return counts[0] if len(counts) == 1 else counts
 
 
@@ -158,7 +164,7 @@ def tell_of_demo_model(options: dict[str, Any]) -> None:
     """Say on standard error that the embedded model is taken, where none was given."""
     if not names_model(options):
         click.echo(
-            "No --model was given: using the embedded demonstration model, which knows only its own kind of song.", err=True
+            "No --model was given: using the embedded demonstration model, which only knows its own kind of song.", err=True
         )
 
 
@@ -174,7 +180,7 @@ def load_models(options: dict[str, Any], device: str) -> Any:
         weights = _read_weights(given.get("model_weights", "1,1"))
         return load_ensemble(given["audio_model"], given["text_model"], weights, device, labels)
     if "model_weights" in given:
-        raise InputError("--model-weights weighs two models: give --audio-model and --text-model.")
+        raise InputError("--model-weights needs two models: give --audio-model and --text-model.")
     return load_model(next(iter(given.values()), "demo"), device, labels)
 
 

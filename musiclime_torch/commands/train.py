@@ -20,28 +20,36 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for models and results.")
 @click.option("--labels", type=click.Choice(["genre", "emotion"]), default="genre", help="Of a data set's folder.")
 @click.option("--classes", metavar="A,B,..", help="Use these labels only, and songs that have one.")
-@click.option("--model", type=click.Choice(["paper", "tagger"]), help="AST + RoBERTa, or a small tagger from nothing.")
-@click.option("--audio-model", metavar="NAME", help="What hears, to start from: a hub id or folder; alone, it is all.")
-@click.option("--text-model", metavar="NAME", help="What reads, likewise.")
-@click.option("--apart", is_flag=True, help="Train each modality by itself first, and join the encoders afterwards.")
+@click.option(
+    "--model", type=click.Choice(["paper", "tagger"]), help="AST + RoBERTa, or a small tagger trained from scratch."
+)
+@click.option(
+    "--audio-model", metavar="NAME", help="Audio encoder to start from, a hub id or folder; alone, the whole model."
+)
+@click.option("--text-model", metavar="NAME", help="Text encoder to start from, in the same way.")
+@click.option("--apart", is_flag=True, help="Train each modality by itself first, then join the encoders.")
 @click.option("--epochs", type=click.IntRange(min=1))
-@click.option("--batch-size", type=click.IntRange(min=1), help="Songs a batch and process.")
-@click.option("--accumulation", type=click.IntRange(min=1), help="Batches a step.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Songs per batch and process.")
+@click.option("--accumulation", type=click.IntRange(min=1), help="Batches per optimizer step.")
 @click.option("--rate", type=float, help="Peak learning rate of the encoders.")
-@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="Of the encoders; heads stay float32.")
-@click.option("--patience", type=int, help="Looks without a better macro F1 before training ends; 0 for no end.")
-@click.option("--save-every", type=click.IntRange(min=1), metavar="STEPS", help="Look and save.  [default: once an epoch]")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that decode ahead.")
+@click.option(
+    "--precision", type=click.Choice(["float32", "bfloat16"]), help="Precision of the encoders; heads stay float32."
+)
+@click.option("--patience", type=int, help="Evaluations without a better macro F1 before training stops; 0 for never.")
+@click.option(
+    "--save-every", type=click.IntRange(min=1), metavar="STEPS", help="Evaluate and save.  [default: once per epoch]"
+)
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that decode songs ahead.")
 @click.option("--seed", type=int)
-@click.option("--plain-weights", is_flag=True, help="Every song counts alike, instead of every class.")
+@click.option("--plain-weights", is_flag=True, help="Weight every song alike, instead of every class.")
 @click.option(
     "--component-dropout",
     "separator",
     metavar="SEPARATOR",
     help="Silence stems and mask words as explanations will; stems by hpss, demucs, ..., none for the sound as one.",
 )
-@click.option("--keep-boilerplate", is_flag=True, help="Leave in lyrics what lyrics sites add to them.")
-@click.option("--skip-bad", is_flag=True, help="Go on without the songs whose files are missing or broken.")
+@click.option("--keep-boilerplate", is_flag=True, help="Keep the boilerplate that lyrics sites add.")
+@click.option("--skip-bad", is_flag=True, help="Leave out songs whose files are missing or broken.")
 @click.option("--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Refuse longer songs.  [default: 900]")
 @click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda where there is one]")
 def train(manifest: Path, out: Path, **options: Any) -> None:
@@ -60,7 +68,7 @@ def train(manifest: Path, out: Path, **options: Any) -> None:
     if trained.scores:
         Console().print(make_table(trained))
     else:
-        click.echo("No song's split is test: nothing was measured.", err=True)
+        click.echo("No song is in the test split: nothing was measured.", err=True)
     click.echo(f"Written to {out}.", err=True)
 
 

@@ -101,14 +101,14 @@ class Settings:
     target: int | str | None = field(
         default=None, metadata=_say("Class to explain, by name or number.", "the predicted one", "CLASS")
     )
-    foil: int | str | None = field(default=None, metadata=_say("Why the target and not this class.", form="CLASS"))
+    foil: int | str | None = field(default=None, metadata=_say("Contrast: why the target and not this class.", form="CLASS"))
     segments: int | str | Sequence[float] | None = field(
         default=None,
         metadata=_say(
             "Equal time segments, their length, or cut points in seconds.", "10, or as the model says", "N|3s|A,B,.."
         ),
     )
-    units: Units = field(default="word", metadata=_say("What of the lyrics is switched."))
+    units: Units = field(default="word", metadata=_say("Unit of the lyrics that is switched on and off."))
     baseline: Union[StandIn, "Track"] = field(
         default="silence",
         metadata=_say("What a removed stem becomes: silence, noise, or another song's stem.", form="NAME|SONG"),
@@ -118,15 +118,18 @@ class Settings:
     )
     design: DesignName = field(
         default="auto",
-        metadata=_say("How masks are drawn.", "auto: crossed where the model encodes sound and lyrics apart, else joint"),
+        metadata=_say(
+            "How masks are drawn.", "auto: crossed where the model encodes audio and lyrics separately, else joint"
+        ),
     )
     n_samples: int | tuple[int, int] = field(
-        default=2048, metadata=_say("Masks in all, or of the sound and of the lyrics; whole blocks.", form="N|N,M")
+        default=2048, metadata=_say("Number of masks, or one each for audio and lyrics; in whole blocks.", form="N|N,M")
     )
     until: str | None = field(
         default=None,
         metadata=_say(
-            "Stop once the order of the top K is settled, or all half widths are at most W.", form="'top K'|'width W'"
+            "Stop once the order of the top K is settled, or all interval half widths are at most W.",
+            form="'top K'|'width W'",
         ),
     )
     weights: WeightsName = field(
@@ -137,15 +140,17 @@ class Settings:
     )
     kernel_width: float = field(default=0.25, metadata=_say("Width of LIME's kernel, on distances from 0 to 1."))
     ridge: float = field(default=0.0, metadata=_say("Ridge penalty."))
-    space: Space | None = field(default=None, metadata=_say("Scale of the decision.", "that of the model's outputs"))
+    space: Space | None = field(default=None, metadata=_say("Scale of the explained output.", "that of the model's outputs"))
     confidence: float = field(default=0.95, metadata=_say("Confidence of the intervals."))
-    evidence: bool = field(default=False, metadata=_say("Search for what alone keeps the decision, and what flips it."))
+    evidence: bool = field(
+        default=False, metadata=_say("Also find components that keep the decision alone, and those whose removal flips it.")
+    )
     seed: int = field(default=0, metadata=_say("Seed of the masks."))
     batch_size: int = field(default=64, metadata=_say("Variants per forward pass."))
     precision: Precision = field(
         default="float32", metadata=_say("Precision of encoders; heads and solves stay as they are.")
     )
-    device: str | None = field(default=None, metadata=_say("cpu, cuda, cuda:1, ...", "cuda where there is one", ""))
+    device: str | None = field(default=None, metadata=_say("Device: cpu, cuda, cuda:1, ...", "cuda where there is one", ""))
     sample_rate: int | None = field(
         default=None, metadata=_say("Sample rate the model expects in Hz, where it doesn't declare one.")
     )

@@ -1,7 +1,7 @@
 """A question from the browser answered step by step; no browser in sight, so that it can be tested without one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from musiclime_torch.basics.errors import InputError
@@ -10,7 +10,7 @@ from musiclime_torch.explanation.evidence_search import DECIDING
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.streaming import explain_in_steps
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
-from musiclime_torch.song.lyrics.lyrics import parse_lyrics
+from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.track import Track, load_track
 
 #: How many masks may be asked for.
@@ -48,15 +48,17 @@ def read_song(question: Question, limits: Limits, separator: str | None, device:
         _check_size(question.lyrics_file, "lyrics file", MOST_LYRICS)
     elif len(question.lyrics.encode()) > MOST_LYRICS * 1e6:
         raise InputError(f"the lyrics have {len(question.lyrics):,} characters: give the words of one song.")
-    track = load_track(
-        question.song, lyrics=question.lyrics_file, separator=separator, max_seconds=limits.seconds, device=device
+    return load_track(
+        question.song, lyrics=_pick_lyrics(question), separator=separator, max_seconds=limits.seconds, device=device
     )
+
+
+def _pick_lyrics(question: Question) -> str | Lyrics | None:
+    """The file where there is one, else what was typed in; None leaves the song's tags."""
     if question.lyrics_file or not question.lyrics.strip():
-        return track
+        return question.lyrics_file
     parse = parse_lrc if looks_like_lrc(question.lyrics) else parse_lyrics
-    # Lyrics that were typed in go before those in the song's tags, and before what was said of these.
-    told = tuple(said for said in track.warnings if not said.startswith("the lyrics are those in the tags"))
-    return replace(track, lyrics=parse(question.lyrics), warnings=told)
+    return parse(question.lyrics)
 
 
 def answer(question: Question, track: Track, shelf: Shelf) -> Iterator[Explanation]:
@@ -79,11 +81,11 @@ def describe_step(explanation: Explanation, number: int, last: bool) -> str:
     row = explanation.target
     seen = list(explanation.components.seen(explanation.unseen))
     half = float(explanation.half_width[row, seen].mean()) if seen else 0.0
-    told = int(explanation.significant[row].sum())
+    significant = int(explanation.significant[row].sum())
     return (
-        f"Step {number}{', the last' if last else ''}: {explanation.n_variants:,} variants looked at; {told} of "
+        f"Step {number}{', the last' if last else ''}: {explanation.n_variants:,} variants asked; {significant} of "
         f"{len(explanation.components)} components are significant, each known to ±{half:.2g} on average"
-        f"{'.' if last else '. Asking on …'}"
+        f"{'.' if last else '. Asking again …'}"
     )
 
 

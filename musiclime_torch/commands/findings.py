@@ -1,0 +1,120 @@
+"""`musiclime global` and `musiclime compare`. Nothing heavy is imported before they run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.extras import needing
+from musiclime_torch.commands.options import split
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command("global")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--class", "of", metavar="A,B", help="Show these classes only.")
+@click.option("--top", type=click.IntRange(min=1), default=8, show_default=True, help="Words and cells per class.")
+@click.option("--min-songs", type=click.IntRange(min=2), help="Leave out features that fewer songs have.  [default: 10]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the tables as CSV and Parquet.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="Folder for a page to look at, index.html.")
+@click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Folder for figures, as SVG.")
+def summarise(
+    folder: Path,
+    of: str | None,
+    top: int,
+    min_songs: int | None,
+    out: Path | None,
+    report: Path | None,
+    plots: Path | None,
+) -> None:
+    """What carries each class in a catalogue explained by `musiclime corpus`, and what stands out."""
+    from rich.console import Console
+
+    with needing("musiclime_torch[corpus]"):
+        from musiclime_torch.corpus.findings.aggregation import aggregate
+        from musiclime_torch.corpus.findings.auditing import audit
+        from musiclime_torch.corpus.reports.naming import clean
+        from musiclime_torch.corpus.reports.summary import write_summary
+        from musiclime_torch.corpus.reports.terminal import make_tables, say_finding, say_left_out
+
+    given = {} if min_songs is None else {"min_songs": min_songs}
+    found = aggregate(folder, **given)
+    names = [one.name for one in found.classes]
+    chosen = () if of is None else (of,) if of in names else split(of)
+    strange = next((name for name in chosen if name not in names), None)
+    if strange is not None:
+        raise InputError(f"no song was given the class {strange!r}: choose from {', '.join(map(clean, names))}.")
+    findings = audit(folder, found, **given)
+    # Names are said as they are: ":cd:" is no picture.
+    console = Console(emoji=False)
+    console.print(f"{found.songs} songs explained, {found.failures} failed.", highlight=False)
+    for floor in found.floors:
+        said = f"{floor.kind}: 95% of components known to be irrelevant lie below {floor.size:.3g} ({floor.songs} songs)."
+        console.print(said, highlight=False)
+    for finding in findings:
+        for line in say_finding(finding):
+            console.print(line, markup=False, highlight=False)
+    for table in make_tables(found, chosen, top):
+        console.print(table)
+    for line in say_left_out(found, chosen):
+        console.print(line, markup=False, highlight=False)
+    if out is not None:
+        write_summary(found, findings, out)
+        click.echo(f"Written to {out}.", err=True)
+    if report is not None:
+        from musiclime_torch.corpus.reports.page import write_corpus_report
+
+        page = write_corpus_report(found, findings, report, title=folder.resolve().name)
+        click.echo(f"Open {page} in a browser.", err=True)
+    if plots is not None:
+        with needing("musiclime_torch[plots]"):
+            import matplotlib as mpl
+
+            mpl.use("agg")
+            from musiclime_torch.corpus.reports.figures import write_plots
+        click.echo(f"Figures written to {plots}: {len(write_plots(found, plots))}.", err=True)
+
+
+@click.command("compare")
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option(
+    "--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table, and changed decisions."
+)
+@click.option("--min-songs", type=click.IntRange(min=2), help="Leave out features that fewer songs have.  [default: 10]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the tables as CSV and Parquet.")
+@click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Folder for figures, as SVG.")
+def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Path | None, plots: Path | None) -> None:
+    """Where two runs over the same songs differ, for example of two versions of a model."""
+    from rich.console import Console
+
+    with needing("musiclime_torch[corpus]"):
+        from musiclime_torch.corpus.findings.comparing import compare
+        from musiclime_torch.corpus.reports.drift import (
+            describe_comparison,
+            describe_shift,
+            make_comparison,
+            write_comparison,
+        )
+
+    found = compare(first, second, **({} if min_songs is None else {"min_songs": min_songs}))
+    # Names are said as they are: ":cd:" is no picture.
+    console = Console(emoji=False)
+    for line in describe_comparison(found, top):
+        console.print(line, markup=False, highlight=False)
+    if found.shifts:
+        console.print(make_comparison(found, top))
+        console.print(describe_shift(found.shifts[0]), markup=False, highlight=False)
+    if out is not None:
+        write_comparison(found, out)
+        click.echo(f"Written to {out}.", err=True)
+    if plots is not None:
+        with needing("musiclime_torch[plots]"):
+            import matplotlib as mpl
+
+            mpl.use("agg")
+            from musiclime_torch.corpus.reports.figures import write_shifts
+        click.echo(f"Figures written to {plots}: {len(write_shifts(found, plots))}.", err=True)
