@@ -1,4 +1,4 @@
-"""The result: what each component did to each class, how sure that is, and where it came from. Saved without pickle."""
+"""The result: the attribution of each component to each class, its uncertainty, and its origin. Saved without pickle."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from musiclime_torch.explanation.interactions import Interactions, read_interact
 from musiclime_torch.surrogate.intervals import discover, quantile
 from musiclime_torch.variants.components import Component, Components
 
-#: Raised whenever a reader of the old files would misread the new ones.
+#: Increased whenever code for the old files would misread the new ones.
 FORMAT_VERSION = 2
 
 #: What attributions are called that sum to song − empty song.
@@ -44,15 +44,15 @@ _TENSORS = (
 class Explanation:
     """One song and one model, all classes.
 
-    `attributions` are slopes of the surrogate in `space`: what a component adds on average while the others are on or
-    off at random (`value` names them). `standard_errors` are the error of sampling masks for this song: not of the model,
-    and not over other songs; `degrees_of_freedom` are theirs, infinite where there is no error. `target` is the class asked
-    for, else the predicted one; with a foil it is the last row, "target rather than foil". `intercept` is what the surrogate
-    gives with everything off (for Shapley values what the model does), `fidelity` its R², weighted as its fit was.
-    `output_song` and `output_empty` are the model's own, in `space` too. `interactions` are None where a design tells none,
-    `evidence` where nobody asked. `unseen` names columns the model can't notice, whose attribution is exactly 0, with the
-    reason. `n_variants` were looked at in `audio_passes` and `lyrics_passes` of the model's two sides. Sampling might have
-    stopped at any of `looks` times, which the intervals pay for; `stopped` says why it did.
+    `attributions` are slopes of the surrogate in `space`: what a component adds on average while the others are switched
+    on and off at random (`value` names the estimand). `standard_errors` are errors of sampling masks for this song, neither
+    of the model nor over other songs; `degrees_of_freedom` belong to them, infinite where there is no error. `target` is the
+    requested class, else the predicted one; with a foil it is the last row, "target rather than foil". `intercept` is the
+    surrogate's output with everything off (for Shapley values the model's own), `fidelity` its R², weighted as its fit was.
+    `output_song` and `output_empty` are the model's own outputs, in `space` too. `interactions` are None where the design
+    can't estimate them, `evidence` where it wasn't asked for. `unseen` maps columns that the model can't notice, whose
+    attribution is exactly 0, to the reason. `n_variants` were rendered or combined from `audio_passes` and `lyrics_passes`.
+    Sampling might have stopped at any of `looks` times, which widens the intervals; `stopped` says why it did.
     """
 
     components: Components
@@ -87,9 +87,9 @@ class Explanation:
     def _repr_html_(self) -> str:
         """What a notebook shows: the largest components with their intervals; no script, nothing loaded."""
         row, shown = self.target, self.top(ROWS)
-        told, unseen = int(self.significant[row].sum()), len(self.unseen)
-        counts = [f"{told} of {len(self.components)} components are significant"]
-        counts += [f"the {len(shown)} largest are listed"] if told > len(shown) else []
+        significant, unseen = int(self.significant[row].sum()), len(self.unseen)
+        counts = [f"{significant} of {len(self.components)} components are significant"]
+        counts += [f"the {len(shown)} largest are listed"] if significant > len(shown) else []
         counts += [f"{unseen} the model can't notice"] if unseen else []
         fidelity = f"{100 * float(self.fidelity[row]):.0f}% of the variance of {self.n_variants:,} variants"
         outputs = f"{float(self.output_song[row]):.3g} on the song, {float(self.output_empty[row]):.3g} with nothing of it"
@@ -107,12 +107,12 @@ class Explanation:
 
     @property
     def risk(self) -> float:
-        """What each interval may miss by, and each ranking find by chance: 1 − confidence, shared between looks."""
+        """Error rate of each interval and each ranking: 1 − confidence, divided among the looks (Bonferroni)."""
         return (1 - self.confidence) / self.looks
 
     @cached_property
     def half_width(self) -> Float[Tensor, "class component"]:
-        """Half the confidence interval, each for itself: Student's quantile × standard error."""
+        """Half the width of each single confidence interval: Student's t quantile × standard error."""
         half = self.standard_errors * quantile(self.degrees_of_freedom, 1 - self.risk)
         return torch.where(self.standard_errors == 0, 0.0, half)
 
@@ -150,7 +150,7 @@ class Explanation:
 
     @property
     def remainder(self) -> Float[Tensor, " class"]:
-        """What the attributions leave of song − empty song: nothing for Shapley values, interactions for others."""
+        """What the attributions leave of song − empty song: zero for Shapley values, interactions for others."""
         return self.output_song - self.output_empty - self.attributions.sum(1)
 
     def class_index(self, target: int | str | None) -> int:

@@ -1,4 +1,4 @@
-"""Where an explanation comes from: enough to make it again, or to see that it can't be."""
+"""Where an explanation comes from: enough to reproduce it, or to see that it can't be reproduced."""
 
 import hashlib
 from importlib.metadata import version
@@ -13,8 +13,8 @@ from musiclime_torch.song.track import Track
 
 
 def record_provenance(subject: Subject, track: Track, settings: Settings, device: torch.device) -> dict[str, Any]:
-    """Model, inputs, settings and versions, as JSON takes them. `baseline_song` is None for silence and noise: the settings
-    have only its title, which may be any.
+    """Model, inputs, settings and versions, as JSON takes them. `baseline_song` is None for silence and noise; a song that
+    stood in is told by its hash, for its title may be that of any other.
     """
     baseline = settings.baseline
     song = {"title": baseline.title, "audio_hash": baseline.audio_hash} if isinstance(baseline, Track) else None
@@ -33,16 +33,16 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
 def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:
     """Title and hash of the song whose stems stood in for removed ones, None where silence or noise did.
 
-    Versions that kept its title alone knew no song by the name of one of the two.
+    Older versions kept its title alone, which then was neither "silence" nor "noise".
     """
     name = provenance["settings"]["baseline"]
     guess = None if name in (None, "silence", "noise") else {"title": name, "audio_hash": ""}
-    found: dict[str, str] | None = provenance.get("baseline_song", guess)
-    return found
+    song: dict[str, str] | None = provenance.get("baseline_song", guess)
+    return song
 
 
 def hash_inputs(subject: Subject, track: Track) -> dict[str, str]:
-    """What tells this model and song from others: SHA-256, empty where there is nothing."""
+    """SHA-256 of the weights, the audio and the lyrics; empty where there are none."""
     return {
         "model_hash": hash_weights(subject.module),
         "audio_hash": track.audio_hash,

@@ -1,8 +1,8 @@
 """An explanation that sharpens: the same question asked with more and more masks, each answer shown as it comes.
 
-Every step is an explanation in full, of twice the masks of the one before; the last is what `explain` gives. All steps
-together ask a model at most twice as often as the last alone. A late-fusion model is asked less: its encodings are kept from
-step to step, and where a design begins with the masks of the one before, these are not encoded again.
+Every step is a complete explanation with twice the masks of the step before; the last is what `explain` gives. All steps
+together take at most twice the forward passes of the last alone. A late-fusion model takes fewer: its encodings are kept
+between steps, and masks that a design shares with the one before are not encoded again.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import is_late_fusion, name_model
 from musiclime_torch.song.track import Track
 
-#: Masks of the first step: fewer tell nothing of a song of a hundred components.
+#: Masks of the first step: fewer say nothing about a song of a hundred components.
 FIRST = 256
 
 
 class Remembering:
-    """A late-fusion model that encodes no batch twice. Everything else is the model's own, what it declares too.
+    """A late-fusion model that encodes no batch twice. Everything else, its declarations included, is the model's own.
 
-    What is kept are encodings, by the bytes of what they were made from: kilobytes a batch, where the sound takes megabytes.
+    Encodings are kept by a hash of their inputs: kilobytes per batch, where the audio would take megabytes.
     """
 
     def __init__(self, model: Callable[..., Any]) -> None:
@@ -40,15 +40,15 @@ class Remembering:
         return getattr(self.model, name)
 
     def __call__(self, *inputs: Any) -> Any:
-        """As the model answers."""
+        """The model's own forward pass."""
         return self.model(*inputs)
 
     def encode_audio(self, audio: Tensor) -> Any:
-        """As the model encodes it, the first time."""
+        """The model's encoding of a batch of audio, computed once."""
         return self._recall("encode_audio", audio)
 
     def encode_text(self, text: Any) -> Any:
-        """Likewise."""
+        """The model's encoding of a batch of lyrics, computed once."""
         return self._recall("encode_text", text)
 
     def _recall(self, part: str, batch: Any) -> Any:
@@ -68,29 +68,29 @@ def explain_in_steps(
     evidence: bool = False,
     **options: Any,
 ) -> Iterator[Explanation]:
-    """Explanations of `first`, twice and four times as many masks, and so on to `n_samples`; none comes twice.
+    """Explanations with `first` masks, twice as many, four times as many, and so on up to `n_samples`.
 
     Args:
         model: as `explain` takes it.
-        track: likewise.
+        track: as `explain` takes it.
         n_samples: masks of the last step.
         first: masks of the first step, at most.
-        evidence: search for it in the last step.
-        options: all else that `explain` takes.
+        evidence: search for evidence in the last step.
+        options: other arguments of `explain`.
 
     Raises:
-        InputError: what `explain` raises, from the first step on.
+        InputError: whatever `explain` raises, at the first step.
     """
     late = is_late_fusion(model)
-    asked = Remembering(model) if late else model
-    before = 0
+    remembering = Remembering(model) if late else model
+    n_variants = 0
     for count in plan_steps(n_samples, first):
         last = count == n_samples
-        found = explain(asked, track, n_samples=count, evidence=evidence and last, **options)
-        # Masks come in whole blocks: small numbers of them may mean the same.
-        if found.n_variants > before or last:
-            yield found
-        before = found.n_variants
+        explanation = explain(remembering, track, n_samples=count, evidence=evidence and last, **options)
+        # Masks come in whole blocks: two small numbers of them may be rounded to the same design.
+        if explanation.n_variants > n_variants or last:
+            yield explanation
+        n_variants = explanation.n_variants
 
 
 def plan_steps(n_samples: int, first: int) -> list[int]:
