@@ -15,7 +15,7 @@ from musiclime_torch.explanation.explainer import PAPER, explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
-from musiclime_torch.surrogate.crossed import CELLS
+from musiclime_torch.surrogate.sides import CELLS
 from musiclime_torch.views.record import to_record
 
 
@@ -243,8 +243,8 @@ def test_paper_preset_is_the_papers_settings(track: Track):
     assert explanation.provenance["settings"]["weights"] == "paper"
     from sklearn.linear_model import Ridge
 
-    from musiclime_torch.surrogate.design import draw_bernoulli_with_song
     from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
+    from musiclime_torch.surrogate.rows import draw_bernoulli_with_song
 
     masks = draw_bernoulli_with_song(26, 5000, 0).masks
     assert masks[0].all()
@@ -293,7 +293,7 @@ def test_other_songs_and_noise_take_the_place_of_stems(track: Track):
         (lambda a, t: torch.zeros(len(a)), {"sample_rate": -1}, "-1 Hz"),
         (lambda a, t: torch.zeros(len(a)), {"ridge": -1.0}, "ridge penalty of -1"),
         (lambda a, t: torch.zeros(len(a)), {"seed": 2**70}, "the seed"),
-        (lambda a, t: torch.zeros(len(a)), {"n_samples": 0}, "0 masks are none"),
+        (lambda a, t: torch.zeros(len(a)), {"n_samples": 0}, "n_samples must be at least 1, got 0"),
         (lambda a, t: torch.zeros(len(a)), {"n_samples": 10**11}, "at most 1000000"),
         (lambda a, t: torch.zeros(len(a)), {"confidence": 1.5}, "not between 0 and 1"),
         (lambda a, t: torch.zeros(len(a)), {"design": "bernoulli", "n_samples": 10}, "at least 29"),
