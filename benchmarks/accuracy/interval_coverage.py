@@ -67,16 +67,17 @@ def add_up(parts: dict[str, Tensor]) -> dict[str, Tensor]:
 def run_joint(game: Game, rows: dict[str, Coverage], space: str, n: int, seed: int) -> None:
     design = draw_blocks(game.d_audio + game.d_lyrics, n, seed)
     fit = solve(design, game.join(design.masks, space), 0.0)
-    tables = (fit.coefficients, fit.standard_errors, fit.degrees_of_freedom)
+    tables = (fit.coefficients.values, fit.coefficients.errors, fit.coefficients.freedom)
     for part, columns in (("audio", slice(0, game.d_audio)), ("lyrics", slice(game.d_audio, None))):
-        rows[part].add(*(table[columns].T for table in tables))
-    add_sum(rows, *([table.T] for table in tables))
+        rows[part].add(*(table[:, columns] for table in tables))
+    add_sum(rows, *([table] for table in tables))
 
 
 def run_crossed(game: Game, rows: dict[str, Coverage], space: str, counts: tuple[int, int], seed: int) -> None:
     design = CrossedDesign(draw_blocks(game.d_audio, counts[0], seed), draw_blocks(game.d_lyrics, counts[1], seed + 1))
     fit = solve_crossed(design, game.cross(design.audio.masks, design.lyrics.masks, space))
-    tables = [split_table(table) for table in (fit.coefficients, fit.standard_errors, fit.degrees_of_freedom)]
+    known = fit.coefficients
+    tables = [split_table(table) for table in (known.values, known.errors, known.freedom)]
     for part in ("audio", "lyrics", "interactions"):
         rows[part].add(*(table[part] for table in tables))
     add_sum(rows, *([table["audio"], table["lyrics"]] for table in tables))
@@ -85,7 +86,7 @@ def run_crossed(game: Game, rows: dict[str, Coverage], space: str, counts: tuple
 def enumerate_truth(game: Game, space: str) -> Tensor:
     """The table over all masks of both sides."""
     design = CrossedDesign(enumerate_masks(game.d_audio), enumerate_masks(game.d_lyrics))
-    return solve_crossed(design, game.cross(design.audio.masks, design.lyrics.masks, space)).coefficients
+    return solve_crossed(design, game.cross(design.audio.masks, design.lyrics.masks, space)).coefficients.values
 
 
 def main() -> None:

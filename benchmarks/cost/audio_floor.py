@@ -50,7 +50,7 @@ def watch(game: Game, texts: Tensor) -> Values:
 
 
 def fit_slopes(design: Design, values: Tensor) -> Tensor:
-    return solve(design, values, 0.0).coefficients
+    return solve(design, values, 0.0).coefficients.values.T
 
 
 def use_pairs(values: Values, d: int, seed: int) -> Tensor:

@@ -91,7 +91,7 @@ def main() -> None:
                 }
                 for key, design in designs.items():
                     outputs, truth = evaluate(design.masks, seed, pairs, triples)
-                    found = solve(design, outputs[:, None], 0.0).coefficients[:, 0]
+                    found = solve(design, outputs[:, None], 0.0).coefficients.values[0]
                     # Whole blocks may be a few rows more than were asked for.
                     errors[key].append(float((found - truth).square().mean()) * design.n_samples / n)
             medians = {key: statistics.median(values) for key, values in errors.items()}

@@ -52,7 +52,7 @@ def compare_sides(audio: Tensor, lyrics: Tensor, truths: dict[str, Tensor]) -> d
 
 def measure_joint(game: Game, rows: int, seed: int, truths: dict[str, Tensor]) -> dict[str, float]:
     design = draw_bernoulli(game.d_audio + game.d_lyrics, rows, seed)
-    slopes = solve(design, game.join(design.masks, "logit"), 0.0).coefficients.T
+    slopes = solve(design, game.join(design.masks, "logit"), 0.0).coefficients.values
     return compare_sides(slopes[:, : game.d_audio], slopes[:, game.d_audio :], truths)
 
 

@@ -82,7 +82,7 @@ def draw_default(game: Game, n: int, seed: int) -> CrossedDesign:
 def run_crossed(game: Game, design: CrossedDesign) -> dict[str, Tensor]:
     """Main effects in logits, interactions in probabilities."""
     heard, texts = game.hear(design.audio.masks), game.read(design.lyrics.masks)
-    tables = {space: solve_crossed(design, game.spread(heard, texts, space)).coefficients for space in SPACES}
+    tables = {space: solve_crossed(design, game.spread(heard, texts, space)).coefficients.values for space in SPACES}
     main, both = split_table(tables["logit"]), split_table(tables["probability"])
     return {"audio": main["audio"], "lyrics": main["lyrics"], "interactions": both["interactions"]}
 
@@ -91,10 +91,10 @@ def run_joint(game: Game, n: int, seed: int) -> dict[str, Tensor]:
     """The same from n independent rows."""
     design = draw_bernoulli(game.d_audio + game.d_lyrics, n, seed)
     values = {space: game.join(design.masks, space) for space in SPACES}
-    slopes = solve(design, values["logit"], 0.0).coefficients.T
+    slopes = solve(design, values["logit"], 0.0).coefficients.values
     pairs = solve_pairs(design, values["probability"], solve(design, values["probability"], 0.0))
     across = (pairs.columns[:, 0] < game.d_audio) & (pairs.columns[:, 1] >= game.d_audio)
-    both = pairs.coefficients[across].T
+    both = pairs.coefficients.values[:, across]
     return {"audio": slopes[:, : game.d_audio], "lyrics": slopes[:, game.d_audio :], "interactions": both}
 
 

@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from musiclime_torch.surrogate import (
-    ShapleyFit,
+    Known,
     draw_levels,
     draw_leverage,
     enumerate_masks,
@@ -61,7 +61,7 @@ class Products:
         for who, much in zip(self.members, self.strengths, strict=True):
             for member in who.T:
                 truth.index_add_(0, member, much / who.shape[1])
-        return truth
+        return truth.T
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Saturating:
 
     def values(self, d: int) -> Tensor:
         masks = enumerate_masks(d).masks
-        return solve_exact(masks, self(masks)).coefficients
+        return solve_exact(masks, self(masks)).values
 
 
 def make_game(kind: str, d: int) -> Products | Saturating:
@@ -88,7 +88,7 @@ def make_game(kind: str, d: int) -> Products | Saturating:
     return Products(members, [torch.randn(3 * d, CLASSES, generator=generator, dtype=torch.float64) for _ in members])
 
 
-def explain_joint(game: Products | Saturating, d: int, rows: int, seed: int) -> ShapleyFit:
+def explain_joint(game: Products | Saturating, d: int, rows: int, seed: int) -> Known:
     design = draw_leverage(d, rows, seed)
     ends = game(mask_ends(d))
     return solve_leverage(design, game(design.masks), ends[0], ends[1])
@@ -96,7 +96,7 @@ def explain_joint(game: Products | Saturating, d: int, rows: int, seed: int) -> 
 
 def explain_crossed(
     game: Products | Saturating, d_audio: int, d_lyrics: int, budget: tuple[int, int, int], seed: int
-) -> ShapleyFit:
+) -> Known:
     design = draw_levels(d_audio, d_lyrics, *budget, seed)
     values = []
     for audio_rows, lyric_rows in zip(design.audio_rows, design.lyric_rows, strict=True):
@@ -107,11 +107,11 @@ def explain_crossed(
     return solve_levels(design, values, ends[0], ends[1])
 
 
-def judge(fits: list[ShapleyFit], truth: Tensor) -> tuple[Tensor, float]:
+def judge(fits: list[Known], truth: Tensor) -> tuple[Tensor, float]:
     """Mean squared error of every component, and the share of nominal 95% intervals that hold the truth."""
-    errors = torch.stack([fit.coefficients - truth for fit in fits])
-    halves = [torch.from_numpy(stdtrit(fit.degrees_of_freedom.numpy(), 0.975)) * fit.standard_errors for fit in fits]
-    return errors.square().mean((0, 2)), float((errors.abs() <= torch.stack(halves)).double().mean())
+    errors = torch.stack([fit.values - truth for fit in fits])
+    halves = [torch.from_numpy(stdtrit(fit.freedom.numpy(), 0.975)) * fit.errors for fit in fits]
+    return errors.square().mean((0, 1)), float((errors.abs() <= torch.stack(halves)).double().mean())
 
 
 def main() -> None:

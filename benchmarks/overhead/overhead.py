@@ -86,7 +86,7 @@ def measure_solve(n_samples: int, device: torch.device) -> tuple[float, float]:
     outputs = (design.masks.double() @ slopes).float()
     stop = start(device)
     fit = solve(design, outputs, 0.0)
-    return 1e3 * stop(), float((fit.coefficients - slopes).abs().max())
+    return 1e3 * stop(), float((fit.coefficients.values.T - slopes).abs().max())
 
 
 def measure_rendering(channels: int, rate: int, device: torch.device) -> float:

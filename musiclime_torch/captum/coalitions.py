@@ -13,8 +13,8 @@ from torch import Tensor
 
 from musiclime_torch.captum.explained import Lines, unknown
 from musiclime_torch.captum.least_squares import JITTER, factorise, refine, score_fit
+from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.shapley.exact import solve_exact
-from musiclime_torch.surrogate.shapley.fit import ShapleyFit
 from musiclime_torch.surrogate.shapley.leverage import (
     LISTED,
     SPARE_PAIRS,
@@ -52,11 +52,11 @@ def solve_coalitions(design: LeverageDesign, outputs: Float[Tensor, "n output"],
     gram = (directions.T @ directions + 1 / d)[None]
     factor = factorise(gram, JITTER * gram.diagonal(dim1=1, dim2=2).amax(1)[:, None, None])
     slopes = refine(gram, factor, (directions.T @ targets)[None])[0]
-    fit = ShapleyFit(slopes + gain / d, unknown(slopes), unknown(slopes))
+    fit = Known((slopes + gain / d).T, unknown(slopes).T, unknown(slopes).T)
     if judged and len(directions) >= d - 1 + SPARE_PAIRS:
         influence = torch.cholesky_solve(directions.T, factor[0]).T
         leverage = (influence * directions).sum(1, keepdim=True)
-        fit = judge(fit.coefficients, targets - directions @ slopes, influence, leverage, 1 - design.rates[0::2, None])
+        fit = judge(slopes + gain / d, targets - directions @ slopes, influence, leverage, 1 - design.rates[0::2, None])
     return _report(fit, design.masks, design.weights, values, empty, judged)
 
 
@@ -72,7 +72,7 @@ def solve_every(masks: Bool[Tensor, "n d"], outputs: Float[Tensor, "n output"], 
 
 
 def _report(
-    fit: ShapleyFit,
+    fit: Known,
     masks: Bool[Tensor, "n d"],
     weights: Float[Tensor, " n"],
     outputs: Float[Tensor, "n output"],
@@ -81,8 +81,8 @@ def _report(
 ) -> Lines:
     fidelity = unknown(empty)
     if judged:
-        fidelity = score_fit(weights[:, None], outputs, empty + masks.double() @ fit.coefficients)
-    return Lines(fit.coefficients.T, empty, fidelity, fit.standard_errors.T, fit.degrees_of_freedom.T)
+        fidelity = score_fit(weights[:, None], outputs, empty + masks.double() @ fit.values.T)
+    return Lines(fit.values, empty, fidelity, fit.errors, fit.freedom)
 
 
 def _step(sizes: int, pairs: int) -> list[int]:

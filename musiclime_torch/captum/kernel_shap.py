@@ -19,8 +19,8 @@ from musiclime_torch.captum.lime import Lime, warn_of_few, widen
 from musiclime_torch.captum.request import Request
 from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
 from musiclime_torch.captum.surrogates import find_ridge, leave_fitted
-from musiclime_torch.surrogate.design import MOST_ENUMERATED, enumerate_masks
 from musiclime_torch.surrogate.ends import mask_ends
+from musiclime_torch.surrogate.rows import MOST_ENUMERATED, enumerate_masks
 
 
 class KernelShap(Lime, CaptumKernelShap):

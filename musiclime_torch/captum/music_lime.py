@@ -17,7 +17,7 @@ from musiclime_torch.captum.explained import refuse_infinite
 from musiclime_torch.captum.request import Baselines, Inputs, Target, read_request
 from musiclime_torch.captum.rows import evaluate, plan_rows
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
-from musiclime_torch.surrogate.design import draw_foldover
+from musiclime_torch.surrogate.blocks import draw_foldover
 from musiclime_torch.surrogate.solver import solve
 
 
@@ -69,9 +69,9 @@ class MusicLIME(PerturbationAttribution):
             design = draw_foldover(request.components, plan.n_samples, self.seed).to(request.device)
             outputs = evaluate(self.forward_func, plan, design.masks[None])
             fit = solve(design, outputs.flatten(1), ridge=0.0)
-        refuse_infinite(fit.coefficients)
+        refuse_infinite(fit.coefficients.values)
         # (examples × outputs, component)
-        slopes = fit.coefficients.T.contiguous().to(torch.float32)
+        slopes = fit.coefficients.values.contiguous().to(torch.float32)
         return request.spread(slopes) if return_input_shape else slopes
 
     def attribute_future(self) -> None:

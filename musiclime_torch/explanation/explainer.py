@@ -150,7 +150,7 @@ def explain_with(model: Callable[..., Any], track: Track, settings: Settings, pr
         scale = settle_scale(subject, ends, space, settings.target, settings.foil)
         estimate = _estimate(probe, scale, ends, plan, settings)
         check_rank(estimate.dependent, components, probe.seen, settings.ridge)
-        attributions = estimate.coefficients[:, scale.column]
+        attributions = estimate.coefficients.values[scale.column]
         evidence = find_evidence(probe, scale, attributions) if settings.evidence else None
     # What None came to mean for this model and song, so that the record says all of it.
     settled = replace(
@@ -194,19 +194,19 @@ def _compose(
         target=target,
         value=value,
         space=scale.space,
-        attributions=_spread(estimate.coefficients, probe.seen, len(components), 0.0),
-        standard_errors=_spread(estimate.standard_errors, probe.seen, len(components), 0.0),
-        degrees_of_freedom=_spread(estimate.degrees_of_freedom, probe.seen, len(components), float("inf")),
+        attributions=_spread(estimate.coefficients.values, probe.seen, len(components), 0.0),
+        standard_errors=_spread(estimate.coefficients.errors, probe.seen, len(components), 0.0),
+        degrees_of_freedom=_spread(estimate.coefficients.freedom, probe.seen, len(components), float("inf")),
         intercept=estimate.intercept.cpu(),
         fidelity=estimate.fidelity.cpu(),
-        output_song=estimate.song.cpu(),
-        output_empty=estimate.empty.cpu(),
+        output_song=estimate.ends[0].cpu(),
+        output_empty=estimate.ends[1].cpu(),
         interactions=_gather_interactions(estimate, components, scale.classes, target, probe.seen, confidence),
         evidence=evidence,
         design=estimate.design,
         n_variants=estimate.n_variants,
-        audio_passes=estimate.audio_passes,
-        lyrics_passes=estimate.lyrics_passes,
+        audio_passes=estimate.passes[0],
+        lyrics_passes=estimate.passes[1],
         looks=estimate.looks,
         stopped=estimate.stopped,
         confidence=confidence,
@@ -257,31 +257,31 @@ def _gather_interactions(
 ) -> Interactions | None:
     if not estimate.pairs:
         return None
-    tables, parts = estimate.pairs, estimate.parts
+    pairs, parts = list(estimate.pairs.values()), list(estimate.parts.values())
     nothing = torch.zeros(0, len(classes), 3, dtype=torch.float64)
     return Interactions(
         components=components,
         classes=classes,
         target=target,
-        spaces=tuple(table.space for table in tables),
+        spaces=tuple(estimate.pairs),
         rate=(1 - confidence) / estimate.looks,
-        part_freedom=parts[0].degrees_of_freedom if parts else 1.0,
-        columns=torch.tensor(seen)[tables[0].columns.cpu()],
-        values=torch.stack([table.coefficients for table in tables]).cpu(),
-        standard_errors=torch.stack([table.standard_errors for table in tables]).cpu(),
-        degrees_of_freedom=torch.stack([table.degrees_of_freedom for table in tables]).cpu(),
-        explained=torch.stack([table.explained for table in tables]).cpu(),
+        part_freedom=float(parts[0].freedom[0, 0]) if parts else 1.0,
+        columns=torch.tensor(seen)[pairs[0].columns.cpu()],
+        values=torch.stack([pair.coefficients.values for pair in pairs]).cpu(),
+        standard_errors=torch.stack([pair.coefficients.errors for pair in pairs]).cpu(),
+        degrees_of_freedom=torch.stack([pair.coefficients.freedom for pair in pairs]).cpu(),
+        explained=torch.stack([pair.explained for pair in pairs]).cpu(),
         parts=torch.stack([part.values for part in parts]).cpu() if parts else nothing,
-        part_errors=torch.stack([part.standard_errors for part in parts]).cpu() if parts else nothing,
+        part_errors=torch.stack([part.errors for part in parts]).cpu() if parts else nothing,
     )
 
 
 def _spread(
-    table: Float[Tensor, "seen class"], seen: tuple[int, ...], columns: int, other: float
+    table: Float[Tensor, "class seen"], seen: tuple[int, ...], columns: int, other: float
 ) -> Float[Tensor, "class column"]:
-    """All components' rows; those the model can't notice get `other`."""
-    full = torch.full((table.shape[1], columns), other, dtype=torch.float64)
-    full[:, list(seen)] = table.T.cpu()
+    """All components' columns; those the model can't notice get `other`."""
+    full = torch.full((len(table), columns), other, dtype=torch.float64)
+    full[:, list(seen)] = table.cpu()
     return full
 
 

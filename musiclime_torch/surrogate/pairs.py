@@ -1,8 +1,8 @@
 """Interactions of every two components from a joint design: how much more both do together than each alone.
 
-The surrogate's products (z_i − ½)(z_j − ½): on half-on designs their coefficients are Banzhaf interaction indices
-(Grabisch & Roubens 1999). Least squares where there are twice as many sampling units as pairs; else each pair by itself,
-by its moment, which is unbiased but takes all the other interactions for noise.
+The surrogate's products (z_i − ½)(z_j − ½): under masks that keep each component with probability ½ their coefficients are
+Banzhaf interaction indices (Grabisch & Roubens 1999). Least squares where there are twice as many sampling units as pairs;
+else each pair by itself, by its moment, which is unbiased but counts all other interactions as noise.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.solver import DEPENDENT, Fit
 
 #: The Gram matrix of more pairs than this costs more than it tells.
@@ -20,14 +21,26 @@ MOST_SQUARES = 2000
 
 @dataclass(frozen=True)
 class PairFit:
-    """Coefficients of the pairs `columns`; `explained` is their share of the outputs' variance, freed of bias."""
+    """Coefficients (class, pair) of the pairs of `columns`; `explained` is their share of the outputs' variance, corrected
+    for the noise in their squares.
+    """
 
     columns: Int[Tensor, "pair 2"]
-    coefficients: Float[Tensor, "pair class"]
-    standard_errors: Float[Tensor, "pair class"]
-    degrees_of_freedom: Float[Tensor, "pair class"]
+    coefficients: Known
     explained: Float[Tensor, " class"]
-    method: str
+
+
+@dataclass(frozen=True)
+class _Observations:
+    """What pairs of columns are fitted to, one row for each sampling unit.
+
+    A product of two columns is the same for both masks of a pair of complements, so the observation of a pair is its mean,
+    which counts as `sizes` = 2 rows.
+    """
+
+    signs: Float[Tensor, "unit d"]
+    sizes: Float[Tensor, " unit"]
+    means: Float[Tensor, "unit class"]
 
 
 def list_pairs(d: int) -> Int[Tensor, "pair 2"]:
@@ -39,71 +52,68 @@ def list_pairs(d: int) -> Int[Tensor, "pair 2"]:
     return torch.combinations(torch.arange(d))
 
 
-def solve_pairs(design: Design, outputs: Float[Tensor, "n class"], fit: Fit, whole: bool = False) -> PairFit:
+def solve_pairs(design: Design, outputs: Float[Tensor, "n class"], fit: Fit, every_mask: bool = False) -> PairFit:
     """Every pair of a design without row weights, from what the main effects `fit` leaves over.
 
-    A product is the same for both masks of a pair of complements, so that their mean is the observation. A `whole` design
-    has every mask, and its coefficients no error.
+    Where the design has `every_mask`, the coefficients have no error.
     """
     assert design.uniform, "weighted rows would change what the products mean"
     columns = list_pairs(design.masks.shape[1]).to(outputs.device)
-    coded = design.masks.double() - 0.5
-    residuals = outputs.double() - fit.intercept - design.masks.double() @ fit.coefficients
-    sizes = torch.cat([coded.new_full((design.folded // 2,), 2), coded.new_ones(design.n_samples - design.folded)])
-    pairs = design.folded
-    signs = torch.cat([coded[0:pairs:2], coded[pairs:]])
-    means = torch.cat([(residuals[0:pairs:2] + residuals[1:pairs:2]) / 2, residuals[pairs:]])
-    means = means - (sizes @ means) / sizes.sum()
+    units = _observe(design, outputs, fit)
     spread = (outputs.double() - outputs.double().mean(0)).square().mean(0)
     enough = 2 * (len(columns) + 1) <= design.units and len(columns) <= MOST_SQUARES
-    solved = _solve_squares(signs, sizes, means, columns) if enough else None
-    method = "least squares" if solved else "moments"
-    values, variances, freedom = solved or _solve_moments(signs, sizes, means, columns)
-    if whole:
+    solved = _solve_squares(units, columns) if enough else None
+    values, variances, freedom = solved or _solve_moments(units, columns)
+    if every_mask:
         variances, freedom = torch.zeros_like(variances), float("inf")
+    # A product of two columns ±½ is ±¼: its variance is 1/16.
     explained = (values.square() - variances).sum(0) / 16
     return PairFit(
         columns=columns,
-        coefficients=values,
-        standard_errors=variances.clamp_min(0).sqrt(),
-        degrees_of_freedom=torch.full_like(values, freedom),
+        coefficients=Known(values.T, variances.clamp_min(0).sqrt().T, torch.full_like(values, freedom).T),
         explained=torch.where(spread > 0, explained / spread, torch.zeros_like(spread)),
-        method=method,
     )
 
 
+def _observe(design: Design, outputs: Float[Tensor, "n class"], fit: Fit) -> _Observations:
+    """The residuals of the main effects, one row for each sampling unit."""
+    coded = design.masks.double() - 0.5
+    residuals = outputs.double() - fit.intercept - design.masks.double() @ fit.coefficients.values.T
+    sizes = torch.cat([coded.new_full((design.folded // 2,), 2), coded.new_ones(design.n_samples - design.folded)])
+    pairs = design.folded
+    means = torch.cat([(residuals[0:pairs:2] + residuals[1:pairs:2]) / 2, residuals[pairs:]])
+    centred = means - (sizes @ means) / sizes.sum()
+    return _Observations(torch.cat([coded[0:pairs:2], coded[pairs:]]), sizes, centred)
+
+
 def _solve_moments(
-    signs: Float[Tensor, "unit d"],
-    sizes: Float[Tensor, " unit"],
-    means: Float[Tensor, "unit class"],
-    columns: Int[Tensor, "pair 2"],
+    units: _Observations, columns: Int[Tensor, "pair 2"]
 ) -> tuple[Float[Tensor, "pair class"], Float[Tensor, "pair class"], float]:
     """16 × the mean of x_i x_j y: a product is ±¼ with equal chances, whatever the others are."""
-    weights = sizes / sizes.sum()
-    tables = torch.einsum("ui,uc,uj->cij", signs, 16 * weights[:, None] * means, signs)
+    weights = units.sizes / units.sizes.sum()
+    tables = torch.einsum("ui,uc,uj->cij", units.signs, 16 * weights[:, None] * units.means, units.signs)
     values = tables[:, columns[:, 0], columns[:, 1]].T
-    units = len(sizes)
-    spread = 16 * (weights.square()[:, None] * means.square()).sum(0)
-    variances = (spread - values.square() * weights.square().sum()) * units / (units - 1)
-    return values, variances, float(units - 1)
+    count = len(units.sizes)
+    spread = 16 * (weights.square()[:, None] * units.means.square()).sum(0)
+    variances = (spread - values.square() * weights.square().sum()) * count / (count - 1)
+    return values, variances, float(count - 1)
 
 
 def _solve_squares(
-    signs: Float[Tensor, "unit d"],
-    sizes: Float[Tensor, " unit"],
-    means: Float[Tensor, "unit class"],
-    columns: Int[Tensor, "pair 2"],
+    units: _Observations, columns: Int[Tensor, "pair 2"]
 ) -> tuple[Float[Tensor, "pair class"], Float[Tensor, "pair class"], float] | None:
-    """Least squares of all pairs at once, None where the masks can't tell them apart."""
+    """Least squares of all pairs at once; None where the masks can't tell them apart."""
+    sizes, signs = units.sizes, units.signs
     products = signs[:, columns[:, 0]] * signs[:, columns[:, 1]]
     products = products - (sizes @ products) / sizes.sum()
     weighted = sizes[:, None] * products
+    # Scaled so that the Gram matrix of orthogonal products is the identity, or twice that where all units are pairs.
     factor, info = torch.linalg.cholesky_ex(16 / len(sizes) * products.T @ weighted)
     if int(info) or float(factor.diagonal().min()) ** 2 < DEPENDENT:
         return None
     influence = torch.cholesky_solve(16 / len(sizes) * weighted.T, factor)
-    values = influence @ means
-    missed = means - products @ values
-    units, pairs = products.shape
-    variances = influence.square() @ missed.square() * (units / (units - pairs - 1))
-    return values, variances, float(units - pairs - 1)
+    values = influence @ units.means
+    missed = units.means - products @ values
+    count, pairs = products.shape
+    variances = influence.square() @ missed.square() * (count / (count - pairs - 1))
+    return values, variances, float(count - pairs - 1)

@@ -26,7 +26,7 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
     fit = solve(design, values[:, None], 0.0)
     first, second = values[0::2].double(), values[1::2].double()
     coded = design.masks[0::2].double() - 0.5
-    odd = ((first - second) / 2 - coded @ fit.coefficients[:, 0]).square().sum() / (pairs - d)
+    odd = ((first - second) / 2 - coded @ fit.coefficients.values[0]).square().sum() / (pairs - d)
     even = ((first + second) / 2).var()
     return bool(odd * (2 * third_order - 1) > float(fdtri(pairs - d, pairs - 1, SURE)) * even)
 

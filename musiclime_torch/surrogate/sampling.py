@@ -3,22 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from musiclime_torch.basics.arguments import check_name
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.design import (
-    Design,
-    draw_bernoulli,
-    draw_bernoulli_with_song,
-    draw_blocks,
-    draw_foldover,
-    draw_kerdock,
-    draw_unfolded,
-    weigh,
-)
-from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
+from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover, draw_kerdock, draw_unfolded
+from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh, weigh_by_proximity
+from musiclime_torch.surrogate.rows import draw_bernoulli, draw_bernoulli_with_song
 
 DesignName = Literal["auto", "crossed", "joint", "foldover", "kerdock", "unfolded", "bernoulli", "bernoulli+song"]
 WeightsName = Literal["uniform", "lime", "paper", "shapley"]
 
+# "auto" is settled before anything is drawn.
 _DRAWS = {
     "joint": draw_blocks,
     "crossed": draw_blocks,
@@ -32,11 +27,11 @@ _DRAWS = {
 #: Seeds are below it: torch's generators take as many, with one more for the lyrics.
 SEED_END = 2**63
 
-#: More masks than this are a slip of the keyboard: at a millisecond a variant they would take a quarter of an hour to days.
+#: More masks than this are a typing error: at a millisecond a variant they would take from a quarter of an hour to days.
 MOST = 1_000_000
 
 #: What the coefficients are called under each row weighting.
-VALUES = {
+VALUES: dict[WeightsName, str] = {
     "uniform": "Banzhaf value",
     "lime": "LIME coefficient",
     "paper": "LIME coefficient (MusicLIME's kernel)",
@@ -46,27 +41,25 @@ VALUES = {
 
 @dataclass(frozen=True)
 class Sampling:
-    """How masks are to be drawn and weighted; `n_samples` counts masks, or those of the sound and of the lyrics."""
+    """How masks are to be drawn and weighted; `n_samples` counts masks, or those of the audio and of the lyrics."""
 
-    design: str
-    weights: str
+    design: DesignName
+    weights: WeightsName
     kernel_width: float
     n_samples: int | tuple[int, int]
     seed: int
 
     def __post_init__(self) -> None:
-        if self.design not in ("auto", *_DRAWS):
-            raise InputError(f"design {self.design!r} is not known: use auto, {', '.join(_DRAWS)}.")
-        if self.weights not in VALUES:
-            raise InputError(f"row weights {self.weights!r} are not known: use {', '.join(VALUES)}.")
+        check_name(self.design, DesignName, "design")
+        check_name(self.weights, WeightsName, "row weights")
         counts = (self.n_samples,) if isinstance(self.n_samples, int) else tuple(self.n_samples)
         if len(counts) not in (1, 2):
-            raise InputError(f"n_samples {self.n_samples} is not understood: give one number, or one for each side.")
+            raise InputError(f"n_samples must be one number, or one for each side, got {self.n_samples}.")
         for count in counts:
             if count < 1:
-                raise InputError(f"{count} masks are none: give 1 or more.")
+                raise InputError(f"n_samples must be at least 1, got {count}.")
             if count > MOST:
-                raise InputError(f"{count} masks are more than fit anywhere: give at most {MOST}.")
+                raise InputError(f"n_samples must be at most {MOST}, got {count}.")
 
     @property
     def total(self) -> int:
@@ -74,7 +67,7 @@ class Sampling:
         return self.n_samples if isinstance(self.n_samples, int) else sum(self.n_samples)
 
 
-def draw_design(sampling: Sampling, name: str, d: int, n_samples: int) -> Design:
+def draw_design(sampling: Sampling, name: DesignName, d: int, n_samples: int) -> Design:
     """Masks and row weights, of one side or of both together."""
     return weigh_design(sampling, _DRAWS[name](d, n_samples, sampling.seed))
 

@@ -1,6 +1,6 @@
 """The surrogate: weighted least squares in closed form, for all classes at once, with standard errors.
 
-Masks are coded z − ½ and centred by their weighted mean; everything is float64 on the device of the inputs and nothing
+Masks are coded z − ½ and centred by their weighted mean. Everything is float64 on the device of the inputs, and nothing
 waits for the host: what may have gone wrong comes back as tensors in the `Fit`, to be read after the last coefficient.
 """
 
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.third_order import share_third_order, spare
 
 #: A squared pivot of the correlation-scaled Gram matrix below this is a column that the others already contain:
@@ -24,15 +25,13 @@ CHUNK = 1024
 
 @dataclass(frozen=True)
 class Fit:
-    """A local linear model of every class, and how well it is known.
+    """A local linear model of every class; `coefficients` are (class, d).
 
     `intercept` is the surrogate's value with every component off, `fidelity` the weighted R² (1 where the outputs don't
     vary at all), `pivots` the share of each column's variance that the columns before it don't explain.
     """
 
-    coefficients: Float[Tensor, "d class"]
-    standard_errors: Float[Tensor, "d class"]
-    degrees_of_freedom: Float[Tensor, "d class"]
+    coefficients: Known
     intercept: Float[Tensor, " class"]
     fidelity: Float[Tensor, " class"]
     pivots: Float[Tensor, " d"]
@@ -53,6 +52,42 @@ class _Normal:
     pivots: Float[Tensor, " d"]
 
 
+@dataclass(frozen=True)
+class _Scores:
+    """A chunk of sampling units at the solution. A score is s = w r, a row's weight times its residual.
+
+    `influence` is x G⁻¹ of each unit's first mask x. It goes with `score_difference`, s − s′ of a pair and s of a row that
+    stands alone; what the centring by x̄ adds goes with `score_sum`, s + s′ or s.
+    """
+
+    influence: Float[Tensor, "unit d"]
+    score_difference: Float[Tensor, "unit class"]
+    score_sum: Float[Tensor, "unit class"]
+    weighted_squares: Float[Tensor, " class"]
+
+
+# From the formulas to the code below. Masks z ∈ {0, 1}ᵈ are coded x = z − ½, rows weigh w, and the surrogate minimises
+#     Σ w (y − ȳ − (x − x̄)ᵀβ)² + λ |β|²
+# (ridge regression, Hoerl & Kennard 1970; x̄ and ȳ are the weighted means, so that the intercept is not penalised):
+#     β = G⁻¹ Σ w x (y − ȳ),    G = Σ w (x − x̄)(x − x̄)ᵀ + λI = Σ w x xᵀ − (Σ w x) x̄ᵀ + λI.
+# The right side needs no centred masks, for Σ w (y − ȳ) = 0. The coding moves the intercept alone, the fitted value at z =
+# 0, that is at x = −½: ȳ − (x̄ + ½)ᵀβ. It matters because G is taken as a difference: of 140 columns Σ w z zᵀ has a
+# condition number of 5,205, Σ w x xᵀ one of 5.8.
+#
+# A pair of complements has masks x and −x. It adds (w + w′) x xᵀ to Σ w x xᵀ, x (w y − w′ y′) to the right side and
+# (w − w′) x to Σ w x. So only its first mask is read, which is what `_accumulate` does.
+#
+# Errors. β differs from the slopes of an infinite sample by Σ G⁻¹(x − x̄) w r, r being the residuals. With clusters g of
+# rows that share their chance, here pairs and rows that stand alone, its variance is estimated by
+#     Σ_g u_g u_gᵀ,    u_g = Σ_{i in g} G⁻¹ (x_i − x̄) w_i r_i
+# (Cameron & Miller 2015, equations 10 and 11; White 1980 where every cluster is one row). Only the diagonal is kept. With h
+# = G⁻¹x, p = −G⁻¹x̄ and s = w r, a row has u = (h + p) s, and a pair u = h (s − s′) + p (s + s′): even terms, which are the
+# same for x and −x, cancel in s − s′ before anything is squared.
+#
+# Residuals are too small because d slopes were fitted to them: squares are divided by 1 − the average leverage (`enlarge`),
+# and intervals take Student's quantile for the degrees of freedom that are left (`count_freedom`).
+
+
 def solve(design: Design, outputs: Float[Tensor, "n class"], ridge: float) -> Fit:
     """Regress the outputs on the masks: (Xᵀ W X + ridge·I) β = Xᵀ W Y on centred X and Y; the intercept isn't penalised.
 
@@ -66,26 +101,30 @@ def solve(design: Design, outputs: Float[Tensor, "n class"], ridge: float) -> Fi
     variances *= _spare_third_order(design, targets, normal)
     spread = (weights * targets.square()).sum(0)
     return Fit(
-        coefficients=normal.slopes,
-        standard_errors=variances.clamp_min(0).sqrt(),
-        degrees_of_freedom=torch.full_like(variances, max(count_freedom(design), 0)),
+        coefficients=Known(
+            normal.slopes.T, variances.clamp_min(0).sqrt().T, torch.full_like(variances, max(count_freedom(design), 0)).T
+        ),
         intercept=target_mean - (normal.mask_mean + 0.5) @ normal.slopes,
         fidelity=torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread)),
         pivots=normal.pivots,
     )
 
 
-def score(design: Design, outputs: Float[Tensor, " n"], ridge: float) -> Float[Tensor, "unit d"]:
-    """What each sampling unit adds to the error of each coefficient of one class: scoresᵀ scores is their covariance."""
+def trace_errors(design: Design, outputs: Float[Tensor, " n"], ridge: float) -> Float[Tensor, "unit d"]:
+    """What each sampling unit contributes to the error of each coefficient of one class: the u_g of the formula above.
+
+    contributionsᵀ contributions is the covariance of the coefficients.
+    """
     weights, targets, _ = _centre(design, outputs[:, None])
     normal = _reduce(design, weights, targets, ridge)
     spared = _spare_third_order(design, targets, normal).sqrt()
-    rows = []
-    for chunk, folded in _chunks(design):
-        influence, steep, flat, _ = _inspect(design, weights, targets, normal, chunk, folded)
-        push = -normal.mask_mean @ normal.inverse
-        rows.append((influence * steep + push * flat) * spared * enlarge(design, folded) ** 0.5)
-    return torch.cat(rows)
+    push = -normal.mask_mean @ normal.inverse
+    contributions = []
+    for rows, folded in _chunks(design):
+        unit = _score(design, weights, targets, normal, rows, folded)
+        own = unit.influence * unit.score_difference + push * unit.score_sum
+        contributions.append(own * spared * enlarge(design, folded) ** 0.5)
+    return torch.cat(contributions)
 
 
 def count_freedom(design: Design) -> int:
@@ -115,6 +154,7 @@ def _reduce(design: Design, weights: Float[Tensor, "n 1"], targets: Float[Tensor
     gram, moments, mask_sum = _accumulate(design, weights, targets)
     mask_mean = mask_sum / weights.sum()
     gram.addr_(mask_sum, mask_mean, alpha=-1).diagonal().add_(ridge)
+    # Scaled to correlations, so that a pivot says which share of its column the columns before it leave unexplained.
     scale = gram.diagonal().clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
     factor, _ = torch.linalg.cholesky_ex(gram * scale * scale[:, None])
     inverse = torch.cholesky_solve(torch.diag(scale), factor) * scale[:, None]
@@ -143,20 +183,17 @@ def _accumulate(
 def _examine(
     design: Design, weights: Float[Tensor, "n 1"], targets: Float[Tensor, "n class"], normal: _Normal
 ) -> tuple[Float[Tensor, " class"], Float[Tensor, "d class"]]:
-    """Σ w r² of the residuals r, and Σ over sampling units of (influence × w r)².
-
-    The influence of a mask is x G⁻¹ + push, the same push for all. So a row adds h s + push s, with h = x G⁻¹ and the score
-    s = w r; a pair, whose second mask is −x, adds h (s − s') + push (s + s'). What cancels within a pair does so before it
-    is squared, and the squares come from three matrix products instead of a (unit, d, class) array.
-    """
+    """Σ w r² of the residuals r, and Σ u² over sampling units, enlarged."""
     missed, variances = targets.new_zeros(targets.shape[1]), torch.zeros_like(normal.slopes)
     push = (-normal.mask_mean @ normal.inverse)[:, None]
     for rows, folded in _chunks(design):
-        influence, steep, flat, lost = _inspect(design, weights, targets, normal, rows, folded)
-        missed += lost
+        unit = _score(design, weights, targets, normal, rows, folded)
+        missed += unit.weighted_squares
         share = enlarge(design, folded)
-        variances += share * (push.square() * flat.square().sum(0) + 2 * push * (influence.T @ (steep * flat)))
-        variances.addmm_(influence.square_().T, steep.square(), alpha=share)
+        # Σ (h a + p b)² = Σ h² a² + 2 p Σ h a b + p² Σ b²: matrix products instead of a (unit, d, class) array.
+        mixed = unit.influence.T @ (unit.score_difference * unit.score_sum)
+        variances += share * (push.square() * unit.score_sum.square().sum(0) + 2 * push * mixed)
+        variances.addmm_(unit.influence.square().T, unit.score_difference.square(), alpha=share)
     return missed, variances
 
 
@@ -169,23 +206,25 @@ def _spare_third_order(design: Design, targets: Float[Tensor, "n class"], normal
     return spare(design.third_order, share_third_order(2 * coded, odd))
 
 
-def _inspect(
+def _score(
     design: Design,
     weights: Float[Tensor, "n 1"],
     targets: Float[Tensor, "n class"],
     normal: _Normal,
     rows: slice,
     folded: bool,
-) -> tuple[Float[Tensor, "unit d"], Float[Tensor, "unit class"], Float[Tensor, "unit class"], Float[Tensor, " class"]]:
-    """h, the scores that go with it, those that go with the push, and Σ w r², of a chunk of rows."""
+) -> _Scores:
+    """The sampling units of a chunk of rows, at the solution."""
     coded = _code(design, rows, folded)
     fitted = coded @ normal.slopes
     if folded:
         fitted = torch.stack([fitted, -fitted], 1).flatten(0, 1)
     residuals = targets[rows] + normal.mask_mean @ normal.slopes - fitted
     scores = weights[rows] * residuals
-    steep, flat = (_differ(scores), scores[0::2] + scores[1::2]) if folded else (scores, scores)
-    return coded @ normal.inverse, steep, flat, (scores * residuals).sum(0)
+    weighted_squares = (scores * residuals).sum(0)
+    if not folded:
+        return _Scores(coded @ normal.inverse, scores, scores, weighted_squares)
+    return _Scores(coded @ normal.inverse, _differ(scores), scores[0::2] + scores[1::2], weighted_squares)
 
 
 def _code(design: Design, rows: slice, folded: bool) -> Float[Tensor, "unit d"]:

@@ -1,6 +1,6 @@
-"""How much of what a model says hangs on the sound alone, on the words alone, and on both together.
+"""How much of a model's output depends on the audio alone, on the lyrics alone, and on both together.
 
-Over random masks a model is mean + A(sound) + T(words) + I(sound, words), and its variance the sum of the three parts'
+Over random masks a model is mean + A(audio) + T(lyrics) + I(audio, lyrics), and its variance the sum of the three parts'
 (two-way random effects; Searle, Casella & McCulloch 1992). Means over finitely many masks of the other side carry noise;
 every sum of squares is corrected for it, so that long lyrics don't win by counting. Values are a grid of a crossed design.
 """
@@ -11,99 +11,127 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.surrogate.crossed import Side, lay_side, split_classes, turn
 from musiclime_torch.surrogate.design import CrossedDesign, Design
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Parts of the variance by sound, words and both, each with its standard error; they add up to one."""
-
-    values: Float[Tensor, "class 3"]
-    standard_errors: Float[Tensor, "class 3"]
-    degrees_of_freedom: float
+from musiclime_torch.surrogate.known import Known
+from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn
 
 
 @dataclass(frozen=True)
 class _Squares:
     """Mean squares of one sector of the grid: of cells, of means by audio unit, by lyric unit, and of the mean of all.
 
-    Each comes with what every audio unit and every lyric unit adds to it (an influence function, mean zero).
+    The last axis holds the mean square, then what every audio unit and every lyric unit adds to it (an influence function,
+    mean zero). Linear combinations act on all of them alike.
     """
 
-    cells: Tensor
-    audio: Tensor
-    lyrics: Tensor
-    mean: Tensor
+    cells: Float[Tensor, "class entry"]
+    audio: Float[Tensor, "class entry"]
+    lyrics: Float[Tensor, "class entry"]
+    mean: Float[Tensor, "class entry"]
 
-    def mix(self, weights: tuple[float, float, float, float]) -> Tensor:
-        """A linear combination; the last axis holds the value, then the influences."""
-        parts = (self.cells, self.audio, self.lyrics, self.mean)
-        return sum((weight * part for weight, part in zip(weights, parts, strict=True)), torch.zeros_like(self.cells))
+    def mix(self, cells: float, audio: float, lyrics: float, mean: float) -> Float[Tensor, "class entry"]:
+        """A linear combination with these coefficients."""
+        weighted = (cells * self.cells, audio * self.audio, lyrics * self.lyrics, mean * self.mean)
+        return sum(weighted, torch.zeros_like(self.cells))
 
 
-def split_variance(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> Shares:
-    """Shares of the variance over uniform masks; zeros where the outputs don't vary.
+# How a grid of numbers becomes three variances. With a audio units and t lyric units, m the mean of all cells, A_g and T_h
+# the effects and I_gh the interactions (mean zero, independent of each other, variances V_A, V_T and V_I), the expected mean
+# squares of a two-way table with one observation a cell are
+#     E[cells] = m² + V_A + V_T + V_I,               E[mean of all, squared] = m² + V_A / a + V_T / t + V_I / (a t),
+#     E[means by audio unit, squared] = m² + V_A + V_T / t + V_I / t,      and for the lyrics with a and t swapped
+# (Searle, Casella & McCulloch 1992, chapter 4; their sums of squares are differences of these four). `unbias` solves for V.
+#
+# A fold-over splits its grid in sectors. With complement pairs on both sides every output is the sum of four parts, even or
+# odd under complementing the audio mask and even or odd under complementing the lyric mask, and the variances add up. An odd
+# part has mean zero over masks by symmetry, so that terms drop out of the equations above:
+#     audio odd:  T and m are even in the audio, so both are zero;    lyrics odd:  A and m are zero.
+# The sectors' solutions are the four cases of `unbias`; a design without pairs has the even-even sector alone.
+#
+# Errors. Each V is a smooth function of mean squares, and each mean square a mean over units: its influence function, what
+# one unit adds to it beyond the average, goes through the same linear algebra (the delta method for a ratio: V_k / V has
+# (ψ_k − share_k ψ) / V). The variance of a share is the sum over both sides of its units' squared influences / (n ·
+# freedom).
 
-    Standard errors are those of the influence functions over sampling units of both sides. What a main effect or a
-    product of two adds is known better than its units show (in Hadamard blocks their squares have fixed sums), so the
-    fitted part is taken out of the influences first.
+
+def split_variance(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> Known:
+    """Shares (class, 3) of the variance over uniform masks that audio, lyrics and both have; they add up to one, and are
+    zeros where the outputs don't vary.
+
+    Standard errors are those of the influence functions over sampling units of both sides. Main effects and products of two
+    are known better than their units show (in Hadamard blocks their squares have fixed sums), so the fitted part is taken
+    out of the influences first.
     """
     audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
     shares, errors = (values.new_empty(len(values), 3, dtype=torch.float64) for _ in range(2))
     for rows in split_classes(values):
         shares[rows], errors[rows] = _share(design, audio, lyrics, values[rows])
-    freedom = min(_freedom(design.audio), _freedom(design.lyrics))
-    return Shares(shares, errors, float(freedom))
+    freedom = min(_count_freedom(design.audio), _count_freedom(design.lyrics))
+    return Known(shares, errors, torch.full_like(shares, float(freedom)))
 
 
-def _freedom(design: Design) -> int:
+def unbias(squares: _Squares, a: int, t: int, odd_audio: bool, odd_lyrics: bool) -> Float[Tensor, "part class entry"]:
+    """V_A, V_T and V_I of one sector from its mean squares over a × t units, where either side's half is odd or even."""
+    if odd_audio and odd_lyrics:
+        # E[cells] = V_I: all other terms are even on one side.
+        both = squares.cells
+        return torch.stack([torch.zeros_like(both), torch.zeros_like(both), both])
+    if odd_audio:
+        # E[cells] = V_A + V_I and E[by audio] = V_A + V_I / t.
+        both = squares.mix(cells=t / (t - 1), audio=-t / (t - 1), lyrics=0, mean=0)
+        return torch.stack([squares.audio - both / t, torch.zeros_like(both), both])
+    if odd_lyrics:
+        # E[cells] = V_T + V_I and E[by lyrics] = V_T + V_I / a.
+        both = squares.mix(cells=a / (a - 1), audio=0, lyrics=-a / (a - 1), mean=0)
+        return torch.stack([torch.zeros_like(both), squares.lyrics - both / a, both])
+    # E[cells − by audio − by lyrics + mean] = V_I (1 − 1/a)(1 − 1/t), and E[by audio − mean] = (V_A + V_I / t)(1 − 1/a).
+    scale = a * t / ((a - 1) * (t - 1))
+    both = squares.mix(cells=scale, audio=-scale, lyrics=-scale, mean=scale)
+    of_audio = squares.mix(cells=0, audio=a / (a - 1), lyrics=0, mean=-a / (a - 1)) - both / t
+    of_lyrics = squares.mix(cells=0, audio=0, lyrics=t / (t - 1), mean=-t / (t - 1)) - both / a
+    return torch.stack([of_audio, of_lyrics, both])
+
+
+def _count_freedom(design: Design) -> int:
     return max(design.units - design.masks.shape[1] - 1, 1)
 
 
 def _share(
     design: CrossedDesign, audio: Side, lyrics: Side, values: Float[Tensor, "class na nt"]
 ) -> tuple[Float[Tensor, "class 3"], Float[Tensor, "class 3"]]:
+    """Each part's share of the sum of all parts, and its standard error."""
     turned = turn(turn(values.double(), design.audio, 1), design.lyrics, 2)
     parts = _sum_sectors(design, audio, lyrics, turned)
-    whole = parts.sum(0, keepdim=True)
-    size = torch.where(whole[..., :1] > 0, whole[..., :1], torch.ones_like(whole[..., :1]))
+    total = parts.sum(0, keepdim=True)
+    size = torch.where(total[..., :1] > 0, total[..., :1], torch.ones_like(total[..., :1]))
     shares = parts[..., :1] / size
-    influence = (parts[..., 1:] - shares * whole[..., 1:]) / size
+    influence = (parts[..., 1:] - shares * total[..., 1:]) / size
+    variance = torch.zeros_like(shares[..., 0])
     counts = [side.units for side in (design.audio, design.lyrics)]
-    by_side = influence.split(counts, dim=2)
-    left = [_freedom(side) for side in (design.audio, design.lyrics)]
-    variance = sum(
-        (part.square().sum(2) / (count * room) for part, count, room in zip(by_side, counts, left, strict=True)),
-        torch.zeros_like(shares[..., 0]),
-    )
+    for side, own in zip((design.audio, design.lyrics), influence.split(counts, dim=2), strict=True):
+        variance = variance + own.square().sum(2) / (side.units * _count_freedom(side))
     return shares[..., 0].T, variance.sqrt().T
 
 
 def _sum_sectors(
     design: CrossedDesign, audio: Side, lyrics: Side, turned: Float[Tensor, "class na nt"]
 ) -> Float[Tensor, "part class entry"]:
-    """Variances of A, T and I with their influences, summed over odd and even halves of both sides.
-
-    Odd halves have mean zero by symmetry, even halves don't; without pairs there is one sector, with means on both sides.
-    """
+    """V_A, V_T and V_I with their influences, summed over odd and even halves of both sides."""
     # Only orthogonal blocks fix the sums of squares; independent rows don't.
     fitted_audio = audio.basis[:, 1:] @ (audio.influence[1:] @ turned) * (design.audio.block > 1)
     fitted_lyrics = (turned @ lyrics.influence[1:].T) @ lyrics.basis[:, 1:].T * (design.lyrics.block > 1)
-    total = turned.new_zeros(3, turned.shape[0], 1 + design.audio.units + design.lyrics.units)
-    paired = design.audio.folded == design.audio.n_samples and design.lyrics.folded == design.lyrics.n_samples
-    if not paired:
-        a, t = design.audio.n_samples, design.lyrics.n_samples
-        flat = [turn(turn(grid, design.lyrics, 2), design.audio, 1) for grid in (turned, fitted_audio, fitted_lyrics)]
-        parts = _even_even(_square(*flat), a, t)
+    grids = (turned, fitted_audio, fitted_lyrics)
+    if design.audio.folded != design.audio.n_samples or design.lyrics.folded != design.lyrics.n_samples:
+        flat = [turn(turn(grid, design.lyrics, 2), design.audio, 1) for grid in grids]
+        parts = unbias(_square(*flat), design.audio.n_samples, design.lyrics.n_samples, odd_audio=False, odd_lyrics=False)
         return torch.stack([_gather_units(design, part) for part in parts])
-    halves = [slice(0, None, 2), slice(1, None, 2)]
-    a, t = design.audio.units, design.lyrics.units
-    for heard, rows in enumerate(halves):
-        for read, columns in enumerate(halves):
-            # A pair's two members are (even ± odd) / √2: the mean square is half that of the turned rows, a side.
-            squares = _square(*(grid[:, rows, columns] * 0.5 for grid in (turned, fitted_audio, fitted_lyrics)))
-            total += torch.stack(_SECTORS[heard, read](squares, a, t))
+    total = turned.new_zeros(3, turned.shape[0], 1 + design.audio.units + design.lyrics.units)
+    for odd_audio in (False, True):
+        for odd_lyrics in (False, True):
+            # Turned rows alternate between even and odd halves. They are (first ± second) / √2, and the parts of the output
+            # (first ± second) / 2: a factor of √½ for either side.
+            sector = (grid[:, odd_audio::2, odd_lyrics::2] * 0.5 for grid in grids)
+            total += unbias(_square(*sector), design.audio.units, design.lyrics.units, odd_audio, odd_lyrics)
     return total
 
 
@@ -120,9 +148,11 @@ def _gather_units(design: CrossedDesign, part: Float[Tensor, "class row"]) -> Fl
 def _square(
     grid: Float[Tensor, "class a t"], fitted_audio: Float[Tensor, "class a t"], fitted_lyrics: Float[Tensor, "class a t"]
 ) -> _Squares:
+    """The four mean squares of a sector. `fitted` parts count in the mean squares, but add nothing to any influence."""
     by_audio, by_lyrics = grid.mean(2), grid.mean(1)
     mean = by_audio.mean(1, keepdim=True)
     squares, known_a, known_t = grid.square(), fitted_audio.square(), fitted_lyrics.square()
+    # One unit's row of the grid enters its own mean once, and every mean of the other side: hence the factors of two.
     with_columns, with_rows = (grid * by_lyrics[:, None]).mean(2), (grid * by_audio[:, :, None]).mean(1)
     own_a, own_t = by_audio.square(), by_lyrics.square()
     left_a, left_t = fitted_audio.mean(2).square(), fitted_lyrics.mean(1).square()
@@ -137,31 +167,6 @@ def _square(
 def _influence(
     value: Float[Tensor, " class"], by_audio: Float[Tensor, "class a"], by_lyrics: Float[Tensor, "class t"]
 ) -> Float[Tensor, "class entry"]:
+    """A mean square, and its units' influences less their means."""
     centred = [part - part.mean(1, keepdim=True) for part in (by_audio, by_lyrics)]
     return torch.cat([value[:, None], *centred], 1)
-
-
-def _odd_odd(squares: _Squares, a: int, t: int) -> list[Tensor]:
-    return [torch.zeros_like(squares.cells), torch.zeros_like(squares.cells), squares.cells]
-
-
-def _odd_even(squares: _Squares, a: int, t: int) -> list[Tensor]:
-    both = squares.mix((t / (t - 1), -t / (t - 1), 0, 0))
-    return [squares.audio - both / t, torch.zeros_like(both), both]
-
-
-def _even_odd(squares: _Squares, a: int, t: int) -> list[Tensor]:
-    both = squares.mix((a / (a - 1), 0, -a / (a - 1), 0))
-    return [torch.zeros_like(both), squares.lyrics - both / a, both]
-
-
-def _even_even(squares: _Squares, a: int, t: int) -> list[Tensor]:
-    scale = a * t / ((a - 1) * (t - 1))
-    both = squares.mix((scale, -scale, -scale, scale))
-    heard = squares.mix((0, a / (a - 1), 0, -a / (a - 1))) - both / t
-    read = squares.mix((0, 0, t / (t - 1), -t / (t - 1))) - both / a
-    return [heard, read, both]
-
-
-#: By whether the sound's half and the lyrics' half of the pairs is the odd one.
-_SECTORS = {(0, 0): _even_even, (0, 1): _even_odd, (1, 0): _odd_even, (1, 1): _odd_odd}

@@ -15,8 +15,9 @@ from musiclime_torch.captum.request import read_request
 from musiclime_torch.explanation.estimation.crossed import build_grid, encode_masks
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import describe_model
+from musiclime_torch.surrogate.blocks import draw_foldover
 from musiclime_torch.surrogate.crossed import solve_crossed
-from musiclime_torch.surrogate.design import CrossedDesign, draw_foldover
+from musiclime_torch.surrogate.design import CrossedDesign
 from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.variance import split_variance
 from musiclime_torch.variants.asking import run_joint
@@ -79,14 +80,14 @@ def run_pipeline(guard: HostGuard) -> torch.Tensor:
     values = to_space(outputs, "logits", "log-odds", outputs[0])
     fit = solve(here, values, 0.0)
     assert sent_before[0] == guard.sent == 3  # masks and weights to solve with, masks to render with: before any forward
-    assert fit.coefficients.device.type == fit.standard_errors.device.type == "cuda"
-    return fit.coefficients
+    assert fit.coefficients.values.device.type == fit.coefficients.errors.device.type == "cuda"
+    return fit.coefficients.values
 
 
 def test_nothing_asks_the_host_between_the_first_mask_and_the_last_coefficient():
     with pretended_cuda() as guard:
         coefficients = run_pipeline(guard)
-    assert coefficients.shape == (19, 5)
+    assert coefficients.shape == (5, 19)
     assert guard.seen == []
 
 
@@ -107,8 +108,8 @@ def test_crossed_masks_take_their_encoder_passes_and_nothing_else_and_ask_nothin
             fit, shares = solve_crossed(here, grid), split_variance(here, grid)
         values = to_values(scale, song[None])
     assert passes == {"heard": 64, "read": 32}
-    assert fit.coefficients.shape == (6, 13, 8)
-    assert fit.coefficients.device.type == shares.values.device.type == values.device.type == "cuda"
+    assert fit.coefficients.values.shape == (6, 13, 8)
+    assert fit.coefficients.values.device.type == shares.values.device.type == values.device.type == "cuda"
     assert guard.seen == []
 
 

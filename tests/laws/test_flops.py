@@ -18,8 +18,9 @@ from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.preparation import Preparation
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.track import Track
+from musiclime_torch.surrogate.blocks import draw_foldover
 from musiclime_torch.surrogate.crossed import solve_crossed
-from musiclime_torch.surrogate.design import CrossedDesign, draw_foldover
+from musiclime_torch.surrogate.design import CrossedDesign
 from musiclime_torch.surrogate.variance import split_variance
 from musiclime_torch.variants.inputs import Sources
 from musiclime_torch.variants.probe import Probe

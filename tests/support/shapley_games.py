@@ -18,7 +18,7 @@ def enumerate_masks(d: int) -> torch.Tensor:
 
 
 def multiply(d: int, orders: dict[int, int], seed: int) -> tuple[Game, Tensor]:
-    """A sum of `orders[k]` products of k distinct components, and its values: a product's members share it equally."""
+    """A sum of `orders[k]` products of k distinct components, and its values (class, d): members share a product equally."""
     generator = torch.Generator().manual_seed(seed)
     terms = [
         (torch.randperm(d, generator=generator)[:k], torch.randn(CLASSES, generator=generator, dtype=torch.float64))
@@ -33,7 +33,7 @@ def multiply(d: int, orders: dict[int, int], seed: int) -> tuple[Game, Tensor]:
         products = torch.stack([masks[..., members].all(-1) for members, _ in terms], -1).double()
         return products @ torch.stack([strength for _, strength in terms]) - 2
 
-    return play, truth
+    return play, truth.T
 
 
 def saturate(d: int, seed: int) -> tuple[Game, Tensor]:
@@ -49,7 +49,7 @@ def saturate(d: int, seed: int) -> tuple[Game, Tensor]:
         return play(masks).softmax(-1)
 
     everything = enumerate_masks(d)
-    return squash, solve_exact(everything, squash(everything)).coefficients
+    return squash, solve_exact(everything, squash(everything)).values
 
 
 def ends(game: Game, d: int) -> tuple[Tensor, Tensor]:
@@ -61,5 +61,5 @@ def covers(fit, truth: Tensor) -> Tensor:
     """Which nominal 95% intervals hold the truth."""
     from scipy.special import stdtrit
 
-    quantiles = torch.from_numpy(stdtrit(fit.degrees_of_freedom.numpy(), 0.975))
-    return (fit.coefficients - truth).abs() <= quantiles * fit.standard_errors
+    quantiles = torch.from_numpy(stdtrit(fit.freedom.numpy(), 0.975))
+    return (fit.values - truth).abs() <= quantiles * fit.errors

@@ -9,19 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from musiclime_torch.surrogate import crossed
-from musiclime_torch.surrogate.crossed import score_crossed, solve_crossed, split_errors, turn
-from musiclime_torch.surrogate.design import (
-    CrossedDesign,
-    Design,
-    draw_bernoulli,
-    draw_foldover,
-    draw_half_folded,
-    draw_kerdock,
-    draw_unfolded,
-    enumerate_masks,
-)
+from musiclime_torch.surrogate import sides
+from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
+from musiclime_torch.surrogate.crossed import solve_crossed
+from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed_errors
+from musiclime_torch.surrogate.design import CrossedDesign, Design
 from musiclime_torch.surrogate.intervals import quantile
+from musiclime_torch.surrogate.rows import draw_bernoulli, enumerate_masks
+from musiclime_torch.surrogate.sides import turn
 
 KINDS = {
     "folded": lambda d, n, seed: draw_foldover(d, n, seed),
@@ -70,7 +65,7 @@ def test_coefficients_are_least_squares_of_all_products_on_all_pairs_of_rows(kin
     for number in range(2):
         target = values[number].reshape(-1, 1).numpy()
         table = np.linalg.lstsq(root * rows, root * target, rcond=None)[0].reshape(5, 7)
-        assert np.allclose(fit.coefficients[number].numpy(), table, atol=1e-9)
+        assert np.allclose(fit.coefficients.values[number].numpy(), table, atol=1e-9)
         additive = np.c_[rows.reshape(len(xa), len(xt), 5, 7)[:, :, :, 0].reshape(-1, 5), np.tile(xt[:, 1:], (len(xa), 1))]
         slopes = np.linalg.lstsq(root * additive, root * target, rcond=None)[0]
         left = ((root * (target - additive @ slopes)) ** 2).sum()
@@ -109,7 +104,7 @@ def test_standard_errors_are_clustered_both_ways_as_loops_over_units_say(kind):
             for one, two in product(units(sides[0]), units(sides[1]))
         )
         expected[i, j] = max(rows + columns - both, rows, columns)
-    assert np.allclose(fit.standard_errors[0].numpy() ** 2, expected, rtol=1e-7)
+    assert np.allclose(fit.coefficients.errors[0].numpy() ** 2, expected, rtol=1e-7)
 
 
 def test_second_order_models_have_no_error_at_all_under_folded_masks():
@@ -117,9 +112,9 @@ def test_second_order_models_have_no_error_at_all_under_folded_masks():
     terms = games.draw_terms(6, 9, (2,), 30, 0)
     fit = solve_crossed(design, games.cross(terms, design.audio.masks, design.lyrics.masks))
     whole = CrossedDesign(enumerate_masks(6), enumerate_masks(9))
-    truth = solve_crossed(whole, games.cross(terms, whole.audio.masks, whole.lyrics.masks)).coefficients
-    assert torch.allclose(fit.coefficients[0, 1:, :], truth[0, 1:, :], atol=1e-12)
-    assert fit.standard_errors[0, 1:, 1:].max() < 1e-12
+    truth = solve_crossed(whole, games.cross(terms, whole.audio.masks, whole.lyrics.masks)).coefficients.values
+    assert torch.allclose(fit.coefficients.values[0, 1:, :], truth[0, 1:, :], atol=1e-12)
+    assert fit.coefficients.errors[0, 1:, 1:].max() < 1e-12
 
 
 @settings(deadline=None, max_examples=15)
@@ -130,7 +125,7 @@ def test_a_bilinear_model_gives_its_terms_back(da: int, dt: int, seed: int):
     table = torch.randn(1 + da, 1 + dt, generator=generator, dtype=torch.float64)
     ears, eyes = (torch.cat([torch.ones(len(m), 1), m.double() - 0.5], 1) for m in (design.audio.masks, design.lyrics.masks))
     fit = solve_crossed(design, (ears @ table @ eyes.T)[None])
-    assert torch.allclose(fit.coefficients[0], table, atol=1e-10)
+    assert torch.allclose(fit.coefficients.values[0], table, atol=1e-10)
     everything_off = (torch.tensor([1.0] + [-0.5] * da).double() @ table)[0] + table[0, 1:].sum() * -0.5
     assert fit.intercept[0] == pytest.approx(float(everything_off), abs=1e-9)
 
@@ -146,27 +141,27 @@ def test_permuting_components_and_rows_permutes_the_table():
     other = solve_crossed(swapped, values)
     rows = torch.cat([torch.zeros(1, dtype=torch.long), 1 + a])
     columns = torch.cat([torch.zeros(1, dtype=torch.long), 1 + t])
-    assert torch.allclose(other.coefficients, plain.coefficients[:, rows][:, :, columns], atol=1e-10)
-    assert torch.allclose(other.standard_errors, plain.standard_errors[:, rows][:, :, columns], rtol=1e-8)
+    assert torch.allclose(other.coefficients.values, plain.coefficients.values[:, rows][:, :, columns], atol=1e-10)
+    assert torch.allclose(other.coefficients.errors, plain.coefficients.errors[:, rows][:, :, columns], rtol=1e-8)
 
 
 def test_sides_are_treated_alike():
     design = draw("folded", 5, 7, 40, 50)
     values = noise(design)
     plain, mirrored = solve_crossed(design, values), solve_crossed(CrossedDesign(design.lyrics, design.audio), values.mT)
-    assert torch.allclose(mirrored.coefficients, plain.coefficients.mT, atol=1e-10)
-    assert torch.allclose(mirrored.standard_errors, plain.standard_errors.mT, rtol=1e-8)
-    assert torch.allclose(mirrored.degrees_of_freedom, plain.degrees_of_freedom.mT, rtol=1e-8)
+    assert torch.allclose(mirrored.coefficients.values, plain.coefficients.values.mT, atol=1e-10)
+    assert torch.allclose(mirrored.coefficients.errors, plain.coefficients.errors.mT, rtol=1e-8)
+    assert torch.allclose(mirrored.coefficients.freedom, plain.coefficients.freedom.mT, rtol=1e-8)
 
 
 def test_classes_are_solved_alike_however_many_at_a_time(monkeypatch):
     design = draw("folded", 5, 7, 40, 50)
     values = noise(design, 5)
     plain = solve_crossed(design, values)
-    monkeypatch.setattr(crossed, "CELLS", 1)
+    monkeypatch.setattr(sides, "CELLS", 1)
     single = solve_crossed(design, values)
-    assert torch.allclose(single.coefficients, plain.coefficients, rtol=1e-12)
-    assert torch.allclose(single.standard_errors, plain.standard_errors, rtol=1e-9)
+    assert torch.allclose(single.coefficients.values, plain.coefficients.values, rtol=1e-12)
+    assert torch.allclose(single.coefficients.errors, plain.coefficients.errors, rtol=1e-9)
 
 
 def test_turning_twice_changes_nothing_and_keeps_lengths():
@@ -181,12 +176,12 @@ def test_turning_twice_changes_nothing_and_keeps_lengths():
 def test_scores_add_up_to_both_clusterings(kind):
     design = draw(kind, 4, 6, 40, 48)
     values = noise(design, 1)
-    scores = score_crossed(design, values[0])
-    assert scores.shape == (design.audio.units + design.lyrics.units, 10)
+    contributions = trace_crossed_errors(design, values[0])
+    assert contributions.shape == (design.audio.units + design.lyrics.units, 10)
     fit = solve_crossed(design, values)
-    errors = torch.cat([fit.standard_errors[0, 1:, 0], fit.standard_errors[0, 0, 1:]])
-    # What single cells put into both sides is counted twice, so that scores are never smaller.
-    ratio = scores.square().sum(0).sqrt() / errors
+    errors = torch.cat([fit.coefficients.errors[0, 1:, 0], fit.coefficients.errors[0, 0, 1:]])
+    # What single cells put into both sides is counted twice, so that contributions are never smaller.
+    ratio = contributions.square().sum(0).sqrt() / errors
     assert (ratio > 1 - 1e-9).all()
     assert (ratio < 2**0.5 + 0.01).all()
 
@@ -208,8 +203,8 @@ def test_kerdock_blocks_err_less_on_third_order_terms_and_their_errors_say_so():
         for name, ears in (("kerdock", draw_kerdock(24, 2048, seed)), ("hadamard", draw_foldover(24, 2048, seed))):
             design = CrossedDesign(ears, enumerate_masks(6))
             fit = solve_crossed(design, games.cross(terms, ears.masks, design.lyrics.masks))
-            miss = (fit.coefficients[0, 1:, 0] - truth).square()
-            found.setdefault(name, []).append(torch.stack([miss, fit.standard_errors[0, 1:, 0].square()]))
+            miss = (fit.coefficients.values[0, 1:, 0] - truth).square()
+            found.setdefault(name, []).append(torch.stack([miss, fit.coefficients.errors[0, 1:, 0].square()]))
     squares = {name: torch.stack(runs).mean((0, 2)) for name, runs in found.items()}
     assert squares["kerdock"][0] < 0.7 * squares["hadamard"][0]
     for miss, claimed in squares.values():
@@ -225,13 +220,13 @@ def test_intervals_of_main_effects_and_interactions_hold_the_truth():
     def look(design: CrossedDesign) -> torch.Tensor:
         return torch.sigmoid(games.cross(terms, design.audio.masks, design.lyrics.masks))
 
-    truth = solve_crossed(whole, look(whole)).coefficients[0]
+    truth = solve_crossed(whole, look(whole)).coefficients.values[0]
     covered = []
     for seed in range(120):
         design = draw("folded", 10, 10, 96, 96, 10 * seed)
         fit = solve_crossed(design, look(design))
-        half = quantile(fit.degrees_of_freedom, 0.95) * fit.standard_errors
-        covered.append(((fit.coefficients - truth).abs() <= half)[0].double())
+        half = quantile(fit.coefficients.freedom, 0.95) * fit.coefficients.errors
+        covered.append(((fit.coefficients.values - truth).abs() <= half)[0].double())
     share = torch.stack(covered).mean(0)
     for part in (torch.cat([share[1:, 0], share[0, 1:]]), share[1:, 1:]):
         assert 0.92 <= float(part.mean()) <= 0.98

@@ -6,20 +6,10 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.design import (
-    CrossedDesign,
-    Design,
-    draw_bernoulli,
-    draw_bernoulli_with_song,
-    draw_blocks,
-    draw_foldover,
-    draw_half_folded,
-    draw_kerdock,
-    draw_unfolded,
-    enumerate_masks,
-    weigh,
-)
-from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
+from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
+from musiclime_torch.surrogate.design import CrossedDesign, Design
+from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh, weigh_by_proximity
+from musiclime_torch.surrogate.rows import draw_bernoulli, draw_bernoulli_with_song, enumerate_masks
 
 
 @settings(deadline=None, max_examples=25)
@@ -91,7 +81,7 @@ def test_lime_kernel_equals_the_formula_of_its_code():
 def test_weights_that_underflow_are_refused():
     with pytest.raises(InputError, match="effective size"):
         weigh(draw_foldover(140, 5000, 0), lambda masks: weigh_by_proximity(masks, 0.001))
-    with pytest.raises(InputError, match="not above zero"):
+    with pytest.raises(InputError, match="kernel_width must be above 0"):
         weigh_by_proximity(draw_foldover(5, 10, 0).masks, 0.0)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.design import KERDOCK, draw_blocks, draw_kerdock
+from musiclime_torch.surrogate.blocks import KERDOCK, draw_blocks, draw_kerdock
 from musiclime_torch.surrogate.kerdock import LENGTHS, kerdock_signs, sylvester
 from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.third_order import share_third_order, spare
@@ -39,10 +39,10 @@ def test_a_whole_cycle_leaves_main_effects_free_of_third_order_terms():
     fit = solve(design, outputs[:, None], 0.0)
     expected = torch.zeros(30, dtype=torch.float64)
     expected[3] = 2
-    assert torch.allclose(fit.coefficients[:, 0], expected, atol=1e-10)
+    assert torch.allclose(fit.coefficients.values[0], expected, atol=1e-10)
     assert design.third_order == 0
     half = solve(design.first(2048), outputs[:2048, None], 0.0)
-    assert (half.coefficients[:, 0] - expected).abs().max() > 1e-3
+    assert (half.coefficients.values[0] - expected).abs().max() > 1e-3
 
 
 def test_what_is_left_of_third_order_errors_falls_to_nothing_and_starts_anew():

@@ -7,9 +7,11 @@ import polynomials as games
 import pytest
 import torch
 
-from musiclime_torch.surrogate.design import Design, draw_bernoulli, draw_foldover, draw_unfolded, enumerate_masks
+from musiclime_torch.surrogate.blocks import draw_foldover, draw_unfolded
+from musiclime_torch.surrogate.design import Design
 from musiclime_torch.surrogate.intervals import quantile
 from musiclime_torch.surrogate.pairs import PairFit, list_pairs, solve_pairs
+from musiclime_torch.surrogate.rows import draw_bernoulli, enumerate_masks
 from musiclime_torch.surrogate.solver import solve
 
 
@@ -33,8 +35,8 @@ def test_all_masks_give_the_definition_of_the_banzhaf_interaction_index(d):
     for number, (i, j) in enumerate(combinations(range(d), 2)):
         rest = codes[~masks[:, i] & ~masks[:, j]]
         mixed = values[rest + 2**i + 2**j] - values[rest + 2**i] - values[rest + 2**j] + values[rest]
-        assert found.coefficients[number, 0] == pytest.approx(float(mixed.mean()), abs=1e-12)
-    assert found.standard_errors.max() < 1e-9 or d > 2
+        assert found.coefficients.values[0, number] == pytest.approx(float(mixed.mean()), abs=1e-12)
+    assert found.coefficients.errors.max() < 1e-9 or d > 2
 
 
 def test_all_masks_equal_shapiq():
@@ -46,34 +48,36 @@ def test_all_masks_equal_shapiq():
     index = exact("BII", order=2)
     design = enumerate_masks(8)
     found = find(terms, design)
-    for (i, j), value in zip(found.columns.tolist(), found.coefficients[:, 0].tolist(), strict=True):
+    for (i, j), value in zip(found.columns.tolist(), found.coefficients.values[0].tolist(), strict=True):
         assert value == pytest.approx(index[(i, j)], abs=1e-10)
     values = look(terms, design)
-    main = solve(design, values, 0.0).coefficients[:, 0]
+    main = solve(design, values, 0.0).coefficients.values[0]
     banzhaf = exact("BV", order=1)
     assert torch.allclose(main, torch.tensor([banzhaf[(i,)] for i in range(8)]).double(), atol=1e-10)
 
 
 def test_many_folded_rows_find_second_order_models_without_error():
     terms = games.draw_terms(9, 0, (2,), 15, 0)
-    truth = find(terms, enumerate_masks(9), saturate=False).coefficients
+    truth = find(terms, enumerate_masks(9), saturate=False).coefficients.values
     found = find(terms, draw_foldover(9, 240, 0), saturate=False)
-    assert found.method == "least squares"
-    assert torch.allclose(found.coefficients, truth, atol=1e-9)
-    assert found.standard_errors.max() < 1e-9
-    assert find(terms, draw_foldover(9, 40, 0), saturate=False).method == "moments"
+    # Least squares spends a degree of freedom on each of the 36 pairs.
+    assert (found.coefficients.freedom == 120 - 36 - 1).all()
+    assert torch.allclose(found.coefficients.values, truth, atol=1e-9)
+    assert found.coefficients.errors.max() < 1e-9
+    by_moments = find(terms, draw_foldover(9, 40, 0), saturate=False)
+    assert (by_moments.coefficients.freedom == 24 - 1).all()
 
 
 @pytest.mark.parametrize("n", [40, 240])
 @pytest.mark.parametrize("draw", [draw_foldover, draw_unfolded, draw_bernoulli])
 def test_intervals_hold_the_truth(draw, n):
     terms = games.draw_terms(8, 0, (2, 3), 20, 4)
-    truth, covered, misses = find(terms, enumerate_masks(8)).coefficients, [], []
+    truth, covered, misses = find(terms, enumerate_masks(8)).coefficients.values, [], []
     for seed in range(60):
         found = find(terms, draw(8, n, seed))
-        half = quantile(found.degrees_of_freedom, 0.95) * found.standard_errors
-        covered.append(((found.coefficients - truth).abs() <= half).double().mean())
-        misses.append(found.coefficients - truth)
+        half = quantile(found.coefficients.freedom, 0.95) * found.coefficients.errors
+        covered.append(((found.coefficients.values - truth).abs() <= half).double().mean())
+        misses.append(found.coefficients.values - truth)
     assert 0.9 <= torch.stack(covered).mean() <= 0.99
     assert torch.stack(misses).mean().abs() < 0.02
 
@@ -83,7 +87,7 @@ def test_what_pairs_explain_is_freed_of_noise():
     design = draw_bernoulli(15, 400, 0)
     found = solve_pairs(design, values, solve(design, values, 0.0))
     assert abs(float(found.explained[0])) < 0.1
-    assert float((found.coefficients.square().sum() / 16 / values.var()).clamp_max(9)) > 0.15
+    assert float((found.coefficients.values.square().sum() / 16 / values.var()).clamp_max(9)) > 0.15
     product = (2 * design.masks[:, :1].double() - 1) * (2 * design.masks[:, 1:2].double() - 1)
     exact = solve_pairs(design, product, solve(design, product, 0.0))
     assert float(exact.explained[0]) == pytest.approx(1.0, abs=0.3)

@@ -9,15 +9,10 @@ import torch
 from hypothesis import given, settings, strategies as st
 from sklearn.linear_model import Ridge
 
-from musiclime_torch.surrogate.design import (
-    Design,
-    draw_bernoulli,
-    draw_foldover,
-    draw_half_folded,
-    draw_kerdock,
-    draw_unfolded,
-)
-from musiclime_torch.surrogate.solver import CHUNK, count_freedom, enlarge, score, solve
+from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
+from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.rows import draw_bernoulli
+from musiclime_torch.surrogate.solver import CHUNK, count_freedom, enlarge, solve, trace_errors
 from musiclime_torch.surrogate.third_order import share_third_order, spare
 
 
@@ -40,7 +35,7 @@ def test_coefficients_intercept_and_fidelity_equal_scikit_learn(draw, ridge):
     fit = solve(design, outputs, ridge)
     x, y, w = design.masks.double().numpy(), outputs.double().numpy(), design.weights.double().numpy()
     oracle = Ridge(alpha=max(ridge, 1e-12)).fit(x, y, sample_weight=w)
-    assert np.allclose(fit.coefficients.numpy(), oracle.coef_.T, atol=1e-8)
+    assert np.allclose(fit.coefficients.values.numpy(), oracle.coef_, atol=1e-8)
     assert np.allclose(fit.intercept.numpy(), oracle.intercept_, atol=1e-8)
     misses, mean = y - oracle.predict(x), np.average(y, axis=0, weights=w)
     assert np.allclose(fit.fidelity.numpy(), 1 - (w @ misses**2) / (w @ (y - mean) ** 2), atol=1e-8)
@@ -57,15 +52,15 @@ def test_standard_errors_equal_a_loop_over_pairs(weigh):
     bread = np.linalg.inv(x.T @ (w[:, None] * x))
     slopes = bread @ x.T @ (w[:, None] * outputs.numpy())
     for column in range(2):
-        scores = (w * (outputs[:, column].numpy() - x @ slopes[:, column]))[:, None] * x
+        contributions = (w * (outputs[:, column].numpy() - x @ slopes[:, column]))[:, None] * x
         meat = np.zeros((12, 12))
-        for pair in scores.reshape(-1, 2, 12):
+        for pair in contributions.reshape(-1, 2, 12):
             total = pair.sum(0)
             meat += np.outer(total, total)
         units = design.n_samples // 2
         expected = np.sqrt(np.diag(bread @ meat @ bread)[1:] * units / (units - 11))
-        assert np.allclose(fit.standard_errors[:, column].numpy(), expected, rtol=1e-8)
-    assert (fit.degrees_of_freedom == design.n_samples // 2 - 11).all()
+        assert np.allclose(fit.coefficients.errors[column].numpy(), expected, rtol=1e-8)
+    assert (fit.coefficients.freedom == design.n_samples // 2 - 11).all()
 
 
 def test_standard_errors_of_independent_rows_are_hc1():
@@ -76,7 +71,7 @@ def test_standard_errors_of_independent_rows_are_hc1():
     bread = np.linalg.inv(x.T @ x)
     residuals = outputs[:, 0].numpy() - x @ bread @ x.T @ outputs[:, 0].numpy()
     expected = np.sqrt(np.diag(bread @ (x.T * residuals**2) @ x @ bread)[1:] * 300 / (300 - 8))
-    assert np.allclose(fit.standard_errors[:, 0].numpy(), expected, rtol=1e-8)
+    assert np.allclose(fit.coefficients.errors[0].numpy(), expected, rtol=1e-8)
 
 
 @settings(deadline=None, max_examples=20)
@@ -85,9 +80,9 @@ def test_an_additive_model_gives_its_coefficients_back_exactly(d: int, seed: int
     design = draw_foldover(d, 1, seed)
     slopes = torch.randn(d, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     fit = solve(design, design.masks.double() @ slopes + 7, 0.0)
-    assert torch.allclose(fit.coefficients, slopes, atol=1e-10)
+    assert torch.allclose(fit.coefficients.values, slopes.T, atol=1e-10)
     assert torch.allclose(fit.intercept, torch.tensor(7.0, dtype=torch.float64), atol=1e-9)
-    assert fit.standard_errors.max() < 1e-9
+    assert fit.coefficients.errors.max() < 1e-9
 
 
 def test_foldover_is_exact_on_second_order_models_and_says_so():
@@ -96,8 +91,8 @@ def test_foldover_is_exact_on_second_order_models_and_says_so():
     fit = solve(design, (2 * z[:, 0] + 5 * z[:, 1] * z[:, 2])[:, None], 0.0)
     expected = torch.zeros(20, dtype=torch.float64)
     expected[0] = 2
-    assert torch.allclose(fit.coefficients[:, 0], expected, atol=1e-12)
-    assert fit.standard_errors.max() < 1e-12
+    assert torch.allclose(fit.coefficients.values[0], expected, atol=1e-12)
+    assert fit.coefficients.errors.max() < 1e-12
     assert fit.fidelity[0] < 0.6
 
 
@@ -107,14 +102,16 @@ def test_permuted_components_permute_the_fit():
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
     permuted = replace(design, masks=design.masks[:, order])
     plain, other = solve(design, outputs, 0.0), solve(permuted, outputs, 0.0)
-    assert torch.allclose(plain.coefficients[order], other.coefficients, rtol=1e-10)
-    assert torch.allclose(plain.standard_errors[order], other.standard_errors, rtol=1e-10)
+    assert torch.allclose(plain.coefficients.values[:, order], other.coefficients.values, rtol=1e-10)
+    assert torch.allclose(plain.coefficients.errors[:, order], other.coefficients.errors, rtol=1e-10)
 
 
 def test_a_large_offset_costs_no_accuracy():
     design = draw_foldover(10, 1, 0)
     outputs = design.masks.double()[:, :1] + 1e8
-    assert torch.allclose(solve(design, outputs, 0.0).coefficients[0], torch.ones(1, dtype=torch.float64), atol=1e-6)
+    assert torch.allclose(
+        solve(design, outputs, 0.0).coefficients.values[:, 0], torch.ones(1, dtype=torch.float64), atol=1e-6
+    )
 
 
 def test_dependent_columns_are_flagged_not_fitted():
@@ -132,8 +129,8 @@ def test_duplicated_columns_share_their_weight_under_a_ridge():
     design.masks[:, 3] = design.masks[:, 0]
     fit = solve(design, design.masks[:, :1].double(), 1e-3)
     assert not fit.dependent.any()
-    assert math.isclose(fit.coefficients[0].item(), fit.coefficients[3].item(), rel_tol=1e-6)
-    assert fit.coefficients[0].item() == pytest.approx(0.5, abs=1e-3)
+    assert math.isclose(fit.coefficients.values[0, 0].item(), fit.coefficients.values[0, 3].item(), rel_tol=1e-6)
+    assert fit.coefficients.values[0, 0].item() == pytest.approx(0.5, abs=1e-3)
 
 
 def test_outputs_that_never_vary_are_explained_wholly_by_the_intercept():
@@ -160,8 +157,8 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
             for left in ([c] if a == b else []) + ([b] if a == c != b else []) + ([a] if b == c != a else []):
                 truth[left] += 2
         fit = solve(design, outputs[:, None], 0.0)
-        half = fit.standard_errors[:, 0] * float(stdtrit(count_freedom(design), 0.975))
-        covered.append((fit.coefficients[:, 0] - truth).abs() <= half)
+        half = fit.coefficients.errors[0] * float(stdtrit(count_freedom(design), 0.975))
+        covered.append((fit.coefficients.values[0] - truth).abs() <= half)
     assert 0.92 <= torch.stack(covered).double().mean() <= 0.98
 
 
@@ -172,9 +169,9 @@ def test_scores_add_up_to_the_standard_errors(weigh):
     outputs = noisy_outputs(design, 3, 4)
     fit = solve(design, outputs, 0.0)
     for column in range(3):
-        scores = score(design, outputs[:, column], 0.0)
-        assert scores.shape == (design.units, 9)
-        assert torch.allclose(scores.square().sum(0).sqrt(), fit.standard_errors[:, column], rtol=1e-9)
+        contributions = trace_errors(design, outputs[:, column], 0.0)
+        assert contributions.shape == (design.units, 9)
+        assert torch.allclose(contributions.square().sum(0).sqrt(), fit.coefficients.errors[column], rtol=1e-9)
 
 
 def test_pairs_and_rows_that_stand_alone_are_solved_as_one():
@@ -183,14 +180,14 @@ def test_pairs_and_rows_that_stand_alone_are_solved_as_one():
     x = np.c_[np.ones(design.n_samples), design.masks.double().numpy()]
     slopes = np.linalg.lstsq(x, outputs.numpy(), rcond=None)[0]
     fit = solve(design, outputs, 0.0)
-    assert np.allclose(fit.coefficients.numpy(), slopes[1:], atol=1e-9)
-    scores = x * (outputs.numpy() - x @ slopes)[:, [0]]
+    assert np.allclose(fit.coefficients.values.numpy(), slopes[1:].T, atol=1e-9)
+    contributions = x * (outputs.numpy() - x @ slopes)[:, [0]]
     bread = np.linalg.inv(x.T @ x)
     n, folded = design.n_samples, design.folded
-    units = [scores[i : i + 2].sum(0) * (n / (n - 18)) ** 0.5 for i in range(0, folded, 2)]
-    units += [scores[i] * (n / (n - 10)) ** 0.5 for i in range(folded, n)]
+    units = [contributions[i : i + 2].sum(0) * (n / (n - 18)) ** 0.5 for i in range(0, folded, 2)]
+    units += [contributions[i] * (n / (n - 10)) ** 0.5 for i in range(folded, n)]
     meat = sum(np.outer(unit, unit) for unit in units)
-    assert np.allclose(fit.standard_errors[:, 0].numpy(), np.sqrt(np.diag(bread @ meat @ bread))[1:], rtol=1e-8)
+    assert np.allclose(fit.coefficients.errors[0].numpy(), np.sqrt(np.diag(bread @ meat @ bread))[1:], rtol=1e-8)
 
 
 def test_unfolded_blocks_are_better_on_odd_terms_and_worse_on_even_ones():
@@ -200,7 +197,7 @@ def test_unfolded_blocks_are_better_on_odd_terms_and_worse_on_even_ones():
             design = draw(12, 128, seed)
             z = 2 * design.masks.double() - 1
             y = sum(z[:, i] * z[:, i + 1] * (z[:, i + 2] if power == 3 else 1) for i in range(10))
-            misses.append(solve(design, y[:, None], 0.0).coefficients.square().mean())
+            misses.append(solve(design, y[:, None], 0.0).coefficients.values.square().mean())
         return float(torch.stack(misses).mean())
 
     assert error(draw_foldover, 2) < 1e-20 < error(draw_unfolded, 2)
@@ -214,7 +211,7 @@ def test_the_smallest_designs_have_no_freedom_and_say_so():
     half = draw_half_folded(draw_foldover(4, 1, 0), pairs.n_samples + 1, 0)
     assert count_freedom(half) == half.units - 4 - 1
     tight = replace(pairs, masks=pairs.masks[:8], weights=pairs.weights[:8], folded=8)
-    assert solve(tight, noisy_outputs(tight, 1, 0), 1e-6).degrees_of_freedom.unique().tolist() == [0]
+    assert solve(tight, noisy_outputs(tight, 1, 0), 1e-6).coefficients.freedom.unique().tolist() == [0]
     # A unit's leverage is at most all of it: half a row is left to divide by.
     assert enlarge(tight, True) == 8 / 0.5
     assert enlarge(rows, False) == 6 / 1
@@ -237,10 +234,10 @@ def test_what_third_order_terms_leave_is_measured_beside_main_effects_of_any_siz
     outputs = third + fifth + 7 * signs[:, :1]
     fit, apart = solve(design, outputs, 0.0), solve(replace(design, cycle=0), outputs, 0.0)
     first, second = outputs[0::2], outputs[1::2]
-    odd = (first - second) / 2 - signs[0::2] @ fit.coefficients / 2
+    odd = (first - second) / 2 - signs[0::2] @ fit.coefficients.values.T / 2
     share = share_third_order(signs[0::2], odd)
     assert 0.02 < float(share) < 0.98
-    left = (fit.standard_errors / apart.standard_errors).square()
+    left = (fit.coefficients.errors / apart.coefficients.errors).square()
     assert left.mean() == pytest.approx(float(spare(design.third_order, share)), rel=1e-6)
 
 
@@ -251,8 +248,8 @@ def test_blocks_of_a_cycle_err_by_what_third_order_terms_leave():
     third = signs[:, 0:22:3] * signs[:, 1:23:3] * signs[:, 2:24:3]
     outputs = third.sum(1, keepdim=True) + signs[:, :1]
     fit, apart = solve(design, outputs, 0.0), solve(replace(design, cycle=0), outputs, 0.0)
-    left = (fit.standard_errors / apart.standard_errors).square()
+    left = (fit.coefficients.errors / apart.coefficients.errors).square()
     assert torch.allclose(left, left.mean().expand_as(left))
     assert 1 - 7 / 31 - 1e-9 <= left.mean() < 0.9
-    scores = score(design, outputs[:, 0], 0.0)
-    assert torch.allclose(scores.square().sum(0).sqrt(), fit.standard_errors[:, 0], rtol=1e-9)
+    contributions = trace_errors(design, outputs[:, 0], 0.0)
+    assert torch.allclose(contributions.square().sum(0).sqrt(), fit.coefficients.errors[0], rtol=1e-9)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.design import draw_foldover
+from musiclime_torch.surrogate.blocks import draw_foldover
 from musiclime_torch.surrogate.intervals import quantile
-from musiclime_torch.surrogate.solver import score, solve
+from musiclime_torch.surrogate.solver import solve, trace_errors
 from musiclime_torch.surrogate.stopping import Until, describe_stop, is_ordered, is_settled, plan_looks, read_until
 
 
@@ -34,11 +34,11 @@ def test_looks_double_from_first_to_last(first, last):
 
 
 def test_widths_are_half_intervals():
-    scores = torch.tensor([[3.0, 0.0], [4.0, 1.0]]).double()
+    contributions = torch.tensor([[3.0, 0.0], [4.0, 1.0]]).double()
     freedom = torch.tensor([10.0, 10.0])
     half = float(quantile(torch.tensor(10.0), 0.9)) * 5
-    assert is_settled(Until("width", width=half + 1e-6), torch.zeros(2), scores, freedom, 0.9)
-    assert not is_settled(Until("width", width=half - 1e-6), torch.zeros(2), scores, freedom, 0.9)
+    assert is_settled(Until("width", width=half + 1e-6), torch.zeros(2), contributions, freedom, 0.9)
+    assert not is_settled(Until("width", width=half - 1e-6), torch.zeros(2), contributions, freedom, 0.9)
 
 
 def test_order_is_settled_by_differences_of_sizes_whatever_the_signs():
@@ -84,11 +84,11 @@ def test_looking_again_and_again_names_a_wrong_order_no_more_often_than_asked(co
         for size in sizes:
             part, column = design.first(size), values[:size]
             fit = solve(part, column[:, None], 0.0)
-            misled = fit.coefficients[:, 0].abs().argsort(descending=True)[:2].tolist() != [0, 1]
+            misled = fit.coefficients.values[0].abs().argsort(descending=True)[:2].tolist() != [0, 1]
             hasty += misled and size == sizes[0]
-            scores = score(part, column, 0.0)
+            contributions = trace_errors(part, column, 0.0)
             share = 1 - (1 - confidence) / len(sizes)
-            if is_ordered(2, fit.coefficients[:, 0], scores, fit.degrees_of_freedom[:, 0], share):
+            if is_ordered(2, fit.coefficients.values[0], contributions, fit.coefficients.freedom[0], share):
                 settled += 1
                 wrong += misled
                 break

@@ -4,15 +4,10 @@ import polynomials as games
 import pytest
 import torch
 
-from musiclime_torch.surrogate import crossed
-from musiclime_torch.surrogate.design import (
-    CrossedDesign,
-    draw_bernoulli,
-    draw_foldover,
-    draw_half_folded,
-    draw_unfolded,
-    enumerate_masks,
-)
+from musiclime_torch.surrogate import sides
+from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_unfolded
+from musiclime_torch.surrogate.design import CrossedDesign
+from musiclime_torch.surrogate.rows import draw_bernoulli, enumerate_masks
 from musiclime_torch.surrogate.variance import split_variance
 
 DRAWS = {
@@ -45,7 +40,7 @@ def test_shares_are_those_of_all_masks_and_their_errors_cover(kind):
         found = split_variance(design, look(design))
         assert torch.allclose(found.values.sum(1), torch.ones(1, dtype=torch.float64))
         shares.append(found.values[0])
-        covered.append((found.values[0] - expected).abs() <= 2 * found.standard_errors[0])
+        covered.append((found.values[0] - expected).abs() <= 2 * found.errors[0])
     assert torch.allclose(torch.stack(shares).mean(0), expected, atol=0.03)
     assert 0.85 <= torch.stack(covered).double().mean() <= 1.0
 
@@ -65,14 +60,14 @@ def test_additive_models_have_nothing_together():
     grid = design.audio.masks.double().sum(1)[:, None] + 2 * design.lyrics.masks.double().sum(1)
     found = split_variance(design, grid[None])
     assert torch.allclose(found.values[0], torch.tensor([0.2, 0.8, 0.0]).double(), atol=1e-9)
-    assert found.standard_errors.max() < 1e-6
+    assert found.errors.max() < 1e-6
 
 
 def test_outputs_that_never_vary_have_no_shares():
     design = CrossedDesign(draw_foldover(3, 1, 0), draw_foldover(3, 1, 1))
     found = split_variance(design, torch.full((1, design.audio.n_samples, design.lyrics.n_samples), 2.0))
     assert not found.values.any()
-    assert not found.standard_errors.any()
+    assert not found.errors.any()
 
 
 def test_shifts_scales_and_chunks_change_nothing(monkeypatch):
@@ -80,5 +75,5 @@ def test_shifts_scales_and_chunks_change_nothing(monkeypatch):
     grid = look(design)
     plain = split_variance(design, torch.cat([grid, 5 * grid + 100]))
     assert torch.allclose(plain.values[0], plain.values[1], atol=1e-8)
-    monkeypatch.setattr(crossed, "CELLS", 1)
+    monkeypatch.setattr(sides, "CELLS", 1)
     assert torch.allclose(split_variance(design, torch.cat([grid, grid])).values, plain.values[:1], atol=1e-10)

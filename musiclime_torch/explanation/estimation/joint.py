@@ -1,32 +1,51 @@
-"""Masks over all columns at once, for any model: drawn in blocks, watched, solved."""
+"""Masks over all columns at once, for any model: drawn in blocks, asked, solved."""
+
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.estimation.estimate import Estimate, PairTable, count_passes
-from musiclime_torch.surrogate.design import MOST_ENUMERATED, Design, draw_half_folded, enumerate_masks
+from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
+from musiclime_torch.explanation.estimation.loop import Look, Sampled, sample_until
+from musiclime_torch.surrogate.blocks import draw_half_folded
+from musiclime_torch.surrogate.design import Design
 from musiclime_torch.surrogate.hadamard import smallest_order
-from musiclime_torch.surrogate.pairs import solve_pairs
+from musiclime_torch.surrogate.known import know_exactly
+from musiclime_torch.surrogate.pairs import PairFit, solve_pairs
 from musiclime_torch.surrogate.pilot import is_better_unfolded
+from musiclime_torch.surrogate.rows import MOST_ENUMERATED, enumerate_masks
 from musiclime_torch.surrogate.sampling import Sampling, draw_design, weigh_design
-from musiclime_torch.surrogate.solver import score, solve
-from musiclime_torch.surrogate.stopping import Until, describe_stop, is_settled, plan_looks
+from musiclime_torch.surrogate.solver import solve, trace_errors
+from musiclime_torch.surrogate.stopping import Until, plan_looks
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.scale import ENDS, Scale, check_outputs, list_spaces, to_values
+from musiclime_torch.variants.scale import ENDS, Scale, Space, check_outputs, list_spaces, to_values
 
 #: More interactions than this, all classes together, are left out: nobody reads them, and they would take gigabytes.
 MOST_PAIRS = 20_000_000
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All masks that may be drawn, and the model's outputs on the first of them."""
+
+    masks: Design
+    outputs: Float[Tensor, "n class"]
+
+    @property
+    def design(self) -> Design:
+        """The masks that have been asked."""
+        return self.masks.first(len(self.outputs))
 
 
 def estimate_joint(
     probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], sampling: Sampling, ridge: float, until: Until | None,
     confidence: float,
 ) -> Estimate:  # fmt: skip
-    """Watch the model on joint masks until what is waited for has come, or the budget is spent.
+    """Ask the model about joint masks until what is waited for has come, or the budget is spent.
 
     `ends` are its outputs on the song and the empty song. Where every mask fits the budget, every mask is taken.
     """
@@ -36,111 +55,99 @@ def estimate_joint(
             f"number, or use a late-fusion model with design crossed."
         )
     d = len(probe.seen)
-    whole = sampling.design in ("auto", "joint") and 0 < d <= MOST_ENUMERATED and 2**d <= sampling.total
-    if whole:
-        design, outputs, stopped, looks = _enumerate(probe, scale, sampling)
-    else:
-        design, outputs, stopped, looks = _sample(probe, scale, sampling, ridge, until, confidence)
+    every_mask = sampling.design in ("auto", "joint") and 0 < d <= MOST_ENUMERATED and 2**d <= sampling.total
+    sampled = _enumerate(probe, scale, sampling) if every_mask else _sample(probe, scale, sampling, ridge, until, confidence)
+    design, outputs = sampled.sample.design, sampled.sample.outputs
     values = to_values(scale, torch.cat([ends, outputs]))
     here = design.to(probe.device)
     fit = solve(here, values[2:], ridge)
     check_outputs(values, scale.classes, probe.subject.name, first=ENDS)
-    pairs, notes = _find_pairs(probe, scale, here, outputs, whole)
-    exact = 0.0 if whole else 1.0
-    audio_passes, lyrics_passes = count_passes(probe, design.n_samples, design.n_samples)
+    pairs, notes = _find_pairs(probe, scale, here, outputs, every_mask)
     return Estimate(
-        coefficients=fit.coefficients,
-        standard_errors=exact * fit.standard_errors,
-        degrees_of_freedom=torch.full_like(fit.degrees_of_freedom, float("inf")) if whole else fit.degrees_of_freedom,
+        coefficients=know_exactly(fit.coefficients.values) if every_mask else fit.coefficients,
         intercept=fit.intercept,
         fidelity=fit.fidelity,
         dependent=fit.dependent,
-        song=values[0],
-        empty=values[1],
+        ends=values[:2],
         pairs=pairs,
-        parts=(),
-        design=_describe(design, whole),
+        design=_describe(design, every_mask),
         n_variants=design.n_samples,
-        audio_passes=audio_passes,
-        lyrics_passes=lyrics_passes,
-        looks=looks,
-        stopped=stopped,
+        passes=count_passes(probe, design.n_samples, design.n_samples),
+        looks=sampled.looks,
+        stopped=sampled.stopped,
         notes=notes + _note_rounding(sampling, design, d),
     )
 
 
-def _enumerate(probe: Probe, scale: Scale, sampling: Sampling) -> tuple[Design, Float[Tensor, "n class"], str, int]:
+def _enumerate(probe: Probe, scale: Scale, sampling: Sampling) -> Sampled[Answers]:
     design = weigh_design(sampling, enumerate_masks(len(probe.seen)))
-    outputs = run_joint(probe, design.masks)
-    check_count(probe.subject, len(scale.song), outputs.shape[1])
-    return design, outputs, "every mask was taken", 1
+    return Sampled(_ask_first(probe, scale, design, design.n_samples), stopped="every mask was taken")
 
 
 def _sample(
     probe: Probe, scale: Scale, sampling: Sampling, ridge: float, until: Until | None, confidence: float
-) -> tuple[Design, Float[Tensor, "n class"], str, int]:
-    d = len(probe.seen)
+) -> Sampled[Answers]:
+    """A first block, which may show that complements don't pay, and as many more as are needed."""
     free = sampling.design in ("auto", "joint")
-    design = draw_design(sampling, "joint" if free else sampling.design, d, sampling.total)
-    step = design.block if design.block > 1 else 2 * smallest_order(d)
-    sizes = [min(step * size, design.n_samples) for size in plan_looks(1, -(-design.n_samples // step))]
+    design = draw_design(sampling, "joint" if free else sampling.design, len(probe.seen), sampling.total)
+    may_unfold = free and design.uniform
+    sizes = _plan_sizes(design)
     if until is None:
-        sizes = [sizes[0], sizes[-1]] if free and design.uniform and len(sizes) > 1 else sizes[-1:]
-    share = 1 - (1 - confidence) / (len(sizes) if until else 1)
-    outputs = run_joint(probe, design.masks[: sizes[0]])
+        sizes = [sizes[0], sizes[-1]] if may_unfold and len(sizes) > 1 else sizes[-1:]
+    answers = _ask_first(probe, scale, design, sizes[0])
+    if may_unfold and len(sizes) > 1:
+        answers = _pick_folding(probe, scale, answers, sampling)
+
+    def grow(answers: Answers, size: int) -> Answers:
+        more = run_joint(probe, answers.masks.masks[len(answers.outputs) : size])
+        return replace(answers, outputs=torch.cat([answers.outputs, more]))
+
+    def fit(answers: Answers) -> Look:
+        here, column = answers.design.to(probe.device), to_values(scale, answers.outputs)[:, scale.column]
+        return Look(solve(here, column[:, None], ridge).coefficients, trace_errors(here, column, ridge))
+
+    return sample_until(answers, sizes, grow, fit, until, confidence)
+
+
+def _plan_sizes(design: Design) -> list[int]:
+    """Numbers of masks at which to look: doubling numbers of blocks, or of as many rows where rows are independent."""
+    step = design.block if design.block > 1 else 2 * smallest_order(design.masks.shape[1])
+    return [min(step * size, design.n_samples) for size in plan_looks(1, -(-design.n_samples // step))]
+
+
+def _ask_first(probe: Probe, scale: Scale, design: Design, size: int) -> Answers:
+    outputs = run_joint(probe, design.masks[:size])
     check_count(probe.subject, len(scale.song), outputs.shape[1])
-    settled, look = False, 0
-    for look, size in enumerate(sizes):
-        if look:
-            outputs = torch.cat([outputs, run_joint(probe, design.masks[sizes[look - 1] : size])])
-        so_far = design.first(size).to(probe.device)
-        column = to_values(scale, outputs)[:, scale.column]
-        if (
-            look == 0
-            and free
-            and design.uniform
-            and len(sizes) > 1
-            and is_better_unfolded(so_far, column, design.third_order)
-        ):
-            design = draw_half_folded(design.first(sizes[0]), design.n_samples, sampling.seed)
-        if until is not None:
-            fit = solve(so_far, column[:, None], ridge)
-            scores = score(so_far, column, ridge)
-            settled = is_settled(until, fit.coefficients[:, 0], scores, fit.degrees_of_freedom[:, 0], share)
-            if settled:
-                break
-    looks = len(sizes) if until else 1
-    return design.first(sizes[look]), outputs, describe_stop(until, settled, look + 1, confidence), looks
+    return Answers(design, outputs)
+
+
+def _pick_folding(probe: Probe, scale: Scale, answers: Answers, sampling: Sampling) -> Answers:
+    """Give complements up where the first block says that odd terms dominate; its own masks stay."""
+    pilot, design = answers.design, answers.masks
+    column = to_values(scale, answers.outputs)[:, scale.column]
+    if not is_better_unfolded(pilot.to(probe.device), column, design.third_order):
+        return answers
+    return replace(answers, masks=draw_half_folded(pilot, design.n_samples, sampling.seed))
 
 
 def _find_pairs(
-    probe: Probe, scale: Scale, design: Design, outputs: Float[Tensor, "n class"], whole: bool
-) -> tuple[tuple[PairTable, ...], tuple[str, ...]]:
+    probe: Probe, scale: Scale, design: Design, outputs: Float[Tensor, "n class"], every_mask: bool
+) -> tuple[dict[Space, PairFit], tuple[str, ...]]:
     """Interactions in every space the outputs offer; none where row weights would change their meaning."""
     d = len(probe.seen)
-    if d < 2 or not design.uniform or (design.units < 3 and not whole):
-        return (), ()
+    if d < 2 or not design.uniform or (design.units < 3 and not every_mask):
+        return {}, ()
     if d * (d - 1) // 2 * outputs.shape[1] > MOST_PAIRS:
-        return (), (f"interactions of {d} components for {outputs.shape[1]} classes are too many to keep: left out.",)
-    tables = []
+        return {}, (f"interactions of {d} components for {outputs.shape[1]} classes are too many to keep: left out.",)
+    pairs = {}
     for space in list_spaces(scale.output_kind, outputs.shape[1]):
         values = to_values(scale.on(space), outputs)
-        found = solve_pairs(design, values, solve(design, values, 0.0), whole)
-        tables.append(
-            PairTable(
-                space,
-                found.columns,
-                found.coefficients.T,
-                found.standard_errors.T,
-                found.degrees_of_freedom.T,
-                found.explained,
-            )
-        )
-    return tuple(tables), ()
+        pairs[space] = solve_pairs(design, values, solve(design, values, 0.0), every_mask)
+    return pairs, ()
 
 
-def _describe(design: Design, whole: bool) -> str:
-    if whole:
+def _describe(design: Design, every_mask: bool) -> str:
+    if every_mask:
         return f"every one of the {design.n_samples} masks"
     if design.folded == design.n_samples:
         return "joint, Kerdock fold-over blocks" if design.cycle else "joint, fold-over blocks"

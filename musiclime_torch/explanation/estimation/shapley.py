@@ -8,11 +8,12 @@ from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
-from musiclime_torch.surrogate.design import MOST_ENUMERATED, enumerate_masks
+from musiclime_torch.surrogate.known import Known
+from musiclime_torch.surrogate.rows import MOST_ENUMERATED, enumerate_masks
 from musiclime_torch.surrogate.sampling import Sampling
 from musiclime_torch.surrogate.shapley.exact import solve_exact
-from musiclime_torch.surrogate.shapley.fit import ShapleyFit
-from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels, solve_levels
+from musiclime_torch.surrogate.shapley.level_fit import solve_levels
+from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels
 from musiclime_torch.surrogate.shapley.leverage import draw_leverage, solve_leverage
 from musiclime_torch.variants.asking import encode_audio, encode_lyrics, fuse, run_checked
 from musiclime_torch.variants.forward import check_count
@@ -31,11 +32,11 @@ def estimate_shapley(
 ) -> Estimate:
     """Shapley values, which sum to song − empty. `cross` asks for inclusion levels on both sides apart."""
     d = len(probe.seen)
-    edges = to_values(scale, ends)
+    ends = to_values(scale, ends)
     if isinstance(sampling.n_samples, int) and d <= MOST_ENUMERATED and 2**d <= sampling.n_samples:
-        return _enumerate(probe, scale, edges)
+        return _enumerate(probe, scale, ends)
     if cross:
-        return _cross(probe, scale, edges, sampling)
+        return _cross(probe, scale, ends, sampling)
     if isinstance(sampling.n_samples, tuple):
         raise InputError(
             f"n_samples {sampling.n_samples} gives masks for each side, but coalitions are drawn from both: give one number."
@@ -43,47 +44,52 @@ def estimate_shapley(
     design = draw_leverage(d, sampling.n_samples, sampling.seed)
     values = _ask(probe, scale, design.masks)
     here = design.to(probe.device)
-    fit = solve_leverage(here, values, edges[0], edges[1])
-    fidelity = _measure_fidelity(here.masks, values, fit, edges[1])
-    return _gather(probe, fit, edges, fidelity, "coalitions of all sizes, in pairs", len(values), (len(values), len(values)))
+    fit = solve_leverage(here, values, ends[0], ends[1])
+    fidelity = _measure_fidelity(here.masks, values, fit, ends[1])
+    return _gather(probe, fit, ends, fidelity, "coalitions of all sizes, in pairs", len(values), (len(values), len(values)))
 
 
-def _enumerate(probe: Probe, scale: Scale, edges: Float[Tensor, "2 value"]) -> Estimate:
+def _enumerate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 value"]) -> Estimate:
     masks = enumerate_masks(len(probe.seen)).masks
     values = _ask(probe, scale, masks)
     here = masks.to(probe.device)
     fit = solve_exact(here, values)
-    fidelity = _measure_fidelity(here, values, fit, edges[1])
-    return _gather(probe, fit, edges, fidelity, f"every one of the {len(masks)} masks", len(masks), (len(masks), len(masks)))
+    fidelity = _measure_fidelity(here, values, fit, ends[1])
+    return _gather(probe, fit, ends, fidelity, f"every one of the {len(masks)} masks", len(masks), (len(masks), len(masks)))
 
 
-def _cross(probe: Probe, scale: Scale, edges: Float[Tensor, "2 value"], sampling: Sampling) -> Estimate:
-    heard, columns = len(probe.seen_audio), len(probe.seen_lyrics)
+def _cross(probe: Probe, scale: Scale, ends: Float[Tensor, "2 value"], sampling: Sampling) -> Estimate:
+    d_audio, d_lyrics = len(probe.seen_audio), len(probe.seen_lyrics)
     n_audio, n_lyrics = sampling.n_samples if isinstance(sampling.n_samples, tuple) else share_masks(
-        sampling.n_samples, heard, columns
+        sampling.n_samples, d_audio, d_lyrics
     )  # fmt: skip
-    design = draw_levels(heard, columns, n_audio, n_lyrics, LEVELS, sampling.seed)
+    design = draw_levels(d_audio, d_lyrics, n_audio, n_lyrics, LEVELS, sampling.seed)
     sounds, texts = encode_audio(probe, design.audio), encode_lyrics(probe, design.lyrics)
     values = []
-    for rows, reads in zip(design.audio_rows, design.lyric_rows, strict=True):
-        outputs = fuse(probe, tuple(window[rows] for window in sounds), texts[reads])
+    for rows, columns in zip(design.audio_rows, design.lyric_rows, strict=True):
+        outputs = fuse(probe, tuple(window[rows] for window in sounds), texts[columns])
         check_count(probe.subject, len(scale.song), outputs.shape[2])
         values.append(to_values(scale, outputs))
         check_means(values[-1].mean((0, 1)), scale.classes, probe.subject.name)
     here = design.to(probe.device)
-    parts = [
-        solve_levels(here, [level[:, :, chunk] for level in values], edges[0, chunk], edges[1, chunk])
-        for chunk in (slice(start, start + CLASSES) for start in range(0, edges.shape[1], CLASSES))
-    ]
-    fit = ShapleyFit(
-        torch.cat([part.coefficients for part in parts], 1),
-        torch.cat([part.standard_errors for part in parts], 1),
-        torch.cat([part.degrees_of_freedom for part in parts], 1),
-    )
-    fidelity = _measure_fidelity(_pair_masks(here), torch.cat([level.flatten(0, 1) for level in values]), fit, edges[1])
+    fit = _solve_in_turn(here, values, ends)
+    fidelity = _measure_fidelity(_pair_masks(here), torch.cat([level.flatten(0, 1) for level in values]), fit, ends[1])
     counts = (len(design.audio), len(design.lyrics))
     name = f"crossed at {LEVELS} inclusion levels, {counts[0]} masks of the sound and {counts[1]} of the lyrics"
-    return _gather(probe, fit, edges, fidelity, name, sum(level.shape[0] * level.shape[1] for level in values), counts)
+    return _gather(probe, fit, ends, fidelity, name, sum(level.shape[0] * level.shape[1] for level in values), counts)
+
+
+def _solve_in_turn(design: LevelDesign, values: list[Tensor], ends: Float[Tensor, "2 value"]) -> Known:
+    """A few classes at a time."""
+    parts = []
+    for start in range(0, ends.shape[1], CLASSES):
+        chunk = slice(start, start + CLASSES)
+        parts.append(solve_levels(design, [level[:, :, chunk] for level in values], ends[0, chunk], ends[1, chunk]))
+    return Known(
+        torch.cat([part.values for part in parts]),
+        torch.cat([part.errors for part in parts]),
+        torch.cat([part.freedom for part in parts]),
+    )
 
 
 def share_masks(n_samples: int, d_audio: int, d_lyrics: int) -> tuple[int, int]:
@@ -99,8 +105,8 @@ def share_masks(n_samples: int, d_audio: int, d_lyrics: int) -> tuple[int, int]:
 def _pair_masks(design: LevelDesign) -> Bool[Tensor, "n d"]:
     """Every pair of masks of a level as a joint mask."""
     pairs = []
-    for rows, reads in zip(design.audio_rows, design.lyric_rows, strict=True):
-        audio, lyrics = design.audio[rows], design.lyrics[reads]
+    for rows, columns in zip(design.audio_rows, design.lyric_rows, strict=True):
+        audio, lyrics = design.audio[rows], design.lyrics[columns]
         pairs.append(torch.cat([audio.repeat_interleave(len(lyrics), 0), lyrics.repeat(len(audio), 1)], 1))
     return torch.cat(pairs)
 
@@ -110,40 +116,30 @@ def _ask(probe: Probe, scale: Scale, masks: Bool[Tensor, "n d"]) -> Float[Tensor
 
 
 def _measure_fidelity(
-    masks: Bool[Tensor, "n d"], values: Float[Tensor, "n value"], fit: ShapleyFit, empty: Float[Tensor, " value"]
+    masks: Bool[Tensor, "n d"], values: Float[Tensor, "n value"], fit: Known, empty: Float[Tensor, " value"]
 ) -> Float[Tensor, " value"]:
     """R² of empty + Σ of what is kept, over the variants that were looked at."""
-    missed = (values - empty - masks.double() @ fit.coefficients).square().mean(0)
+    missed = (values - empty - masks.double() @ fit.values.T).square().mean(0)
     spread = values.var(0, correction=0)
     return torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread))
 
 
 def _gather(
     probe: Probe,
-    fit: ShapleyFit,
-    edges: Float[Tensor, "2 value"],
+    fit: Known,
+    ends: Float[Tensor, "2 value"],
     fidelity: Float[Tensor, " value"],
     design: str,
     n_variants: int,
     masks: tuple[int, int],
 ) -> Estimate:
-    audio_passes, lyrics_passes = count_passes(probe, *masks)
     return Estimate(
-        coefficients=fit.coefficients,
-        standard_errors=fit.standard_errors,
-        degrees_of_freedom=fit.degrees_of_freedom,
-        intercept=edges[1],
+        coefficients=fit,
+        intercept=ends[1],
         fidelity=fidelity,
-        dependent=torch.zeros(len(fit.coefficients), dtype=torch.bool),
-        song=edges[0],
-        empty=edges[1],
-        pairs=(),
-        parts=(),
+        dependent=torch.zeros(fit.values.shape[1], dtype=torch.bool),
+        ends=ends,
         design=design,
         n_variants=n_variants,
-        audio_passes=audio_passes,
-        lyrics_passes=lyrics_passes,
-        looks=1,
-        stopped="",
-        notes=(),
+        passes=count_passes(probe, *masks),
     )

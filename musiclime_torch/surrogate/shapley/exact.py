@@ -5,10 +5,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.shapley.fit import ShapleyFit
+from musiclime_torch.surrogate.known import Known, know_exactly
 
 
-def solve_exact(masks: Bool[Tensor, "n d"], values: Float[Tensor, "n class"]) -> ShapleyFit:
+def solve_exact(masks: Bool[Tensor, "n d"], values: Float[Tensor, "n class"]) -> Known:
     """φ_i = Σ_S s!(d − s − 1)!/d! · (v(S ∪ i) − v(S)) over the coalitions S without i (Shapley 1953), for all classes.
 
     `masks` holds each of the 2^d coalitions once, in any order, `values` the model's outputs in the same order; InputError
@@ -17,7 +17,7 @@ def solve_exact(masks: Bool[Tensor, "n d"], values: Float[Tensor, "n class"]) ->
     n, d = masks.shape
     if n != 2**d or len(values) != n:
         raise InputError(
-            f"{n} masks and {len(values)} values aren't all {2**d} coalitions of {d} components: enumerate them."
+            f"{n} masks and {len(values)} values are not all {2**d} coalitions of {d} components: enumerate them."
         )
     targets = values.double()
     centred = targets - targets.mean(0)
@@ -27,5 +27,4 @@ def solve_exact(masks: Bool[Tensor, "n d"], values: Float[Tensor, "n class"]) ->
     sizes = masks.sum(1)
     with_it, without_it = joining[sizes], joining.flip(0)[sizes]
     coefficients = torch.where(masks, with_it[:, None], -without_it[:, None]).T @ centred
-    exact = torch.zeros_like(coefficients)
-    return ShapleyFit(coefficients, exact, torch.full_like(exact, torch.inf))
+    return know_exactly(coefficients.T)

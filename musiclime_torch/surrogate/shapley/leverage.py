@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.shapley.fit import ShapleyFit
+from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.shapley.influence import ATTEMPTS, DECIDES, count_freedom, is_supported
 
 #: Below this many coalitions a drawn one, a stratum is listed and shuffled; above it, repeats are rare and drawn again.
@@ -22,6 +22,21 @@ LISTED = 4
 
 #: Pairs beyond the d − 1 that the slopes need: with fewer the intervals don't cover what they say.
 SPARE_PAIRS = 4
+
+# Why every size gets the same number. Shapley values are the weighted least squares (Lundberg & Lee 2017, theorem 2)
+#     min_φ Σ_S k(s) (v(S) − v(∅) − Σ_{i in S} φ_i)²    with Σ φ_i = v(all) − v(∅),    k(s) = (d − 1) / (C(d, s) s (d − s)).
+# The constraint leaves φ = gain / d + ψ with Σ ψ = 0, so that the row of coalition S becomes √k(s) (z − s/d), of squared
+# length k(s) s (d − s) / d. Summed over all coalitions the Gram matrix is (d − 1)/d times the identity on the plane Σ ψ = 0,
+# by symmetry, and the leverage of a row is its squared length over that:
+#     k(s) s (d − s) / d · d / (d − 1) = 1 / C(d, s)
+# (Musco & Witter's closed form). Rows sampled in proportion to their leverage keep the error of sampled least squares small
+# whatever the game is, and as there are C(d, s) coalitions of size s, each size gets the same number of them (`allocate`).
+# The sampled rows then weigh k(s) over their rate of sampling, which is what `weigh_rows` gives up to a common factor:
+#     k(s) · C(d, s) / drawn_s ∝ 1 / (s (d − s) drawn_s).
+#
+# Pairs. The rows of S and its complement are opposite, so the sum of a pair's outputs says nothing of the slopes: only half
+# the difference is fitted, and products of two components, which are even once the additive part is out, make no error at
+# all.
 
 
 @dataclass(frozen=True)
@@ -52,12 +67,13 @@ def draw_leverage(d: int, n_samples: int, seed: int) -> LeverageDesign:
     An odd `n_samples` is rounded up to a whole pair. InputError where too few pairs would be left over for the errors.
     """
     if d < 1:
-        raise InputError(f"{d} components have no Shapley values: leave at least one of them to be explained.")
+        raise InputError(f"{d} components have no Shapley values: at least one is needed.")
     every = 2 ** (d - 1) - 1
     pairs, least = min(-(-n_samples // 2), every), min(d - 1 + SPARE_PAIRS, every)
     if pairs < least:
         raise InputError(
-            f"{n_samples} coalitions are too few for Shapley values of {d} components: ask for at least {2 * least}."
+            f"{n_samples} coalitions are too few for Shapley values of {d} components: "
+            f"n_samples must be at least {2 * least}."
         )
     generator = torch.Generator().manual_seed(seed)
     counts = allocate(d, pairs)
@@ -65,7 +81,7 @@ def draw_leverage(d: int, n_samples: int, seed: int) -> LeverageDesign:
         design = weigh_rows(draw_rows(d, counts, generator), counts)
         if is_supported(direct(design), d - 1, design.rates[0::2] < 1):
             return design
-    raise InputError(f"{n_samples} coalitions don't tell {d} components apart: ask for at least {2 * n_samples}.")
+    raise InputError(f"{n_samples} coalitions can't tell {d} components apart: n_samples must be at least {2 * n_samples}.")
 
 
 def weigh_rows(rows: Bool[Tensor, "pair d"], counts: dict[int, int]) -> LeverageDesign:
@@ -138,7 +154,7 @@ def draw_forever(d: int, size: int, generator: torch.Generator) -> Iterator[tupl
 
 def solve_leverage(
     design: LeverageDesign, values: Float[Tensor, "n class"], song: Float[Tensor, " class"], empty: Float[Tensor, " class"]
-) -> ShapleyFit:
+) -> Known:
     """Weighted least squares whose coefficients sum to song − empty (Lundberg & Lee 2017), for all classes at once.
 
     `values` are the model's outputs on the design's masks, `song` and `empty` those with every component on and off. The
@@ -170,7 +186,7 @@ def judge(
     influence: Float[Tensor, "pair d"],
     leverage: Float[Tensor, "pair 1"],
     undrawn: Float[Tensor, "pair 1"],
-) -> ShapleyFit:
+) -> Known:
     """Standard errors by pair, HC2 (MacKinnon & White 1985) times the share of the stratum left undrawn (Cochran 1977), and
     Satterthwaite degrees of freedom (Bell & McCaffrey 2002).
 
@@ -181,4 +197,4 @@ def judge(
     variances = (squares / (1 - leverage).clamp_min(1 - DECIDES)).T @ residuals.square()
     # Where nothing is left undrawn this is 0 / 0.
     freedom = count_freedom(squares, leverage).nan_to_num(nan=torch.inf)
-    return ShapleyFit(coefficients, variances.sqrt(), freedom[:, None].expand_as(coefficients))
+    return Known(coefficients.T, variances.sqrt().T, freedom.expand(coefficients.shape[1], -1))

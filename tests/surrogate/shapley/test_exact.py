@@ -31,9 +31,9 @@ def test_exact_values_are_the_mean_gain_over_all_orders(d):
     masks = enumerate_masks(d)
     values = torch.randn(len(masks), 3, generator=torch.Generator().manual_seed(d), dtype=torch.float64)
     fit = solve_exact(masks, values)
-    assert torch.allclose(fit.coefficients, join_in_every_order(masks, values), atol=1e-12)
-    assert not fit.standard_errors.any()
-    assert fit.degrees_of_freedom.isinf().all()
+    assert torch.allclose(fit.values.T, join_in_every_order(masks, values), atol=1e-12)
+    assert not fit.errors.any()
+    assert fit.freedom.isinf().all()
 
 
 def test_exact_values_equal_shapiq():
@@ -45,7 +45,7 @@ def test_exact_values_equal_shapiq():
         return values[(torch.from_numpy(coalitions).long() << torch.arange(7)).sum(1)].numpy()
 
     oracle = shapiq.ExactComputer(game, 7)("SV").get_n_order_values(1)
-    assert torch.allclose(solve_exact(masks, values[:, None]).coefficients[:, 0], torch.from_numpy(oracle), atol=1e-10)
+    assert torch.allclose(solve_exact(masks, values[:, None]).values[0], torch.from_numpy(oracle), atol=1e-10)
 
 
 @settings(deadline=None, max_examples=20)
@@ -53,7 +53,7 @@ def test_exact_values_equal_shapiq():
 def test_values_share_out_what_the_song_has_over_silence(d: int, seed: int, offset: float):
     masks = enumerate_masks(d)
     values = torch.randn(len(masks), 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + offset
-    shared = solve_exact(masks, values).coefficients.sum(0)
+    shared = solve_exact(masks, values).values.sum(1)
     assert torch.allclose(shared, values[-1] - values[0], rtol=0, atol=1e-8)
 
 
@@ -63,20 +63,20 @@ def test_order_of_rows_and_columns_and_idle_components_change_nothing(d: int, se
     generator = torch.Generator().manual_seed(seed)
     masks = enumerate_masks(d)
     values = torch.randn(len(masks), 2, generator=generator, dtype=torch.float64)
-    plain = solve_exact(masks, values).coefficients
+    plain = solve_exact(masks, values).values
     rows, columns = torch.randperm(len(masks), generator=generator), torch.randperm(d, generator=generator)
-    shuffled = solve_exact(masks[rows][:, columns], values[rows]).coefficients
-    assert torch.allclose(shuffled, plain[columns], atol=1e-12)
+    shuffled = solve_exact(masks[rows][:, columns], values[rows]).values
+    assert torch.allclose(shuffled, plain[:, columns], atol=1e-12)
     wider = enumerate_masks(d + 1)
-    idle = solve_exact(wider, values.repeat(2, 1)).coefficients
-    assert torch.allclose(idle[:d], plain, atol=1e-12)
-    assert idle[d].abs().max() < 1e-12
+    idle = solve_exact(wider, values.repeat(2, 1)).values
+    assert torch.allclose(idle[:, :d], plain, atol=1e-12)
+    assert idle[:, d].abs().max() < 1e-12
 
 
 def test_an_additive_game_gives_its_terms_back():
     masks = enumerate_masks(10)
     terms = torch.randn(10, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(solve_exact(masks, masks.double() @ terms + 5).coefficients, terms, atol=1e-12)
+    assert torch.allclose(solve_exact(masks, masks.double() @ terms + 5).values.T, terms, atol=1e-12)
 
 
 def test_missing_coalitions_are_refused():
@@ -90,5 +90,5 @@ def test_solving_asks_the_host_for_nothing():
         masks, values = torch.ones(16, 4, dtype=torch.bool), torch.zeros(16, 2)
         guard.seen.clear()
         fit = solve_exact(masks, values)
-    assert fit.coefficients.device.type == "cuda"
+    assert fit.values.device.type == "cuda"
     assert guard.seen == []

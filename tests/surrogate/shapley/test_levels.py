@@ -8,8 +8,9 @@ from pretended_cuda import pretended_cuda
 from shapley_games import Game, covers, ends, multiply, saturate
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.shapley.fit import ShapleyFit
-from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels, solve_levels
+from musiclime_torch.surrogate.known import Known
+from musiclime_torch.surrogate.shapley.level_fit import solve_levels
+from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels
 from musiclime_torch.surrogate.shapley.leverage import draw_leverage, solve_leverage
 
 
@@ -20,7 +21,7 @@ def cross(design: LevelDesign, level: int) -> torch.Tensor:
     return torch.cat([left, lyrics[None].expand(len(audio), -1, -1)], 2)
 
 
-def explain(design: LevelDesign, game: Game) -> ShapleyFit:
+def explain(design: LevelDesign, game: Game) -> Known:
     values = [game(cross(design, level)) for level in range(design.n_levels)]
     return solve_levels(design, values, *ends(game, design.audio.shape[1] + design.lyrics.shape[1]))
 
@@ -88,7 +89,7 @@ def test_coefficients_equal_regressions_over_all_cells():
     slopes = np.vstack([regress(design, game, "audio"), regress(design, game, "lyrics")])
     song, empty = ends(game, 9)
     expected = slopes + ((song - empty).numpy() - slopes.sum(0)) / 9
-    assert np.allclose(explain(design, game).coefficients.numpy(), expected, atol=1e-10)
+    assert np.allclose(explain(design, game).values.numpy().T, expected, atol=1e-10)
 
 
 def score_by_hand(design: LevelDesign, game: Game) -> dict[str, list[np.ndarray]]:
@@ -133,7 +134,7 @@ def test_standard_errors_are_clustered_by_pairs_of_both_sides():
     design = draw_levels(3, 4, 72, 64, 4, 1)
     scores = score_by_hand(design, game)
     variances = sum((level**2).sum(0) for side in scores.values() for level in side)
-    assert np.allclose(explain(design, game).standard_errors.numpy(), np.sqrt(variances), rtol=1e-8)
+    assert np.allclose(explain(design, game).errors.numpy().T, np.sqrt(variances), rtol=1e-8)
 
 
 @settings(deadline=None, max_examples=20)
@@ -142,8 +143,8 @@ def test_models_of_second_order_are_met_exactly_and_known_to_be(d_audio: int, d_
     d = d_audio + d_lyrics
     game, truth = multiply(d, {1: d, 2: 3 * d}, seed)
     fit = explain(draw_levels(d_audio, d_lyrics, 64, 72, 4, seed), game)
-    assert torch.allclose(fit.coefficients, truth, atol=1e-9)
-    assert fit.standard_errors.max() < 1e-9
+    assert torch.allclose(fit.values, truth, atol=1e-9)
+    assert fit.errors.max() < 1e-9
 
 
 @settings(deadline=None, max_examples=20)
@@ -156,9 +157,9 @@ def test_values_share_out_what_the_song_has_over_silence(d_audio: int, d_lyrics:
 
     fit = explain(draw_levels(d_audio, d_lyrics, 72, 80, n_levels, seed), rough)
     song, empty = ends(rough, d_audio + d_lyrics)
-    assert torch.allclose(fit.coefficients.sum(0), song - empty, rtol=0, atol=1e-10)
-    assert fit.standard_errors.isfinite().all()
-    assert (fit.degrees_of_freedom > 0).all()
+    assert torch.allclose(fit.values.sum(1), song - empty, rtol=0, atol=1e-10)
+    assert fit.errors.isfinite().all()
+    assert (fit.freedom > 0).all()
 
 
 def test_permuted_components_permute_the_fit():
@@ -171,16 +172,16 @@ def test_permuted_components_permute_the_fit():
     )
     order = torch.cat([audio, 4 + lyrics])
     plain, permuted = (solve_levels(each, values, *ends(game, 10)) for each in (design, other))
-    assert torch.allclose(plain.coefficients[order], permuted.coefficients, atol=1e-12)
-    assert torch.allclose(plain.standard_errors[order], permuted.standard_errors, atol=1e-12)
-    assert torch.allclose(plain.degrees_of_freedom[order], permuted.degrees_of_freedom)
+    assert torch.allclose(plain.values[:, order], permuted.values, atol=1e-12)
+    assert torch.allclose(plain.errors[:, order], permuted.errors, atol=1e-12)
+    assert torch.allclose(plain.freedom[:, order], permuted.freedom)
 
 
 def test_a_model_that_never_changes_has_no_values_and_no_errors():
     fit = explain(draw_levels(3, 4, 48, 48, 4, 0), lambda masks: torch.full((*masks.shape[:-1], 2), 0.25))
-    assert not fit.coefficients.any()
-    assert not fit.standard_errors.any()
-    assert not fit.degrees_of_freedom.isnan().any()
+    assert not fit.values.any()
+    assert not fit.errors.any()
+    assert not fit.freedom.isnan().any()
 
 
 def test_levels_err_less_than_joint_coalitions_of_as_many_passes():
@@ -190,8 +191,8 @@ def test_levels_err_less_than_joint_coalitions_of_as_many_passes():
     for seed in range(10):
         fit = explain(draw_levels(d_audio, d_lyrics, passes // 2, passes // 2, 4, seed), game)
         design = draw_leverage(30, passes // 2, seed)
-        crossed += float((fit.coefficients - truth).square().sum())
-        joint += float((solve_leverage(design, game(design.masks), *ends(game, 30)).coefficients - truth).square().sum())
+        crossed += float((fit.values - truth).square().sum())
+        joint += float((solve_leverage(design, game(design.masks), *ends(game, 30)).values - truth).square().sum())
     assert crossed < joint / 3
 
 
@@ -200,8 +201,8 @@ def test_levels_err_less_than_joint_coalitions_of_as_many_passes():
     [
         ((0, 5, 64, 64, 4), "0 audio components .* draw_leverage"),
         ((5, 0, 64, 64, 4), "0 lyric components .* draw_leverage"),
-        ((5, 5, 64, 64, 3), "3 inclusion levels"),
-        ((5, 5, 64, 64, 2), "2 inclusion levels"),
+        ((5, 5, 64, 64, 3), "n_levels must be an even number of at least 4, got 3"),
+        ((5, 5, 64, 64, 2), "n_levels must be an even number of at least 4, got 2"),
         ((5, 5, 47, 64, 4), "47 audio masks .* at least 48"),
         ((5, 40, 64, 96, 4), "96 lyric masks .* at least 100"),
     ],
@@ -232,8 +233,8 @@ def test_solving_asks_the_host_for_nothing():
         ends = torch.zeros(2), torch.zeros(2)
         guard.seen.clear()
         fit = solve_levels(design, values, *ends)
-    assert fit.standard_errors.shape == fit.degrees_of_freedom.shape == (7, 2)
-    assert fit.coefficients.device.type == "cuda"
+    assert fit.errors.shape == fit.freedom.shape == (2, 7)
+    assert fit.values.device.type == "cuda"
     assert guard.seen == []
 
 

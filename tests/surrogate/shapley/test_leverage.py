@@ -45,9 +45,9 @@ def test_a_budget_for_all_coalitions_gives_exact_values(d):
     values = torch.randn(2**d, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(d))
     rows = (design.masks.long() << torch.arange(d)).sum(1)
     fit = solve_leverage(design, values[rows], values[-1], values[0])
-    assert torch.allclose(fit.coefficients, solve_exact(masks, values).coefficients, atol=1e-10)
-    assert not fit.standard_errors.any()
-    assert fit.degrees_of_freedom.isinf().all()
+    assert torch.allclose(fit.values, solve_exact(masks, values).values, atol=1e-10)
+    assert not fit.errors.any()
+    assert fit.freedom.isinf().all()
 
 
 def test_coefficients_equal_the_constrained_problem_written_out():
@@ -66,7 +66,7 @@ def test_coefficients_equal_the_constrained_problem_written_out():
     bordered = np.block([[gram, np.ones((d, 1))], [np.ones((1, d)), np.zeros((1, 1))]])
     expected = np.linalg.solve(bordered, np.vstack([moments, (song - empty).numpy()]))[:d]
     fit = solve_leverage(design, game(design.masks), song, empty)
-    assert np.allclose(fit.coefficients.numpy(), expected, atol=1e-10)
+    assert np.allclose(fit.values.numpy().T, expected, atol=1e-10)
 
 
 def test_standard_errors_equal_a_loop_over_pairs():
@@ -79,14 +79,14 @@ def test_standard_errors_equal_a_loop_over_pairs():
     for row in range(0, design.n_samples, 2):
         mask = design.masks[row].double()
         half = (game(design.masks[row]) - game(design.masks[row + 1])) / 2
-        residual = half - (mask - 0.5) @ fit.coefficients
+        residual = half - (mask - 0.5) @ fit.values.T
         pairs.append((design.weights[row], mask - mask.mean(), residual, design.rates[row]))
     bread = torch.linalg.pinv(sum(weight * torch.outer(x, x) for weight, x, _, _ in pairs))
     meat = torch.zeros(d, 3, dtype=torch.float64)
     for weight, x, residual, rate in pairs:
         influence = weight * bread @ x
         meat += (influence[:, None] * residual / (1 - influence @ x).clamp_min(1e-2).sqrt()) ** 2 * (1 - rate)
-    assert torch.allclose(fit.standard_errors, meat.sqrt(), rtol=1e-8)
+    assert torch.allclose(fit.errors.T, meat.sqrt(), rtol=1e-8)
 
 
 @settings(deadline=None, max_examples=25)
@@ -95,8 +95,8 @@ def test_models_of_second_order_are_met_exactly_and_known_to_be(d: int, extra: i
     game, truth = multiply(d, {1: d, 2: 3 * d if d > 1 else 0}, seed)
     design = draw_leverage(d, least_budget(d) + extra, seed)
     fit = solve_leverage(design, game(design.masks), *ends(game, d))
-    assert torch.allclose(fit.coefficients, truth, atol=1e-9)
-    assert fit.standard_errors.max() < 1e-9
+    assert torch.allclose(fit.values, truth, atol=1e-9)
+    assert fit.errors.max() < 1e-9
 
 
 @settings(deadline=None, max_examples=25)
@@ -105,9 +105,9 @@ def test_values_share_out_what_the_song_has_over_silence(d: int, seed: int, scal
     design = draw_leverage(d, least_budget(d) + 20, seed)
     values = scale * torch.randn(design.n_samples + 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     fit = solve_leverage(design, values[2:], values[0], values[1])
-    assert torch.allclose(fit.coefficients.sum(0), values[0] - values[1], rtol=0, atol=1e-10 * max(scale, 1))
-    assert fit.standard_errors.isfinite().all()
-    assert (fit.degrees_of_freedom > 0).all()
+    assert torch.allclose(fit.values.sum(1), values[0] - values[1], rtol=0, atol=1e-10 * max(scale, 1))
+    assert fit.errors.isfinite().all()
+    assert (fit.freedom > 0).all()
 
 
 def test_permuted_components_permute_the_fit():
@@ -117,9 +117,9 @@ def test_permuted_components_permute_the_fit():
     other = LeverageDesign(design.masks[:, order], design.weights, design.rates)
     outputs, both = game(design.masks), ends(game, 9)
     plain, permuted = solve_leverage(design, outputs, *both), solve_leverage(other, outputs, *both)
-    assert torch.allclose(plain.coefficients[order], permuted.coefficients, atol=1e-12)
-    assert torch.allclose(plain.standard_errors[order], permuted.standard_errors, atol=1e-12)
-    assert torch.allclose(plain.degrees_of_freedom[order], permuted.degrees_of_freedom)
+    assert torch.allclose(plain.values[:, order], permuted.values, atol=1e-12)
+    assert torch.allclose(plain.errors[:, order], permuted.errors, atol=1e-12)
+    assert torch.allclose(plain.freedom[:, order], permuted.freedom)
 
 
 def test_equal_seeds_give_equal_masks_and_global_random_state_stays():
@@ -150,8 +150,8 @@ def test_solving_asks_the_host_for_nothing():
         values = torch.zeros(60, 2), torch.zeros(2), torch.zeros(2)
         guard.seen.clear()
         fit = solve_leverage(design, *values)
-    assert fit.standard_errors.shape == fit.degrees_of_freedom.shape == (12, 2)
-    assert fit.coefficients.device.type == "cuda"
+    assert fit.errors.shape == fit.freedom.shape == (2, 12)
+    assert fit.values.device.type == "cuda"
     assert guard.seen == []
 
 

@@ -1,0 +1,119 @@
+"""Masks drawn in balanced blocks: Hadamard's and Kerdock's, folded over or not.
+
+Within a block every component is on in half of the rows, and every two components are on together in a quarter: main effects
+are free of each other, which independent rows achieve on average only.
+"""
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.hadamard import hadamard, smallest_order
+from musiclime_torch.surrogate.kerdock import kerdock_signs, sylvester
+
+#: Length of the Kerdock blocks in use, 32 of them in a cycle. There are so many blocks of length 256 that no run gets far
+#: into a cycle, and with those of length 16 a cycle is over before its errors can be estimated.
+KERDOCK = 64
+
+#: With fewer columns most errors in Kerdock blocks are zero and some are large, which intervals can't show.
+FEWEST_KERDOCK = 20
+
+
+def draw_foldover(d: int, n_samples: int, seed: int) -> Design:
+    """Fold-over Hadamard blocks, as many as hold `n_samples` rows (rounded up to whole blocks).
+
+    A block takes `d` random columns of a Hadamard matrix with random signs and rows in random order, and every row's
+    complement after it. Main effects are free of each other and of all two-way terms (strength three).
+
+    >>> design = draw_foldover(40, 80, seed=0)
+    >>> design.n_samples, design.block, bool((design.masks[0::2] ^ design.masks[1::2]).all())
+    (88, 88, True)
+    """
+    rows = _draw_hadamard_rows(d, -(-max(n_samples, 1) // (2 * smallest_order(d))), seed)
+    masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
+    return Design(masks, torch.ones(len(masks)), folded=len(masks), block=2 * smallest_order(d), uniform=True)
+
+
+def draw_unfolded(d: int, n_samples: int, seed: int) -> Design:
+    """Hadamard blocks without their complements: as many different rows for the same passes.
+
+    Main effects are free of each other but not of two-way terms (strength two); where odd terms of higher order rule a
+    model, its errors are smaller than a fold-over's by up to one half.
+
+    >>> draw_unfolded(40, 80, seed=0).n_samples
+    88
+    """
+    order = smallest_order(d)
+    masks = _draw_hadamard_rows(d, -(-max(n_samples, 1) // order), seed)
+    return Design(masks, torch.ones(len(masks)), folded=0, block=order, uniform=True)
+
+
+def draw_kerdock(d: int, n_samples: int, seed: int) -> Design:
+    """Fold-over blocks that belong together: third-order terms cancel over a whole cycle of them, and in part before.
+
+    A block is a Sylvester matrix under a sign vector of Kerdock's (`designs.kerdock`) and its complement; columns, signs and
+    the order of the blocks are random, anew for every cycle. InputError for more than 64 components.
+
+    >>> design = draw_kerdock(40, 400, seed=0)
+    >>> design.n_samples, design.block, design.cycle
+    (512, 128, 32)
+    """
+    if d > KERDOCK:
+        raise InputError(f"{d} components are more than Kerdock blocks have columns for ({KERDOCK}): use fold-over blocks.")
+    length, signs, matrix = KERDOCK, kerdock_signs(KERDOCK), sylvester(KERDOCK)
+    generator = torch.Generator().manual_seed(seed)
+    blocks: list[Tensor] = []
+    count = -(-max(n_samples, 1) // (2 * length))
+    while len(blocks) < count:
+        columns = torch.randperm(length, generator=generator)[:d]
+        flips = torch.rand(d, generator=generator) < 0.5
+        for vector in signs[torch.randperm(len(signs), generator=generator)]:
+            rows = ((matrix * vector)[:, columns] > 0) ^ flips
+            blocks.append(rows[torch.randperm(length, generator=generator)])
+    rows = torch.cat(blocks[:count])
+    masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
+    return Design(masks, torch.ones(len(masks)), len(masks), 2 * length, uniform=True, cycle=len(signs))
+
+
+def draw_blocks(d: int, n_samples: int, seed: int) -> Design:
+    """Fold-over blocks of the kind that errs less: Kerdock's where an eighth of a cycle or more is drawn, else Hadamard's.
+
+    A third-order term of a few columns meets another main effect either not at all or wholly in Kerdock's blocks, so that
+    they need some columns for the errors to be all of a size.
+
+    >>> draw_blocks(40, 512, 0).cycle, draw_blocks(40, 300, 0).cycle, draw_blocks(140, 5000, 0).cycle
+    (32, 0, 0)
+    """
+    kerdock = FEWEST_KERDOCK <= d <= KERDOCK and n_samples >= KERDOCK**2 // 8
+    return draw_kerdock(d, n_samples, seed) if kerdock else draw_foldover(d, n_samples, seed)
+
+
+def draw_half_folded(pilot: Design, n_samples: int, seed: int) -> Design:
+    """The pairs of `pilot`, and blocks without complements after them.
+
+    >>> design = draw_half_folded(draw_foldover(40, 88, seed=0), 176, seed=0)
+    >>> design.n_samples, design.folded
+    (176, 88)
+    """
+    d = pilot.masks.shape[1]
+    order = smallest_order(d)
+    count = max(-(-(n_samples - pilot.n_samples) // order), 0)
+    # The blocks of the same seed start with the pilot's own rows.
+    alone = _draw_hadamard_rows(d, pilot.n_samples // (2 * order) + 1 + count, seed)[-count * order :] if count else None
+    masks = pilot.masks if alone is None else torch.cat([pilot.masks, alone])
+    return Design(masks, torch.ones(len(masks)), folded=pilot.n_samples, block=order, uniform=True)
+
+
+def _draw_hadamard_rows(d: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:
+    """Random columns of a Hadamard matrix with random signs and rows in random order, block after block."""
+    order = smallest_order(d)
+    columns = hadamard(order)[:, 1:]
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for _ in range(blocks):
+        chosen = columns[:, torch.randperm(order - 1, generator=generator)[:d]] > 0
+        flips = torch.rand(d, generator=generator) < 0.5
+        drawn.append((chosen ^ flips)[torch.randperm(order, generator=generator)])
+    return torch.cat(drawn)
