@@ -74,11 +74,8 @@ def invent_explanation(track: Track, segments: int, classes: int) -> Explanation
     columns = torch.cartesian_prod(torch.arange(components.n_audio), torch.arange(components.n_audio, d))
     pairs = len(columns)
     interactions = Interactions(
-        components=components,
-        classes=names,
-        target=0,
         spaces=("probability",),
-        rate=0.05,
+        risk=0.05,
         part_freedom=100.0,
         columns=columns,
         values=0.01 * draw(1, classes, pairs),

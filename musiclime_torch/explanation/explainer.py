@@ -27,6 +27,7 @@ from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settin
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.ends import mask_ends
+from musiclime_torch.surrogate.intervals import share_risk
 from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, Segments, list_components
@@ -201,7 +202,7 @@ def _compose(
         fidelity=estimate.fidelity.cpu(),
         output_song=estimate.ends[0].cpu(),
         output_empty=estimate.ends[1].cpu(),
-        interactions=_gather_interactions(estimate, components, scale.classes, target, probe.seen, confidence),
+        interactions=_gather_interactions(estimate, scale.classes, probe.seen, confidence),
         evidence=evidence,
         design=estimate.design,
         n_variants=estimate.n_variants,
@@ -248,23 +249,15 @@ def _estimate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], plan: 
 
 
 def _gather_interactions(
-    estimate: Estimate,
-    components: Components,
-    classes: tuple[str, ...],
-    target: int,
-    seen: tuple[int, ...],
-    confidence: float,
+    estimate: Estimate, classes: tuple[str, ...], seen: tuple[int, ...], confidence: float
 ) -> Interactions | None:
     if not estimate.pairs:
         return None
     pairs, parts = list(estimate.pairs.values()), list(estimate.parts.values())
     nothing = torch.zeros(0, len(classes), 3, dtype=torch.float64)
     return Interactions(
-        components=components,
-        classes=classes,
-        target=target,
         spaces=tuple(estimate.pairs),
-        rate=(1 - confidence) / estimate.looks,
+        risk=share_risk(confidence, estimate.looks),
         part_freedom=float(parts[0].freedom[0, 0]) if parts else 1.0,
         columns=torch.tensor(seen)[pairs[0].columns.cpu()],
         values=torch.stack([pair.coefficients.values for pair in pairs]).cpu(),

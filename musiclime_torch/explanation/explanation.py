@@ -17,11 +17,11 @@ from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.evidence import Evidence, read_evidence
 from musiclime_torch.explanation.fragment import Ranking, draw_fragment
 from musiclime_torch.explanation.interactions import Interactions, read_interactions
-from musiclime_torch.surrogate.intervals import discover, quantile
+from musiclime_torch.surrogate.intervals import discover, quantile, share_risk
 from musiclime_torch.variants.components import Component, Components
 
 #: Increased whenever code for the old files would misread the new ones.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 #: What attributions are called that sum to song − empty song.
 SUMMING = "Shapley value"
@@ -108,7 +108,7 @@ class Explanation:
     @property
     def risk(self) -> float:
         """Error rate of each interval and each ranking: 1 − confidence, divided among the looks (Bonferroni)."""
-        return (1 - self.confidence) / self.looks
+        return share_risk(self.confidence, self.looks)
 
     @cached_property
     def half_width(self) -> Float[Tensor, "class component"]:
@@ -171,6 +171,33 @@ class Explanation:
             for column in shown[:k]
         ]
 
+    def top_pairs(
+        self, k: int, target: int | str | None = None, space: str | None = None
+    ) -> list[tuple[Component, Component, float, float]]:
+        """The k largest significant pairs: (component, component, interaction, half width); on the scale of probabilities
+        where there is one. Empty where the design can't estimate them; InputError for a scale that wasn't solved.
+        """
+        pairs, row, items = self.interactions, self.class_index(target), self.components.items
+        if pairs is None:
+            return []
+        scale = pairs.find_space(space)
+        return [
+            (
+                items[int(pairs.columns[pair, 0])],
+                items[int(pairs.columns[pair, 1])],
+                float(pairs.values[scale, row, pair]),
+                float(pairs.half_width[scale, row, pair]),
+            )
+            for pair in pairs.rank(row, space)[:k]
+        ]
+
+    def shares(self, target: int | str | None = None, space: str | None = None) -> list[tuple[str, float, float]]:
+        """Shares of the output's variance: (sound alone, words alone or both together; share; half width of its interval).
+
+        Empty where masks weren't crossed, so that the shares can't be separated.
+        """
+        return [] if self.interactions is None else self.interactions.shares(self.class_index(target), space)
+
     def save(self, path: str | Path) -> None:
         """Write one safetensors file with its metadata as JSON; the file appears whole or not at all."""
         from safetensors.torch import save
@@ -216,7 +243,7 @@ def _read_fields(saved: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str,
     read = {
         "components": components,
         "classes": classes,
-        "interactions": pairs and read_interactions(pairs, tensors, components, classes, saved["target"]),
+        "interactions": pairs and read_interactions(pairs, tensors),
         "evidence": evidence and read_evidence(evidence),
         "unseen": {int(column): reason for column, reason in saved["unseen"].items()},
         "warnings": tuple(saved["warnings"]),

@@ -1,4 +1,4 @@
-"""What two components do together beyond what each does alone, and how much of a decision hangs on both modalities."""
+"""What two components do together beyond what each does alone, and how much of a decision depends on both modalities."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,10 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.intervals import discover, quantile
-from musiclime_torch.variants.components import Component, Components
 
 _TENSORS = ("columns", "values", "standard_errors", "degrees_of_freedom", "explained", "parts", "part_errors")
 
@@ -24,16 +22,12 @@ class Interactions:
     """Pairs of components, on every scale the outputs offer; coefficients are Banzhaf interaction indices.
 
     `columns` are the pairs' two columns. `explained` is the share of the outputs' variance that all pairs together account
-    for, freed of the noise in their squares. `parts` are the shares of the sound alone, the words alone and both together,
-    of any order; no rows where the masks were not crossed, for they can't be told apart then. `rate` is the share of
-    false finds that `top` allows.
+    for, freed of the noise in their squares. `parts` are the shares of the audio alone, the words alone and both together,
+    of any order; no rows where the masks were not crossed, because they can't be separated then. `risk` is the explanation's.
     """
 
-    components: Components
-    classes: tuple[str, ...]
-    target: int
     spaces: tuple[str, ...]
-    rate: float
+    risk: float
     part_freedom: float
     columns: Int[Tensor, "pair 2"]
     values: Float[Tensor, "space class pair"]
@@ -50,16 +44,16 @@ class Interactions:
 
     @cached_property
     def half_width(self) -> Float[Tensor, "space class pair"]:
-        """Half the interval of each pair for itself."""
-        return self.standard_errors * quantile(self.degrees_of_freedom, 1 - self.rate).to(self.standard_errors)
+        """Half the width of each single interval."""
+        return self.standard_errors * quantile(self.degrees_of_freedom, 1 - self.risk).to(self.standard_errors)
 
     @cached_property
     def significant(self) -> Bool[Tensor, "space class pair"]:
-        """Pairs that are significant, with at most `rate` false ones among those of a class (Benjamini-Hochberg)."""
-        found = discover(self.values, self.standard_errors, self.degrees_of_freedom, self.rate)
-        # A thousandth of a millionth of the spread of all pairs is rounding, whatever its standard error.
+        """Pairs that are significant; on average at most a share `risk` of a class's are false (Benjamini-Hochberg)."""
+        discovered = discover(self.values, self.standard_errors, self.degrees_of_freedom, self.risk)
+        # Anything below a millionth of the largest pair is rounding, whatever its standard error.
         floor = 1e-6 * self.values.abs().amax(-1, keepdim=True).clamp_min(1e-12)
-        return found & (self.values.abs() > floor)
+        return discovered & (self.values.abs() > floor)
 
     def find_space(self, space: str | None) -> int:
         """Index of a scale by name, the default one for None; InputError lists what there is."""
@@ -70,30 +64,18 @@ class Interactions:
             raise InputError(f"interactions were not solved as {name}: choose {' or '.join(self.spaces)}.")
         return self.spaces.index(name)
 
-    def top(
-        self, k: int, target: int | str | None = None, space: str | None = None
-    ) -> list[tuple[Component, Component, float, float]]:
-        """The k largest pairs that are significant: (component, component, interaction, half width)."""
-        scale, row = self.find_space(space), self.target if target is None else find_class(target, self.classes)
+    def rank(self, row: int, space: str | None = None) -> list[int]:
+        """Numbers of a class's significant pairs, largest first."""
+        scale = self.find_space(space)
         order = self.values[scale, row].abs().argsort(descending=True, stable=True)
-        shown = order[self.significant[scale, row][order]][:k].tolist()
-        items = self.components.items
-        return [
-            (
-                items[int(self.columns[pair, 0])],
-                items[int(self.columns[pair, 1])],
-                float(self.values[scale, row, pair]),
-                float(self.half_width[scale, row, pair]),
-            )
-            for pair in shown
-        ]
+        return [int(pair) for pair in order[self.significant[scale, row][order]]]
 
-    def part(self, target: int | str | None = None, space: str | None = None) -> list[tuple[str, float, float]]:
+    def shares(self, row: int, space: str | None = None) -> list[tuple[str, float, float]]:
         """(part, share of the variance, half width of its interval) of `PARTS`; empty where masks were not crossed."""
-        scale, row = self.find_space(space), self.target if target is None else find_class(target, self.classes)
+        scale = self.find_space(space)
         if not len(self.parts):
             return []
-        half = self.part_errors[scale, row] * quantile(torch.tensor(self.part_freedom), 1 - self.rate)
+        half = self.part_errors[scale, row] * quantile(torch.tensor(self.part_freedom), 1 - self.risk)
         return list(zip(PARTS, self.parts[scale, row].tolist(), half.tolist(), strict=True))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -101,14 +83,11 @@ class Interactions:
         return {f"interactions.{name}": getattr(self, name).contiguous() for name in _TENSORS}
 
     def fields(self) -> dict[str, Any]:
-        """What else is saved, as JSON takes it; the rest is the explanation's."""
-        return {"spaces": list(self.spaces), "rate": self.rate, "part_freedom": self.part_freedom}
+        """What else is saved, as JSON takes it."""
+        return {"spaces": list(self.spaces), "risk": self.risk, "part_freedom": self.part_freedom}
 
 
-def read_interactions(
-    fields: dict[str, Any], tensors: dict[str, Tensor], components: Components, classes: tuple[str, ...], target: int
-) -> Interactions:
+def read_interactions(fields: dict[str, Any], tensors: dict[str, Tensor]) -> Interactions:
     """Interactions from what `tensors` and `fields` gave to a file."""
     own = {name: tensors[f"interactions.{name}"] for name in _TENSORS}
-    spaces = tuple(fields["spaces"])
-    return Interactions(components, classes, target, spaces, fields["rate"], fields["part_freedom"], **own)
+    return Interactions(tuple(fields["spaces"]), fields["risk"], fields["part_freedom"], **own)

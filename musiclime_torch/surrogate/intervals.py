@@ -18,6 +18,15 @@ def quantile(degrees_of_freedom: Float[Tensor, "*shape"], confidence: float) -> 
     return torch.where(freedom < 1, float("inf"), found)
 
 
+def share_risk(confidence: float, looks: int) -> float:
+    """What each of several looks may err by so that all together keep the confidence: (1 − confidence) / looks (Bonferroni).
+
+    >>> round(share_risk(0.95, 5), 3)
+    0.01
+    """
+    return (1 - confidence) / looks
+
+
 def halve_interval(standard_error: float, count: int, confidence: float) -> float:
     """Half the interval of a mean over so many songs: Student's quantile × its standard error."""
     return 0.0 if standard_error == 0 else standard_error * float(quantile(torch.tensor(count - 1.0), confidence))

@@ -126,7 +126,7 @@ def plot_interactions(
     if pairs is None:
         raise InputError("this explanation has no interactions: explain with crossed masks, or with more joint ones.")
     row, scale = explanation.class_index(target), pairs.spaces[pairs.find_space(space)]
-    shown: Sequence[tuple[Component, Component, float, float]] = pairs.top(top, row, scale)
+    shown: Sequence[tuple[Component, Component, float, float]] = explanation.top_pairs(top, row, scale)
     ax = make_axes(ax, (7, 1.2 + 0.34 * max(len(shown), 2)))
     if not shown:
         ax.text(0.5, 0.5, "nothing is significant", ha="center", va="center", transform=ax.transAxes, color=UNTOLD)

@@ -32,7 +32,9 @@ def to_record(explanation: Explanation, target: int | str | None = None) -> dict
         "classes": dict(zip(explanation.classes, explanation.output_song.tolist(), strict=True)),
         "components": [_describe(explanation, row, column) for column in explanation.order(row)],
         "remainder": float(explanation.remainder[row]),
-        "interactions": None if explanation.interactions is None else _list_interactions(explanation.interactions, row),
+        "interactions": None
+        if explanation.interactions is None
+        else _list_interactions(explanation, explanation.interactions, row),
         "evidence": None if explanation.evidence is None else _name_evidence(explanation, explanation.evidence),
         "warnings": list(explanation.warnings),
         "provenance": explanation.provenance,
@@ -64,16 +66,16 @@ def _describe(explanation: Explanation, row: int, column: int) -> dict[str, Any]
     }
 
 
-def _list_interactions(interactions: Interactions, row: int) -> dict[str, Any]:
-    """By scale: what pairs explain, what hangs on each modality, and the pairs that are significant."""
+def _list_interactions(explanation: Explanation, interactions: Interactions, row: int) -> dict[str, Any]:
+    """By scale: what pairs explain, what depends on each modality, and the pairs that are significant."""
     found: dict[str, Any] = {}
     for number, space in enumerate(interactions.spaces):
-        pairs = interactions.top(MOST_PAIRS, row, space)
+        pairs = explanation.top_pairs(MOST_PAIRS, row, space)
         found[space] = {
             "explained": float(interactions.explained[number, row]),
             "parts": [
                 {"part": part, "share": share, "interval": [max(share - half, 0.0), min(share + half, 1.0)]}
-                for part, share, half in interactions.part(row, space)
+                for part, share, half in interactions.shares(row, space)
             ],
             "pairs_looked_at": len(interactions.columns),
             "significant_pairs": int(interactions.significant[number, row].sum()),

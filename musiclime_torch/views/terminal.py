@@ -58,7 +58,9 @@ def print_table(
         console.print(table)
     console.print(_summarise(explanation, len(ranked), len(shown), row, percent), highlight=False, markup=False)
     if explanation.interactions is not None:
-        console.print(_describe_interactions(explanation.interactions, row, percent), highlight=False, markup=False)
+        console.print(
+            _describe_interactions(explanation, explanation.interactions, row, percent), highlight=False, markup=False
+        )
     if explanation.evidence is not None:
         console.print(_describe_evidence(explanation, explanation.evidence), highlight=False, markup=False)
     for warning in explanation.warnings:
@@ -108,8 +110,8 @@ def _name_remainder(explanation: Explanation, row: int) -> str:
     return f"{explanation.value}s add up to {moved - left:+.3g} of {moved:+.3g}; {left:+.3g} remain for interactions. "
 
 
-def _describe_interactions(interactions: Interactions, row: int, percent: str) -> str:
-    """The largest pairs on the scale where they count most, and what hangs on sound, words and both."""
+def _describe_interactions(explanation: Explanation, interactions: Interactions, row: int, percent: str) -> str:
+    """The largest pairs on the scale where they count most, and what depends on sound, words and both."""
     space = interactions.default_space
     number = interactions.find_space(space)
     found = int(interactions.significant[number, row].sum())
@@ -117,12 +119,12 @@ def _describe_interactions(interactions: Interactions, row: int, percent: str) -
         f"Interactions ({space}): {found} of {len(interactions.columns)} pairs are significant; all explain "
         f"{100 * max(float(interactions.explained[number, row]), 0):.1f}% of the variance."
     ]
-    largest = interactions.top(PAIRS, row, space)
+    largest = explanation.top_pairs(PAIRS, row, space)
     decimals = max(3 - math.floor(math.log10(abs(largest[0][2]))), 0) if largest else 0
     lines += [
         f"  {one.name} × {other.name}: {value:+.{decimals}f} ± {half:.{decimals}f}" for one, other, value, half in largest
     ]
-    parts = interactions.part(row, space)
+    parts = interactions.shares(row, space)
     if parts:
         shares = ", ".join(f"{part} {100 * min(max(share, 0), 1):.0f} ± {100 * half:.1g}%" for part, share, half in parts)
         lines.append(f"Share of the decision ({percent}): {shares}.")

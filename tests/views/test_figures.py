@@ -103,7 +103,7 @@ def test_a_waterfall_of_shapley_values_has_no_remainder():
 
 def test_pairs_are_those_told_from_zero(explained):
     ax = plot_interactions(explained, top=4)
-    top = explained.interactions.top(4)
+    top = explained.top_pairs(4)
     assert [bar.get_width() for bar in bars(ax)] == pytest.approx([value for _, _, value, _ in top])
     assert top[0][1].name in ax.get_yticklabels()[0].get_text()
     assert "logit" in plot_interactions(explained, space="logit").get_xlabel()

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
 from musiclime_torch.explanation.estimation.loop import Look, Sampled, sample_until
 from musiclime_torch.surrogate.blocks import draw_half_folded
@@ -49,11 +48,6 @@ def estimate_joint(
 
     `ends` are its outputs on the song and the empty song. Where every mask fits the budget, every mask is taken.
     """
-    if isinstance(sampling.n_samples, tuple):
-        raise InputError(
-            f"n_samples {sampling.n_samples} gives masks for each side, but this design draws them together: give one "
-            f"number, or use a late-fusion model with design crossed."
-        )
     d = len(probe.seen)
     every_mask = sampling.design in ("auto", "joint") and 0 < d <= MOST_ENUMERATED and 2**d <= sampling.total
     sampled = _enumerate(probe, scale, sampling) if every_mask else _sample(probe, scale, sampling, ridge, until, confidence)

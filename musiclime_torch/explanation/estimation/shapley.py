@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
 from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.rows import MOST_ENUMERATED, enumerate_masks
@@ -37,11 +36,7 @@ def estimate_shapley(
         return _enumerate(probe, scale, ends)
     if cross:
         return _cross(probe, scale, ends, sampling)
-    if isinstance(sampling.n_samples, tuple):
-        raise InputError(
-            f"n_samples {sampling.n_samples} gives masks for each side, but coalitions are drawn from both: give one number."
-        )
-    design = draw_leverage(d, sampling.n_samples, sampling.seed)
+    design = draw_leverage(d, sampling.total, sampling.seed)
     values = _ask(probe, scale, design.masks)
     here = design.to(probe.device)
     fit = solve_leverage(here, values, ends[0], ends[1])

@@ -100,12 +100,12 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     shown = torch.where(told, values.abs(), -1.0).topk(count).indices
     # Of a long song's hundred thousands of pairs only these need an interval.
     freedom = interactions.degrees_of_freedom[scale, row, shown]
-    halves = interactions.standard_errors[scale, row, shown] * quantile(freedom, 1 - interactions.rate)
+    halves = interactions.standard_errors[scale, row, shown] * quantile(freedom, 1 - interactions.risk)
     pairs = [
         [*interactions.columns[pair].tolist(), round_to(float(values[pair]), 4), round_to(half, 2)]
         for pair, half in zip(shown.tolist(), halves.tolist(), strict=True)
     ]
-    parts = [[part, round(share, 3), round_to(half, 2)] for part, share, half in interactions.part(row, space)]
+    parts = [[part, round(share, 3), round_to(half, 2)] for part, share, half in interactions.shares(row, space)]
     return {
         "pairs": pairs,
         "pairsTold": int(told.sum()),

@@ -165,8 +165,8 @@ def test_interactions_shares_and_evidence_survive_saving(track: Track, tmp_path)
     assert loaded.interactions is not None
     assert explanation.interactions is not None
     assert torch.equal(loaded.interactions.values, explanation.interactions.values)
-    assert loaded.interactions.top(3) == explanation.interactions.top(3)
-    assert loaded.interactions.part() == explanation.interactions.part()
+    assert loaded.top_pairs(3) == explanation.top_pairs(3)
+    assert loaded.shares() == explanation.shares()
     assert loaded.evidence == explanation.evidence
     assert loaded.stopped == explanation.stopped
 

@@ -124,7 +124,7 @@ def test_packed_numbers_are_the_explanations_rounded(track):
             assert np.abs(read - numbers.numpy()).max() <= step / 2 + 1e-12
         bits = np.unpackbits(np.frombuffer(base64.b64decode(one["told"]), np.uint8), bitorder="little")
         assert bits[: len(found.components)].astype(bool).tolist() == found.significant[row].tolist()
-        top = found.interactions.top(MOST_PAIRS, row)
+        top = found.top_pairs(MOST_PAIRS, row)
         names = [[found.components.items[column].name for column in pair[:2]] for pair in one["pairs"]]
         assert names == [[first.name, second.name] for first, second, _, _ in top]
         for pair, (_, _, value, half) in zip(one["pairs"], top, strict=True):
