@@ -23,7 +23,8 @@ class Interactions:
 
     `columns` are the pairs' two columns. `explained` is the share of the outputs' variance that all pairs together account
     for, freed of the noise in their squares. `parts` are the shares of the audio alone, the words alone and both together,
-    of any order; no rows where the masks were not crossed, because they can't be separated then. `risk` is the explanation's.
+    of any order; no rows where the masks were not crossed, because only crossed masks separate them. `risk` is the
+    explanation's.
     """
 
     spaces: tuple[str, ...]
