@@ -1,4 +1,4 @@
-"""Progress bars: tqdm's, without the thread that it starts beside them.
+"""Progress bars: tqdm's, without its monitoring thread.
 
 tqdm starts it for bars that aren't shown too, leaves it behind in the caller's process, and since its version 4.68.1 lets
 the interpreter end without waiting for it. Whoever asks for numbers inside a training loop should find nothing left running.
@@ -16,7 +16,7 @@ class Bar(tqdm):
     monitor_interval = 0
 
     def update(self, n: float | None = 1) -> bool | None:
-        """Whether it was drawn: after a tenth of a second, and at the end, for nothing might come for long after it."""
+        """Whether it was drawn: after a tenth of a second, and at the end, since no other update may follow for a while."""
         drawn: bool | None = super().update(n)
         return drawn or (self.n == self.total and self.refresh())
 

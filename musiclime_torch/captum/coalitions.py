@@ -1,7 +1,7 @@
 """Coalitions for `KernelShap`: all of them where they fit the budget, else pairs of complements spread evenly over sizes.
 
 The spread is leverage sampling's (`surrogate.shapley.leverage`), drawn for all sizes at once. A drop-in has to answer
-where that refuses, with fewer pairs than components: there the values of least norm are given.
+where that refuses, with fewer pairs than components: it then returns the values of least norm.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Where random masks come from: the global state, moved exactly as Captum moves it; a generator; or a seed."""
+"""Where random masks come from: the global state, advanced exactly as Captum does; a generator; or a seed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,9 +24,11 @@ class Chance:
 
     def __post_init__(self) -> None:
         if self.seed is not None and self.generator is not None:
-            raise InputError(f"seed={self.seed} and a generator were both given: give one of them.")
+            raise InputError(f"seed={self.seed} and a generator were both given: give only one.")
         if self.generator is not None and self.generator.device.type != "cpu":
-            raise InputError(f"the generator draws on {self.generator.device}: masks are drawn on the CPU, give one for it.")
+            raise InputError(
+                f"masks are drawn on the CPU, but the generator is on {self.generator.device}: give one for the CPU."
+            )
 
     @property
     def shared(self) -> bool:
@@ -39,7 +41,7 @@ class Chance:
         return self.seed is None and self.generator is None
 
     def start(self) -> torch.Generator | None:
-        """What to draw from in this call; None is the global state."""
+        """The generator of this call; None is the global state."""
         return self.generator if self.seed is None else torch.Generator().manual_seed(self.seed)
 
     @contextmanager
@@ -54,7 +56,7 @@ class Chance:
 
 
 def pick_chance(seed: SupportsIndex | None, generator: torch.Generator | None) -> Chance:
-    """What an explainer's arguments ask for; InputError for a seed that is not a whole number."""
+    """The `Chance` of an explainer's arguments; InputError for a seed that is not a whole number."""
     return Chance(None if seed is None else read_integer(seed, "seed"), generator)
 
 
@@ -72,6 +74,6 @@ def draw_masks(n_samples: int, components: int, generator: torch.Generator | Non
 
 
 def skip_fit_draws(components: int) -> None:
-    """Move the global state as Captum's fit of a linear surrogate does: a data loader's seed, and a layer that is made."""
+    """Advance the global state as Captum's fit of a linear surrogate does: a data loader's seed, a new layer's weights."""
     torch.empty((), dtype=torch.int64).random_()
     torch.nn.Linear(components, 1)

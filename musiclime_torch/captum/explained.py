@@ -1,4 +1,4 @@
-"""What an attribution found, and how well it is known."""
+"""Attributions with the fits they come from, and how well both are known."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ from musiclime_torch.captum.request import Inputs, Request
 class Lines:
     """Straight surrogates, one a row (examples × outputs, example-major), in float64 where they were solved in closed form.
 
-    `standard_errors` and `degrees_of_freedom` are NaN where nobody knows them: with other surrogates than closed forms, with
-    no more masks than components, or where they weren't asked for.
+    `standard_errors` and `degrees_of_freedom` are NaN where they are unknown: for surrogates without a closed form, with no
+    more masks than components, or if they weren't asked for.
     """
 
     coefficients: Float[Tensor, "row component"]
@@ -31,7 +31,7 @@ class Explained:
 
     `standard_errors` and `degrees_of_freedom` have the form of the attributions; a 95% interval is attribution ± t ·
     standard error with the t quantile of the degrees of freedom. `intercept` is the surrogate's value with every component
-    off, `fidelity` its weighted R² over the variants, both one a row of the attributions. NaN is what isn't known.
+    off, `fidelity` its weighted R² over the variants, both one a row of the attributions. NaN stands for what isn't known.
     """
 
     attributions: Inputs
@@ -53,7 +53,7 @@ def join(parts: list[Lines]) -> Lines:
 
 
 def report(lines: Lines, request: Request, return_input_shape: bool) -> Explained:
-    """Lines in the form of the inputs, in float32 and on their device; InputError where a coefficient isn't a number."""
+    """Lines in the form of the inputs, in float32 and on their device; InputError if a coefficient is NaN or infinite."""
     refuse_infinite(lines.coefficients)
 
     def give(values: Float[Tensor, "row component"]) -> Inputs:
@@ -70,7 +70,7 @@ def report(lines: Lines, request: Request, return_input_shape: bool) -> Explaine
 
 
 def refuse_infinite(coefficients: Float[Tensor, "*shape"]) -> None:
-    """InputError where the model, or a similarity, gave something that isn't a number."""
+    """InputError if the model, or a similarity, gave NaN or infinity."""
     if not bool(torch.isfinite(coefficients).all()):
         raise InputError(
             "the forward function, or a similarity of values, was NaN or infinity for some perturbed inputs: choose "

@@ -26,9 +26,9 @@ from musiclime_torch.surrogate.rows import MOST_ENUMERATED, enumerate_masks
 class KernelShap(Lime, CaptumKernelShap):
     """Captum's `KernelShap`, batched; `attribute` and `attribute_with_fit` are those of `Lime`.
 
-    With all 2^components coalitions within `n_samples` the values are exact, and their standard errors nought. Else inputs
-    and baselines are evaluated, and pairs of complements: with enough of them a model of second order is met exactly.
-    One sample counts as 2.
+    If all 2^components coalitions fit into `n_samples`, the values are exact and their standard errors zero. Otherwise the
+    inputs, the baselines and pairs of complements are evaluated: enough of them make a second-order model exact. One sample
+    counts as 2.
 
     Args:
         forward_func: Any callable Captum takes.

@@ -75,7 +75,7 @@ Kernel = MaskKernel | ValueKernel
 
 
 def recognise(similarity: Callable[..., Any]) -> Kernel | None:
-    """The formula behind a similarity function; None for one that only its author knows."""
+    """The formula behind a similarity function; None for one that isn't recognised."""
     if isinstance(similarity, MaskKernel):
         return similarity
     made_by = captum_lime.get_exp_kernel_similarity_function

@@ -1,7 +1,7 @@
 """Weighted least squares and ridge regression of many designs and outputs at once, on their device, in float64.
 
-`surrogate.solver` refuses components that the masks can't tell apart; here they get what scikit-learn gives them, the
-solution of least norm, for a drop-in has to answer. Masks are coded z − ½, which moves the intercept alone.
+`surrogate.solver` refuses components that the masks can't tell apart. A drop-in has to answer: here they get the solution of
+least norm, as from scikit-learn. Masks are coded z − ½, which moves the intercept alone.
 """
 
 import torch
@@ -52,7 +52,7 @@ def fit_lines(
 
 
 def factorise(gram: Float[Tensor, "design d d"], jitter: Float[Tensor, "design 1 1"]) -> Float[Tensor, "design d d"]:
-    """Cholesky's factor of the matrix with a little added to its diagonal; NaN where even that is of no use."""
+    """Cholesky's factor of the matrix with a little added to its diagonal; NaN if even that isn't positive definite."""
     lifted = gram + jitter * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     return torch.linalg.cholesky_ex(lifted)[0]
 

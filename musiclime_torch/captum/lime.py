@@ -1,7 +1,7 @@
 """`Lime` in the place of `captum.attr.Lime`: the same call, solved in closed form for all examples and outputs at once.
 
-With a surrogate given, everything is Captum's to the letter, masks and random numbers included. Where nothing is asked, what
-is fitted differs on purpose: weighted least squares in place of a lasso, whose penalty sets small attributions to nought; a
+With a surrogate given, everything is exactly as in Captum, masks and random numbers included. Without one, the fit
+differs on purpose: weighted least squares in place of a lasso, whose penalty sets small attributions to zero; a
 kernel on masks (`MaskKernel`) in place of one on the values of inputs; and the inputs themselves as the first sample.
 """
 
@@ -85,8 +85,8 @@ class Lime(CaptumLime):
 
         Raises:
             InputError: `n_samples` is not a whole number of at least 1, or an output or a weight was NaN or infinite.
-            AssertionError: as from Captum: targets or outputs aren't as many as examples, or several rows a forward are
-                wanted of one that gives a number per batch.
+            AssertionError: as from Captum: the number of targets or outputs differs from that of the examples, or several
+                rows a forward were requested of a function that gives one number per batch.
         """
         request = read_request(inputs, baselines, target, additional_forward_args, feature_mask)
         lines = self._explain(request, n_samples, perturbations_per_eval, show_progress, judged=False)
@@ -109,7 +109,7 @@ class Lime(CaptumLime):
 
         Raises:
             InputError: as `attribute`.
-            AssertionError: likewise.
+            AssertionError: as `attribute`.
         """
         request = read_request(inputs, baselines, target, additional_forward_args, feature_mask)
         lines = self._explain(request, n_samples, perturbations_per_eval, show_progress, judged=True)
@@ -175,26 +175,26 @@ class Lime(CaptumLime):
         )
 
     def _arguments(self, components: int) -> dict[str, object]:
-        """What callables are given beyond Captum's usual arguments."""
+        """Arguments of callables besides Captum's usual ones."""
         return {}
 
 
 def widen(plan: Plan) -> Plan:
-    """A forward takes a row of each example at least: the inputs themselves were as many."""
+    """A forward gets at least one row of each example: the inputs themselves had as many rows."""
     return replace(plan, per_eval=max(plan.per_eval, plan.request.examples))
 
 
 def gather(
     masks: Bool[Tensor, "design n component"], weights: Float[Tensor, "design n"], outputs: Shaped[Tensor, "design n output"]
 ) -> tuple[Bool[Tensor, "design n component"], Float[Tensor, "design n"], Shaped[Tensor, "design n output"]]:
-    """All three where the outputs are: a model on another device answers there."""
+    """All three on the device of the outputs, which is the model's."""
     return masks.to(outputs.device), weights.to(outputs.device), outputs
 
 
 def match_designs(
     masks: Bool[Tensor, "design n component"], weights: Float[Tensor, "some n"], outputs: Float[Tensor, "n example output"]
 ) -> tuple[Bool[Tensor, "one n component"], Float[Tensor, "one n"], Float[Tensor, "one n out"]]:
-    """What is fitted to what: examples with the same masks and weights are outputs of one design."""
+    """Designs with their weights and outputs: examples with the same masks and weights become outputs of one design."""
     if len(masks) == len(weights) == 1:
         return gather(masks, weights, outputs.flatten(1)[None])
     examples = outputs.shape[1]
@@ -202,7 +202,7 @@ def match_designs(
 
 
 def warn_of_few(n_samples: int, least: int, components: int) -> None:
-    """Fewer samples than unknowns: infinitely many attributions fit, and one of them is returned."""
+    """Warn of fewer samples than unknowns: infinitely many attributions fit, and one of them is returned."""
     warnings.warn(
         f"n_samples={n_samples} can't tell {components} components apart: of all attributions that fit, the smallest are "
         f"given; ask for at least {least}, or group elements with feature_mask.",

@@ -1,7 +1,7 @@
 """`MusicLIME` as one more of Captum's attributions: same call, same shapes back, all examples and targets in one pass.
 
 Where Captum's `Lime` fits a lasso to one target of one example at a time, this fits least squares to all of them, with
-fold-over masks that every example shares. Distances, kernels and surrogates of one's own belong to `Lime`.
+fold-over masks that every example shares. Custom distances, kernels and surrogates belong to `Lime`.
 """
 
 from collections.abc import Callable
@@ -59,8 +59,8 @@ class MusicLIME(PerturbationAttribution):
 
         Raises:
             InputError: `n_samples` is not a whole number of at least 1, or an output was NaN or infinite.
-            AssertionError: as from Captum: targets or outputs aren't as many as examples, or several rows a forward are
-                wanted of one that gives a number per batch.
+            AssertionError: as from Captum: the number of targets or outputs differs from that of the examples, or several
+                rows a forward were requested of a function that gives one number per batch.
         """
         with keeping_random_states(), evaluating(module_behind(self.forward_func)):
             request = read_request(inputs, baselines, target, additional_forward_args, feature_mask)
@@ -80,7 +80,7 @@ class MusicLIME(PerturbationAttribution):
         raise NotImplementedError("MusicLIME does not support attribution of future samples.")
 
     def has_convergence_delta(self) -> bool:
-        """There is none."""
+        """False: there is no convergence delta."""
         return False
 
     @property

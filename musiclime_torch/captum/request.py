@@ -1,4 +1,4 @@
-"""What an `attribute` call asks: its inputs, what stands in for them, who owns which element, and which output counts."""
+"""What an `attribute` call asks: its inputs and baselines, the component of each element, and which output counts."""
 
 import warnings
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from torch import Tensor
 
 Inputs = Tensor | tuple[Tensor, ...]
 Baselines = Tensor | float | tuple[Tensor | float, ...] | None
-#: One for all examples (number, or tuple into more dimensions), or one an example.
+#: One for all examples (a number, or a tuple into more dimensions), or one per example.
 Target = int | tuple[int, ...] | Tensor | list[int] | list[tuple[int, ...]] | None
 
 #: The surrogate holds a matrix of components × components in float64: 800 MB here.
@@ -93,7 +93,7 @@ def read_request(
 
 
 def settle_target(target: Target, tensor: Tensor) -> Target:
-    """One number as an int, one a example as a tensor on the device: nothing is read from the device later."""
+    """One number as an int, one a example as a tensor on the device: so nothing is read from the device later."""
     examples = tensor.shape[0]
     if isinstance(target, Tensor) and target.numel() == 1:
         return int(target.item())
@@ -105,7 +105,7 @@ def settle_target(target: Target, tensor: Tensor) -> Target:
 
 
 def _counts_up(owner: Int[Tensor, "..."], components: int) -> bool:
-    """Whether a mask only numbers the elements; one on another device isn't asked, for its answer would be waited for."""
+    """Whether a mask only numbers the elements; a mask on a GPU isn't looked at, for that would wait for it."""
     return (
         owner.device.type == "cpu"
         and owner.shape[0] == 1

@@ -63,7 +63,7 @@ def plan_rows(forward: Forward, request: Request, n_samples: int, perturbations_
     """
     n_samples = read_integer(n_samples, "n_samples")
     if n_samples < 1:
-        raise InputError(f"n_samples={n_samples} draws nothing: give 1 or more.")
+        raise InputError(f"n_samples must be at least 1, got {n_samples}.", argument="n_samples")
     summed = False
     if request.examples > 1:
         output = _run_forward(forward, request.inputs, None, request.extra)

@@ -1,4 +1,4 @@
-"""Captum's surrogates: those with a closed form are solved on the device, others are handed the data Captum hands them."""
+"""Captum's surrogates: those with a closed form are solved on the device, others get the data that Captum gives them."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ HOW = {"copy_X", "n_jobs", "tol", "solver", "max_iter", "random_state"}
 
 
 class LeastSquares(SkLearnLinearRegression):
-    """What `Lime` fits where no surrogate is asked for: weighted least squares; scikit-learn isn't needed for it."""
+    """What `Lime` fits by default: weighted least squares, without scikit-learn."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def find_ridge(surrogate: Model) -> float | None:
 
 
 def leave_fitted(surrogate: Model, lines: Lines, outputs: int) -> None:
-    """Leave a surrogate as its own `fit` to the last example would have, so that what reads it afterwards still can.
+    """Leave a surrogate as its own `fit` to the last example would, for code that reads it afterwards.
 
     Making its layer draws from the global random state, which is given back.
     """

@@ -1,4 +1,4 @@
-"""What a model may offer beside being callable (`contract`), models that come with adapters, and their weights."""
+"""What a model may offer besides being callable (`contract`), models that come with adapters, and their weights."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The model of MusicLIME (Sotirou et al. 2025): AST hears, RoBERTa reads, LayerNorm and a linear layer decide on both.
+"""The model of MusicLIME (Sotirou et al. 2025): AST for audio, RoBERTa for lyrics, LayerNorm and a linear layer on both.
 
 Late fusion, so it gets crossed masks. State-dict names are those of the published checkpoints: ``audio_model.*``,
 ``text_model.*`` (its pooler too, which decides nothing), ``classifier.layer_norm.*`` and ``classifier.fc.*``.
@@ -167,7 +167,7 @@ def build_ast_roberta(
     preparation: Preparation = PAPER_PREPARATION,
 ) -> AstRoberta:
     """Both encoders with their trained weights, by hub id or folder, under a new head for the classes: where training
-    starts. InputError says what to download where a hub id can't be had.
+    starts. InputError says what to download if a hub id can't be fetched.
     """
     from transformers import ASTModel, AutoTokenizer, RobertaModel
 

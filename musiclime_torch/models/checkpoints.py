@@ -33,7 +33,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state = state["state_dict"]
     foreign = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if foreign or not state:
-        what = f"{foreign[0]!r}, which is no tensor" if foreign else "nothing"
+        what = f"{foreign[0]!r}, which is not a tensor" if foreign else "nothing"
         raise InputError(f"the checkpoint {str(path)!r} holds {what}: save the model's state_dict() by itself.")
     # A model trained in parallel has its names behind "module.", a compiled one behind "_orig_mod.".
     return {name.removeprefix("_orig_mod.").removeprefix("module."): value for name, value in state.items()}

@@ -13,7 +13,7 @@ from musiclime_torch.models.front_ends import make_front_end
 from musiclime_torch.models.preparation import Preparation
 from musiclime_torch.models.tokens import cut_tokens
 
-#: Tokenizers without a limit of their own say 10^30.
+#: Tokenizers without a limit of their own declare 10^30.
 NO_LIMIT = 10**6
 
 
@@ -46,7 +46,7 @@ class ClapZeroShot(nn.Module):
         """`prompt` has a `{}` where the label goes. Prompts are encoded once, here."""
         super().__init__()
         if len(labels) < 2:
-            raise InputError("a zero-shot model needs labels to choose from: give two or more (--classes calm,wild).")
+            raise InputError("a zero-shot model needs labels to choose from: give two or more classes.", argument="classes")
         self.module, self.front_end, self.classes = module, make_front_end(extractor), tuple(labels)
         self.sample_rate, self.max_seconds = self.front_end.rate, self.front_end.seconds
         self.name = str(getattr(module.config, "name_or_path", "") or type(module).__name__)
@@ -95,7 +95,7 @@ class TextClassifier(nn.Module):
 
 
 class LateEnsemble(nn.Module):
-    """A classifier of sound and one of lyrics that know the same labels: the weighted sum of what each says of them.
+    """A classifier of sound and one of lyrics with labels in common: the weighted sum of their outputs for these.
 
     Outputs that compete are log shares among the shared labels, so that sums are products of probabilities; independent
     ones stay logits. Late fusion: it gets crossed masks.
@@ -106,7 +106,7 @@ class LateEnsemble(nn.Module):
     read: Int[Tensor, " class"]
 
     def __init__(self, ear: Any, eye: Any, weights: tuple[float, float]) -> None:
-        """InputError where the two share no label, or one competes and the other doesn't."""
+        """InputError if the two share no label, or if one's outputs compete and the other's don't."""
         super().__init__()
         if ear.output_kind != eye.output_kind:
             raise InputError(f"{ear.name} gives {ear.output_kind} and {eye.name} {eye.output_kind}: they can't be added up.")
@@ -125,21 +125,21 @@ class LateEnsemble(nn.Module):
         self.register_buffer("read", torch.tensor([places[label.casefold()] for label in self.classes]), persistent=False)
 
     def tokenize(self, text: str) -> Tokens:
-        """As the reader does."""
+        """The text classifier's tokens."""
         tokens: Tokens = self.eye.tokenize(text)
         return tokens
 
     def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
-        """As the reader does."""
+        """The text classifier's embeddings."""
         embeddings: Tensor = self.eye.embed_text(ids)
         return embeddings
 
     def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
-        """What the sound says of the shared labels."""
+        """The audio classifier's outputs for the shared labels."""
         return self._share(self.ear(audio).index_select(1, self.heard))
 
     def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch class"]:
-        """What the lyrics say of the shared labels."""
+        """The text classifier's outputs for the shared labels."""
         return self._share(self.eye(text).index_select(1, self.read))
 
     def fuse(self, audio: Float[Tensor, "batch class"], text: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:
@@ -147,7 +147,7 @@ class LateEnsemble(nn.Module):
         return self.weights[0] * audio + self.weights[1] * text
 
     def fuse_pairs(self, audio: Float[Tensor, "na class"], text: Float[Tensor, "nt class"]) -> Float[Tensor, "na nt class"]:
-        """The same of all pairs."""
+        """The weighted sums of all pairs."""
         return self.weights[0] * audio[:, None] + self.weights[1] * text
 
     def forward(self, audio: Float[Tensor, "batch channel frame"], text: TokenBatch) -> Float[Tensor, "batch class"]:

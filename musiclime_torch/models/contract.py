@@ -5,12 +5,12 @@ sample rate, ``text: list[str]`` and ``outputs: Float[Tensor, "batch class"]``.
 
 More, all optional, read as plain attributes:
 
-``sample_rate``   Hz the model hears at.
+``sample_rate``   Hz of the audio that the model takes.
 ``module``        the torch module behind a callable that isn't one: it is put in eval mode while the model is explained, and
                   its weights are hashed. Without it, modules are looked for in what the callable holds.
 ``channels``      1 or 2; without it the track's own number is kept.
-``max_seconds``   length heard in one call; longer songs are run on successive windows and averaged.
-``shortest_seconds``   what is cut shorter is off the model's map: `explain` makes no shorter segments unless told to.
+``max_seconds``   length taken in one call; longer songs are run in successive windows and averaged.
+``shortest_seconds``   the model can't judge shorter segments: `explain` makes none unless told to.
 ``classes``       names of the output columns.
 ``output_kind``   one of ``OutputKind``.
 ``modalities``    ``("audio", "lyrics")``, ``("audio",)`` or ``("lyrics",)``: the positional arguments it takes.

@@ -9,7 +9,7 @@ from musiclime_torch.basics.generic import T
 
 
 class _Credit(threading.local):
-    """Operations that were run for this thread in another one, or here for another."""
+    """Operations run for this thread in another one, or in this one for another."""
 
     flops = 0.0
 

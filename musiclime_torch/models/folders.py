@@ -20,13 +20,13 @@ def write_model(module: nn.Module, model_type: str, described: dict[str, Any], f
     with writing_atomically(folder / WEIGHTS) as partial:
         save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, partial)
     text = json.dumps({"model_type": model_type, **described}, indent=1, ensure_ascii=False)
-    # Last, for it says that all is there.
+    # Last: its presence says that all is there.
     with writing_atomically(folder / CONFIG) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
 
 def read_description(folder: Path, model_type: str) -> dict[str, Any]:
-    """What config.json says; InputError where it can't be read, or is of another type of model."""
+    """What config.json says; InputError if it can't be read, or describes another type of model."""
     try:
         described: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         found = described.get("model_type")

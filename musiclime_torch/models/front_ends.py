@@ -1,7 +1,8 @@
 """What stands between sound and a `transformers` audio model: its feature extractor, in the batch and on the device.
 
 Those of AST, CLAP and the wav2vec 2.0 family are rebuilt here; any other extractor runs as the library has it, one clip at a
-time on the CPU. All say at which `rate` they hear, how many `seconds` at a time, and under which `key` the model takes them.
+time on the CPU. Each has its sample `rate`, the `seconds` it takes at a time, and the `key` under which the model takes
+its output.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from musiclime_torch.models.fbank import RATE, KaldiFbank
 from musiclime_torch.models.precision import in_float32
 
-#: Attention grows with the square of what is heard at a time: longer songs go to models without a limit in windows.
+#: The cost of attention grows with the square of the length: models without a limit get longer songs in windows.
 LONGEST = 30.0
 
 

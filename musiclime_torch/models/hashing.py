@@ -1,4 +1,4 @@
-"""Which weights a model has, as a hash that is made anew only where they may have changed."""
+"""Which weights a model has, as a hash that is computed again only when they may have changed."""
 
 import hashlib
 from collections.abc import Iterable

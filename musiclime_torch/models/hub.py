@@ -21,13 +21,13 @@ def load_part(kind: Any, name: str | Path) -> Any:
 
 def load_weights(kind: Any, name: str | Path, unused: tuple[str, ...] = ()) -> Any:
     """A model with all its weights, from safetensors only. Those behind an `unused` prefix may be missing: any others
-    would be random, and what is explained nothing that anybody trained.
+    would be random, and the explanation that of a model nobody trained.
     """
     model, found = _fetch(kind, name, {"use_safetensors": True, "output_loading_info": True})
     missing = sorted(key for key in found["missing_keys"] if not key.startswith(unused or ("\0",)))
     if missing or found["mismatched_keys"]:
         what = f"lacks {', '.join(missing[:5])}" if missing else f"has {list(found['mismatched_keys'])[:2]} misshapen"
-        raise InputError(f"{str(name)!r} {what}: it is no trained {kind.__name__.removeprefix('AutoModelFor')} model.")
+        raise InputError(f"{str(name)!r} {what}: it is not a trained {kind.__name__.removeprefix('AutoModelFor')} model.")
     return model
 
 
@@ -68,8 +68,8 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
     # Besides those above the network's own: whichever it is, the answer is to fetch it elsewhere.
     except Exception as error:
         raise InputError(
-            f"{str(name)!r} is no folder here, and can't be fetched from the Hugging Face hub ({_first_line(error)}): where "
-            f"there is a network, run `hf download {name} --local-dir {folder.name}`, and give that folder."
+            f"{str(name)!r} is not a folder here, and can't be fetched from the Hugging Face hub ({_first_line(error)}): "
+            f"where there is a network, run `hf download {name} --local-dir {folder.name}`, and give that folder."
         ) from error
 
 

@@ -1,7 +1,7 @@
 """MusiCNN (Pons & Serra 2019): a trained tagger of three seconds of sound, its published weights in PyTorch.
 
 The weights come with `pip install --no-deps musicnn==0.1.0` as TensorFlow checkpoints, and are read without TensorFlow:
-50 tags of MagnaTagATune, or 50 of the Million Song Dataset. Longer songs are heard in windows, whose logits are averaged;
+50 tags of MagnaTagATune, or 50 of the Million Song Dataset. Longer songs are run in windows, whose logits are averaged;
 the original averages what the sigmoid makes of them.
 """
 
@@ -116,7 +116,7 @@ class Musicnn(nn.Module):
         second = self.middle[1](first) + first
         third = self.middle[2](second) + second
         over_time = torch.cat([front, first, second, third], 1)
-        # Every feature's maximum stands beside its mean.
+        # Each feature's maximum comes right before its mean.
         pooled = torch.stack([over_time.amax(2), over_time.mean(2)], 2).flatten(1)
         logits: Tensor = self.back(pooled)
         return logits

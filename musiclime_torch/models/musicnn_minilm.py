@@ -1,7 +1,7 @@
-"""Two really trained towers without a hub: MusiCNN hears tags, MiniLM finds how near the lyrics are to each tag.
+"""Two trained towers that need no hub: MusiCNN tags the sound, MiniLM measures how close the lyrics are to each tag.
 
-Late fusion by a sum, so nothing in its logits is interaction. Its reading was never trained on tags: it is a similarity of
-meanings, and its weight is a choice.
+Late fusion by a sum, so nothing in its logits is interaction. The lyrics' tower was never trained on tags: it
+measures similarity of meaning, and its weight is a choice.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""Precision, stated once: encoders may run in bfloat16; front ends, heads, outputs, losses and solves don't.
+"""Precision in one place: encoders may run in bfloat16; front ends, heads, outputs, losses and solves don't.
 
-Encodings are widened to float32 before anything is made of them. A model whose head can't be told from its encoder runs
-in float32 as a whole; the towers of an ensemble are encoders as a whole.
+Encodings are widened to float32 before anything is made of them. A model without separate encoders runs in float32
+throughout; the towers of an ensemble count as encoders.
 """
 
 from contextlib import AbstractContextManager
@@ -14,12 +14,12 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def encoding(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Where an encoder runs."""
+    """The context that an encoder runs in."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def in_float32(device: torch.device) -> AbstractContextManager[object]:
-    """Where spectra are taken, heads decide and losses are measured, whatever is around them."""
+    """The context for spectra, heads and losses, whatever context surrounds them."""
     return torch.autocast(device.type, enabled=False)
 
 

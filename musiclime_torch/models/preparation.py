@@ -1,4 +1,4 @@
-"""Lyrics made as a model was trained on them, every character still knowing where it came from."""
+"""Lyrics prepared as a model was trained on them, with the origin of every character."""
 
 import string
 from dataclasses import dataclass

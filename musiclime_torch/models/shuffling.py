@@ -14,7 +14,7 @@ def shuffling(module: nn.Module, share: float, seed: int) -> Iterator[None]:
 
     The weights are as large as before, and what was learned is gone (the randomised weights of Adebayo et al. 2018; from the
     output down, as modules were registered, where `share` is below 1). Other storage stands in for the parameters', which
-    get their own back: nothing is copied back, so that they are bit by bit what they were. No random state is read or moved.
+    get their own back: nothing is copied back, so that they are the same to the last bit. No random state is read or moved.
     """
     parameters = [parameter for parameter in module.parameters() if parameter.numel() > 1]
     chosen = parameters[len(parameters) - round(share * len(parameters)) :]

@@ -26,7 +26,7 @@ def read_bundle(prefix: str) -> dict[str, np.ndarray]:
             raise ValueError("no table")
         return dict(_read_tensors(table, raw))
     except (OSError, ValueError, IndexError, KeyError) as error:
-        raise InputError(f"{prefix!r} is no TensorFlow checkpoint that can be read ({error}).") from error
+        raise InputError(f"{prefix!r} can't be read as a TensorFlow checkpoint ({error}).") from error
 
 
 def _read_tensors(table: bytes, raw: bytes) -> Iterator[tuple[str, np.ndarray]]:

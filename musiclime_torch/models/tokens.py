@@ -10,9 +10,9 @@ from musiclime_torch.models.preparation import Preparation, prepare
 
 
 def cut_tokens(tokenizer: Any, text: str, preparation: Preparation) -> Tokens:
-    """Tokens with the characters of `text` they stand for; those past the limit are left out and their start is told.
+    """Tokens with the characters of `text` they stand for; those past the limit are left out, and where they start is kept.
 
-    InputError for a tokenizer that can't tell offsets.
+    InputError for a tokenizer without offsets.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(

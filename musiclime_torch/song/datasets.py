@@ -1,6 +1,6 @@
 """Two published data sets as manifests: Music4All as its folder comes, and splits in JSON, the AudioSet subset's.
 
-Music4All (Santana et al. 2020): `audios/ID.mp3`, `lyrics/ID.txt`, and tables parted by tabs, `id_genres.csv` (id, genres)
+Music4All (Santana et al. 2020): `audios/ID.mp3`, `lyrics/ID.txt`, and tables separated by tabs, `id_genres.csv` (id, genres)
 and `id_metadata.csv` (id, ..., energy, ..., valence, ...). A song's genre is the first it lists.
 
 Splits, of the AudioSet subset or of Music4All: `train.json`, `val.json`, `test.json`, each a list of objects with `id`,
@@ -24,7 +24,7 @@ Label = Literal["genre", "emotion"]
 
 #: By valence, from low to high, and in it by energy.
 EMOTIONS = (("depressed", "sad", "angry"), ("calm", "neutral", "tense"), ("relaxed", "happy", "excited"))
-#: Where both scales are cut; the borders themselves belong to the middle.
+#: Cut points of both scales; the cut points themselves belong to the middle.
 CUTS = (0.35, 0.65)
 
 _SPLITS = {"train": ("train",), "valid": ("val", "valid", "validation"), "test": ("test",)}
@@ -32,7 +32,7 @@ _SOUNDS = (".mp3", ".wav", ".flac", ".ogg", ".m4a")
 
 
 def read_dataset(folder: str | Path, label: Label) -> tuple[Entry, ...]:
-    """The songs of a data set's folder that have the label; InputError for a folder of neither layout."""
+    """The songs of a data set's folder that have the label; InputError for a folder with neither layout."""
     folder = Path(folder)
     if any((folder / f"{name}.json").is_file() for name in _SPLITS["train"]):
         entries = _read_splits(folder, label)
@@ -40,7 +40,7 @@ def read_dataset(folder: str | Path, label: Label) -> tuple[Entry, ...]:
         entries = _read_music4all(folder, label)
     else:
         raise InputError(
-            f"the folder {str(folder)!r} is no data set that is known: it has neither train.json nor Music4All's "
+            f"the folder {str(folder)!r} is not a known data set: it has neither train.json nor Music4All's "
             f"id_genres.csv; write a manifest instead."
         )
     if not entries:
@@ -89,7 +89,7 @@ def _read_splits(folder: Path, label: Label) -> tuple[Entry, ...]:
         except (OSError, ValueError) as error:
             raise InputError(f"{str(path)!r} can't be read as JSON ({error}).") from error
         if not isinstance(rows, list) or not all(isinstance(row, dict) and row.get("id") for row in rows):
-            raise InputError(f"{str(path)!r} is no list of objects with an id.")
+            raise InputError(f"{str(path)!r} is not a list of objects with an id.")
         for number, row in enumerate(rows, 1):
             place = f"{path.name}, row {number}"
             found = _find_label(row, label, place)
@@ -126,7 +126,7 @@ def _find_label(row: Mapping[str, Any], label: Label, place: str) -> str:
             raise ValueError
         return name_emotion(valence, energy)
     except (TypeError, ValueError):
-        raise InputError(f"{place}: valence {row['valence']!r} and energy {row['energy']!r} are no numbers.") from None
+        raise InputError(f"{place}: valence {row['valence']!r} and energy {row['energy']!r} are not numbers.") from None
 
 
 def _find_sound(folder: Path, name: str) -> Path:

@@ -1,7 +1,7 @@
 """Manifests: the songs of a catalogue or of a data set, one row each, as CSV, TSV, JSON lines or Parquet.
 
 Columns: `id`, `audio` (or `audio_path`), `lyrics` (text or a file; `lyrics_path` is always a file), `stems`, `label` and
-`split`; only `id` must be there. Several labels are a list, or stand in one cell between semicolons. Paths are relative to
+`split`; only `id` must be there. Several labels are a list, or one cell with semicolons between them. Paths are relative to
 the manifest. Other columns are left alone.
 """
 
@@ -21,7 +21,7 @@ from musiclime_torch.basics.extras import needing
 _SPLITS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid"}
 _SPLITS |= {"test": "test", "testing": "test", "eval": "test", "evaluation": "test"}
 
-#: A cell of one line that ends so names a file, even where there is none.
+#: A cell of one line with such an ending names a file, even if there is none.
 _LYRIC_FILES = (".txt", ".lrc", ".srt", ".vtt", ".ass", ".ssa")
 
 #: How the rows of a manifest are read, by its suffix.
@@ -32,7 +32,7 @@ _COLUMNS = ("id", "audio", "audio_path", "lyrics", "lyrics_path", "stems", "labe
 
 @dataclass(frozen=True)
 class Entry:
-    """One song. `lyrics` are a text, or the path of a file; `place` is where in the manifest it stands, in words."""
+    """One song. `lyrics` are a text, or the path of a file; `place` is its place in the manifest, in words."""
 
     id: str
     audio: Path | None = None
@@ -58,7 +58,7 @@ def read_manifest(path: str | Path) -> tuple[Entry, ...]:
     """All rows, in their order.
 
     Raises:
-        InputError: no such file, not a table, no `id` column, an id that is empty or stands there twice, no rows.
+        InputError: no such file, not a table, no `id` column, an id that is empty or given twice, no rows.
     """
     path = Path(path)
     if not isfile(path):
@@ -76,7 +76,7 @@ def is_manifest(path: Path) -> bool:
 
 
 def check_ids(entries: Sequence[Entry], source: str) -> None:
-    """InputError for an id that is no text, or that stands there twice."""
+    """InputError for an id that isn't text, or that is given twice."""
     seen: dict[str, str] = {}
     for number, entry in enumerate(entries, 1):
         place = entry.place or f"song {number}"
@@ -86,7 +86,7 @@ def check_ids(entries: Sequence[Entry], source: str) -> None:
         try:
             entry.id.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{source}, {place}: the id {entry.id!r} holds half a character: write it anew.") from None
+            raise InputError(f"{source}, {place}: the id {entry.id!r} holds half a character: write it again.") from None
 
 
 def find_bad(entries: Sequence[Entry], needs: Sequence[str]) -> tuple[BadEntry, ...]:
@@ -100,8 +100,9 @@ def leave_out(entries: Sequence[Entry], bad: Sequence[BadEntry], skip: bool) -> 
     if bad and not skip:
         shown = "; ".join(map(str, bad[:3])) + (f"; and {len(bad) - 3} more" if len(bad) > 3 else "")
         raise InputError(
-            f"{len(bad)} of {len(entries)} songs can't be used: {shown}. Mend the manifest, or go on without these songs "
-            f"(--skip-bad)."
+            f"{len(bad)} of {len(entries)} songs can't be used: {shown}. Correct the manifest, or set skip_bad to leave "
+            f"these songs out.",
+            argument="skip_bad",
         )
     gone = {one.entry.id for one in bad}
     kept = tuple(entry for entry in entries if entry.id not in gone)
@@ -156,7 +157,7 @@ def _read_csv(path: Path, delimiter: str | None) -> Iterator[tuple[str, dict[str
                 place = f"row {number}, line {last + 1}"
                 last = rows.line_num
                 if None in cells or None in cells.values():
-                    raise InputError(f"{path.name}, {place} has another number of cells than the header: quote commas.")
+                    raise InputError(f"{path.name}, {place} has a different number of cells than the header: quote commas.")
                 yield place, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"the manifest {str(path)!r} can't be read ({error}): save it as UTF-8 text.") from error
@@ -247,5 +248,5 @@ def _read_labels(value: Any) -> tuple[str, ...]:
 
 
 def read_cell(value: Any) -> str:
-    """A cell's text; "" for what stands for nothing, NaN in tables that pandas has written."""
+    """A cell's text; "" for an empty one, which is NaN in tables that pandas has written."""
     return "" if value is None or value != value else str(value).strip()

@@ -18,15 +18,15 @@ from musiclime_torch.song.stems.files import StemSet, is_stem_file, read_stems
 from musiclime_torch.song.stems.residual import complete
 from musiclime_torch.song.stems.separation import separate
 
-#: dB by which the residual may lie below the song before one doubts that the stems are this song's.
+#: dB below the song that a residual should be at most: a louder one casts doubt on whether the stems are this song's.
 _DOUBT = -3.0
 
 
 @dataclass(frozen=True)
 class Track:
-    """One song, or the part of it between ``--start`` and ``--end``.
+    """One song, or the part of it between two times.
 
-    ``stems`` sum to the song (max abs error under 1e-6): what a separator loses is a stem named "residual".
+    ``stems`` sum to the song (max abs error under 1e-6): what a separator loses is a stem of its own, "residual".
     ``offset`` is where the first frame lies in the recording, in seconds, so that names show the recording's times.
     ``source`` says where the stems come from, in words; ``audio_hash`` identifies the decoded samples.
     """
@@ -60,7 +60,7 @@ class Track:
         if shape[1] > 2:
             raise InputError(f"stems of shape {shape} have {shape[1]} channels: give one or two, as (stem, channel, frame).")
         if not self.sample_rate > 0:
-            raise InputError(f"a sample rate of {self.sample_rate} Hz is none: give the rate of the stems, such as 44100.")
+            raise InputError(f"sample_rate must be positive, got {self.sample_rate}: give the stems' own, such as 44100.")
         if len(self.stem_names) != len(self.stems):
             raise InputError(
                 f"{len(self.stems)} stems don't fit {len(self.stem_names)} names ({names}): give each stem one."
@@ -68,7 +68,7 @@ class Track:
         if len(set(self.stem_names)) < len(self.stem_names):
             raise InputError(f"the stem names {names} are not all different: give each stem its own.")
         if not self.stems.isfinite().all():
-            raise InputError("the stems hold NaN or infinite samples: mend or leave out what they came from.")
+            raise InputError("the stems hold NaN or infinite samples: repair or leave out what they came from.")
         if self.lyrics is not None and not isinstance(self.lyrics, Lyrics):
             raise InputError(
                 f"lyrics are a {type(self.lyrics).__name__}: give parse_lyrics(text) from musiclime_torch.song."
@@ -110,13 +110,13 @@ def load_track(
     """
     path = Path(song)
     if not max_seconds > 0:
-        raise InputError(f"max_seconds is {max_seconds:g}: give a positive length.")
+        raise InputError(f"max_seconds must be positive, got {max_seconds:g}.", argument="max_seconds")
     has_own_stems = isdir(path) or is_stem_file(path)
     if separator is not None and (stems is not None or isdir(path)):
         raise InputError(
             f"separator {separator!r} and stems at once: a song that has its stems isn't separated; leave one out."
         )
-    # Lyrics are read before minutes go into the sound.
+    # Lyrics are read first: a bad file is reported before minutes are spent on the audio.
     words, told = _find_lyrics(path, lyrics)
     if stems is None and separator is None and has_own_stems:
         track = _from_stems(read_stems(path, max_seconds=max_seconds, start=start, end=end), path)
@@ -147,7 +147,7 @@ def _find_lyrics(song: Path, lyrics: str | Path | Lyrics | None) -> tuple[Lyrics
     found = embedded_lyrics(song) if isfile(song) else None
     if found is None:
         return None, []
-    return found, [f"the lyrics are those in the tags of {song.name!r}: give --lyrics for others."]
+    return found, [f"the lyrics are those in the tags of {song.name!r}: pass lyrics to use others."]
 
 
 def _from_stems(found: StemSet, path: Path) -> Track:
@@ -173,6 +173,6 @@ def _from_stems(found: StemSet, path: Path) -> Track:
 
 
 def _compare(part: Tensor, whole: Tensor) -> float:
-    """Power of a part beside the whole's, in dB."""
+    """Power of a part relative to that of the whole, in dB."""
     power, reference = (float(sound.square().mean(dtype=torch.float64)) for sound in (part, whole))
     return 10 * math.log10(max(power, 1e-20) / max(reference, 1e-20))

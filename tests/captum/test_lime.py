@@ -219,7 +219,7 @@ def test_a_generator_is_drawn_from_in_turn_and_leaves_the_global_state(x):
     turns = [Lime(curved, generator=generator).attribute(x[i : i + 1], target=0, n_samples=30) for i in range(3)]
     assert torch.equal(before, torch.get_rng_state())
     assert torch.allclose(first, torch.cat(turns), atol=1e-5)
-    with pytest.raises(InputError, match="give one"):
+    with pytest.raises(InputError, match="give only one"):
         Lime(curved, seed=1, generator=generator)
 
 
@@ -377,11 +377,11 @@ def test_samples_and_seeds_are_numbers_of_something(x: torch.Tensor, kind: Any):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for n_samples in (0, -3):
-            with pytest.raises(InputError, match=f"n_samples={n_samples} draws nothing: give 1 or more"):
+            with pytest.raises(InputError, match=f"n_samples must be at least 1, got {n_samples}"):
                 explainer.attribute(x, target=0, n_samples=n_samples)
     assert not asked
     if kind is not MusicLIME:
-        with pytest.raises(InputError, match="n_samples=0 draws nothing"):
+        with pytest.raises(InputError, match="n_samples must be at least 1, got 0"):
             explainer.attribute_with_fit(x, target=0, n_samples=0)
     found = explainer.attribute(x, target=0, n_samples=64, perturbations_per_eval=16)
     assert torch.equal(found, kind(forward, seed=1).attribute(x, target=0, n_samples=64, perturbations_per_eval=16))

@@ -147,7 +147,7 @@ def test_checkpoints_that_do_not_fit_are_refused_whole(model: AstRoberta, tmp_pa
     for name, message in (
         ("bomb.bin", "pickle of more than tensors"),
         ("bomb.pt", "pickle of more than tensors|can't be read"),
-        ("numbers.pt", "'epoch', which is no tensor"),
+        ("numbers.pt", "'epoch', which is not a tensor"),
         ("cut.safetensors", "can't be read"),
         ("none.pt", "there is no checkpoint"),
     ):

@@ -109,7 +109,7 @@ def test_models_that_do_not_go_together_are_refused(tmp_path: Path):
     ):
         with pytest.raises(InputError, match=message):
             load_ensemble(*map(str, parts), (1.0, 1.0), "cpu")
-    with pytest.raises(InputError, match=r"lacks classifier.*no trained SequenceClassification"):
+    with pytest.raises(InputError, match=r"lacks classifier.*not a trained SequenceClassification"):
         load_model(str(bare), "cpu")
 
 

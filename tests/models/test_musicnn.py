@@ -134,7 +134,7 @@ def test_a_bundle_that_is_none_is_refused(tmp_path: Path):
     (tmp_path / "a.index").write_bytes(b"nothing" * 20)
     (tmp_path / "a.data-00000-of-00001").write_bytes(b"")
     for prefix in ("a", "b"):
-        with pytest.raises(InputError, match="no TensorFlow checkpoint"):
+        with pytest.raises(InputError, match="as a TensorFlow checkpoint"):
             read_bundle(str(tmp_path / prefix))
 
 

@@ -65,7 +65,7 @@ def test_labels_may_be_lists_and_paths_have_columns_of_their_own(tmp_path: Path)
     [
         ("m.csv", "name,audio\na,b\n", "no column `id`, but name, audio"),
         ("m.csv", "id,audio\n", "has no rows"),
-        ("m.csv", "id,audio\na,b,c\n", "row 1, line 2 has another number of cells"),
+        ("m.csv", "id,audio\na,b,c\n", "row 1, line 2 has a different number of cells"),
         ("m.csv", "id,audio\na,b\na,c\n", "row 2, line 3: the id 'a' is that of row 1, line 2 too"),
         ("m.csv", "id,audio\n,b\n", "row 1, line 2 has no id"),
         ("m.csv", "id,split\na,both\n", "the split 'both' is not known"),
@@ -91,7 +91,7 @@ def test_bad_rows_are_named_counted_and_skipped_if_asked(tmp_path: Path):
     entries = read_manifest(write(tmp_path, "csv"))
     bad = find_bad(entries, ("audio", "label"))
     assert [one.entry.id for one in bad] == ["two", "3"]
-    with pytest.raises(InputError, match=r"2 of 3 songs .*row 2, line 4 \(two\): there is no .*words.txt.*--skip-bad"):
+    with pytest.raises(InputError, match=r"2 of 3 songs .*row 2, line 4 \(two\): there is no .*words.txt.*skip_bad"):
         leave_out(entries, bad, skip=False)
     assert [entry.id for entry in leave_out(entries, bad, skip=True)] == ["one"]
     with pytest.raises(InputError, match="none of the 2 songs"):
@@ -152,7 +152,7 @@ def test_splits_in_json_are_read_with_either_label(tmp_path: Path):
     )
     assert [one.labels for one in read_dataset(tmp_path, "emotion")] == [("sad",), ("excited",)]
     (tmp_path / "train.json").write_text('{"a": 1}')
-    with pytest.raises(InputError, match="no list of objects"):
+    with pytest.raises(InputError, match="not a list of objects"):
         read_dataset(tmp_path, "genre")
     with pytest.raises(InputError, match="no data set that is known"):
         read_dataset(tmp_path / "audio", "genre")

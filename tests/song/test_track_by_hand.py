@@ -29,9 +29,14 @@ def test_length_is_frames_over_rate():
             "stems of shape (0, 1, 10) hold no sound: give one or more of (stem, channel, frame).",
         ),
         (torch.zeros(1, 3, 10), ("a",), 8000, "stems of shape (1, 3, 10) have 3 channels: give one or two, as (stem,"),
-        (torch.zeros(1, 1, 10), ("a",), 0, "a sample rate of 0 Hz is none: give the rate of the stems, such as 44100."),
+        (
+            torch.zeros(1, 1, 10),
+            ("a",),
+            0,
+            "sample_rate must be positive, got 0: give the stems' own, such as 44100.",
+        ),
         (torch.zeros(2, 1, 10), ("a", "a"), 8000, "the stem names a, a are not all different: give each stem its own."),
-        (torch.full((1, 1, 10), torch.nan), ("a",), 8000, "the stems hold NaN or infinite samples: mend or leave out"),
+        (torch.full((1, 1, 10), torch.nan), ("a",), 8000, "the stems hold NaN or infinite samples: repair or leave out"),
     ],
 )
 def test_what_is_no_track_is_told_one_by_one(stems: torch.Tensor, names: tuple[str, ...], rate: int, said: str):

@@ -73,7 +73,7 @@ def test_a_length_allowed_must_be_positive(song: Path, seconds: float):
 
 def test_bad_lyrics_are_told_before_the_song_is_read(tmp_path: Path):
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(InputError, match=r"no words in the lyrics .* without --lyrics"):
+    with pytest.raises(InputError, match=r"no words in the lyrics .* leave lyrics out for an instrumental"):
         load_track(tmp_path / "none.wav", lyrics=tmp_path / "a.txt", max_seconds=10)
 
 

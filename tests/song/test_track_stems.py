@@ -84,7 +84,7 @@ def test_stems_that_do_not_fit(tmp_path: Path):
     write(folder / "bass.wav", make_noise(1, RATE, 1), RATE)
     refuse(folder, r"'vocals' has 2 channel\(s\) and 'bass' has 1")
     write(folder / "Vocals.flac", make_noise(1, RATE), RATE)
-    refuse(folder, "'Vocals.flac' and 'vocals.wav' in .* are the same twice")
+    refuse(folder, "'Vocals.flac' and 'vocals.wav' in .* have the same name")
     refuse(write_folder(tmp_path / "d", "mix"), "no stems")
     (tmp_path / "e").mkdir()
     refuse(tmp_path / "e", "no stems")

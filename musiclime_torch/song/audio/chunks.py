@@ -1,7 +1,7 @@
 """Where the sound lies in a file made of chunks, by the sizes it gives itself: wav, rf64, w64, aiff, caf and au.
 
-Decoders believe one number of a header and don't look at the others. Here all are read, so that what they say can be held
-against each other and against the file. Sizes that writers to a pipe put in for "unknown" say nothing.
+Decoders believe one number of a header and ignore the others. Here all are read, so that they can be compared with each
+other and with the file. Sizes that writers to a pipe put in for "unknown" say nothing.
 """
 
 import struct
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 #: Writers to a pipe promise 0, 2^32 - 1 (ffmpeg) or about 2^31 bytes (sox).
 _STREAMING = 0x7FFF_0000
-#: Sizes may lie; no file reaches this far.
+#: Sizes may be wrong; no file is larger than this.
 _FARTHEST = 1 << 43
 #: Whole numbers, floats, A-law, µ-law, and whichever of these the extended header says.
 _PLAIN = (1, 3, 6, 7, 0xFFFE)
@@ -52,7 +52,7 @@ def lay_out(file: BinaryIO) -> Layout | None:
 
 
 def goes_on(file: BinaryIO, layout: Layout, size: int) -> bool:
-    """Whether something lies behind the sound that is no chunk, no tag and no padding: sound that the header denies."""
+    """Whether something lies behind the sound that is neither a chunk, a tag nor padding: sound that the header omits."""
     end = layout.end
     if end is None or end >= size or (layout.whole is not None and abs(layout.whole - end) <= 1):
         return False
@@ -115,7 +115,7 @@ def _lay_w64(file: BinaryIO, riff: int) -> Layout | None:
 
 
 def _lay_sound(start: int, length: int, whole: int | None, form: bytes, code: str) -> Layout:
-    """The bytes a second say how long the sound is; compressors give an average of them."""
+    """The number of bytes per second gives the length of the sound; for compressed sound it is an average."""
     kind, _, rate, byte_rate, _, _ = struct.unpack("<HHIIHH", form) if len(form) == 16 else (0,) * 6
     frames = length * rate / byte_rate if byte_rate and length else None
     return Layout(start + length if length else None, whole, frames, 0.0 if kind in _PLAIN else 0.02, code)

@@ -23,9 +23,9 @@ Block = Float[np.ndarray, "channel frame"]
 
 #: Values a block holds, whatever the number of channels (up to 1024).
 _BLOCK = 1 << 20
-#: Seconds decoded and thrown away before a position in a container: AAC and MP3 frames lean on those before them.
+#: Seconds decoded and thrown away before a position in a container: AAC and MP3 frames depend on those before them.
 _RUN_UP = 0.25
-#: libsndfile's "as long as it gets", for files that don't say how long they are.
+#: The length that libsndfile gives files that don't say how long they are.
 _UNKNOWN = 1 << 62
 # Playlists (m3u8, concat, sdp) would make FFmpeg fetch other files, and from the network too.
 _CONTAINERS = (
@@ -42,7 +42,7 @@ _ESTIMATED = ("mp3", "aac", "ac3", "eac3")
 class Opened:
     """An open audio file. ``frames`` is what its header promises, None where it doesn't say.
 
-    ``blocks(first)`` yields the decoded frames from frame ``first`` to the end; it may be asked once. ``streams``
+    ``blocks(first)`` yields the decoded frames from frame ``first`` to the end; it may be called once. ``streams``
     counts the audio streams of a container.
     """
 
@@ -88,10 +88,10 @@ def _read_blocks(file: soundfile.SoundFile, path: Path, first: int) -> Iterator[
             file.seek(first)
         while len(block := file.read(size, dtype="float32", always_2d=True)):
             yield block.T
-    # A header that lies also makes soundfile ask numpy for a negative number of frames.
+    # A wrong header also makes soundfile ask numpy for a negative number of frames.
     except (soundfile.LibsndfileError, ValueError) as error:
         raise InputError(
-            f"{str(path)!r} is cut short or damaged ({file.format} that can't be decoded after "
+            f"{str(path)!r} is cut short or damaged ({file.format} that can't be decoded beyond "
             f"{first / file.samplerate:g} s): get the file again, or name an intact part with start and end."
         ) from error
 
@@ -155,7 +155,7 @@ def _decode_blocks(container: Any, stream: Any, path: Path, first: int) -> Itera
             container.seek(origin + int((first / rate - _RUN_UP) / stream.time_base), stream=stream)
         for packed in container.decode(stream):
             if packed.sample_rate != rate:
-                raise InputError(f"{str(path)!r} changes its sample rate on the way: convert it to wav or flac.")
+                raise InputError(f"{str(path)!r} changes its sample rate midway: convert it to wav or flac.")
             if position is None:
                 position = 0 if packed.pts is None else round((packed.pts - origin) * packed.time_base * rate)
             for frame in resampler.resample(packed):

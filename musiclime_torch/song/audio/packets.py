@@ -1,6 +1,6 @@
 """Counting the packets of compressed sound, each by its own head: mp3, raw AAC, the last one of flac, Ogg pages, Matroska.
 
-Decoders skip what is damaged and say nothing; a chain of packets that doesn't reach the end of the file tells.
+Decoders skip what is damaged and say nothing; a chain of packets that doesn't reach the end of the file gives it away.
 """
 
 import struct
@@ -14,14 +14,14 @@ _KBITS = (
     (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
 )
 _RATES = (44100, 48000, 32000)
-#: What taggers put behind the sound.
+#: What taggers append to the sound.
 _TAGS = (b"TAG", b"APETAGEX", b"LYRICS", b"ID3", b"3DI")
 
 
-#: Bytes of damage after which the first packet is still looked for, and packets in a row that make one believe in it.
+#: Bytes of damage after which the first packet is still looked for, and packets in a row that confirm it.
 _REACH, _ENOUGH = 1 << 16, 3
 
-#: Head of a packet -> its bytes and its frames of sound, None where it is no head.
+#: Head of a packet -> its bytes and its frames of sound, None if it isn't one.
 _Measure = Callable[[bytes], tuple[int, int] | None]
 
 
@@ -111,7 +111,7 @@ def _measure_adts(head: bytes) -> tuple[int, int] | None:
 def _add_xing(chain: Chain, data: bytes, first: int) -> Chain:
     """What a Xing/Info header in the first packet says, which then holds no sound."""
     head = data[first : first + 400]
-    # The header follows the side information, whose length hangs on MPEG version and channels.
+    # The header follows the side information, whose length depends on the MPEG version and the channels.
     mono, span = head[3] & 0xC0 == 0xC0, 1152 if head[1] & 0x18 == 0x18 else 576
     at = 4 + ((17 if mono else 32) if span == 1152 else (9 if mono else 17))
     if head[at : at + 4] not in (b"Xing", b"Info") or len(head) < at + 156:
@@ -138,7 +138,7 @@ def _crc16_arc(data: bytes) -> int:
 
 
 def last_flac_frame(file: BinaryIO) -> int | None:
-    """The frame after the last that a flac holds, by the head of its last packet; None where that can't be told."""
+    """The frame after the last that a flac holds, by the head of its last packet; None if it can't be determined."""
     file.seek(0)
     head = file.read(42)
     if head[:4] != b"fLaC" or len(head) < 42:
@@ -189,7 +189,7 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def chain_ogg(file: BinaryIO, size: int) -> Chain:
-    """The pages of an Ogg file (RFC 3533) up to one that isn't whole or whose checksum fails; `sound` is its end flag."""
+    """The pages of an Ogg file (RFC 3533) up to one that is incomplete or whose checksum fails; `sound` is its end flag."""
     here, last = 0, 0
     while True:
         file.seek(here)

@@ -1,6 +1,6 @@
 """Sound as the pipeline takes it: float32 on the CPU, (channel, frame), one or two channels, at the file's own rate.
 
-More than two channels become one by a plain mean. Times are seconds from the start of the file. A file is judged by
+More than two channels are averaged into one. Times are seconds from the start of the file. A file is judged by
 its header before it is decoded, and decoded block by block up to the length allowed: an hour of silence is a 600 KB
 flac, and headers lie.
 """
@@ -21,7 +21,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.audio.decoding import Block, Opened, open_audio, open_stream
 from musiclime_torch.song.audio.truncation import contradicts, cut_short
 
-#: Hz; what lies outside is a broken header rather than music.
+#: Hz; a rate outside of these is a broken header rather than music.
 _RATES = (4_000, 384_000)
 #: Seconds by which ``end`` may pass the end of the file: durations get rounded, and codecs pad.
 _SLACK = 0.05
@@ -49,18 +49,18 @@ def read_audio(
     """Decode a sound file, or the part of it from ``start`` to ``end`` seconds.
 
     ``stream`` asks for one audio stream of a container. A file that was cut short is read as far as it goes, with a
-    warning, but for flac, whose decoder refuses it.
+    warning, except for flac, whose decoder refuses it.
 
     Raises:
         InputError: no such file, not audio, damaged, empty, longer than ``max_seconds``, a part outside the file,
-            NaN or infinite samples, or a rate nobody uses.
+            NaN or infinite samples, or an implausible rate.
     """
     path = Path(path)
     with open_audio(path) if stream is None else open_stream(path, stream) as opened:
         low, high = _RATES
         if not low <= opened.sample_rate <= high:
             raise InputError(
-                f"{str(path)!r} has a sample rate of {opened.sample_rate} Hz, which nobody uses: "
+                f"{str(path)!r} has an implausible sample rate of {opened.sample_rate} Hz: "
                 f"resample it to between {low} and {high} Hz."
             )
         first, stop = _choose_part(path, opened, start, end, max_seconds)
@@ -97,7 +97,7 @@ def resample(samples: Float[Tensor, "*batch frame"], old_rate: int, new_rate: in
 
 
 def hash_samples(samples: Float[Tensor, "*shape frame"], sample_rate: int) -> str:
-    """SHA-256 of the rate, the shape and the samples."""
+    """SHA-256 over the rate, the shape and the samples."""
     digest = hashlib.sha256(f"{sample_rate} {tuple(samples.shape)}".encode())
     digest.update(samples.contiguous().numpy().data)
     return digest.hexdigest()
@@ -111,7 +111,7 @@ def _choose_part(
         if value is not None and not (math.isfinite(value) and value >= 0):
             raise InputError(f"{name} is {value:g} s: give seconds from the start of the song, 0 or more.")
     if start is not None and end is not None and start >= end:
-        raise InputError(f"start ({start:g} s) must lie before end ({end:g} s).")
+        raise InputError(f"start ({start:g} s) must be before end ({end:g} s).")
     rate, frames = opened.sample_rate, opened.frames
     if frames == 0:
         raise InputError(f"{str(path)!r} has no sound in it (0 frames): is it complete?")
@@ -131,7 +131,7 @@ def _choose_part(
 
 
 def _limit(path: Path, opened: Opened, first: int, stop: int | None, max_seconds: float) -> Iterator[Block]:
-    """The blocks of the part, as at most two channels, and not a frame more than the header or the cap allows."""
+    """The blocks of the part, as at most two channels, and no more frames than the header or the limit allows."""
     most = int(max_seconds * opened.sample_rate) if stop is None else stop - first
     taken = 0
     for block in opened.blocks(first):
@@ -148,7 +148,8 @@ def _limit(path: Path, opened: Opened, first: int, stop: int | None, max_seconds
 def _refuse_length(path: Path, length: str, max_seconds: float) -> InputError:
     return InputError(
         f"{str(path)!r} is {length}, and {max_seconds:g} s are allowed: "
-        f"name a part with start and end, or allow more with max_seconds (--max-duration)."
+        f"name a part with start and end, or allow more with max_seconds.",
+        argument="max_seconds",
     )
 
 
@@ -173,7 +174,7 @@ def _collect_warnings(path: Path, opened: Opened, missing: int, stream: int | No
     elif sentence := contradicts(path, opened.format, opened.frames):
         warnings.append(sentence)
     elif missing > _SLACK * opened.sample_rate:
-        warnings.append(f"{path.name!r} ends {missing / opened.sample_rate:.2f} s before its header says.")
+        warnings.append(f"{path.name!r} ends {missing / opened.sample_rate:.2f} s earlier than its header says.")
     if opened.channels > 2:
         warnings.append(f"the {opened.channels} channels of {path.name!r} were averaged into one.")
     if stream is None and opened.streams > 1:

@@ -1,8 +1,8 @@
-"""Whether a file holds what its own headers say: decoders return a shorter song and keep quiet about it.
+"""Whether a file holds what its own headers say: decoders return a shorter song without a warning.
 
-Files that end too soon (`cut_short`) are told from those whose numbers contradict each other (`contradicts`): a header that
-lies, or a packet that was damaged and skipped. Each format by what it offers: sizes of chunks, chains of packets, checksums
-of pages (`chunks`, `packets`). Sizes that writers to a pipe put in for "unknown" are no cut.
+Files that end too soon (`cut_short`) are distinguished from those whose numbers contradict each other (`contradicts`): a
+wrong header, or a packet that was damaged and skipped. Each format is checked by what it offers: sizes of chunks, chains of
+packets, checksums of pages (`chunks`, `packets`). Sizes that writers to a pipe put in for "unknown" don't count as a cut.
 """
 
 from pathlib import Path
@@ -63,7 +63,7 @@ def _measure(file: BinaryIO) -> int:
     """Bytes that the headers promise, 0 where they don't say."""
     layout = lay_out(file)
     if layout is not None:
-        # A padding byte that one writer counts and another doesn't is no sound.
+        # A padding byte, which one writer counts and another doesn't, isn't sound.
         return max((layout.whole or 1) - 1, layout.end or 0)
     chain = _chain(file)
     if chain is not None:
@@ -90,12 +90,12 @@ def _find_contradiction(file: BinaryIO, size: int, kind: str, frames: int | None
     if head == b"fLaC":
         last = last_flac_frame(file)
         if frames and last is not None and last != frames:
-            return f"its header speaks of {frames} frames and its last packet of {last}"
+            return f"its header says {frames} frames and its last packet {last}"
         return None
     layout = lay_out(file)
     if layout is not None:
         if goes_on(file, layout, size):
-            return "more lies behind the sound than its header owns up to"
+            return "it goes on beyond the sound that its header declares"
         if frames and layout.frames is not None and abs(frames - layout.frames) > layout.slack * layout.frames:
             return f"one number in its header makes it {layout.frames:g} frames, another {frames}"
         return None
@@ -109,7 +109,7 @@ def _compare(chain: Chain, frames: int | None) -> str | None:
     if not chain.sound:
         return "its Info header fails its checksum"
     if chain.declared is not None and chain.declared != chain.frames:
-        return f"its header speaks of {chain.declared} frames and it holds {chain.frames}"
+        return f"its header says {chain.declared} frames and it holds {chain.frames}"
     if frames and not chain.frames - _GAPLESS <= frames <= chain.frames:
         return f"it holds {chain.frames} frames and is read as {frames}"
     return None

@@ -1,4 +1,4 @@
-"""What sites add to lyrics, taken out again: models learn it as readily as words that are sung.
+"""What sites add to lyrics, taken out again: models learn it as readily as what is sung.
 
 The published pipeline's classes had "You might also like" among their top words, and nobody had noticed.
 """

@@ -17,7 +17,7 @@ from musiclime_torch.basics.files import refuse_devices
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, Verse, compose, parse_lyrics, split_lines
 
-#: No song has so many words; whoever hands them over has mistaken the file.
+#: No song has so many words: it must be the wrong file.
 _MOST_BYTES = 300_000
 _MOST_WORDS = 20_000
 _SUBTITLES = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ssa"}
@@ -41,13 +41,15 @@ def read_lyrics(path: str | Path) -> Lyrics:
     text, warnings = _decode(path, _read_bytes(path))
     lyrics = _parse(text, path)
     if not lyrics.words:
-        raise InputError(f"there are no words in the lyrics {str(path)!r}: an instrumental is explained without --lyrics.")
+        raise InputError(
+            f"there are no words in the lyrics {str(path)!r}: leave lyrics out for an instrumental.", argument="lyrics"
+        )
     _check_length(lyrics, f" {str(path)!r}")
     return replace(lyrics, warnings=(*warnings, *lyrics.warnings))
 
 
 def read_text(text: str) -> Lyrics:
-    """Lyrics handed over as a text, plain or with LRC's time tags; InputError where no song has so many words."""
+    """Lyrics given as text, plain or with LRC time tags; InputError for more words than any song has."""
     lyrics = _parse_text(text)
     _check_length(lyrics, "")
     return lyrics
@@ -56,7 +58,7 @@ def read_text(text: str) -> Lyrics:
 def embedded_lyrics(path: str | Path) -> Lyrics | None:
     """Lyrics in the tags of an audio file (USLT, SYLT, ©lyr, LYRICS), the timed ones first; None where there are none.
 
-    Tags that can't be read are no lyrics, not an error: the audio may be fine.
+    Unreadable tags mean no lyrics rather than an error: the audio may be fine.
     """
     from tinytag import TinyTag, TinyTagException
 
@@ -132,8 +134,8 @@ def _parse_subtitles(text: str, kind: str, path: Path) -> Lyrics:
         events = pysubs2.SSAFile.from_string(text, format_=kind)
         events.sort()
         said = [(max(0.0, event.start / 1000), event.plaintext) for event in events if event.type == "Dialogue"]
-    # A parser of others' for files from anywhere, whose errors have no class in common: whatever trips it, the file can't be
-    # read. What is ours stands outside.
+    # Somebody else's parser for files from anywhere, whose errors have no class in common: whatever it trips over, the file
+    # can't be read. Our own code stands outside of the block.
     except Exception as error:
         raise InputError(
             f"the lyrics {str(path)!r} can't be read as {kind} ({' '.join(str(error).split())[:200]})."

@@ -4,7 +4,7 @@ Read as players do: ``[mm:ss.xx]`` before a line, several of them for a line sun
 and all lines sorted by time; ``<mm:ss.xx>`` (or a time in brackets within the line) between words, ending the
 word before and starting the word after; ``[offset:ms]``, where a positive offset makes lyrics appear sooner;
 ``[ar:..]``-like tags, dropped. Minutes have any number of digits, fractions none to three. A line without a time
-stays behind the line it follows. Blank lines, timed blank lines and ``[Chorus]``-like headers open a section.
+stays after the line it follows. Blank lines, timed blank lines and ``[Chorus]``-like headers open a section.
 """
 
 from collections.abc import Iterable, Iterator
@@ -77,13 +77,13 @@ def _move(seconds: float, offset: float) -> float:
 
 
 def _read_offset(rows: list[str]) -> tuple[float, list[str]]:
-    """Seconds by which the lyrics appear sooner, from the last offset tag, and a complaint about one that says nothing."""
+    """Seconds by which the lyrics appear sooner, from the last offset tag, and a warning about one that isn't a number."""
     said = [match[1].strip() for row in rows if (match := _OFFSET.fullmatch(row))]
     if not said:
         return 0.0, []
     number = regex.fullmatch(r"([+-]?\d{1,9}(?:\.\d{1,9})?)\s*(?:ms)?", said[-1])
     if number is None:
-        return 0.0, [f"the offset {said[-1][:40]!r} of the lyrics is no number of milliseconds and was left out."]
+        return 0.0, [f"the offset {said[-1][:40]!r} of the lyrics is not a number of milliseconds and was ignored."]
     return float(number[1]) / 1000, []
 
 

@@ -3,7 +3,7 @@
 Positions are characters of ``text``, end-exclusive. Times are seconds from the start of the recording, None
 where the source has none. A word is a run of letters, marks and numbers, with the apostrophes and hyphens
 inside it; in scripts written without spaces (Han, kana, Thai, Lao, Khmer, Myanmar) it is one grapheme. Emoji and
-punctuation stay in the text and belong to no word. In ``text`` lines are parted by one newline, sections by two.
+punctuation stay in the text and belong to no word. In ``text`` lines are separated by one newline, sections by two.
 """
 
 from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ class Lyrics:
 class Verse:
     """One line of a lyrics file as a parser hands it to `compose`: its text and when it is sung.
 
-    ``section`` opens a section before the line: its name, "" for an unnamed one, None to go on with the last.
+    ``section`` opens a section before the line: its name, "" for an unnamed one, None to continue the last one.
     ``marks`` are word times, (position in ``text``, seconds), positions rising: a mark ends the word before it
     and starts the word after it.
     """
@@ -86,7 +86,7 @@ class Verse:
 
 
 def parse_lyrics(text: str) -> Lyrics:
-    r"""Read plain lyrics; blank lines and bracketed headers part the sections. Never raises.
+    r"""Read plain lyrics; blank lines and bracketed headers separate the sections. Never raises.
 
     >>> lyrics = parse_lyrics("[Chorus]\nDon't go — 愛して\n\nla-la")
     >>> [word.text for word in lyrics.words]
@@ -101,7 +101,7 @@ def parse_lyrics(text: str) -> Lyrics:
         if header is not None:
             opens = header
         elif not row:
-            # A header's own blank line must not take its name away again.
+            # The blank line of a header must not remove its name.
             opens = opens or ""
         else:
             verses.append(Verse(row, opens))
@@ -157,7 +157,7 @@ def _time_words(found: list[tuple[int, int]], verse: Verse) -> list[tuple[float 
     if not verse.marks:
         return [(None, None)] * len(found)
     edges = [(0, 0), *found, (len(verse.text), len(verse.text))]
-    # Marks inside a word are syllables: they part nothing.
+    # Marks inside a word are syllables: they don't split it.
     between = [
         [seconds for position, seconds in verse.marks if left[1] <= position <= right[0]] for left, right in pairwise(edges)
     ]

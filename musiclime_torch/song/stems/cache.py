@@ -2,7 +2,7 @@
 
 The folder is ``$MUSICLIME_CACHE``, else ``$XDG_CACHE_HOME/musiclime_torch/stems``, else
 ``~/.cache/musiclime_torch/stems``. Files are written under a temporary name and renamed, so that a reader never sees
-half of one; a file that can't be read is made again. Nothing is ever deleted but by its owner.
+half of one; a file that can't be read is made again. Nothing is deleted except by its owner.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def cached_stems(
 
 
 def name_entry(*parts: str) -> str:
-    """File name of an entry: a SHA-256 over what its stems hang on.
+    """File name of an entry: a SHA-256 over what its stems depend on.
 
     >>> name_entry("song", "hpss") == name_entry("song", "hpss"), name_entry("a", "bc") == name_entry("ab", "c")
     (True, False)
@@ -69,7 +69,7 @@ def _load(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, tuple[str, ...]] 
 
 
 def _save(path: Path, stems: Tensor, names: tuple[str, ...]) -> None:
-    """Write an entry; a folder that can't be written to costs time at the next run, not this one."""
+    """Write an entry; a folder that can't be written to only costs time in the next run."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with writing_atomically(path) as partial:

@@ -51,7 +51,7 @@ def read_stems(
     """Read a folder of stems or a stem file, or the part of it between ``start`` and ``end``.
 
     ``song`` is the mix where the caller has read it already; it takes the place of the one that comes with the stems,
-    and ``leave_out``, the file it came from, isn't a stem even if it lies among them.
+    and ``leave_out``, the file it came from, isn't a stem even if it is among them.
 
     Raises:
         InputError: no stems, two of one name, rates, channels or lengths that don't fit, or what `read_audio` refuses.
@@ -59,10 +59,10 @@ def read_stems(
     path = Path(path)
     named = _list_folder(path) if isdir(path) else _list_streams(path)
     part: dict[str, Any] = {"max_seconds": max_seconds, "start": start, "end": end}
-    # The song first: stems are held against it.
+    # The song first: stems are compared with it.
     named.sort(key=lambda entry: entry[0] is not None)
     if song is not None:
-        # Streams of the song's own file are its stems; as a file among others it is none.
+        # Streams of the song's own file are its stems; the file itself isn't one.
         named = [entry for entry in named if entry[0] and not (leave_out and not entry[2] and entry[1].samefile(leave_out))]
     read = [(name, read_audio(file, stream=stream, **part)) for name, file, stream in named]
     mix = song or next((recording for name, recording in read if name is None), None)
@@ -95,7 +95,7 @@ def _list_folder(folder: Path) -> list[tuple[str | None, Path, int | None]]:
     for file in files:
         key = None if file.stem.lower() in _MIX else file.stem.lower()
         if key in entries:
-            raise InputError(f"{entries[key].name!r} and {file.name!r} in {str(folder)!r} are the same twice: remove one.")
+            raise InputError(f"{entries[key].name!r} and {file.name!r} in {str(folder)!r} have the same name: remove one.")
         entries[key] = file
     return [(key and file.stem, file, None) for key, file in entries.items()]
 
@@ -174,7 +174,7 @@ def _find_atom(file: BinaryIO, name: bytes, here: int, end: int) -> tuple[int, i
 
 
 def _fit(recordings: list[Recording], names: list[str], path: Path) -> tuple[list[Recording], list[str]]:
-    """Bring all to the length of the longest, with a warning; InputError where they aren't of one piece."""
+    """Bring all to the length of the longest, with a warning; InputError if their rates, channels or lengths differ."""
     first = recordings[0]
     for name, recording in zip(names, recordings, strict=True):
         for what, own, other in (

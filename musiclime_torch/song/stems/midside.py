@@ -1,4 +1,4 @@
-"""Mid and side: what the two channels of a stereo song have in common, and what they haven't."""
+"""Mid and side: what the two channels of a stereo song have in common, and where they differ."""
 
 import torch
 from jaxtyping import Float

@@ -7,7 +7,7 @@
 ``none``           the whole song as one stem.
 
 Without a name it is demucs where its weights lie in the hub's cache - the network is never asked - and hpss elsewhere.
-What demucs finds is kept in a cache (the others take seconds); the residual is always made anew from the song.
+What demucs finds is kept in a cache (the others take seconds); the residual is always computed again from the song.
 """
 
 from pathlib import Path
@@ -53,7 +53,7 @@ def separate(
             return (*_separate_neurally(recording, weights, device, cache_dir), note)
         note = (
             "hpss (harmonic and percussive), as the weights of demucs aren't on this machine; "
-            "--separator demucs fetches them once"
+            "separator demucs fetches them once"
         )
         return (*complete(song, *split_harmonic(song, recording.sample_rate, device)), note)
     kind, _, folder = separator.partition(":")

@@ -1,6 +1,6 @@
 """Weights of demucs: where they are, and how they are loaded without running what comes with them.
 
-Neither pickles nor class names out of files are followed: a checkpoint is plain tensors, loaded into a class of
+Neither pickles nor class names from files are trusted: a checkpoint is plain tensors, loaded into a class of
 `_classes`. A folder for ``demucs:FOLDER`` holds one of
 
 - ``config.json``, ``{"class": "HTDemucs", "kwargs": {"sources": ["drums", "bass", "other", "vocals"], ...}}``, and
@@ -67,13 +67,13 @@ def fetch_weights() -> Weights:
     except Exception as error:
         raise InputError(
             f"separator 'demucs' needs its weights, and {repository!r} can't be fetched from the Hugging Face hub "
-            f"({type(error).__name__}): use --separator hpss, or demucs:FOLDER with the weights in a folder."
+            f"({type(error).__name__}): use separator hpss, or demucs:FOLDER with the weights in a folder."
         ) from error
     return folder_weights(bag.parent, name)
 
 
 def folder_weights(folder: Path, name: str | None = None) -> Weights:
-    """Weights in a folder; the module's docstring says what it holds. InputError where it doesn't."""
+    """Weights in a folder; the module's docstring says what it holds. InputError if it doesn't."""
     if not folder.is_dir():
         raise InputError(f"separator 'demucs:{folder}' names no folder: give one with config.json and weights.safetensors.")
     config = folder / "config.json"
@@ -107,7 +107,7 @@ def _checked(folder: Path, load: Callable[[], Any]) -> Any:
         return load().eval()
     except InputError:
         raise
-    # Whatever a wrong config or a foreign state dict trips over, the folder is at fault.
+    # Whatever a wrong config or a foreign state dict raises, the folder is to blame.
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(

@@ -287,7 +287,7 @@ def silent_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_hub_that_does_not_answer_is_given_up_quickly(silent_hub: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("musiclime_torch.models.hub.PATIENCE", 0.5)
     begun = time.monotonic()
-    with pytest.raises(InputError, match="--separator hpss"):
+    with pytest.raises(InputError, match="use separator hpss"):
         separate(record(seconds=0.2), "demucs", "cpu", None)
     assert time.monotonic() - begun < 5
 

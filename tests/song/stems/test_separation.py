@@ -37,7 +37,7 @@ def test_the_note_says_what_was_used_and_why():
     assert separate(song, None, "cpu", None)[1:] == (
         ("harmonic", "percussive"),
         "hpss (harmonic and percussive), as the weights of demucs aren't on this machine; "
-        "--separator demucs fetches them once",
+        "separator demucs fetches them once",
     )
     assert separate(song, "none", "cpu", None)[1:] == (("mix",), "the whole song as one stem, as asked")
 
