@@ -4,6 +4,7 @@ Standard output carries the result alone; notes and progress go to standard erro
 code 2. Options that weren't given aren't passed on: the defaults are those of `explain` and `load_track`.
 """
 
+import re
 import signal
 import sys
 import threading
@@ -21,7 +22,6 @@ from musiclime_torch.commands.app.command import app
 from musiclime_torch.commands.check import check
 from musiclime_torch.commands.corpus import corpus
 from musiclime_torch.commands.findings import contrast, summarise
-from musiclime_torch.commands.flags import say_error
 from musiclime_torch.commands.options import (
     default_device,
     explain_options,
@@ -40,6 +40,30 @@ from musiclime_torch.commands.train import train
 if TYPE_CHECKING:
     from musiclime_torch.explanation.explanation import Explanation
     from musiclime_torch.song.track import Track
+
+
+#: Options that aren't called as their argument is.
+_OTHERWISE = {"max_seconds": "--max-duration", "path": "--out"}
+
+
+def name_flag(argument: str) -> str:
+    """The option for an argument.
+
+    >>> name_flag("n_samples"), name_flag("max_seconds")
+    ('--n-samples', '--max-duration')
+    """
+    return _OTHERWISE.get(argument, "--" + argument.replace("_", "-"))
+
+
+def say_error(error: InputError) -> str:
+    """What went wrong, with the option's name where the library's sentence has the argument's.
+
+    >>> say_error(InputError("n_samples must be at least 1, got 0.", argument="n_samples"))
+    '--n-samples must be at least 1, got 0.'
+    """
+    if error.argument is None:
+        return str(error)
+    return re.sub(rf"\b{re.escape(error.argument)}\b(?!\()", name_flag(error.argument), str(error))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

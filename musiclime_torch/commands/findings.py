@@ -36,8 +36,7 @@ def summarise(
     with needing("musiclime_torch[corpus]"):
         from musiclime_torch.corpus.findings.aggregation import aggregate
         from musiclime_torch.corpus.findings.auditing import audit
-        from musiclime_torch.corpus.reports.naming import clean
-        from musiclime_torch.corpus.reports.summary import write_summary
+        from musiclime_torch.corpus.reports.columns import clean, write_summary
         from musiclime_torch.corpus.reports.terminal import make_tables, say_finding, say_left_out
 
     given = {} if min_songs is None else {"min_songs": min_songs}
@@ -93,7 +92,7 @@ def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Pa
 
     with needing("musiclime_torch[corpus]"):
         from musiclime_torch.corpus.findings.comparing import compare
-        from musiclime_torch.corpus.reports.drift import (
+        from musiclime_torch.corpus.reports.terminal import (
             describe_comparison,
             describe_shift,
             make_comparison,

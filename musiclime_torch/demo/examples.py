@@ -17,8 +17,7 @@ from musiclime_torch.demo.songs import render_stems
 from musiclime_torch.demo.tags import STEMS, TAGS
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.models.vocabulary import MASK
-from musiclime_torch.training.batches import Batch
-from musiclime_torch.training.dropout import draw_rates
+from musiclime_torch.training.songs import Batch, draw_rates
 from musiclime_torch.variants.sound import gate_stems, mix
 
 #: Share of a cue that must be left for its tag to stay on, and that may be left for it to be off.

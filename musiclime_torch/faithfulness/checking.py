@@ -14,15 +14,19 @@ from musiclime_torch.explanation.evidence_search import DECIDING
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.faithfulness.chance import Deal, Figure, beside_chance, deal
-from musiclime_torch.faithfulness.curves import Curves, measure_curves
-from musiclime_torch.faithfulness.erasure import Erasure, count_top, measure_erasure
-from musiclime_torch.faithfulness.fidelity import measure_fidelity
-from musiclime_torch.faithfulness.flips import Flips, measure_flips
-from musiclime_torch.faithfulness.infidelity import measure_infidelity
+from musiclime_torch.faithfulness.deletion import (
+    Curves,
+    Erasure,
+    Flips,
+    count_top,
+    measure_curves,
+    measure_erasure,
+    measure_flips,
+)
+from musiclime_torch.faithfulness.fidelity import measure_fidelity, measure_infidelity
 from musiclime_torch.faithfulness.ladder import climb, count_steps
 from musiclime_torch.faithfulness.question import Question, asking, recall
-from musiclime_torch.faithfulness.randomisation import Randomisation, measure_randomisation
-from musiclime_torch.faithfulness.stability import Stability, measure_stability
+from musiclime_torch.faithfulness.stability import Randomisation, Stability, measure_randomisation, measure_stability
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
 from musiclime_torch.surrogate.sampling import SEED_END

@@ -3,6 +3,7 @@
 Noise that stands in for removed stems stays the same: it is a part of the question, and no draw of masks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,7 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.faithfulness.chance import Figure
+from musiclime_torch.faithfulness.question import Question
+from musiclime_torch.models.care import module_behind
+from musiclime_torch.models.shuffling import shuffling
 from musiclime_torch.surrogate.ranks import rank_correlation
 
 #: Largest components that are looked for again.
@@ -77,3 +82,44 @@ def measure_sensitivity(attributions: Float[Tensor, " d"], others: Float[Tensor,
 def _compare(found: list[float], random: list[float]) -> Figure:
     table = torch.tensor(random, dtype=torch.float64)
     return Figure(sum(found) / len(found), float(table.mean()), float(table.std()))
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """Spearman's rank correlation of the attributions with those of the model shuffled from its output down, by the share of
+    weight tensors that are; `correlation` is that of the last share.
+    """
+
+    shares: tuple[float, ...]
+    correlations: tuple[float, ...]
+    correlation: Figure
+
+
+def measure_randomisation(
+    question: Question,
+    columns: Sequence[int],
+    attributions: Float[Tensor, " d"],
+    dealt: Float[Tensor, "row d"],
+    shares: Sequence[float],
+    seed: int,
+) -> Randomisation | None:
+    """Shuffle the weights, explain again, compare over `columns`; None without shares or weights in reach.
+
+    `dealt` are random attributions. The model gets its own weights back, whatever happens.
+    """
+    module = module_behind(question.model)
+    if not shares or module is None or next(module.parameters(), None) is None:
+        return None
+    found = []
+    for share in shares:
+        try:
+            with shuffling(module, share, seed):
+                again = question.explain_again()
+        except InputError as error:
+            raise InputError(
+                f"with its weights shuffled the model can't be explained ({str(error).rstrip('.')}): leave that out "
+                f"(--no-shuffle)."
+            ) from error
+        found.append(rank_correlation(attributions, again.attributions[again.target, list(columns)]))
+    chance = torch.tensor([rank_correlation(attributions, row) for row in dealt], dtype=torch.float64)
+    return Randomisation(tuple(shares), tuple(found), Figure(found[-1], float(chance.mean()), float(chance.std())))

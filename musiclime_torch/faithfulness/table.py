@@ -11,8 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from musiclime_torch.faithfulness.checking import Check
-from musiclime_torch.faithfulness.rows import Row, list_rows
-from musiclime_torch.faithfulness.summary import Mean, Summary
+from musiclime_torch.faithfulness.summary import Mean, Row, Summary, list_rows
 
 _ARROWS = {"higher": "↑", "lower": "↓"}
 

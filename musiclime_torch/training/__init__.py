@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
-    from musiclime_torch.training.batches import Batch as Batch, join as join
     from musiclime_torch.training.callbacks import (
         make_lightning_callback as make_lightning_callback,
         make_trainer_callback as make_trainer_callback,
     )
-    from musiclime_torch.training.dropout import draw_rates as draw_rates
     from musiclime_torch.training.figures import plot_readings as plot_readings
     from musiclime_torch.training.fitting import Recipe as Recipe, fit as fit
     from musiclime_torch.training.monitor import Monitor as Monitor, Reading as Reading
     from musiclime_torch.training.recipes import Trained as Trained, train as train
+    from musiclime_torch.training.songs import Batch as Batch, draw_rates as draw_rates, join as join
 
 __getattr__, __dir__, __all__ = lazy(__name__)

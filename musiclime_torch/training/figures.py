@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.training.monitor import Reading
-from musiclime_torch.views.axes import escape, make_axes
+from musiclime_torch.views.figures import escape, make_axes
 
 #: Lines beside the stems', with how they are drawn: apart without colours too.
 _CURVES = {

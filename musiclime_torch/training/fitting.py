@@ -22,8 +22,8 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.extras import needing
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.models.checkpoints import load_state, read_state
-from musiclime_torch.training.batches import Songs
 from musiclime_torch.training.learner import Learner
+from musiclime_torch.training.songs import Songs
 
 #: What a run's folder holds.
 CHECKPOINTS, WEIGHTS, FINISHED = "checkpoints", "weights.safetensors", "finished.json"

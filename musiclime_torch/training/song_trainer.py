@@ -20,9 +20,9 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import open_bar
-from musiclime_torch.training.batches import Batch, Songs, join
 from musiclime_torch.training.learner import Learner
 from musiclime_torch.training.scores import score
+from musiclime_torch.training.songs import Batch, Songs, join
 
 
 class SongTrainer(Trainer):

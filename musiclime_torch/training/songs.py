@@ -7,12 +7,13 @@ stays. Where a piece starts and what is dropped hang on the seed, the epoch and 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from musiclime_torch.models.contract import Tokens
 from musiclime_torch.song.audio.recording import read_audio, resample
@@ -21,10 +22,53 @@ from musiclime_torch.song.lyrics.files import read_lyrics
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import load_track
-from musiclime_torch.training.batches import Batch
-from musiclime_torch.training.dropout import draw_rates
 from musiclime_torch.variants.sound import gate_stems, mix, spread_windows
 from musiclime_torch.variants.words import own_tokens
+
+
+def draw_rates(rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Shares to remove, by row: a fifth of the rows lose nothing, the others up to two thirds."""
+    return np.where(rng.random(rows) < 0.2, 0.0, rng.uniform(0, 0.65, rows))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of sound and lyrics with their labels. `attended` is False for dropped words and padding; `known` says which
+    labels there are. A model of one modality gets no frames, or no tokens, of the other.
+    """
+
+    audio: Float[Tensor, "row channel frame"]
+    ids: Int[Tensor, "row token"]
+    attended: Bool[Tensor, "row token"]
+    labels: Float[Tensor, "row class"]
+    known: Bool[Tensor, "row class"]
+
+
+@runtime_checkable
+class Songs(Protocol):
+    """Songs to learn from: item `epoch * len(songs) + song` is the song as that epoch has it."""
+
+    def __len__(self) -> int:
+        """Number of songs."""
+        ...
+
+    def __getitem__(self, index: int) -> Batch:
+        """One song, as one row or several."""
+        ...
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """All rows, padded with silence and with tokens nobody attends to."""
+    frames = max(batch.audio.shape[2] for batch in batches)
+    tokens = max(batch.ids.shape[1] for batch in batches)
+    return Batch(
+        torch.cat([pad(batch.audio, (0, frames - batch.audio.shape[2])) for batch in batches]),
+        torch.cat([pad(batch.ids, (0, tokens - batch.ids.shape[1])) for batch in batches]),
+        torch.cat([pad(batch.attended, (0, tokens - batch.attended.shape[1])) for batch in batches]),
+        torch.cat([batch.labels for batch in batches]),
+        torch.cat([batch.known for batch in batches]),
+    )
+
 
 #: Equal segments in which dropout silences stems: those of explanations.
 SEGMENTS = 10

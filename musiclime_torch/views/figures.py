@@ -6,6 +6,7 @@ intervals; what is not significant is grey or crossed, never ranked.
 
 from collections.abc import Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
@@ -13,7 +14,25 @@ from matplotlib.colors import CenteredNorm
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.variants.components import Component
-from musiclime_torch.views.axes import UNTOLD, escape, make_axes, pick_colour
+
+#: For and against: apart for the colour-blind too (Okabe & Ito).
+FOR, AGAINST, UNTOLD = "#0072B2", "#D55E00", "#9a9a9a"
+
+
+def make_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """The axes that were given, or new ones on a figure of their own, in inches."""
+    return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+
+
+def pick_colour(value: float, told: bool = True) -> str:
+    """By the sign, grey for what is not significant."""
+    return UNTOLD if not told else FOR if value > 0 else AGAINST
+
+
+def escape(name: str) -> str:
+    """Words as they are: matplotlib takes what stands between dollars for a formula."""
+    return name.replace("$", r"\$")
+
 
 #: Words that get their name on the axis; more would lie over each other.
 NAMED_WORDS = 40

@@ -4,8 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.cli import cli
-from musiclime_torch.commands.flags import name_flag, say_error
+from musiclime_torch.commands.cli import cli, name_flag, say_error
 from musiclime_torch.explanation.settings import SETTINGS
 
 

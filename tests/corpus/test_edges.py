@@ -23,7 +23,7 @@ from musiclime_torch.commands.options import default_device
 from musiclime_torch.corpus.findings.aggregation import aggregate
 from musiclime_torch.corpus.findings.auditing import audit
 from musiclime_torch.corpus.findings.parts import open_tables
-from musiclime_torch.corpus.reports.summary import write_summary
+from musiclime_torch.corpus.reports.columns import write_summary
 from musiclime_torch.corpus.reports.terminal import make_tables
 from musiclime_torch.corpus.runs.ahead import load_entry
 from musiclime_torch.corpus.runs.job import begin_job

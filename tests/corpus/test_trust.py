@@ -17,7 +17,7 @@ from musiclime_torch.corpus.findings import parts
 from musiclime_torch.corpus.findings.aggregation import aggregate
 from musiclime_torch.corpus.findings.auditing import audit
 from musiclime_torch.corpus.findings.comparing import compare
-from musiclime_torch.corpus.reports.drift import describe_comparison
+from musiclime_torch.corpus.reports.terminal import describe_comparison
 from musiclime_torch.corpus.runs.explaining import explain_shard
 from musiclime_torch.corpus.runs.job import begin_job, write_shard
 from musiclime_torch.corpus.runs.shards import TABLES

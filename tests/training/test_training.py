@@ -28,7 +28,6 @@ from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.song.manifest import Entry, read_manifest
 from musiclime_torch.song.track import load_track
-from musiclime_torch.training.batches import join
 from musiclime_torch.training.callbacks import make_trainer_callback
 from musiclime_torch.training.fitting import CHECKPOINTS, Recipe, find_checkpoint, fit, group_parameters
 from musiclime_torch.training.labels import Labels, balance, read_labels, split
@@ -36,7 +35,7 @@ from musiclime_torch.training.learner import Learner
 from musiclime_torch.training.monitor import Monitor
 from musiclime_torch.training.recipes import Preparation, pick_recipe, train
 from musiclime_torch.training.scores import score
-from musiclime_torch.training.songs import ManifestSongs
+from musiclime_torch.training.songs import ManifestSongs, join
 from musiclime_torch.training.starting import seeded, start_tagger
 from musiclime_torch.training.table import make_table
 from musiclime_torch.training.testing import predict

@@ -19,8 +19,7 @@ from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.training.figures import plot_readings
 from musiclime_torch.training.monitor import Reading
-from musiclime_torch.views.axes import UNTOLD
-from musiclime_torch.views.figures import plot_heatmap, plot_interactions, plot_lyrics, plot_waterfall
+from musiclime_torch.views.figures import UNTOLD, plot_heatmap, plot_interactions, plot_lyrics, plot_waterfall
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,43 @@
 """A question from the browser answered step by step; no browser in sight, so that it can be tested without one."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.app.shelf import Shelf
+from musiclime_torch.commands.models import load_model
 from musiclime_torch.explanation.evidence_search import DECIDING
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.streaming import explain_in_steps
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.track import Track, load_track
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Names as `--model` takes them. No others are loaded: a name may import code."""
+
+    names: tuple[str, ...]
+    device: str
+    _loaded: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def take(self, name: str) -> Callable[..., Any]:
+        """The model; InputError for a name that isn't on the shelf, or that can't be loaded."""
+        if name not in self.names:
+            raise InputError(f"model {name!r} is not offered here: choose one of {', '.join(self.names)}.")
+        with self._lock:
+            if name not in self._loaded:
+                self._loaded[name] = load_model(name, self.device)
+            return self._loaded[name]
+
+    def list_classes(self, name: str) -> tuple[str, ...]:
+        """What the model tells apart; nothing where it doesn't say."""
+        return tuple(map(str, getattr(self.take(name), "classes", None) or ()))
+
 
 #: How many masks may be asked for.
 FEWEST_MASKS, MOST_MASKS = 256, 16_384

@@ -41,9 +41,8 @@ def app(models: tuple[str, ...], **options: Any) -> None:
     with needing("musiclime_torch[app]"):
         import gradio  # noqa: F401 - here to say which extra to install
         import matplotlib  # noqa: F401 - likewise
-    from musiclime_torch.commands.app.answering import Limits
+    from musiclime_torch.commands.app.answering import Limits, Shelf
     from musiclime_torch.commands.app.serving import serve
-    from musiclime_torch.commands.app.shelf import Shelf
     from musiclime_torch.commands.options import default_device
 
     device = options["device"] or default_device()

@@ -1,5 +1,6 @@
 """The app's page in Gradio: what is filled in, what comes back, and how one leads to the other."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from html import escape
@@ -15,18 +16,37 @@ from musiclime_torch.commands.app.answering import (
     MOST_MASKS,
     Limits,
     Question,
+    Shelf,
     answer,
     describe_step,
     read_song,
 )
-from musiclime_torch.commands.app.reports import find_folder, frame_report
-from musiclime_torch.commands.app.shelf import Shelf
 from musiclime_torch.demo.bundle import demo_song
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.song.track import Track
 from musiclime_torch.views.figures import plot_heatmap, plot_lyrics
 from musiclime_torch.views.page.song import to_html
+
+#: Megabytes of a report that is shown in the page; a larger one is to be opened by itself.
+SHOWN_MB = 12
+
+
+def frame_report(text: str) -> str:
+    """The report in a frame that may run its own script and nothing else; a sentence where it is too large for that."""
+    size = len(text.encode()) / 1e6
+    if size > SHOWN_MB:
+        return f"<p>The report has {size:.0f} MB, sound and all: save it and open it by itself.</p>"
+    return (
+        f'<iframe title="report" sandbox="allow-scripts" srcdoc="{escape(text)}" '
+        'style="width:100%;height:90vh;border:1px solid #8888"></iframe>'
+    )
+
+
+def find_folder(folder: Path, session: str | None) -> Path:
+    """A session's own; its name comes from the browser, and must not lead anywhere else."""
+    return folder / hashlib.sha256(str(session).encode()).hexdigest()[:32]
+
 
 #: Stands for the predicted class among the numbers of classes.
 PREDICTED = -1

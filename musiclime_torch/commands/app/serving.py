@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.app.answering import Limits
-from musiclime_torch.commands.app.shelf import Shelf
+from musiclime_torch.commands.app.answering import Limits, Shelf
 from musiclime_torch.demo.bundle import find_assets
 
 #: What the page may load: itself. Gradio's scripts and styles stand in the page, and it makes some of them as it goes.

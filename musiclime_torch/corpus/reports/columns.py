@@ -1,16 +1,21 @@
 """Dataclasses as tables of CSV and Parquet, whose columns and types are the same whether there are rows or none."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pyarrow
 from pyarrow import csv, parquet
+from rich.text import Text
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
+from musiclime_torch.corpus.findings.aggregation import ClassSummary, Feature, Global, Pair
+from musiclime_torch.corpus.findings.auditing import Finding
+from musiclime_torch.variants.components import shorten
 
 NUMBER, TEXT = pyarrow.float64(), pyarrow.string()
 TEXTS = pyarrow.list_(TEXT)
@@ -55,3 +60,50 @@ def write_tables(tables: Mapping[str, pyarrow.Table], out: Path) -> None:
                 csv.write_csv(_flatten(table), partial)
     except OSError as error:
         raise InputError(f"{str(out)!r} can't be written to ({error.strerror}): give another --out folder.") from error
+
+
+def label(kind: str, name: str) -> str:
+    """A feature's name; segments count from one where people read them."""
+    stem, _, place = name.rpartition(" ")
+    return f"{stem}, segment {int(place) + 1}" if kind == "audio" and place.isdigit() else name
+
+
+def clean(text: str) -> str:
+    """In one line, and without what a terminal would obey."""
+    return "".join(one if one.isprintable() else " " if one.isspace() else "·" for one in text)
+
+
+def show(text: str) -> str:
+    """In one short line."""
+    return shorten(clean(text))
+
+
+def make_cell(text: str) -> Text:
+    """In a table's column that gives way to numbers."""
+    return Text(show(text), no_wrap=True, overflow="ellipsis")
+
+
+def make_label(kind: str, name: str) -> Text:
+    """A feature in such a column; a segment's number, which comes last, isn't cut off but put below."""
+    if kind != "audio":
+        return make_cell(name)
+    stem, parted, place = name.rpartition(" ")
+    return Text(label(kind, f"{show(stem)}{parted}{place}"), overflow="ellipsis")
+
+
+def write_summary(found: Global, findings: Sequence[Finding], out: Path) -> None:
+    """features, classes, pairs and findings, each as .csv and .parquet. InputError where the folder can't be written to."""
+    classes = []
+    for one in found.classes:
+        shares = {f"share of {stem}": share for stem, share in one.stem_shares.items()}
+        classes.append(shares | {f"standard error of {stem}": error for stem, error in one.stem_errors.items()})
+    # Each class has the stems that its songs have.
+    stems = dict.fromkeys((name for row in classes for name in row), NUMBER)
+    rows = [asdict(one) | row for one, row in zip(found.classes, classes, strict=True)]
+    tables = {
+        "features": make_table(list_columns(Feature), map(asdict, found.features)),
+        "classes": make_table(list_columns(ClassSummary) | stems, rows),
+        "pairs": make_table(list_columns(Pair), map(asdict, found.pairs)),
+        "findings": make_table(list_columns(Finding), map(asdict, findings)),
+    }
+    write_tables(tables, out)

@@ -16,9 +16,9 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.corpus.findings.aggregation import CONFIDENCE, Feature, Global
 from musiclime_torch.corpus.findings.comparing import Comparison
-from musiclime_torch.corpus.reports.naming import label
+from musiclime_torch.corpus.reports.columns import label
 from musiclime_torch.variants.components import shorten
-from musiclime_torch.views.axes import AGAINST, FOR, UNTOLD, escape, make_axes, pick_colour
+from musiclime_torch.views.figures import AGAINST, FOR, UNTOLD, escape, make_axes, pick_colour
 
 #: Classes that are drawn one against another: 15 figures.
 MOST_AGAINST = 6

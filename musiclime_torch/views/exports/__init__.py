@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
+    from musiclime_torch.views.exports.annotations import (
+        to_audacity as to_audacity,
+        to_jams as to_jams,
+        to_sonic_visualiser as to_sonic_visualiser,
+    )
     from musiclime_torch.views.exports.captum_record import to_visualization_record as to_visualization_record
-    from musiclime_torch.views.exports.files import write_exports as write_exports
-    from musiclime_torch.views.exports.jams import to_jams as to_jams
-    from musiclime_torch.views.exports.labels import to_audacity as to_audacity, to_sonic_visualiser as to_sonic_visualiser
-    from musiclime_torch.views.exports.mixes import write_mixes as write_mixes
+    from musiclime_torch.views.exports.files import write_exports as write_exports, write_mixes as write_mixes
     from musiclime_torch.views.exports.tables import list_rows as list_rows, to_csv as to_csv, write_parquet as write_parquet
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -12,8 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from musiclime_torch.explanation.cleaning import clean
-from musiclime_torch.explanation.fragment import STYLE
+from musiclime_torch.explanation.fragment import STYLE, clean
 
 _FOLDER = "musiclime_torch.views.page"
 

@@ -12,13 +12,21 @@ from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline
 from musiclime_torch.views.page.document import render
-from musiclime_torch.views.page.loudness import match_loudness
 from musiclime_torch.views.page.mixes import Version, make_versions
 from musiclime_torch.views.page.packing import pack_classes, round_to
 from musiclime_torch.views.page.sheet import SheetLine, lay_out_lyrics
-from musiclime_torch.views.page.sounding import EMBED_SECONDS, embed_sound, encode_sound, lay_beside
+from musiclime_torch.views.page.sound import (
+    EMBED_SECONDS,
+    SONG_STEPS,
+    STEM_STEPS,
+    draw_outline,
+    embed_sound,
+    encode_sound,
+    lay_beside,
+    match_loudness,
+    measure_peaks,
+)
 from musiclime_torch.views.page.trust import list_checks, list_origins, list_settings, list_unseen
-from musiclime_torch.views.page.waveform import SONG_STEPS, STEM_STEPS, draw_outline, measure_peaks
 
 #: (name, file ending, bytes) of a sound -> its address in the page.
 Placing = Callable[[str, str, bytes], str]

@@ -19,9 +19,8 @@ import soundfile
 from chromium import open_chromium
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.app.answering import Limits, Question, answer, describe_step, read_song
-from musiclime_torch.commands.app.reports import find_folder, frame_report
-from musiclime_torch.commands.app.shelf import Shelf
+from musiclime_torch.commands.app.answering import Limits, Question, Shelf, answer, describe_step, read_song
+from musiclime_torch.commands.app.page import find_folder, frame_report
 from musiclime_torch.demo.bundle import demo_song
 
 LIMITS = Limits(megabytes=1.0, seconds=30.0)

@@ -25,9 +25,9 @@ from musiclime_torch.commands.cli import cli
 from musiclime_torch.corpus.findings import parts
 from musiclime_torch.corpus.findings.comparing import Alone, Comparison, Move, Shift, compare
 from musiclime_torch.corpus.findings.comparison_sums import find_examples, open_both
-from musiclime_torch.corpus.reports.drift import describe_comparison, describe_shift, make_comparison, write_comparison
+from musiclime_torch.corpus.reports.columns import write_summary
 from musiclime_torch.corpus.reports.figures import plot_shifts, write_shifts
-from musiclime_torch.corpus.reports.summary import write_summary
+from musiclime_torch.corpus.reports.terminal import describe_comparison, describe_shift, make_comparison, write_comparison
 from musiclime_torch.corpus.runs.shards import claim_folder
 from musiclime_torch.corpus.runs.tables import SCHEMAS, write_table
 

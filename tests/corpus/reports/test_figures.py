@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.findings.aggregation import Global, aggregate
 from musiclime_torch.corpus.reports.figures import plot_classes, plot_features, plot_positions, write_plots
-from musiclime_torch.views.axes import UNTOLD
+from musiclime_torch.views.figures import UNTOLD
 
 
 @pytest.fixture

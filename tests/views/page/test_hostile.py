@@ -11,8 +11,8 @@ from hostile import HOSTILE
 from musiclime_torch.corpus.findings.aggregation import ClassSummary, Feature, Global, Pair
 from musiclime_torch.corpus.findings.auditing import Finding
 from musiclime_torch.corpus.reports.page import write_corpus_report
-from musiclime_torch.explanation.cleaning import clean
 from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.fragment import clean
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 from musiclime_torch.views.page.song import write_report

@@ -13,7 +13,7 @@ from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.lyrics.lrc import parse_lrc
 from musiclime_torch.song.track import Track
 from musiclime_torch.views.page.song import write_report
-from musiclime_torch.views.page.sounding import EMBED_SECONDS
+from musiclime_torch.views.page.sound import EMBED_SECONDS
 
 TEXT = "[00:00.50]<00:00.50>hold <00:00.80>me <00:01.00>now\n[00:02.00]love is my love\n[00:03.00]never let me down"
 

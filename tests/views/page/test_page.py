@@ -19,13 +19,18 @@ from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import list_components
-from musiclime_torch.views.page.loudness import CEILING, match_loudness, measure_loudness
 from musiclime_torch.views.page.mixes import make_versions
 from musiclime_torch.views.page.packing import MOST_PAIRS, ROOM, order_classes, pack_classes
 from musiclime_torch.views.page.sheet import lay_out_lyrics
 from musiclime_torch.views.page.song import write_report
-from musiclime_torch.views.page.sounding import encode_sound
-from musiclime_torch.views.page.waveform import draw_outline, measure_peaks
+from musiclime_torch.views.page.sound import (
+    CEILING,
+    draw_outline,
+    encode_sound,
+    match_loudness,
+    measure_loudness,
+    measure_peaks,
+)
 
 
 @pytest.mark.parametrize("rate", [44100, 48000])

@@ -1,15 +1,62 @@
-"""Loudness by ITU-R BS.1770-4, and gains that make sounds equally loud without clipping any of them."""
+"""Sound as a browser plays it: an mp3 where libsndfile writes one, else ogg or wav; in the page itself or beside it."""
 
+import base64
+import io
 import math
+from pathlib import Path
 
+import soundfile
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.files import write_atomically
+from musiclime_torch.song.audio.recording import resample
+
+#: Seconds up to which a song lies in the page itself: three players of longer songs would make it many megabytes.
+EMBED_SECONDS = 45.0
+#: Rates that mp3 knows; others are brought to the last.
+_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+
+
+def encode_sound(sound: Float[Tensor, "channel frame"], sample_rate: int, gain: float) -> tuple[str, bytes]:
+    """File ending and bytes of a sound with `gain` dB on it. Constant bit rate: a seek lands where it was asked to."""
+    rate = sample_rate if sample_rate in _RATES else _RATES[-1]
+    samples = (resample(sound, sample_rate, rate) * 10 ** (gain / 20)).T.contiguous().numpy()
+    for ending, form, more in (
+        ("mp3", "MP3", {"bitrate_mode": "CONSTANT", "compression_level": 0.5}),
+        ("ogg", "OGG", {}),
+        ("wav", "WAV", {}),
+    ):
+        if form not in soundfile.available_formats():
+            continue
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, rate, format=form, **more)
+        return ending, buffer.getvalue()
+    raise AssertionError("libsndfile always writes wav")
+
+
+def embed_sound(ending: str, data: bytes) -> str:
+    """As a data URI."""
+    kinds = {"mp3": "audio/mpeg", "ogg": "audio/ogg", "wav": "audio/wav"}
+    return f"data:{kinds[ending]};base64,{base64.b64encode(data).decode()}"
+
+
+def lay_beside(name: str, ending: str, data: bytes, folder: Path) -> str:
+    """As a file in `folder`/audio; the address from a page in `folder`."""
+    path = folder / "audio" / f"{name}.{ending}"
+    write_atomically(data, path, "out")
+    return f"audio/{path.name}"
+
+
 #: dBFS that no sample passes: lossy encoders overshoot the samples they are given.
 CEILING = -1.5
+
+
 #: Below this (LUFS) nothing is measured, by the standard: silence has no loudness.
 ABSOLUTE_GATE = -70.0
+
+
 _BLOCK, _STEP = 0.4, 0.1
 
 
@@ -77,3 +124,32 @@ def _pass_high(sample_rate: int, frequency: float, quality: float) -> list[float
     k = math.tan(math.pi * frequency / sample_rate)
     a0 = 1 + k / quality + k * k
     return [1.0, -2.0, 1.0, 1.0, 2 * (k * k - 1) / a0, (1 - k / quality + k * k) / a0]
+
+
+#: Steps of an outline: about one a pixel on a wide screen for the song, fewer for the rows of its stems.
+SONG_STEPS, STEM_STEPS = 900, 300
+
+
+def measure_peaks(sound: Float[Tensor, "channel frame"], steps: int) -> Float[Tensor, " step"]:
+    """The largest absolute sample of each of `steps` equal stretches (fewer where there are fewer frames).
+
+    >>> measure_peaks(torch.tensor([[0.0, 0.5, -1.0, 0.0]]), 2).tolist()
+    [0.5, 1.0]
+    """
+    loud = sound.abs().amax(0)
+    steps = min(steps, len(loud))
+    edges = torch.linspace(0, len(loud), steps + 1).round().long()
+    step_of = torch.bucketize(torch.arange(len(loud)), edges[1:-1], right=True)
+    return torch.zeros(steps, dtype=loud.dtype).scatter_reduce(0, step_of, loud, "amax")
+
+
+def draw_outline(peaks: Float[Tensor, " step"], loudest: float, mirrored: bool) -> str:
+    """Path data: about the middle where `mirrored`, else standing on the bottom; `loudest` reaches the edge."""
+    reach = (peaks / loudest if loudest > 0 else peaks).clamp(0, 1).tolist()
+    wide = 1000 / max(len(reach), 1)
+    base, height = (50, 49) if mirrored else (100, 100)
+    above = [f"{round(wide * place)} {round(base - height * high)}" for place, high in enumerate([*reach, *reach[-1:]])]
+    if not mirrored:
+        return f"M0 100L{'L'.join(above)}L1000 100Z"
+    below = [f"{round(wide * place)} {round(base + height * high)}" for place, high in enumerate([*reach, *reach[-1:]])]
+    return f"M{'L'.join(above)}L{'L'.join(reversed(below))}Z"

@@ -1,0 +1,112 @@
+"""Comprehensiveness and sufficiency (DeYoung et al. 2020, ERASER): what is lost without the top, and with the top alone."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from musiclime_torch.explanation.evidence_search import measure_margin
+from musiclime_torch.faithfulness.chance import Deal, Figure, beside_chance
+from musiclime_torch.faithfulness.ladder import Ladder, climb
+from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.scale import Scale, to_values
+
+#: Of the components, ERASER's own.
+SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What the value loses, by number of components: the attributions' own in the first row. Figures are means over them.
+
+    `comprehensiveness` is what goes with the top components: high where they matter. `sufficiency` is what is missing where
+    they stand alone: low where they are enough.
+    """
+
+    counts: tuple[int, ...]
+    without: Float[Tensor, "order count"]
+    alone: Float[Tensor, "order count"]
+    comprehensiveness: Figure
+    sufficiency: Figure
+
+
+def count_top(d: int) -> tuple[int, ...]:
+    """How many components the shares are of d, one at least.
+
+    >>> count_top(140), count_top(70)
+    ((2, 7, 14, 28, 70), (1, 4, 7, 14, 35))
+    """
+    # A tenth of 70 is 7 and a rounding more, which is no eighth component.
+    return tuple(math.ceil(round(share * d, 6)) for share in SHARES)
+
+
+def measure_erasure(ladder: Ladder, scale: Scale) -> Erasure:
+    """Both, from a ladder that has the counts of `count_top`."""
+    counts = count_top(ladder.counts[-1])
+    places = [ladder.counts.index(count) for count in counts]
+    song = to_values(scale, scale.song[None])[0, scale.column]
+    without, alone = (
+        (song - to_values(scale, outputs[:, places])[..., scale.column]).cpu() for outputs in (ladder.removed, ladder.kept)
+    )
+    return Erasure(counts, without, alone, beside_chance(without.mean(1)), beside_chance(alone.mean(1)))
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Values over the share of components removed, or put in: in the attributions' order first, then in random ones.
+
+    The areas are means of the curves: low for deletion and high for insertion where the first components matter most.
+    """
+
+    shares: Float[Tensor, " point"]
+    deletion: Float[Tensor, "order point"]
+    insertion: Float[Tensor, "order point"]
+    deletion_area: Figure
+    insertion_area: Figure
+
+
+def measure_curves(ladder: Ladder, scale: Scale) -> Curves:
+    """Curves and areas of a ladder that goes from nothing to everything, on a scale."""
+    shares = torch.tensor(ladder.counts, dtype=torch.float64) / ladder.counts[-1]
+    deletion, insertion = (to_values(scale, outputs)[..., scale.column].cpu() for outputs in (ladder.removed, ladder.kept))
+    areas = [beside_chance(measure_area(shares, values)) for values in (deletion, insertion)]
+    return Curves(shares, deletion, insertion, *areas)
+
+
+def measure_area(shares: Float[Tensor, " point"], values: Float[Tensor, "*rows point"]) -> Float[Tensor, "*rows"]:
+    """The area under curves, straight between points.
+
+    >>> float(measure_area(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([1.0, 0.0, 0.0])))
+    0.25
+    """
+    return torch.trapezoid(values, shares.to(values))
+
+
+#: Components removed.
+COUNTS = (1, 3, 5)
+
+
+@dataclass(frozen=True)
+class Flips:
+    """By number of components removed: 1 where the decision flips and 0 where not, beside the share of random removals that
+    flip it.
+    """
+
+    counts: tuple[int, ...]
+    figures: tuple[Figure, ...]
+
+
+def measure_flips(probe: Probe, scale: Scale, dealt: Deal) -> Flips:
+    """Remove what speaks most for the decision, and see whether it is still made.
+
+    The decision is that of `evidence`: the target first among the classes, above its foil, or on (where labels don't
+    exclude each other). Where the target isn't decided for, what speaks against it goes.
+    """
+    counts = tuple(count for count in COUNTS if count <= dealt.orders.shape[1])
+    decided = measure_margin(scale.song[None], scale) > 0
+    orders = dealt.orders if bool(decided) else dealt.orders.flip(1)
+    margins = measure_margin(climb(probe, scale, orders, counts).removed.flatten(0, 1), scale)
+    flipped = ((margins > 0) != decided).to(torch.float64).unflatten(0, (len(orders), len(counts)))
+    return Flips(counts, tuple(beside_chance(column) for column in flipped.T))
