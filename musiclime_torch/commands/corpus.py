@@ -1,7 +1,7 @@
 """`musiclime corpus`. Nothing heavy is imported before it runs."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,6 @@ from musiclime_torch.commands.options import default_device, explain_options, ga
 
 if TYPE_CHECKING:
     from musiclime_torch.corpus.runs.job import Job, Progress
-    from musiclime_torch.song.manifest import Entry
 
 
 @click.command()
@@ -66,11 +65,12 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
         entries = read_manifest(manifest)
         with needing("musiclime_torch[corpus]"):
             from musiclime_torch.corpus.runs.ahead import prepare_readers
+            from musiclime_torch.corpus.runs.job import begin_job
         if engine == "here" and running.get("workers") != 0:
             prepare_readers()
         # A model that can't be loaded is refused before a folder is begun; on Ray every actor loads its own.
         model = None if engine == "ray" else load()
-        job = _begin(entries, out, model, options, about, device)
+        job = begin_job(entries, out, **_read_request(model, options, device), about=about)
         done = _run_on_ray(load, job, device, running) if engine == "ray" else _run_here(model, job, running)
     _report(done, out)
 
@@ -92,12 +92,8 @@ def _refuse_questions_of_one_song(options: dict[str, Any]) -> None:
         raise InputError(f"--baseline {options['baseline']!r} belongs to one song: give silence or noise.")
 
 
-def _begin(
-    entries: "Sequence[Entry]", out: Path, model: Any, options: dict[str, Any], about: dict[str, Any], device: str
-) -> "Job":
-    """Begin the run or resume it; a class that the model doesn't know is refused before."""
-    from musiclime_torch.corpus.runs.job import begin_job
-
+def _read_request(model: Any, options: dict[str, Any], device: str) -> dict[str, Any]:
+    """Arguments of `begin_job` from the options; InputError for a class that the model doesn't know."""
     loading = pop_given(options, "separator", "start", "end", "max_seconds")
     cutting = pop_given(options, "shard_size", "controls", "retry")
     all_classes, target = options.pop("all_classes"), options.pop("target")
@@ -105,16 +101,7 @@ def _begin(
     known: tuple[str, ...] = tuple(settings.get("classes") or getattr(model, "classes", None) or ())
     for name in targets if known else ():
         find_class(name, known)
-    return begin_job(
-        entries,
-        out,
-        options=settings,
-        loading=loading,
-        targets=targets,
-        all_classes=all_classes,
-        about=about,
-        **cutting,
-    )
+    return {"options": settings, "loading": loading, "targets": targets, "all_classes": all_classes, **cutting}
 
 
 def _run_here(model: Any, job: "Job", running: dict[str, Any]) -> "Progress":

@@ -13,14 +13,23 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.generic import T
 from musiclime_torch.models.batches import fill, fill_each
 from musiclime_torch.models.precision import widen
-from musiclime_torch.variants.forward import check_count, run_batches, run_encoder, run_head, run_model, run_pair_head
+from musiclime_torch.variants.forward import (
+    check_count,
+    check_shape,
+    run_batches,
+    run_encoder,
+    run_head,
+    run_model,
+    run_pair_head,
+)
 from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.renderings import find_renderings
 from musiclime_torch.variants.scale import Scale, check_outputs, to_values
 from musiclime_torch.variants.sound import mix
+from musiclime_torch.variants.windows import run_windows
 from musiclime_torch.variants.words import LyricGates, StringGates, mask_lyrics
 
 
@@ -38,6 +47,8 @@ def run_joint(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n c
     InputError if the model returns anything but (batch, class) or (batch,).
     """
     full = _spread(masks, probe.seen, probe.columns)
+    if len(probe.sources.windows) > 1:
+        return _average_windows(probe, full)
     here = full.to(probe.device)
     sources, n_audio = probe.sources, probe.n_audio
     # Strings are cut on the host, so their masks needn't come back from the device.
@@ -48,29 +59,75 @@ def run_joint(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n c
         if not sources.windows:
             return run_model(probe, _render_text(sources.lyrics, lyric_masks[rows]), count)
         gates = here[rows, :n_audio].unflatten(1, (sources.n_stems, sources.n_segments))
-        # Each window gets its own rendering of the lyrics: a model may write into what it is given.
-        return mean_over(
-            sources.windows,
-            lambda window: run_model(probe, (mix(window, gates), *_render_text(sources.lyrics, lyric_masks[rows])), count),
-        )
+        text = _render_text(sources.lyrics, lyric_masks[rows])
+        return run_model(probe, (mix(sources.windows[0], gates), *text), count)
 
     batches = run_batches(probe, "variants", len(masks), probe.batch_size, answer)
     return fill(_check_counts(probe, _advance(probe, batches)), len(masks))
+
+
+def _average_windows(probe: Probe, full: Bool[Tensor, "n column"]) -> Float[Tensor, "n class"]:
+    """Outputs averaged over windows, each of which is run once per distinct rendering."""
+    sources, n_audio = probe.sources, probe.n_audio
+    gates = full[:, :n_audio].to(probe.device).unflatten(1, (sources.n_stems, sources.n_segments))
+    # Strings are cut on the host, so that their masks stay there.
+    lyric_masks = full[:, n_audio:] if isinstance(sources.lyrics, StringGates) else full[:, n_audio:].to(probe.device)
+    lyric_columns = range(n_audio, full.shape[1]) if sources.lyrics is not None else ()
+    renderings = [
+        find_renderings(number, [*window.columns, *lyric_columns], full) for number, window in enumerate(sources.windows)
+    ]
+
+    counts: list[int] = []
+
+    def run(pieces: list[tuple[int, Tensor]]) -> Float[Tensor, "batch class"]:
+        sounds = torch.cat([mix(sources.windows[window], gates.index_select(0, masks)) for window, masks in pieces])
+        masks = torch.cat([masks for _, masks in pieces]).to(lyric_masks.device)
+        text = _render_text(sources.lyrics, lyric_masks.index_select(0, masks))
+        outputs = run_model(probe, (sounds, *text), len(sounds))
+        counts.append(outputs.shape[1])
+        check_count(probe.subject, counts[0], counts[-1])
+        return widen(outputs)
+
+    # With lyrics in the same pass nearly every question is another one, and keeping them all would cost memory for nothing.
+    answers = run_windows(probe, "variants", renderings, sources.lyrics is None, run)
+    return mean_over(renderings, lambda _: next(answers))
 
 
 def encode_audio(probe: Probe, masks: Bool[Tensor, "n seen_audio"]) -> tuple[Tensor, ...]:
     """The audio's encodings under every mask of its seen columns: one tensor a window, masks first."""
     windows = probe.sources.windows
     assert windows, "a late-fusion model takes audio"
-    here = _spread(masks, probe.seen_audio, probe.n_audio).to(probe.device)
-    gates = here.unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
+    full = _spread(masks, probe.seen_audio, probe.n_audio)
+    gates = full.to(probe.device).unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
+
+    if len(windows) > 1:
+        return _encode_windows(probe, full, gates)
 
     def encode(rows: slice) -> tuple[Tensor, ...]:
         some = gates[rows]
-        return tuple(run_encoder(probe, "encode_audio", mix(window, some), len(some)) for window in windows)
+        return (run_encoder(probe, "encode_audio", mix(windows[0], some), len(some)),)
 
     batches = run_batches(probe, "encode_audio", len(gates), probe.batch_size, encode)
     return fill_each(_check_shapes(probe, "encode_audio", _advance(probe, batches)), len(gates))
+
+
+def _encode_windows(
+    probe: Probe, full: Bool[Tensor, "n column"], gates: Bool[Tensor, "n stem segment"]
+) -> tuple[Tensor, ...]:
+    """Encodings of every window, each of which is run once per distinct rendering."""
+    windows = probe.sources.windows
+    renderings = [find_renderings(number, window.columns, full) for number, window in enumerate(windows)]
+
+    shapes: list[tuple[int, ...]] = []
+
+    def run(pieces: list[tuple[int, Tensor]]) -> Tensor:
+        sounds = torch.cat([mix(windows[window], gates.index_select(0, masks)) for window, masks in pieces])
+        encoded = run_encoder(probe, "encode_audio", sounds, len(sounds))
+        shapes.append(tuple(encoded.shape[1:]))
+        check_shape(probe.subject, "encode_audio", shapes[0], shapes[-1])
+        return encoded
+
+    return tuple(run_windows(probe, "encode_audio", renderings, True, run))
 
 
 def encode_lyrics(probe: Probe, masks: Bool[Tensor, "n seen_lyrics"]) -> Tensor:
@@ -170,9 +227,5 @@ def _check_shapes(
         first = first or tuple(encoded[:0] for encoded in batch)
         for encoded, known in zip(batch, first, strict=True):
             # A copy into the filled tensor would broadcast (1,) to (4,) without a word.
-            if encoded.shape[1:] != known.shape[1:]:
-                raise InputError(
-                    f"{probe.subject.name}.{part} returned encodings of shape {tuple(known.shape[1:])} at first and "
-                    f"{tuple(encoded.shape[1:])} later: it must not depend on the batch."
-                )
+            check_shape(probe.subject, part, tuple(known.shape[1:]), tuple(encoded.shape[1:]))
         yield rows, batch

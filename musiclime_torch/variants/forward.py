@@ -82,6 +82,15 @@ def check_count(subject: Subject, first: int, later: int) -> None:
         )
 
 
+def check_shape(subject: Subject, part: str, first: tuple[int, ...], later: tuple[int, ...]) -> None:
+    """InputError if encodings have one shape in one batch and another in the next."""
+    if first != later:
+        raise InputError(
+            f"{subject.name}.{part} returned encodings of shape {first} at first and {later} later: it must not depend on "
+            f"the batch."
+        )
+
+
 def _call(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...], count: int) -> Any:
     try:
         return function(*inputs)

@@ -7,7 +7,15 @@ import torch
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
-from musiclime_torch.variants.sound import AudioBaseline, Window, find_unheard, fit_stems, gate_stems, make_stand_in
+from musiclime_torch.variants.sound import (
+    AudioBaseline,
+    Window,
+    find_changes,
+    find_unheard,
+    fit_stems,
+    gate_stems,
+    make_stand_in,
+)
 from musiclime_torch.variants.words import LyricGates, LyricsBaseline, gate_lyrics, list_unread
 
 #: Why a lyric column is unseen.
@@ -57,7 +65,8 @@ def _prepare_sound(
     # Before anything goes to the device: what is unheard is decided on the host.
     unheard = find_unheard(stems, stand_in, components, rate)
     there = None if stand_in is None else stand_in.to(device)
-    return gate_stems(stems.to(device), there, components.edges, rate, subject.max_seconds), unheard
+    changes = find_changes(stems, stand_in)
+    return gate_stems(stems.to(device), there, components.edges, rate, subject.max_seconds, changes), unheard
 
 
 def _prepare_words(

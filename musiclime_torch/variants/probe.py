@@ -15,6 +15,7 @@ from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.inputs import Sources, prepare_sources
+from musiclime_torch.variants.renderings import Kept
 from musiclime_torch.variants.sound import AudioBaseline
 from musiclime_torch.variants.words import LyricsBaseline
 
@@ -25,7 +26,7 @@ class Probe:
 
     Its masks hold only the `seen` of all `columns`; columns that the model can't notice stay on. `advance` is called with
     the number of rows of every batch done. `precision` is that of encoders that run apart from their head. `room` remembers
-    which batch sizes fitted into memory.
+    which batch sizes fitted into memory, `kept` what each window of a longer song was answered.
     """
 
     subject: Subject
@@ -37,6 +38,7 @@ class Probe:
     advance: Callable[[int], object]
     precision: Precision = "float32"
     room: Room = field(default_factory=Room)
+    kept: Kept = field(default_factory=Kept)
 
     @property
     def n_audio(self) -> int:

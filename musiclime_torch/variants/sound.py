@@ -47,6 +47,8 @@ class Window:
     channels: int
     frames: int
     floor: Float[Tensor, "channel frame"] | None
+    #: Columns that change it: its stems × segments, fades included, without those that are silent throughout it.
+    columns: tuple[int, ...]
 
 
 def fit_stems(track: Track, sample_rate: int, channels: int | None) -> Float[Tensor, "stem channel frame"]:
@@ -87,6 +89,13 @@ def make_noise(stems: Float[Tensor, "stem channel frame"], seed: int) -> Float[T
     return torch.randn(stems.shape, generator=generator) * level
 
 
+def find_changes(
+    stems: Float[Tensor, "stem channel frame"], stand_in: Float[Tensor, "stem channel frame"] | None
+) -> Bool[Tensor, "stem frame"]:
+    """Where switching a stem changes the sound at all."""
+    return (stems if stand_in is None else stems != stand_in).any(1)
+
+
 def find_unheard(
     stems: Float[Tensor, "stem channel frame"],
     stand_in: Float[Tensor, "stem channel frame"] | None,
@@ -94,13 +103,13 @@ def find_unheard(
     sample_rate: int,
 ) -> dict[int, str]:
     """Columns whose stem equals its baseline throughout their segment, fades included, with the reason in words."""
-    loudness = (stems if stand_in is None else stems - stand_in).abs().amax(1)
+    changes = find_changes(stems, stand_in)
     same = "the stem is silent there" if stand_in is None else "the stem equals its baseline there"
     # A gate reaches half a cross-fade beyond its segment; 10 ms on either side cover that at any rate.
     reach = sample_rate // 100
     return {
         stem * components.n_segments + segment: same
-        for stem, row in enumerate(loudness)
+        for stem, row in enumerate(changes)
         for segment, (left, right) in enumerate(pairwise(components.borders(sample_rate, stems.shape[-1])))
         if not row[max(left - reach, 0) : right + reach].any()
     }
@@ -112,8 +121,11 @@ def gate_stems(
     edges: Sequence[float],
     sample_rate: int,
     max_seconds: float | None,
+    changes: Bool[Tensor, "stem frame"] | None = None,
 ) -> tuple[Window, ...]:
     """Prepare a track for mixing: its windows, on one device; `edges` in seconds, `baseline` None for silence.
+
+    `changes` on the CPU says where switching a stem changes anything; None that it may anywhere.
 
     A track longer than `max_seconds` gets ceil(length / max_seconds) windows of that length, spread evenly from its first
     frame to its last, so that all of it is heard.
@@ -126,15 +138,26 @@ def gate_stems(
     fade = max(round(CROSS_FADE * sample_rate), 1)
     difference = stems if baseline is None else stems - baseline
     floor = None if baseline is None else baseline.sum(0)
-    return tuple(
-        Window(
-            _lay_zones(difference, borders, fade, start, end),
-            stems.shape[1],
-            end - start,
-            None if floor is None else floor[:, start:end],
-        )
-        for start, end in spread_windows(frames, None if max_seconds is None else round(max_seconds * sample_rate))
-    )
+    windows = []
+    for start, end in spread_windows(frames, None if max_seconds is None else round(max_seconds * sample_rate)):
+        zones = _lay_zones(difference, borders, fade, start, end)
+        columns = _list_columns(zones, None if changes is None else changes[:, start:end], len(stems), len(borders) - 1)
+        part = None if floor is None else floor[:, start:end]
+        windows.append(Window(zones, stems.shape[1], end - start, part, columns))
+    return tuple(windows)
+
+
+def _list_columns(
+    zones: Sequence[Zone], changes: Bool[Tensor, "stem frame"] | None, n_stems: int, n_segments: int
+) -> tuple[int, ...]:
+    """Columns, stem-major, that a window's zones are gated by and whose stem changes anything in one of them."""
+    columns = set()
+    for zone in zones:
+        segments = (zone.segment,) if zone.ramp is None else (zone.segment, zone.segment + 1)
+        for stem in range(n_stems):
+            if changes is None or changes[stem, zone.start : zone.end].any():
+                columns |= {stem * n_segments + segment for segment in segments}
+    return tuple(sorted(columns))
 
 
 def spread_windows(frames: int, longest: int | None) -> list[tuple[int, int]]:

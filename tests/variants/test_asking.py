@@ -58,7 +58,8 @@ def test_batches_and_windows_give_what_one_row_at_a_time_gives(track: Track, bat
         masks = draw(20, len(probe.seen))
         torch.testing.assert_close(run_joint(probe, masks), run_by_hand(probe, masks))
     assert sum(done) == 20
-    assert max(done) == min(batch_size, 20)
+    if max_seconds is None:  # several windows advance by shares of all masks instead
+        assert max(done) == min(batch_size, 20)
 
 
 def test_unseen_columns_stay_on(track: Track):

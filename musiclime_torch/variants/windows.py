@@ -1,0 +1,90 @@
+"""A song of several windows: each is run once per distinct rendering, and the answers are kept.
+
+A model that takes a few seconds is run on windows of the song and averaged. A window contains the stems of one or two
+segments, so most masks of the whole song render the same audio in it: 4 stems in one segment have 16 renderings, whatever
+the number of masks. Masks are reduced to the columns that a window contains, made unique on the host, where they were drawn,
+and what was run is scattered back to all masks that render the same. Nothing is read from the device.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from musiclime_torch.models.batches import fill
+from musiclime_torch.variants.forward import run_batches
+from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.renderings import Kept, Renderings
+
+
+def run_windows(
+    probe: Probe,
+    part: str,
+    renderings: Sequence[Renderings],
+    keep: bool,
+    run: Callable[[list[tuple[int, Tensor]]], Tensor],
+) -> Iterator[Tensor]:
+    """The part's answers for every mask, window by window; only renderings that have none yet are run.
+
+    `run` gets a batch as (window, mask numbers on the device) of successive windows and returns a row for each mask. Batches
+    go across windows: sixteen renderings of one would leave a GPU idle. `keep` says that later questions find the answers.
+    """
+    kept, name = probe.kept if keep else Kept(), f"{part} in {probe.precision}"
+    missing = [kept.find_missing(name, rendering) for rendering in renderings]
+    total, count, done = sum(map(len, missing)), len(renderings[0].places), 0
+
+    def answer(pieces: list[tuple[int, Tensor]]) -> Callable[[slice], Tensor]:
+        return lambda rows: run(_cut(pieces, rows))
+
+    for group in _group(missing, probe.batch_size):
+        pieces = [
+            (renderings[number].window, torch.from_numpy(renderings[number].masks[missing[number]]).to(probe.device))
+            for number in group
+        ]
+        size = sum(len(piece) for _, piece in pieces)
+        if size:
+            batches = _advance(probe, run_batches(probe, part, size, probe.batch_size, answer(pieces)), total, count, done)
+            values, start = fill(batches, size), 0
+            done += size
+        for number in group:
+            if missing[number]:
+                end = start + len(missing[number])
+                kept.add(name, renderings[number], missing[number], values[start:end].clone())
+                start = end
+            yield kept.look_up(name, renderings[number])
+            if not keep:
+                kept.forget(name, renderings[number])
+    if not total:
+        probe.advance(count)
+
+
+def _group(missing: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
+    """Successive windows that together fill a batch."""
+    group: list[int] = []
+    for number in range(len(missing)):
+        group.append(number)
+        if sum(len(missing[one]) for one in group) >= size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _cut(pieces: Sequence[tuple[int, Tensor]], rows: slice) -> list[tuple[int, Tensor]]:
+    """The part of a group that a batch's rows are."""
+    cut, start = [], 0
+    for window, masks in pieces:
+        part = masks[max(rows.start - start, 0) : max(rows.stop - start, 0)]
+        start += len(masks)
+        if len(part):
+            cut.append((window, part))
+    return cut
+
+
+def _advance(
+    probe: Probe, batches: Iterator[tuple[slice, Tensor]], total: int, count: int, done: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """Tell the bar, which counts masks, the share of them that the renderings run so far stand for."""
+    for rows, batch in batches:
+        yield rows, batch
+        probe.advance(count * (done + rows.stop) // total - count * (done + rows.start) // total)
