@@ -16,7 +16,6 @@ from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed
 from musiclime_torch.surrogate.design import CrossedDesign, Design
 from musiclime_torch.surrogate.intervals import quantile
 from musiclime_torch.surrogate.rows import draw_bernoulli, enumerate_masks
-from musiclime_torch.surrogate.sides import turn
 
 KINDS = {
     "folded": lambda d, n, seed: draw_foldover(d, n, seed),
@@ -162,14 +161,6 @@ def test_classes_are_solved_alike_however_many_at_a_time(monkeypatch):
     single = solve_crossed(design, values)
     assert torch.allclose(single.coefficients.values, plain.coefficients.values, rtol=1e-12)
     assert torch.allclose(single.coefficients.errors, plain.coefficients.errors, rtol=1e-9)
-
-
-def test_turning_twice_changes_nothing_and_keeps_lengths():
-    design = draw_half_folded(draw_foldover(6, 1, 0), 40, 0)
-    values = torch.randn(2, design.n_samples, 3, dtype=torch.float64)
-    turned = turn(values, design, 1)
-    assert torch.allclose(turn(turned, design, 1), values)
-    assert torch.allclose(turned.square().sum(1), values.square().sum(1))
 
 
 @pytest.mark.parametrize("kind", KINDS)
