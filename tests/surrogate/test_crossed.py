@@ -186,6 +186,20 @@ def test_errors_are_told_apart_by_side():
     assert read < 1e-20
 
 
+def test_degrees_of_freedom_are_those_of_the_side_that_the_error_comes_from():
+    """48 and 72 rows in pairs, for 6 and 9 slopes: 18 and 27 degrees of freedom, and never fewer than 18."""
+    design = draw("folded", 6, 9, 48, 72)
+    sizes = (design.audio.n_samples, design.lyrics.n_samples)
+    generator = torch.Generator().manual_seed(0)
+    for side, shape in enumerate(((sizes[0], 1), (1, sizes[1]))):
+        noise_of_one = torch.randn(shape, generator=generator).double().expand(sizes)
+        freedom = solve_crossed(design, noise_of_one[None]).coefficients.freedom[0]
+        own, expected = (freedom[1:, 0], 18) if side == 0 else (freedom[0, 1:], 27)
+        assert torch.allclose(own, torch.full_like(own, expected), rtol=1e-6)
+    both = solve_crossed(design, noise(design)).coefficients.freedom[:, 1:, 1:]
+    assert (both >= 18).all()
+
+
 def test_kerdock_blocks_err_less_on_third_order_terms_and_their_errors_say_so():
     terms = games.draw_terms(24, 6, (3,), 300, 1)
     truth = torch.tensor([2 * weight for _, weight in terms[:24]])

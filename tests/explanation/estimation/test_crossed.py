@@ -282,3 +282,28 @@ def test_sides_with_as_many_columns_get_other_masks(track: Track, monkeypatch: p
     explain(Late(), one_stem, segments=7, n_samples=(32, 32))
     assert seen["hear"].shape == seen["read"].shape
     assert not torch.equal(seen["hear"], seen["read"])
+
+
+class Odd(Late):
+    """The audio's first encoding is a sum of products of three cells' signs, which are read off stems of 1, 2, 4 and 8."""
+
+    def encode_audio(self, audio: torch.Tensor) -> torch.Tensor:
+        terms = torch.stack([torch.randperm(24, generator=torch.Generator().manual_seed(k))[:3] for k in range(60)])
+        parts = torch.stack(audio[:, 0].chunk(6, -1), 1).mean(2).round().long()
+        signs = 2.0 * torch.stack([(parts >> stem) & 1 for stem in range(4)], 1).flatten(1) - 1
+        return signs[:, terms].prod(2).sum(1, keepdim=True).expand(-1, 4)
+
+    def fuse(self, heard: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        return heard[:, :3] + read[:, :3]
+
+
+@pytest.mark.parametrize("design", ["auto", "crossed"])
+def test_a_side_with_odd_terms_gives_complements_up_after_the_pilot(track: Track, design: str, monkeypatch):
+    asked: list[torch.Tensor] = []
+    encode = crossing.hear
+    monkeypatch.setattr(crossing, "hear", lambda probe, masks: asked.append(masks) or encode(probe, masks))
+    bits = Track(2.0 ** torch.arange(4)[:, None, None].expand(4, 1, 1200), ("a", "b", "c", "d"), RATE, track.lyrics)
+    explain(Odd(), bits, segments=6, n_samples=1200, design=design)
+    pilot, more = asked
+    assert torch.equal(pilot[0::2], ~pilot[1::2])
+    assert torch.equal(more[0::2], ~more[1::2]) is (design == "crossed")
