@@ -39,8 +39,8 @@ def draw_foldover(d: int, n_samples: int, seed: int) -> Design:
 def draw_unfolded(d: int, n_samples: int, seed: int) -> Design:
     """Hadamard blocks without their complements: as many different rows for the same passes.
 
-    Main effects are free of each other but not of two-way terms (strength two); where odd terms of higher order rule a
-    model, its errors are smaller than a fold-over's by up to one half.
+    Main effects are free of each other but not of two-way terms (strength two). Where odd terms of higher order dominate a
+    model, its squared errors are up to one half smaller than a fold-over's.
 
     >>> draw_unfolded(40, 80, seed=0).n_samples
     88
@@ -53,15 +53,15 @@ def draw_unfolded(d: int, n_samples: int, seed: int) -> Design:
 def draw_kerdock(d: int, n_samples: int, seed: int) -> Design:
     """Fold-over blocks that belong together: third-order terms cancel over a whole cycle of them, and in part before.
 
-    A block is a Sylvester matrix under a sign vector of Kerdock's (`designs.kerdock`) and its complement; columns, signs and
-    the order of the blocks are random, anew for every cycle. InputError for more than 64 components.
+    A block is a Sylvester matrix under one of Kerdock's sign vectors (see `kerdock`), and its complement. Columns, signs and
+    the order of the blocks are drawn again for every cycle. InputError for more than 64 components.
 
     >>> design = draw_kerdock(40, 400, seed=0)
     >>> design.n_samples, design.block, design.cycle
     (512, 128, 32)
     """
     if d > KERDOCK:
-        raise InputError(f"{d} components are more than Kerdock blocks have columns for ({KERDOCK}): use fold-over blocks.")
+        raise InputError(f"Kerdock blocks have columns for {KERDOCK} components, got {d}: use design foldover.")
     length, signs, matrix = KERDOCK, kerdock_signs(KERDOCK), sylvester(KERDOCK)
     generator = torch.Generator().manual_seed(seed)
     blocks: list[Tensor] = []
@@ -78,10 +78,10 @@ def draw_kerdock(d: int, n_samples: int, seed: int) -> Design:
 
 
 def draw_blocks(d: int, n_samples: int, seed: int) -> Design:
-    """Fold-over blocks of the kind that errs less: Kerdock's where an eighth of a cycle or more is drawn, else Hadamard's.
+    """Fold-over blocks of the better kind: Kerdock's where an eighth of a cycle or more is drawn, else Hadamard's.
 
-    A third-order term of a few columns meets another main effect either not at all or wholly in Kerdock's blocks, so that
-    they need some columns for the errors to be all of a size.
+    In Kerdock's blocks a third-order term is confounded with a main effect either not at all or completely. With few columns
+    the errors of single components would differ too much for the intervals.
 
     >>> draw_blocks(40, 512, 0).cycle, draw_blocks(40, 300, 0).cycle, draw_blocks(140, 5000, 0).cycle
     (32, 0, 0)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Design:
-    """All masks and their weights; `block` is the number of rows that is drawn at once.
+    """All masks and their weights; `block` is the number of rows that are drawn at once.
 
     The first `folded` rows are pairs of complements, the others stand alone. `uniform` says that all weights are one.
-    `cycle` blocks together leave main effects free of third-order terms; 0 where blocks are drawn apart from each other.
+    `cycle` blocks together leave main effects free of third-order terms; 0 where blocks are independent of each other.
     """
 
     masks: Bool[Tensor, "n d"]
@@ -46,8 +46,9 @@ class Design:
 
     @property
     def third_order(self) -> float:
-        """What is left of the error that third-order terms make in as many independent blocks: 1 − (k − 1) / (cycle − 1)
-        after k blocks of the first cycle, as in sampling without replacement, and nothing after a whole one.
+        """The share of third-order terms' squared error that is left, compared with as many independent blocks:
+        1 − (k − 1) / (cycle − 1) after k blocks of the first cycle, as in sampling without replacement, and none after a
+        complete one.
         """
         if not self.cycle:
             return 1.0
@@ -58,7 +59,7 @@ class Design:
 
 @dataclass(frozen=True)
 class CrossedDesign:
-    """Masks of the sound and masks of the lyrics, drawn apart: it stands for all pairs of them."""
+    """Masks of the audio and masks of the lyrics, drawn independently: it stands for all pairs of them."""
 
     audio: Design
     lyrics: Design

@@ -22,7 +22,7 @@ def smallest_order(columns: int) -> int:
 
 
 def hadamard(order: int) -> Int8[Tensor, "order order"]:
-    """A Hadamard matrix whose first column is all ones; ValueError for an order out of reach.
+    """A Hadamard matrix whose first column is all ones; ValueError for an order that neither construction reaches.
 
     >>> h = hadamard(12).long()
     >>> bool((h @ h.T == 12 * torch.eye(12, dtype=torch.long)).all()), bool((h[:, 0] == 1).all())
@@ -53,6 +53,8 @@ def _is_prime(number: int) -> bool:
 
 
 def _paley(q: int) -> Int8[Tensor, "order order"]:
+    # Paley's first construction: Q[i, j] = χ(i − j), χ being 1 for squares modulo q, −1 for non-squares and 0 at 0, is
+    # skew-symmetric for q ≡ 3 (mod 4). Bordered by 1 and −1 it is a skew S with S Sᵀ = q·I, so that H = S + I is Hadamard.
     character = torch.full((q,), -1, dtype=torch.int8)
     character[torch.arange(q).square() % q] = 1
     character[0] = 0

@@ -1,4 +1,4 @@
-"""From standard errors to what may be said: intervals each for itself, and discoveries among many."""
+"""From standard errors to statements: confidence intervals one by one, and discoveries among many."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,8 +14,8 @@ def quantile(degrees_of_freedom: Float[Tensor, "*shape"], confidence: float) -> 
     from scipy.special import stdtrit
 
     freedom = degrees_of_freedom.double().cpu()
-    found = torch.as_tensor(stdtrit(freedom.clamp(1, 1e9).numpy(), 0.5 + confidence / 2))
-    return torch.where(freedom < 1, float("inf"), found)
+    quantiles = torch.as_tensor(stdtrit(freedom.clamp(1, 1e9).numpy(), 0.5 + confidence / 2))
+    return torch.where(freedom < 1, float("inf"), quantiles)
 
 
 def share_risk(confidence: float, looks: int) -> float:
@@ -28,7 +28,7 @@ def share_risk(confidence: float, looks: int) -> float:
 
 
 def halve_interval(standard_error: float, count: int, confidence: float) -> float:
-    """Half the interval of a mean over so many songs: Student's quantile × its standard error."""
+    """Half the interval of a mean over `count` songs: Student's quantile × its standard error."""
     return 0.0 if standard_error == 0 else standard_error * float(quantile(torch.tensor(count - 1.0), confidence))
 
 
@@ -38,9 +38,9 @@ def discover(
     degrees_of_freedom: Float[Tensor, "*batch item"],
     rate: float,
 ) -> Bool[Tensor, "*batch item"]:
-    """Which items of a row aren't zero, with at most `rate` false ones among them on average.
+    """Which items of a row differ significantly from zero, with at most `rate` false discoveries among them on average.
 
-    Benjamini & Hochberg (1995) on two-sided t tests; a value without error is no chance find, unless it is zero.
+    Benjamini & Hochberg (1995) on two-sided t tests; a value without error is significant unless it is zero.
     """
     from scipy.special import stdtr
 
@@ -53,14 +53,14 @@ def discover(
     chance = torch.where(freedom < 1, 1.0, chance)
     ordered, order = chance.sort(dim=-1)
     passed = ordered <= rate * torch.arange(1, size + 1) / size
-    # All up to the last that passes, as a running maximum from the right.
+    # Every item up to the last one that passes counts, also those before it that don't: a running maximum from the right.
     kept = passed.flip(-1).cummax(-1).values.flip(-1)
     return torch.zeros_like(kept).scatter(-1, order, kept)
 
 
 def bound_share(hits: float, count: int, confidence: float) -> tuple[float, float]:
-    """The interval of a share of trials (Wilson 1927), which has a width at 0 and at 1 too. Hits may be fractions: figures
-    between 0 and 1 vary no more than zeros and ones of the same mean.
+    """The interval of a share of trials (Wilson 1927), which has a width even at 0 and 1. Hits may be fractional: numbers
+    between 0 and 1 vary no more than zeros and ones with the same mean.
 
     >>> [round(bound, 3) for bound in bound_share(20, 20, 0.95)]
     [0.839, 1.0]

@@ -1,8 +1,8 @@
-"""Sign vectors after Kerdock (1972): Sylvester blocks that carry them make terms of third order cancel across blocks.
+"""Sign vectors after Kerdock (1972): Sylvester blocks multiplied by them make terms of third order cancel across blocks.
 
 The rows of a Sylvester matrix under each of 2^(m − 1) quadratic sign vectors, with their complements, are the Kerdock code
 of length 2^m: together an orthogonal array of strength five, in which main effects are free of all terms up to fourth order.
-Some of the blocks already err less than as many random ones, by the share of the blocks that is missing.
+A part of the blocks already has smaller errors than as many random ones, by the share of the blocks that is drawn.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 #: Irreducible polynomials of odd degree over GF(2), as bits, by degree: x³ + x + 1, x⁵ + x² + 1, x⁷ + x + 1.
 _POLYNOMIALS = {3: 0b1011, 5: 0b100101, 7: 0b10000011}
 
-#: Columns that there are sign vectors for.
+#: Numbers of columns with known sign vectors.
 LENGTHS = (16, 64, 256)
 
 
@@ -55,11 +55,12 @@ def sylvester(length: int) -> Int8[Tensor, "row column"]:
 
 
 def _multiply(a: int, b: int, degree: int) -> int:
-    """In GF(2^degree)."""
+    """The product in GF(2^degree), whose elements are polynomials over GF(2) as bits."""
     product = 0
     for bit in range(degree):
         if b >> bit & 1:
             product ^= a << bit
+    # Reduce: every power from x^degree up is replaced by what the irreducible polynomial says it equals.
     for bit in range(2 * degree - 2, degree - 1, -1):
         if product >> bit & 1:
             product ^= _POLYNOMIALS[degree] << (bit - degree)
@@ -74,7 +75,7 @@ def _power(x: int, exponent: int, degree: int) -> int:
 
 
 def _trace(x: int, degree: int) -> int:
-    """X + x² + x⁴ + …, which is 0 or 1."""
+    """The trace x + x² + x⁴ + … to GF(2), which is 0 or 1."""
     total, term = 0, x
     for _ in range(degree):
         total, term = total ^ term, _multiply(term, term, degree)

@@ -34,7 +34,7 @@ def weigh_by_proximity(masks: Bool[Tensor, "n d"], kernel_width: float) -> Float
 
 
 def weigh(design: Design, row_weights: RowWeights) -> Design:
-    """The design with its rows weighted; InputError where too few rows are left to matter.
+    """The design with its rows weighted; InputError where the weights leave too few effective rows.
 
     Kish's effective size (Σw)² / Σw² says how many equal rows the weighted ones are worth.
     """

@@ -1,4 +1,4 @@
-"""What the first block of masks tells about the ones to draw next: folded or not, and how many a side."""
+"""What the first block of masks says about the ones to draw next: folded or not, and how many for each side."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,14 +12,16 @@ SURE = 0.9
 
 
 def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order: float) -> bool:
-    """Whether rows without complements would err less on this class, judged by one or more fold-over blocks.
+    """Whether rows without complements would have smaller errors on this class, judged by one or more fold-over blocks.
 
-    A pair's half difference has the odd terms of order three and up as its noise, so m pairs err like odd / m, times what
-    `third_order` of it the folded blocks will leave in the end; 2 m rows that stand alone have all nonlinear terms as noise,
-    and err like (even + odd) / 2 m. The variances are compared by an F test.
+    `third_order` is the share of third-order terms' error that the folded blocks will leave once all are drawn.
     """
     from scipy.special import fdtri
 
+    # The noise of a pair's half difference are the odd terms of order three and up, so the slopes of m pairs have a variance
+    # in proportion to odd · third_order / m. The noise of 2 m rows that stand alone are all nonlinear terms, and their
+    # variance goes with (even + odd) / (2 m). Rows are better where 2 · odd · third_order > even + odd, that is where
+    # odd (2 · third_order − 1) > even, which an F test has to confirm.
     pairs, d = design.units, design.masks.shape[1]
     if pairs <= d + 1:
         return False
@@ -34,22 +36,24 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
 def allocate(
     size: int, blocks: tuple[int, int], least: tuple[int, int], variances: tuple[float, float], costs: tuple[float, float]
 ) -> tuple[int, int]:
-    """Masks a side, in whole blocks, for the smallest sum of squared errors at the cost of `size` masks, half of them the
-    sound's and half the lyrics': N_a : N_t as √(V_a c_t / V_t c_a), at most `size` on a side and never below `least`.
+    """Masks for each side, in whole blocks, that minimise the sum of squared errors at the cost of `size` masks, half of
+    them audio and half lyrics: N_a : N_t as √(V_a c_t / V_t c_a), at most `size` on a side and never below `least`.
 
-    `variances` are what one mask of a side adds to that sum, `costs` what it takes.
+    `variances` are V, a side's part of that sum times its masks so far; `costs` are what one mask takes to encode.
 
     >>> allocate(1000, (88, 208), (176, 208), (9.0, 1.0), (1.0, 1.0))
     (792, 208)
     """
+    # V_a / N_a + V_t / N_t is smallest under c_a N_a + c_t N_t = budget where N ∝ √(V / c) (Lagrange): each side gets the
+    # share √(V c) of the budget.
     budget = size * (costs[0] + costs[1]) / 2
     weights = [(max(variance, 1e-30) * cost) ** 0.5 for variance, cost in zip(variances, costs, strict=True)]
     first = 0 if costs[0] >= costs[1] else 1
     counts = list(least)
-    wish = budget * weights[first] / sum(weights)
+    wanted = budget * weights[first] / sum(weights)
     # The costlier side is rounded to whole blocks first; the other one takes what is left, and leaves what it can't use.
-    for side, spend in ((first, wish), (1 - first, budget), (first, budget)):
+    for side, spend in ((first, wanted), (1 - first, budget), (first, budget)):
         left = (budget - costs[1 - side] * counts[1 - side]) / costs[side]
-        whole = min(round(spend / costs[side] / blocks[side]), int(min(left, size) // blocks[side]))
-        counts[side] = max(whole * blocks[side], least[side])
+        complete = min(round(spend / costs[side] / blocks[side]), int(min(left, size) // blocks[side]))
+        counts[side] = max(complete * blocks[side], least[side])
     return counts[0], counts[1]

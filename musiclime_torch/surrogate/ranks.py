@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def rank(values: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
-    """Ranks from 1 up; what is equal shares the mean of its ranks.
+    """Ranks from 1 up; ties get the mean of their ranks.
 
     >>> rank(torch.tensor([3.0, 1.0, 3.0])).tolist()
     [2.5, 1.0, 2.5]
@@ -15,13 +15,13 @@ def rank(values: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
     return (counts.cumsum(0) - (counts - 1) / 2).double()[places]
 
 
-def rank_correlation(one: Float[Tensor, " d"], other: Float[Tensor, " d"]) -> float:
-    """Spearman's; 0 where there is nothing to rank.
+def rank_correlation(first: Float[Tensor, " d"], second: Float[Tensor, " d"]) -> float:
+    """Spearman's rank correlation; 0 where there is nothing to rank.
 
     >>> rank_correlation(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([3.0, 4.0, 5.0]))
     1.0
     """
-    ranks = torch.stack([rank(values) for values in (one, other)])
-    if len(one) < 2 or not bool((ranks.std(1) > 0).all()):
+    ranks = torch.stack([rank(values) for values in (first, second)])
+    if len(first) < 2 or not bool((ranks.std(1) > 0).all()):
         return 0.0
     return round(float(torch.corrcoef(ranks)[0, 1]), 12)

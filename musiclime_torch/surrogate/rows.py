@@ -10,13 +10,15 @@ MOST_ENUMERATED = 20
 
 
 def enumerate_masks(d: int) -> Design:
-    """Every mask once, in complement pairs: nothing is left to chance. InputError outside 1 ≤ d ≤ 20.
+    """Every mask once, in pairs of complements: nothing is left to chance. InputError outside 1 ≤ d ≤ 20.
 
     >>> enumerate_masks(3).masks.sum(1).tolist()
     [0, 3, 1, 2, 1, 2, 2, 1]
     """
     if not 1 <= d <= MOST_ENUMERATED:
-        raise InputError(f"all masks of {d} components can't be enumerated: draw some (1 to {MOST_ENUMERATED} could be).")
+        raise InputError(
+            f"all masks of {d} components can't be enumerated, only those of 1 to {MOST_ENUMERATED}: draw some."
+        )
     numbers = torch.arange(2 ** (d - 1))
     rows = (numbers[:, None] >> torch.arange(d)) & 1 > 0
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
@@ -30,9 +32,7 @@ def draw_bernoulli(d: int, n_samples: int, seed: int) -> Design:
     """
     least = d + 2
     if n_samples < least:
-        raise InputError(
-            f"{n_samples} independent masks can't separate {d} components: ask for at least {least} (--n-samples {least})."
-        )
+        raise InputError(f"{n_samples} independent masks can't separate {d} components: n_samples must be at least {least}.")
     generator = torch.Generator().manual_seed(seed)
     masks = torch.rand(n_samples, d, generator=generator) < 0.5
     return Design(masks, torch.ones(n_samples), folded=0, block=1, uniform=True)

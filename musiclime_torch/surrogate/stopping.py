@@ -1,7 +1,7 @@
 """When enough masks have been drawn: the order of the largest components is settled, or every interval is narrow enough.
 
-Looking again and again finds something by chance: each of the planned looks gets an equal share of what may go wrong
-(Bonferroni), and the intervals of a run that might have stopped early are wider by that.
+Looking repeatedly finds something by chance: each of the planned looks gets an equal share of the allowed error rate
+(Bonferroni), and the intervals of a run that might have stopped early are wider for it.
 """
 
 import re
@@ -26,54 +26,55 @@ class Until:
 
 
 def read_until(text: str) -> Until:
-    """What to wait for, from words; InputError for others.
+    """What to wait for, from text; InputError for any other text.
 
     >>> read_until("top 5"), read_until("width 0.1")
     (Until(kind='top', count=5, width=0.0), Until(kind='width', count=0, width=0.1))
     """
     try:
-        found = re.fullmatch(r"\s*(top|width)[\s:]*([0-9.eE+-]+)\s*", text)
-        if found is None:
+        match = re.fullmatch(r"\s*(top|width)[\s:]*([0-9.eE+-]+)\s*", text)
+        if match is None:
             raise ValueError
-        kind, number = found.groups()
-        wanted = Until("top", count=int(number)) if kind == "top" else Until("width", width=float(number))
-        if not (wanted.count >= 1 or 0 < wanted.width < float("inf")):
+        kind, number = match.groups()
+        until = Until("top", count=int(number)) if kind == "top" else Until("width", width=float(number))
+        if not (until.count >= 1 or 0 < until.width < float("inf")):
             raise ValueError
     except (TypeError, ValueError):
         raise InputError(f"until {text!r} is not understood: give 'top 5' or 'width 0.1'.") from None
-    return wanted
+    return until
 
 
 def is_settled(
     until: Until,
     values: Float[Tensor, " d"],
-    scores: Float[Tensor, "unit d"],
+    contributions: Float[Tensor, "unit d"],
     degrees_of_freedom: Float[Tensor, " d"],
     confidence: float,
 ) -> bool:
-    """Whether what was asked for holds at this look. scoresᵀ scores is the covariance of the values."""
+    """Whether what was asked for holds at this look. contributionsᵀ contributions is the covariance of the values."""
     if until.kind == "width":
-        half = quantile(degrees_of_freedom, confidence).to(scores) * scores.square().sum(0).sqrt()
+        half = quantile(degrees_of_freedom, confidence).to(contributions) * contributions.square().sum(0).sqrt()
         return bool((half <= until.width).all())
-    return is_ordered(until.count, values, scores, degrees_of_freedom, confidence)
+    return is_ordered(until.count, values, contributions, degrees_of_freedom, confidence)
 
 
 def is_ordered(
     count: int,
     values: Float[Tensor, " d"],
-    scores: Float[Tensor, "unit d"],
+    contributions: Float[Tensor, "unit d"],
     degrees_of_freedom: Float[Tensor, " d"],
     confidence: float,
 ) -> bool:
-    """Whether each of the `count` largest, whatever their signs, is surely larger than all that rank below it.
+    """Whether each of the `count` largest, whatever their signs, is significantly larger than all that rank below it.
 
-    Ranks are checked one after the other (Hung & Fithian 2019), each with an equal share of what may go wrong; a
-    component may rank too low by its size with either sign, so both differences must leave zero out.
+    Ranks are checked one after the other (Hung & Fithian 2019), each with an equal share of the allowed error rate. The
+    true value of a lower component may have either sign, so the intervals of both differences must exclude zero.
     """
     sizes = values.abs()
     order = sizes.argsort(descending=True, stable=True)
     count = min(count, len(order))
-    signed = scores * torch.where(values < 0, -1.0, 1.0).to(scores)
+    # Errors of the absolute values: those of negative components change their sign.
+    signed = contributions * torch.where(values < 0, -1.0, 1.0).to(contributions)
     limit = float(quantile(degrees_of_freedom.min(), 1 - (1 - confidence) / count))
     for rank in range(count):
         own, below = order[rank], order[rank + 1 :]
@@ -99,10 +100,10 @@ def plan_looks(first: int, last: int) -> list[int]:
 
 
 def describe_stop(until: Until | None, settled: bool, looks: int, confidence: float) -> str:
-    """Why sampling ended, in words; empty where nothing was waited for."""
+    """Why sampling ended, in words; empty without a stopping rule."""
     if until is None:
         return ""
-    wish = f"the order of the top {until.count}" if until.kind == "top" else f"half widths of at most {until.width:g}"
+    goal = f"the order of the top {until.count}" if until.kind == "top" else f"half widths of at most {until.width:g}"
     if settled:
-        return f"{wish} settled at {100 * confidence:g}% after {looks} look{'s' * (looks > 1)}"
-    return f"the budget was spent before {wish} could be settled at {100 * confidence:g}%"
+        return f"{goal} settled at {100 * confidence:g}% after {looks} look{'s' * (looks > 1)}"
+    return f"the budget was spent before {goal} could be settled at {100 * confidence:g}%"

@@ -36,6 +36,8 @@ def run_windows(
     def answer(pieces: list[tuple[int, Tensor]]) -> Callable[[slice], Tensor]:
         return lambda rows: run(_cut(pieces, rows))
 
+    if not total:
+        probe.advance(count)
     for group in _group(missing, probe.batch_size):
         pieces = [
             (renderings[number].window, torch.from_numpy(renderings[number].masks[missing[number]]).to(probe.device))
@@ -54,8 +56,6 @@ def run_windows(
             yield kept.look_up(name, renderings[number])
             if not keep:
                 kept.forget(name, renderings[number])
-    if not total:
-        probe.advance(count)
 
 
 def _group(missing: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:

@@ -16,7 +16,6 @@ from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed
 from musiclime_torch.surrogate.design import CrossedDesign, Design
 from musiclime_torch.surrogate.intervals import quantile
 from musiclime_torch.surrogate.rows import draw_bernoulli, enumerate_masks
-from musiclime_torch.surrogate.sides import turn
 
 KINDS = {
     "folded": lambda d, n, seed: draw_foldover(d, n, seed),
@@ -164,14 +163,6 @@ def test_classes_are_solved_alike_however_many_at_a_time(monkeypatch):
     assert torch.allclose(single.coefficients.errors, plain.coefficients.errors, rtol=1e-9)
 
 
-def test_turning_twice_changes_nothing_and_keeps_lengths():
-    design = draw_half_folded(draw_foldover(6, 1, 0), 40, 0)
-    values = torch.randn(2, design.n_samples, 3, dtype=torch.float64)
-    turned = turn(values, design, 1)
-    assert torch.allclose(turn(turned, design, 1), values)
-    assert torch.allclose(turned.square().sum(1), values.square().sum(1))
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_add_up_to_both_clusterings(kind):
     design = draw(kind, 4, 6, 40, 48)
@@ -193,6 +184,20 @@ def test_errors_are_told_apart_by_side():
     heard, read = split_errors(design, only_sound[None]).tolist()
     assert heard > 0
     assert read < 1e-20
+
+
+def test_degrees_of_freedom_are_those_of_the_side_that_the_error_comes_from():
+    """48 and 72 rows in pairs, for 6 and 9 slopes: 18 and 27 degrees of freedom, and never fewer than 18."""
+    design = draw("folded", 6, 9, 48, 72)
+    sizes = (design.audio.n_samples, design.lyrics.n_samples)
+    generator = torch.Generator().manual_seed(0)
+    for side, shape in enumerate(((sizes[0], 1), (1, sizes[1]))):
+        noise_of_one = torch.randn(shape, generator=generator).double().expand(sizes)
+        freedom = solve_crossed(design, noise_of_one[None]).coefficients.freedom[0]
+        own, expected = (freedom[1:, 0], 18) if side == 0 else (freedom[0, 1:], 27)
+        assert torch.allclose(own, torch.full_like(own, expected), rtol=1e-6)
+    both = solve_crossed(design, noise(design)).coefficients.freedom[:, 1:, 1:]
+    assert (both >= 18).all()
 
 
 def test_kerdock_blocks_err_less_on_third_order_terms_and_their_errors_say_so():

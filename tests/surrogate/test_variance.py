@@ -8,7 +8,7 @@ from musiclime_torch.surrogate import sides
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_unfolded
 from musiclime_torch.surrogate.design import CrossedDesign
 from musiclime_torch.surrogate.rows import draw_bernoulli, enumerate_masks
-from musiclime_torch.surrogate.variance import split_variance
+from musiclime_torch.surrogate.variance import _Squares, split_variance, unbias
 
 DRAWS = {
     "folded": draw_foldover,
@@ -77,3 +77,45 @@ def test_shifts_scales_and_chunks_change_nothing(monkeypatch):
     assert torch.allclose(plain.values[0], plain.values[1], atol=1e-8)
     monkeypatch.setattr(sides, "CELLS", 1)
     assert torch.allclose(split_variance(design, torch.cat([grid, grid])).values, plain.values[:1], atol=1e-10)
+
+
+@pytest.mark.parametrize("odd_audio", [False, True])
+@pytest.mark.parametrize("odd_lyrics", [False, True])
+def test_expected_mean_squares_give_the_variances_back(odd_audio: bool, odd_lyrics: bool):
+    """The table of expectations of a two-way layout with one observation a cell (Searle, Casella & McCulloch 1992)."""
+    a, t = 6, 11
+    # Means over all masks of an odd half are zero, and with them what doesn't depend on that side.
+    of_audio, of_lyrics = (0.0 if odd_lyrics else 3.0), (0.0 if odd_audio else 5.0)
+    mean, both = (0.0 if odd_audio or odd_lyrics else 7.0), 2.0
+    squares = _Squares(
+        *(
+            torch.tensor([[square]]).double()
+            for square in (
+                mean + of_audio + of_lyrics + both,
+                mean + of_audio + of_lyrics / t + both / t,
+                mean + of_audio / a + of_lyrics + both / a,
+                mean + of_audio / a + of_lyrics / t + both / (a * t),
+            )
+        )
+    )
+    found = unbias(squares, a, t, odd_audio, odd_lyrics)
+    assert found[:, 0, 0].tolist() == pytest.approx([of_audio, of_lyrics, both])
+
+
+def test_standard_errors_are_those_of_the_gradient_by_the_weights_of_units():
+    """The infinitesimal jackknife: independent rows, each weighing 1 / n, and how the shares change with each weight."""
+    design = CrossedDesign(draw_bernoulli(3, 9, 0), draw_bernoulli(4, 12, 1))
+    grid = torch.randn(9, 12, generator=torch.Generator().manual_seed(0)).double()
+    grid = grid + torch.randn(9, 1, generator=torch.Generator().manual_seed(1)).double() + 2
+    a, t = (torch.full((n,), 1 / n, dtype=torch.float64, requires_grad=True) for n in (9, 12))
+    squares = [a @ grid.square() @ t, a @ (grid @ t).square(), (a @ grid).square() @ t, (a @ grid @ t).square()]
+    parts = unbias(_Squares(*(square[None, None] for square in squares)), 9, 12, odd_audio=False, odd_lyrics=False)
+    expected = []
+    for share in (parts / parts.sum(0))[:, 0, 0]:
+        pulls = torch.autograd.grad(share, (a, t), retain_graph=True)
+        freedom = (9 - 3 - 1, 12 - 4 - 1)
+        centred = [(pull - pull.mean()).square().sum() / len(pull) for pull in pulls]
+        expected.append(sum(part / left for part, left in zip(centred, freedom, strict=True)) ** 0.5)
+    found = split_variance(design, grid[None])
+    assert torch.allclose(found.errors[0], torch.stack(expected), rtol=1e-9)
+    assert (found.freedom == 5).all()

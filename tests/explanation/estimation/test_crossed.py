@@ -76,7 +76,8 @@ def test_long_songs_are_heard_whole_in_windows(track: Track):
 
     model = Short()
     crossed = explain(model, track, segments=2, n_samples=(64, 64))
-    assert model.encoded["audio"] == 3 * crossed.audio_passes
+    # Song and empty song in three windows; four renderings of the outer windows, sixteen of the one across the cut.
+    assert model.encoded["audio"] == 2 * 3 + 4 + 16 + 4
     whole = exact(Short(), track)
     assert ((crossed.attributions - whole.attributions).abs() <= 8 * crossed.standard_errors + 1e-5).all()
     assert torch.allclose(crossed.output_song, whole.output_song)
@@ -282,3 +283,28 @@ def test_sides_with_as_many_columns_get_other_masks(track: Track, monkeypatch: p
     explain(Late(), one_stem, segments=7, n_samples=(32, 32))
     assert seen["encode_audio"].shape == seen["encode_lyrics"].shape
     assert not torch.equal(seen["encode_audio"], seen["encode_lyrics"])
+
+
+class Odd(Late):
+    """The audio's first encoding is a sum of products of three cells' signs, which are read off stems of 1, 2, 4 and 8."""
+
+    def encode_audio(self, audio: torch.Tensor) -> torch.Tensor:
+        terms = torch.stack([torch.randperm(24, generator=torch.Generator().manual_seed(k))[:3] for k in range(60)])
+        parts = torch.stack(audio[:, 0].chunk(6, -1), 1).mean(2).round().long()
+        signs = 2.0 * torch.stack([(parts >> stem) & 1 for stem in range(4)], 1).flatten(1) - 1
+        return signs[:, terms].prod(2).sum(1, keepdim=True).expand(-1, 4)
+
+    def fuse(self, heard: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        return heard[:, :3] + read[:, :3]
+
+
+@pytest.mark.parametrize("design", ["auto", "crossed"])
+def test_a_side_with_odd_terms_gives_complements_up_after_the_pilot(track: Track, design: str, monkeypatch):
+    asked: list[torch.Tensor] = []
+    encode = crossing.encode_audio
+    monkeypatch.setattr(crossing, "encode_audio", lambda probe, masks: asked.append(masks) or encode(probe, masks))
+    bits = Track(2.0 ** torch.arange(4)[:, None, None].expand(4, 1, 1200), ("a", "b", "c", "d"), RATE, track.lyrics)
+    explain(Odd(), bits, segments=6, n_samples=1200, design=design)
+    pilot, more = asked
+    assert torch.equal(pilot[0::2], ~pilot[1::2])
+    assert torch.equal(more[0::2], ~more[1::2]) is (design == "crossed")

@@ -1,0 +1,67 @@
+"""Joint masks end to end: when complements are given up, and what is said of the masks."""
+
+import pytest
+import torch
+from models import RATE
+
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.song.track import Track
+
+SEGMENTS = 6
+
+
+class Products(torch.nn.Module):
+    """Which of 4 × 6 cells sound is read off the audio, and products of their signs are added up: order three or two."""
+
+    sample_rate, channels, modalities, output_kind = RATE, 1, ("audio",), "regression"
+
+    def __init__(self, order: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.terms = torch.stack([torch.randperm(4 * SEGMENTS, generator=generator)[:order] for _ in range(60)])
+
+    def forward(self, audio: torch.Tensor) -> torch.Tensor:
+        parts = torch.stack(audio[:, 0].chunk(SEGMENTS, -1), 1).mean(2).round()
+        on = torch.stack([(parts.long() >> stem) & 1 for stem in range(4)], 1).flatten(1)
+        return (2.0 * on - 1)[:, self.terms].prod(2).sum(1, keepdim=True)
+
+
+@pytest.fixture
+def bits() -> Track:
+    """Stem k is a constant 2ᵏ, so that their sum says which of them are on."""
+    return Track(2.0 ** torch.arange(4)[:, None, None].expand(4, 1, 1200), ("a", "b", "c", "d"), RATE)
+
+
+@pytest.mark.parametrize(("order", "unfolds"), [(3, True), (2, False)])
+def test_complements_are_given_up_where_odd_terms_dominate_and_only_there(bits: Track, order: int, unfolds: bool):
+    explanation = explain(Products(order), bits, segments=SEGMENTS, n_samples=320)
+    design = "joint, a fold-over block, then rows without complements" if unfolds else "joint, fold-over blocks"
+    assert explanation.design == design
+    asked = explain(Products(order), bits, segments=SEGMENTS, n_samples=320, design="foldover")
+    assert asked.design == "joint, fold-over blocks"
+
+
+def test_looks_after_the_pilot_see_the_rows_that_it_chose(bits: Track):
+    at_once = explain(Products(3), bits, segments=SEGMENTS, n_samples=320)
+    waited = explain(Products(3), bits, segments=SEGMENTS, n_samples=320, until="width 0.0001")
+    assert waited.looks == 4
+    assert waited.design == at_once.design
+    assert torch.equal(waited.attributions, at_once.attributions)
+
+
+def test_every_mask_is_taken_where_the_budget_has_room_and_leaves_no_error(bits: Track):
+    explanation = explain(Products(2), bits, segments=2, n_samples=256)
+    assert explanation.design == "every one of the 256 masks"
+    assert explanation.stopped == "every mask was taken"
+    assert not explanation.standard_errors.any()
+    assert explanation.degrees_of_freedom.isinf().all()
+    assert explanation.interactions is not None
+    assert not explanation.interactions.standard_errors.any()
+    sampled = explain(Products(2), bits, segments=2, n_samples=255)
+    assert "every" not in sampled.design
+
+
+def test_fewer_masks_than_a_block_are_rounded_up_and_said(bits: Track):
+    explanation = explain(Products(2), bits, segments=SEGMENTS, n_samples=5)
+    assert explanation.n_variants == 64
+    assert "5 masks are fewer than one block for 24 components: rounded up to 64." in explanation.warnings

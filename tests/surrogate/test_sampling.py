@@ -1,0 +1,61 @@
+"""Designs and weights by name: what each name draws, and what is refused."""
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+import torch
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover
+from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
+from musiclime_torch.surrogate.sampling import MOST, VALUES, DesignName, Sampling, WeightsName, draw_design
+
+PLAIN = Sampling("joint", "uniform", 0.25, 200, 3)
+
+
+@pytest.mark.parametrize("name", [name for name in get_args(DesignName) if name != "auto"])
+def test_every_name_draws_masks_of_its_seed(name: DesignName):
+    first, other = (draw_design(replace(PLAIN, seed=seed), name, 9, 200) for seed in (3, 4))
+    assert first.n_samples >= 200
+    assert first.uniform
+    assert torch.equal(first.masks, draw_design(PLAIN, name, 9, 200).masks)
+    assert not torch.equal(first.masks, other.masks)
+    assert bool(first.masks[0].all()) or name != "bernoulli+song"
+
+
+def test_joint_and_crossed_designs_are_blocks_of_the_better_kind():
+    for name in ("joint", "crossed"):
+        assert torch.equal(draw_design(PLAIN, name, 30, 900).masks, draw_blocks(30, 900, 3).masks)
+    assert torch.equal(draw_design(PLAIN, "foldover", 30, 900).masks, draw_foldover(30, 900, 3).masks)
+
+
+def test_kernels_weigh_rows_with_their_own_widths():
+    masks = draw_foldover(9, 200, 3).masks
+    for weights, width in (("lime", 0.5), ("paper", PAPER_WIDTH)):
+        design = draw_design(replace(PLAIN, weights=weights, kernel_width=0.5), "foldover", 9, 200)
+        assert not design.uniform
+        assert torch.equal(design.weights, weigh_by_proximity(masks, width))
+
+
+def test_every_weighting_has_a_name_for_its_values():
+    assert set(VALUES) == set(get_args(WeightsName))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_samples": 0}, "n_samples must be at least 1, got 0"),
+        ({"n_samples": (40, -1)}, "n_samples must be at least 1, got -1"),
+        ({"n_samples": MOST + 1}, f"n_samples must be at most {MOST}, got {MOST + 1}"),
+    ],
+)
+def test_numbers_of_masks_that_cannot_be_drawn_are_refused(changes: dict[str, Any], message: str):
+    """Names are refused in tests/explanation/test_explainer.py, where no checker of annotations comes first."""
+    with pytest.raises(InputError, match=message):
+        replace(PLAIN, **changes)
+
+
+def test_totals_add_both_sides_up():
+    assert PLAIN.total == 200
+    assert replace(PLAIN, n_samples=(40, 80)).total == 120
