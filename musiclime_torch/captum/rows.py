@@ -95,6 +95,7 @@ def _run_all(
     """Outputs of all rows in their order. Where rows are small, the inputs of many forwards are made at once."""
     request, room = plan.request, Room()
     total = masks.shape[1] * request.examples
+    # Altered inputs take `size` elements a row: as many forwards' worth at once as fit into `CELLS`, at least one.
     size = sum(tensor[0].numel() for tensor in request.inputs)
     stride = max(CELLS // max(size * step, 1), 1) * step
     # Captum looks the signature up in every forward, which takes longer than a small model.

@@ -35,6 +35,8 @@ def _glance(tensors: Iterable[tuple[str, Tensor]]) -> Any:
     tensors = list(tensors)
     if any(tensor.is_inference() for _, tensor in tensors):
         return None
+    # The address and torch's version counter catch optimizer steps and loaded checkpoints. Writes through `.data` or from
+    # numpy don't move the counter: the sums of the bits catch these, at a fraction of the cost of hashing.
     places = [
         (name, tensor.data_ptr(), tensor._version, tensor.shape, tensor.dtype, tensor.device) for name, tensor in tensors
     ]

@@ -19,7 +19,13 @@ def fuse_layer_norm_pairs(
     >>> bool(torch.allclose(fuse_layer_norm_pairs(norm, linear, a, t)[1, 2], pair, atol=1e-6))
     True
     """
+    # LayerNorm and the linear layer of a joined encoding x = [a, t] of width m give, for class k,
+    #     Σ_j w_kj (γ_j (x_j − μ) / √(σ² + ε) + β_j) + c_k
+    #     = (Σ_j w_kj γ_j x_j − μ Σ_j w_kj γ_j) / √(σ² + ε) + Σ_j w_kj β_j + c_k,
+    # with μ = (Σ a + Σ t) / m and σ² = (Σ a² + Σ t²) / m − μ². Every sum over x is a sum over a plus a sum over t, so each
+    # side is reduced on its own, and a pair only adds two numbers per class, one for μ and one for σ².
     split, width = heard.shape[1], heard.shape[1] + read.shape[1]
+    # A shift of all features changes neither side of the formula, and keeps Σ x² from cancelling against m μ².
     middle = (heard.mean() * split + read.mean() * (width - split)) / width
     heard, read = heard - middle, read - middle
     weight = linear.weight * (1 if norm.weight is None else norm.weight)

@@ -89,12 +89,14 @@ class Tagger(nn.Module):
 
     def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch feature"]:
         """What is heard anywhere, from mono audio of any length; silence is added where it is under one window."""
+        # The maximum says whether something occurs anywhere, the mean for how long.
         seen = self.hearing(self._spectrogram(audio))
         pooled: Tensor = self.heard(torch.cat([seen.amax(2), seen.mean(2)], 1))
         return pooled
 
     def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch feature"]:
         """What is read anywhere; words that may not be attended to leave no trace, and no words at all give zeros."""
+        # One more row of zeros: lyrics with no attended words give zeros and not a maximum over nothing.
         noticed = self.read(text.embeddings) * text.attended[:, :, None]
         return torch.nn.functional.pad(noticed, (0, 0, 0, 1)).amax(1)
 
@@ -109,6 +111,7 @@ class Tagger(nn.Module):
         self, audio: Float[Tensor, "na feature"], text: Float[Tensor, "nt feature"]
     ) -> Float[Tensor, "na nt class"]:
         """Logits of every sound with all lyrics; each side is joined in once."""
+        # The joining layer is linear in [audio, text], so it is applied to each side once and added per pair.
         logits: Tensor = self.tag(torch.relu(self.join_audio(audio)[:, None] + self.join_text(text)))
         return logits
 

@@ -21,6 +21,7 @@ def complete(
     >>> stems[1], names
     (tensor([[0.2500, 0.2500]]), ('voice', 'residual'))
     """
+    # In double precision: the sum of several float32 stems rounds by more than what is tolerated as nothing.
     left = torch.empty_like(song)
     for at in range(0, song.shape[-1], _BLOCK):
         part = slice(at, at + _BLOCK)
