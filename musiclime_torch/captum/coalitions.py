@@ -51,8 +51,8 @@ def solve_coalitions(design: LeverageDesign, outputs: Float[Tensor, "n output"],
     directions, root = direct(design), design.weights[0::2, None].sqrt()
     targets = root * ((values[0::2] - values[1::2]) / 2 - balance * gain)
     # A pair is a coalition S and its complement. With the constraint Σ φ = v(all) − v(none) =: gain, φ = slopes + gain / d
-    # and Σ slopes = 0. Half the difference of a pair's values, (v(S) − v(Sᶜ)) / 2, is Σ_c (z_c − ½) φ_c: its part that is due to
-    # gain / d is (|S| / d − ½) gain, the `balance`, and the rest is regressed on the slopes.
+    # and Σ slopes = 0. Half the difference of a pair's values, (v(S) − v(Sᶜ)) / 2, is Σ_c (z_c − ½) φ_c. Of this,
+    # gain / d contributes (|S| / d − ½) gain, with the `balance` in brackets; the rest is regressed on the slopes.
     # Rows sum to zero: the direction in which all components change alike is the constraint's, and is filled for Cholesky.
     gram = (directions.T @ directions + 1 / d)[None]
     factor = factorise(gram, JITTER * gram.diagonal(dim1=1, dim2=2).amax(1)[:, None, None])

@@ -56,10 +56,10 @@ class Plan:
 
 
 def plan_rows(forward: Forward, request: Request, n_samples: int, perturbations_per_eval: int, progress: str | None) -> Plan:
-    """Asks the forward function once, on the inputs themselves, whether it sums a batch of examples up.
+    """Run the forward function once, on the inputs themselves, to see whether it sums a batch of examples up.
 
-    InputError for fewer samples than one, before it is asked: Captum's own fail on an empty list. AssertionError, as from
-    Captum, where a batch is summed up and more than one row a forward are wanted: they couldn't be told apart.
+    InputError for fewer than one sample, before it is run: Captum's own fail on an empty list. AssertionError, as from
+    Captum, if a batch is summed up and several rows a forward are requested: their outputs couldn't be separated.
     """
     n_samples = read_integer(n_samples, "n_samples")
     if n_samples < 1:

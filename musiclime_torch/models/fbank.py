@@ -13,7 +13,7 @@ from musiclime_torch.models.precision import in_float32
 RATE, WINDOW, HOP, FFT, LOWEST = 16000, 400, 160, 512, 20.0
 PRE_EMPHASIS = 0.97
 
-#: Clips at a time on a CPU: what lies between two steps stays in its cache.
+#: Clips at a time on a CPU: intermediate results stay in its cache.
 CPU_ROWS = 4
 
 

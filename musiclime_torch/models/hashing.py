@@ -29,8 +29,8 @@ def hash_weights(module: nn.Module | None) -> str:
 
 
 def _glance(tensors: Iterable[tuple[str, Tensor]]) -> Any:
-    """Where the weights lie, how often torch saw them change, and sums of their bits, for what changes behind its back; None
-    where torch doesn't count.
+    """Where the weights are in memory, how often torch saw them change, and sums of their bits, for changes it doesn't see.
+    None if torch doesn't count changes.
     """
     tensors = list(tensors)
     if any(tensor.is_inference() for _, tensor in tensors):

@@ -141,7 +141,7 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
         outside = any(not 0 <= point <= seconds for point in inner)
         if outside or any(a >= b for a, b in pairwise(inner)):
             raise InputError(
-                f"the segment borders {', '.join(f'{point + offset:g}' for point in inner)} must rise and lie within "
+                f"the segment borders {', '.join(f'{point + offset:g}' for point in inner)} must rise and be within "
                 f"{offset:g} and {offset + seconds:g} seconds."
             )
         edges = (0.0, *(point for point in inner if 0 < point < seconds), seconds)

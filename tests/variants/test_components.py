@@ -91,7 +91,7 @@ def test_both_ends_may_be_among_the_cut_points():
 
 
 def test_cut_points_outside_of_an_excerpt_are_told_in_its_own_times():
-    with pytest.raises(InputError, match="borders 31, 45 must rise and lie within 30 and 40 seconds"):
+    with pytest.raises(InputError, match="borders 31, 45 must rise and be within 30 and 40 seconds"):
         cut(10.0, [31, 45], offset=30.0)
 
 
@@ -111,7 +111,7 @@ def test_what_is_neither_a_number_nor_a_text_nor_a_list_is_quoted():
         ("nans", "'nans' are not understood"),
         ("infs", "'infs' are not understood"),
         ("1e999s", "'1e999s' are not understood"),
-        ([5, 4], "borders 5, 4 must rise and lie within 0 and 10 seconds"),
+        ([5, 4], "borders 5, 4 must rise and be within 0 and 10 seconds"),
         ([11.0], "borders 11 must rise"),
         ("1,1", "borders 1, 1 must rise"),
         ([5, 5.001], "a segment of 1 ms is too short"),

@@ -1,4 +1,4 @@
-"""Where the sound lies in a file made of chunks, by the sizes it gives itself: wav, rf64, w64, aiff, caf and au.
+"""Where the sound is in a file made of chunks, by the sizes that the file gives: wav, rf64, w64, aiff, caf and au.
 
 Decoders believe one number of a header and ignore the others. Here all are read, so that they can be compared with each
 other and with the file. Sizes that writers to a pipe put in for "unknown" say nothing.
@@ -52,7 +52,7 @@ def lay_out(file: BinaryIO) -> Layout | None:
 
 
 def goes_on(file: BinaryIO, layout: Layout, size: int) -> bool:
-    """Whether something lies behind the sound that is neither a chunk, a tag nor padding: sound that the header omits."""
+    """Whether something follows the sound that is neither a chunk, a tag nor padding: sound that the header omits."""
     end = layout.end
     if end is None or end >= size or (layout.whole is not None and abs(layout.whole - end) <= 1):
         return False

@@ -29,7 +29,7 @@ _Measure = Callable[[bytes], tuple[int, int] | None]
 class Chain:
     """Packets in a row: `frames` they hold, and the bytes up to their `end`, past the file's own where the last is cut.
 
-    `broken` is the byte at which something else lies than packets, tags and padding, None for nowhere. `declared` is a
+    `broken` is the first byte that is neither a packet, a tag nor padding, None without one. `declared` is a
     header's own number of frames, None without one, `promised` the bytes up to the end by that header, `sound` whether its
     checksum holds.
     """
@@ -43,14 +43,14 @@ class Chain:
 
 
 def chain_mp3(file: BinaryIO) -> Chain | None:
-    """The frames of an MPEG Layer III stream and its Xing/Info header; None where there is no such stream."""
+    """The frames of an MPEG Layer III stream and its Xing/Info header; None if there is no such stream."""
     data = _read(file)
     first, chain = _follow(data, _measure_mp3)
     return None if chain is None else _add_xing(chain, data, first)
 
 
 def chain_adts(file: BinaryIO) -> Chain | None:
-    """The frames of a raw AAC stream; None where there is none."""
+    """The frames of a raw AAC stream; None without one."""
     return _follow(_read(file), _measure_adts)[1]
 
 
@@ -160,7 +160,7 @@ def last_flac_frame(file: BinaryIO) -> int | None:
 
 
 def _read_flac_head(head: bytes, block: int) -> int | None:
-    """First frame behind a packet (RFC 9639, 9.1)."""
+    """First frame after a packet (RFC 9639, 9.1)."""
     if len(head) < 8 or head[1] & 0xFE != 0xF8 or head[3] & 1 or not head[2] >> 4:
         return None
     # The frame or sample number is coded as in UTF-8: the leading ones of its first byte count the bytes.

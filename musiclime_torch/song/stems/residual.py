@@ -13,9 +13,9 @@ _NOTHING = 1e-6
 def complete(
     song: Float[Tensor, "channel frame"], stems: Float[Tensor, "stem channel frame"], names: tuple[str, ...]
 ) -> tuple[Float[Tensor, "stem2 channel frame"], tuple[str, ...]]:
-    """Stems and names with the residual behind them, so that they sum to the song; as they are where they already do.
+    """Stems and names with the residual after them, so that they sum to the song; unchanged if they already do.
 
-    Where a stem is already named "residual", what is left goes into it.
+    If a stem is already named "residual", what is left is added to it.
 
     >>> stems, names = complete(torch.ones(1, 2), torch.full((1, 1, 2), 0.75), ("voice",))
     >>> stems[1], names
