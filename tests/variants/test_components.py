@@ -9,7 +9,14 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.lyrics.lrc import parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.components import SHORTEST_SEGMENT, Component, cut, list_components, read_segments
+from musiclime_torch.variants.components import (
+    SHORTEST_SEGMENT,
+    Component,
+    cut,
+    find_borders,
+    list_components,
+    read_segments,
+)
 
 BOTH = ("audio", "lyrics")
 
@@ -205,3 +212,17 @@ def test_sections_of_one_name_are_numbered(track: Track):
     song = replace(track, lyrics=parse_lyrics("[Chorus]\na\n[Verse]\nb\n[Chorus]\nc\n[Chorus]\nd"))
     names = [item.name for item in list_components(song, 1, "section", ("lyrics",)).items]
     assert names == ["Chorus (1)", "Verse", "Chorus (2)", "Chorus (3)"]
+
+
+def test_borders_in_frames_end_where_the_track_ends(track: Track):
+    """A length in seconds may round to another frame than the last: what lies behind would belong to no segment."""
+    components = list_components(track, 4, "word", ("audio",))
+    assert components.borders(8000, 16000) == [0, 4000, 8000, 12000, 16000]
+    assert components.borders(8000, 16003)[-1] == 16003
+    assert find_borders((0.0, 1.0, 2.0), 8000, 15999) == [0, 8000, 15999]
+
+
+def test_seen_columns_are_all_but_the_unseen_ones_in_order(track: Track):
+    components = list_components(track, 2, "word", ("audio",))
+    assert components.seen({2: "silent"}) == (0, 1, 3)
+    assert components.seen(()) == (0, 1, 2, 3)
