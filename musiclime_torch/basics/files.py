@@ -3,7 +3,7 @@
 import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from os.path import exists, isdir  # pathlib's raise where a folder may not be looked into, and for long names
+from os.path import exists, isdir  # pathlib's raise for folders without permission, and for long names
 from pathlib import Path
 from uuid import uuid4
 

@@ -1,7 +1,7 @@
 """Progress bars: tqdm's, without its monitoring thread.
 
 tqdm starts it for bars that aren't shown too, leaves it behind in the caller's process, and since its version 4.68.1 lets
-the interpreter end without waiting for it. Whoever asks for numbers inside a training loop should find nothing left running.
+the interpreter end without waiting for it. A caller inside of a training loop should find nothing left running.
 """
 
 import sys

@@ -31,6 +31,8 @@ from musiclime_torch.surrogate.shapley.leverage import (
 def draw_coalitions(d: int, pairs: int, generator: torch.Generator) -> LeverageDesign:
     """Distinct pairs, as many for every size; where sizes are more than pairs, of sizes at equal steps."""
     counts = allocate(d, pairs) if pairs >= d // 2 else dict.fromkeys(_step(d // 2, pairs), 1)
+    # Sizes with few coalitions are drawn from their list, without replacement. For the others a list would be too long:
+    # coalitions that are drawn twice are drawn again.
     few = {size: count for size, count in counts.items() if count_pairs(d, size) <= LISTED * count}
     many = {size: count for size, count in counts.items() if size not in few}
     rows = {size: draw_size(d, size, count, generator) for size, count in few.items()}
@@ -48,12 +50,16 @@ def solve_coalitions(design: LeverageDesign, outputs: Float[Tensor, "n output"],
     balance = design.masks[0::2].double().mean(1, keepdim=True) - 0.5
     directions, root = direct(design), design.weights[0::2, None].sqrt()
     targets = root * ((values[0::2] - values[1::2]) / 2 - balance * gain)
+    # A pair is a coalition S and its complement. With the constraint Σ φ = v(all) − v(none) =: gain, φ = slopes + gain / d
+    # and Σ slopes = 0. Half the difference of a pair's values, (v(S) − v(Sᶜ)) / 2, is Σ_c (z_c − ½) φ_c. Of this,
+    # gain / d contributes (|S| / d − ½) gain, with the `balance` in brackets; the rest is regressed on the slopes.
     # Rows sum to zero: the direction in which all components change alike is the constraint's, and is filled for Cholesky.
     gram = (directions.T @ directions + 1 / d)[None]
     factor = factorise(gram, JITTER * gram.diagonal(dim1=1, dim2=2).amax(1)[:, None, None])
     slopes = refine(gram, factor, (directions.T @ targets)[None])[0]
     fit = Known((slopes + gain / d).T, unknown(slopes).T, unknown(slopes).T)
     if judged and len(directions) >= d - 1 + SPARE_PAIRS:
+        # Errors from the residuals: `influence` is (XᵀX)⁻¹ xᵢ for each pair, `leverage` is xᵢᵀ (XᵀX)⁻¹ xᵢ.
         influence = torch.cholesky_solve(directions.T, factor[0]).T
         leverage = (influence * directions).sum(1, keepdim=True)
         fit = judge(slopes + gain / d, targets - directions @ slopes, influence, leverage, 1 - design.rates[0::2, None])
@@ -105,8 +111,11 @@ def _draw_distinct(d: int, counts: dict[int, int], generator: torch.Generator) -
 
 
 def _draw_sizes(d: int, sizes: Tensor, generator: torch.Generator) -> Bool[Tensor, "pair d"]:
+    # The components with the s smallest of d independent numbers are a uniform draw of s out of d.
     drawn = torch.rand(len(sizes), d, generator=generator, dtype=torch.float64)
     # The smallest of each row; numpy sorts six times as fast as torch here.
     limits = torch.from_numpy(np.sort(drawn.numpy(), axis=1)).gather(1, sizes[:, None] - 1)
     rows = drawn <= limits
+    # At half size a coalition and its complement are both of that size, and would be drawn as two pairs: the one with
+    # component 0 stands for both.
     return rows ^ ((2 * sizes == d) & ~rows[:, 0])[:, None]

@@ -75,5 +75,6 @@ def draw_masks(n_samples: int, components: int, generator: torch.Generator | Non
 
 def skip_fit_draws(components: int) -> None:
     """Advance the global state as Captum's fit of a linear surrogate does: a data loader's seed, a new layer's weights."""
+    # Captum's next example draws after these, so masks match its own only if they are drawn here too.
     torch.empty((), dtype=torch.int64).random_()
     torch.nn.Linear(components, 1)

@@ -92,7 +92,7 @@ def lay_out(
         components: what is switched, from `list_components`, for the modalities that the model takes.
         lyrics_baseline: what a removed word's tokens become: "mask", "zero" or "pad"; None takes the mask token if the
             model has one.
-        sample_rate: Hz of the audio that the model takes. This and the next three go before the model's own declarations,
+        sample_rate: Hz of the audio that the model takes. This and the next three take precedence over the model's own,
             as in `explain`.
         classes: names of its outputs.
         output_kind: what its outputs are.

@@ -93,6 +93,7 @@ class KernelShap(Lime, CaptumKernelShap):
         )
 
     def _arguments(self, components: int) -> dict[str, object]:
+        # Captum draws a size s with weight (d − 1) / (s (d − s)), and then a coalition of that size.
         sizes = torch.arange(components, dtype=torch.float)
         chances = (components - 1) / (sizes * (components - sizes))
         chances[0] = 0.0

@@ -56,6 +56,10 @@ class ValueKernel:
         A squared distance, a squared norm and a product of a variant with the inputs are each a sum over the components
         that are on and one over those that are off. Float64 throughout; Captum's float32 differs in the seventh digit.
         """
+        # An element of a variant is its own value x where its component's z is 1, and the baseline's y where it is 0. Any
+        # sum over elements of g(variant) therefore splits by component c:
+        #     Σ_e g = Σ_c z_c Σ_{e in c} g(x_e) + (1 − z_c) Σ_{e in c} g(y_e),
+        # and the inner sums don't depend on the mask. Squared distance, squared norm and dot product have this form.
         on = masks.double()
 
         def add(kept: Element, replaced: Element) -> Float[Tensor, "example n"]:
@@ -83,6 +87,8 @@ def recognise(similarity: Callable[..., Any]) -> Kernel | None:
         return None
     if getattr(similarity, "__module__", "") != made_by.__module__:
         return None
+    # Captum makes its kernels as closures, without a class or attributes to recognise them by: name, module and variables
+    # of the closure are all there is.
     held = inspect.getclosurevars(similarity).nonlocals
     mode, width = held.get("distance_mode"), held.get("kernel_width")
     return ValueKernel(mode, float(width)) if mode in ("cosine", "euclidean") and width else None

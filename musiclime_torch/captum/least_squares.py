@@ -30,6 +30,9 @@ def fit_lines(
     Only with `judged` are fidelity and standard errors known; those are HC1's (White 1980; MacKinnon & White 1985): rows are
     taken to be independent.
     """
+    # Centring takes the intercept out: with weighted means m of the coded masks and ȳ of the targets the slopes solve
+    #     (Σ w (x − m)(x − m)ᵀ + ridge · I) β = Σ w (x − m)(y − ȳ),
+    # and β₀ = ȳ − (m + ½)ᵀ β, the ½ for masks coded as z − ½. The penalty doesn't touch β₀.
     weights, targets = weights.double()[..., None], outputs.double()
     total = weights.sum(1, keepdim=True)
     target_mean = (weights * targets).sum(1, keepdim=True) / total
@@ -45,6 +48,8 @@ def fit_lines(
         spread = (weights * targets.square()).sum(1)
         fidelity = torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread))
         n, d = masks.shape[1:]
+        # HC1: the sandwich (XᵀWX)⁻¹ (Σ w² r² x xᵀ) (XᵀWX)⁻¹, of which the diagonal is Σ (influence · w r)², times
+        # n / (n − d − 1) for the d slopes and the intercept that were fitted.
         if n > d + 1:
             errors, freedom = (variances * n / (n - d - 1)).sqrt(), torch.full_like(slopes, n - d - 1)
     by_row = (tensor.mT.flatten(0, 1) for tensor in (errors, freedom))
@@ -53,6 +58,7 @@ def fit_lines(
 
 def factorise(gram: Float[Tensor, "design d d"], jitter: Float[Tensor, "design 1 1"]) -> Float[Tensor, "design d d"]:
     """Cholesky's factor of the matrix with a little added to its diagonal; NaN if even that isn't positive definite."""
+    # `cholesky_ex` reports failure in a tensor that nobody reads: the checking variant would wait for the device.
     lifted = gram + jitter * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     return torch.linalg.cholesky_ex(lifted)[0]
 
@@ -61,6 +67,8 @@ def refine(
     gram: Float[Tensor, "design d d"], factor: Float[Tensor, "design d d"], moments: Float[Tensor, "design d output"]
 ) -> Float[Tensor, "design d output"]:
     """The solution of gram · x = moments, of least norm where there are many."""
+    # Each round solves for what the last one left over. In a direction with eigenvalue σ² a share J / (J + σ²) is left, J
+    # the jitter: for σ² >> J nothing after a few rounds, and for σ² = 0 the direction stays at 0, which is the least norm.
     solution = torch.cholesky_solve(moments, factor)
     for _ in range(REFINEMENTS):
         solution = solution + torch.cholesky_solve(moments - gram @ solution, factor)
@@ -84,6 +92,8 @@ def _accumulate(
     designs, _, d = masks.shape
     gram, mask_sum = targets.new_zeros(designs, d, d), targets.new_zeros(designs, d)
     moments = targets.new_zeros(designs, d, targets.shape[2])
+    # Σ w (x − m)(x − m)ᵀ = Σ w x xᵀ − (Σ w x) mᵀ: one pass, without the means being known first. Safe here: coded masks are
+    # ± ½, so that nothing large cancels.
     for rows in _chunks(masks):
         coded, share = masks[:, rows].double().sub_(0.5), weights[:, rows]
         weighted = share * coded

@@ -62,6 +62,7 @@ class MusicLIME(PerturbationAttribution):
             AssertionError: as from Captum: the number of targets or outputs differs from that of the examples, or several
                 rows a forward were requested of a function that gives one number per batch.
         """
+        # Models may draw (dropout that is always on, say): the caller's states are theirs again afterwards.
         with keeping_random_states(), evaluating(module_behind(self.forward_func)):
             request = read_request(inputs, baselines, target, additional_forward_args, feature_mask)
             progress = f"{self.get_name()} attribution" if show_progress else None

@@ -116,6 +116,7 @@ def _counts_up(owner: Int[Tensor, "..."], components: int) -> bool:
 
 def _spread(values: Float[Tensor, "row component"], owner: Int[Tensor, "..."], tensor: Tensor) -> Tensor:
     """Values at the elements of their components. Rows are examples × outputs, or fewer where a batch was summed up."""
+    # A mask for all examples indexes once. One per example needs a gather for each of its outputs.
     owner = owner.to(values.device)
     examples = tensor.shape[0]
     if owner.shape[0] == 1 or len(values) % examples:

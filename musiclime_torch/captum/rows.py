@@ -56,10 +56,10 @@ class Plan:
 
 
 def plan_rows(forward: Forward, request: Request, n_samples: int, perturbations_per_eval: int, progress: str | None) -> Plan:
-    """Asks the forward function once, on the inputs themselves, whether it sums a batch of examples up.
+    """Run the forward function once, on the inputs themselves, to see whether it sums a batch of examples up.
 
-    InputError for fewer samples than one, before it is asked: Captum's own fail on an empty list. AssertionError, as from
-    Captum, where a batch is summed up and more than one row a forward are wanted: they couldn't be told apart.
+    InputError for fewer than one sample, before it is run: Captum's own fail on an empty list. AssertionError, as from
+    Captum, if a batch is summed up and several rows a forward are requested: their outputs couldn't be separated.
     """
     n_samples = read_integer(n_samples, "n_samples")
     if n_samples < 1:
@@ -95,6 +95,7 @@ def _run_all(
     """Outputs of all rows in their order. Where rows are small, the inputs of many forwards are made at once."""
     request, room = plan.request, Room()
     total = masks.shape[1] * request.examples
+    # Altered inputs take `size` elements a row: as many forwards' worth at once as fit into `CELLS`, at least one.
     size = sum(tensor[0].numel() for tensor in request.inputs)
     stride = max(CELLS // max(size * step, 1), 1) * step
     # Captum looks the signature up in every forward, which takes longer than a small model.

@@ -40,6 +40,8 @@ def find_ridge(surrogate: Model) -> float | None:
     known = (SkLearnLinearModel, SkLearnRidge, SkLearnLinearRegression, LeastSquares)
     if type(surrogate) not in known or surrogate.train_fn is not sklearn_train_linear_model:
         return None
+    # Least squares and ridge with an intercept have a closed form. Arguments that only say how a solution is found don't
+    # matter; any other may change the solution.
     given = {name: value for name, value in surrogate.construct_kwargs.items() if name not in HOW}
     if given.pop("positive", False) or not given.pop("fit_intercept", True):
         return None

@@ -29,6 +29,7 @@ def module_behind(call: Callable[..., Any]) -> torch.nn.Module | None:
     if isinstance(declared, torch.nn.Module):
         return declared
     held = list(dict.fromkeys(part for part in _list_held(call) if isinstance(part, torch.nn.Module)))
+    # A model and its own head are one model: modules inside of another held one are not listed again.
     inner = {id(part) for module in held for part in module.modules() if part is not module}
     outer = [module for module in held if id(module) not in inner]
     return torch.nn.ModuleList(outer) if len(outer) > 1 else next(iter(outer), None)
@@ -80,6 +81,7 @@ def keeping_random_states() -> Iterator[None]:
     """Give Python, numpy and torch (and CUDA, where it runs) their global random states back afterwards."""
     python_state = random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002 - the global state is what is being protected
+    # Asking for the state of a GPU that isn't in use yet would initialise it.
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
         with torch.random.fork_rng(devices=devices):

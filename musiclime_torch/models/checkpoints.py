@@ -25,7 +25,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except InputError:
         raise
     # Damaged zips, pickles and safetensors files raise RuntimeError, SafetensorError, EOFError, UnicodeDecodeError,
-    # IndexError, ValueError and struct.error: to whoever gave the file it is one thing, and the cause stays attached.
+    # IndexError, ValueError and struct.error: to the user it is all the same, and the cause stays attached.
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"the checkpoint {str(path)!r} can't be read ({reason}).") from error

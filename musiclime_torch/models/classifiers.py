@@ -155,6 +155,8 @@ class LateEnsemble(nn.Module):
         return self.fuse(self.encode_audio(audio), self.encode_text(text))
 
     def _share(self, logits: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:
+        # log p, up to a constant for all classes: a weighted sum of both sides is then the logits of a softmax again, of the
+        # product of their probabilities.
         return logits.log_softmax(1) if self.output_kind == "logits" else logits
 
 

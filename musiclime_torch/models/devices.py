@@ -12,7 +12,7 @@ def find_device(name: torch.device | str) -> torch.device:
     device(type='cpu')
     """
     try:
-        # Only making a tensor tells whether the device is really there, and which "cuda" is meant.
+        # Only making a tensor shows whether the device is really there, and which one "cuda" means.
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise InputError(

@@ -13,7 +13,7 @@ from musiclime_torch.models.precision import in_float32
 RATE, WINDOW, HOP, FFT, LOWEST = 16000, 400, 160, 512, 20.0
 PRE_EMPHASIS = 0.97
 
-#: Clips at a time on a CPU: what lies between two steps stays in its cache.
+#: Clips at a time on a CPU: intermediate results stay in its cache.
 CPU_ROWS = 4
 
 
@@ -51,10 +51,12 @@ class KaldiFbank(nn.Module):
         if audio.shape[1] < WINDOW:
             audio = nn.functional.pad(audio, (0, WINDOW - audio.shape[1]))
         frames = audio.unfold(1, WINDOW, HOP)[:, : self.frames]
+        # Kaldi's order, per frame: mean removed, pre-emphasis with the first sample as its own predecessor, window, FFT.
         frames = frames - frames.mean(2, keepdim=True)
         before = torch.cat([frames[:, :, :1], frames[:, :, :-1]], 2)
         spectrum = torch.fft.rfft((frames - PRE_EMPHASIS * before) * self.window, FFT)
         power = spectrum.real.square() + spectrum.imag.square()
         features = (power @ self.bank).clamp_min(torch.finfo(torch.float32).eps).log()
+        # AST divides by twice the standard deviation, and normalises the padding too.
         filled = nn.functional.pad(features, (0, 0, 0, self.frames - features.shape[1]))
         return (filled - self.mean) / (2 * self.std)

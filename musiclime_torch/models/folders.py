@@ -13,7 +13,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def write_model(module: nn.Module, model_type: str, described: dict[str, Any], folder: Path) -> None:
-    """Write both. `model_type` tells the folder from others."""
+    """Write both. `model_type` identifies the kind of folder."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def read_description(folder: Path, model_type: str) -> dict[str, Any]:
 
 
 def read_type(folder: Path) -> str | None:
-    """The type of model in a folder, ours or of `transformers`; None where there is none."""
+    """The type of model in a folder, ours or that of `transformers`; None if it isn't a model."""
     try:
         found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -89,6 +89,7 @@ class ClapFrontEnd(nn.Module):
         power = spectrum.real.square() + spectrum.imag.square()
         with in_float32(audio.device):
             features = 10 * (power.mT @ self.bank).clamp_min(1e-10).log10()
+        # Fusion models take a global view and three crops of a long clip; for a clip of full length all four are the same.
         shaped = features[:, None].expand(-1, 4 if self.fusion else 1, -1, -1)
         return {"input_features": shaped, "is_longer": torch.zeros(len(wave), 1, dtype=torch.bool, device=wave.device)}
 
@@ -96,6 +97,7 @@ class ClapFrontEnd(nn.Module):
         length = wave.shape[1]
         if length >= self.frames:
             return wave[:, : self.frames]
+        # "repeat" cuts the last repetition off; "repeatpad" repeats as often as fits and adds silence; others only add it.
         times = self.frames // length
         if self.repeat == "repeat":
             return wave.repeat(1, times + 1)[:, : self.frames]

@@ -29,12 +29,14 @@ def hash_weights(module: nn.Module | None) -> str:
 
 
 def _glance(tensors: Iterable[tuple[str, Tensor]]) -> Any:
-    """Where the weights lie, how often torch saw them change, and sums of their bits, for what changes behind its back; None
-    where torch doesn't count.
+    """Where the weights are in memory, how often torch saw them change, and sums of their bits, for changes it doesn't see.
+    None if torch doesn't count changes.
     """
     tensors = list(tensors)
     if any(tensor.is_inference() for _, tensor in tensors):
         return None
+    # The address and torch's version counter catch optimizer steps and loaded checkpoints. Writes through `.data` or from
+    # numpy don't move the counter: the sums of the bits catch these, at a fraction of the cost of hashing.
     places = [
         (name, tensor.data_ptr(), tensor._version, tensor.shape, tensor.dtype, tensor.device) for name, tensor in tensors
     ]

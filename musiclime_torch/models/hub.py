@@ -1,7 +1,7 @@
 """Parts of models by Hugging Face hub id or folder, and what to do where they can't be had."""
 
 from collections.abc import Mapping
-from os.path import isdir  # pathlib's raise where a folder may not be looked into
+from os.path import isdir  # pathlib's raise for folders without permission
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def load_with_new_head(kind: Any, name: str | Path, labels: Mapping[str, Any]) -
 
 
 def reach_hub(repository: str, file: str) -> None:
-    """Ask the hub for a file's header; raises within seconds where there is no network, or no such thing."""
+    """Ask the hub for a file's header; raises within seconds if there is no network, or no such file."""
     from huggingface_hub import get_session, hf_hub_url
 
     answer = get_session().head(hf_hub_url(repository, file), timeout=PATIENCE, follow_redirects=True)

@@ -132,6 +132,7 @@ def load_musicnn(dataset: Dataset) -> Musicnn:
     convolutions = [part for part in model.modules() if isinstance(part, nn.Conv1d | nn.Conv2d)]
     layers = [part for part in model.modules() if isinstance(part, nn.Linear)]
     with torch.no_grad():
+        # TensorFlow numbers its layers in the order they were made, which is that of `modules()` here.
         for number, norm in enumerate(norms):
             name = "batch_normalization" + (f"_{number}" if number else "")
             norm.weight.copy_(tensors[f"{name}/gamma"])

@@ -25,4 +25,5 @@ def in_float32(device: torch.device) -> AbstractContextManager[object]:
 
 def widen(encoded: Tensor) -> Tensor:
     """An encoding as heads take it: at least float32."""
+    # Heads sum over hundreds of features: in bfloat16's eight bits the sums would lose what a component changes.
     return encoded.float() if encoded.dtype in (torch.bfloat16, torch.float16) else encoded

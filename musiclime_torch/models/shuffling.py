@@ -32,5 +32,7 @@ def shuffling(module: nn.Module, share: float, seed: int) -> Iterator[None]:
 
 def _draw_cycle(count: int, generator: torch.Generator) -> Int[Tensor, " entry"]:
     """A random order in which nothing keeps its place: the bias of a few classes would often stay as it is in any order."""
+    # Each entry moves to the place of the next one on a random ring: one cycle through all places (Sattolo's permutations),
+    # so that none keeps its own.
     ring = torch.randperm(count, generator=generator)
     return torch.empty_like(ring).scatter_(0, ring, ring.roll(1))

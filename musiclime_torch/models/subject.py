@@ -48,7 +48,7 @@ def describe_model(
     output_kind: str | None,
     modalities: Sequence[str] | None,
 ) -> Subject:
-    """Read a model's own declarations (`musiclime_torch.models.contract`); what the caller gives goes before them."""
+    """Read a model's own declarations (`musiclime_torch.models.contract`); what the caller gives takes precedence."""
     if not callable(model):
         raise InputError(
             f"the model is a {type(model).__name__}, which can't be called: give model(audio, text) -> outputs."

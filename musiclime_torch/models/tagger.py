@@ -1,4 +1,4 @@
-"""A small tagger that hears and reads: convolutions over a log-mel spectrogram, a bag of words, one hidden layer for both.
+"""A small tagger of audio and lyrics: convolutions over a log-mel spectrogram, a bag of words, one hidden layer for both.
 
 Late fusion: ``forward`` is ``fuse(encode_audio(audio), encode_text(text))``. Pooling is over all of time and all words, so
 that a cause may be anywhere; the hidden layer is where a sound *and* a word make one tag.
@@ -88,13 +88,15 @@ class Tagger(nn.Module):
         return embeddings
 
     def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch feature"]:
-        """What is heard anywhere, from mono audio of any length; silence is added where it is under one window."""
+        """The maximum and mean over time, from mono audio of any length; audio under one window is filled with silence."""
+        # The maximum says whether something occurs anywhere, the mean for how long.
         seen = self.hearing(self._spectrogram(audio))
         pooled: Tensor = self.heard(torch.cat([seen.amax(2), seen.mean(2)], 1))
         return pooled
 
     def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch feature"]:
-        """What is read anywhere; words that may not be attended to leave no trace, and no words at all give zeros."""
+        """The maximum over all words. Words that may not be attended to leave no trace; no words at all give zeros."""
+        # One more row of zeros: lyrics with no attended words give zeros and not a maximum over nothing.
         noticed = self.read(text.embeddings) * text.attended[:, :, None]
         return torch.nn.functional.pad(noticed, (0, 0, 0, 1)).amax(1)
 
@@ -109,6 +111,7 @@ class Tagger(nn.Module):
         self, audio: Float[Tensor, "na feature"], text: Float[Tensor, "nt feature"]
     ) -> Float[Tensor, "na nt class"]:
         """Logits of every sound with all lyrics; each side is joined in once."""
+        # The joining layer is linear in [audio, text], so it is applied to each side once and added per pair.
         logits: Tensor = self.tag(torch.relu(self.join_audio(audio)[:, None] + self.join_text(text)))
         return logits
 
@@ -145,7 +148,7 @@ class Tagger(nn.Module):
         return model.eval()
 
     def _spectrogram(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch 1 mel time"]:
-        # A CPU is three times as fast when what lies between two steps stays in its cache.
+        # A CPU is three times as fast when intermediate results stay in its cache.
         rows = 8 if audio.device.type == "cpu" else max(len(audio), 1)
         # Zeros, not torch.stft's mirrored ends: those can't be made from less than half a window.
         padded = torch.nn.functional.pad(audio.mean(1), (N_FFT // 2, N_FFT // 2))

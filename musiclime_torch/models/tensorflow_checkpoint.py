@@ -31,6 +31,8 @@ def read_bundle(prefix: str) -> dict[str, np.ndarray]:
 
 def _read_tensors(table: bytes, raw: bytes) -> Iterator[tuple[str, np.ndarray]]:
     footer, place = table[-_FOOTER:], 0
+    # A LevelDB footer holds two handles (offset and size): that of the meta index, then that of the index. The index's
+    # values are the handles of the data blocks, and a data block's values are BundleEntry messages.
     for _ in range(2):  # past the handle of the meta index, of no use here
         _, place = _varint(footer, place)
     for _, handle in _read_block(table, footer[place:]):
@@ -40,6 +42,7 @@ def _read_tensors(table: bytes, raw: bytes) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _read_tensor(entry: dict[int, list[int | bytes]], raw: bytes) -> np.ndarray:
+    # BundleEntryProto: 1 dtype, 2 shape (of which 2 repeats dim, and of dim 1 is size), 4 offset, 5 size.
     dimensions = [_read_fields(part) for part in _read_fields(_bytes(entry.get(2, [b""])[0])).get(2, [])]
     shape = [_number(sizes.get(1, [0])[0]) for sizes in dimensions]
     start, size = (_number(entry.get(field, [0])[0]) for field in (4, 5))
@@ -53,6 +56,7 @@ def _read_block(table: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
     if table[start + size] != 0:
         raise ValueError("compressed blocks aren't supported")
     block = table[start : start + size]
+    # Entries end where the restart points begin, an array of 32-bit offsets with its length as the last of them.
     end = len(block) - 4 * (1 + int.from_bytes(block[-4:], "little"))
     key, place = b"", 0
     while place < end:
@@ -72,6 +76,7 @@ def _read_fields(message: int | bytes) -> dict[int, list[int | bytes]]:
     while place < len(message):
         tag, place = _varint(message, place)
         value: int | bytes
+        # The low three bits are the wire type: 0 a varint, 2 bytes with their length, 1 and 5 numbers of fixed width.
         if tag & 7 == 0:
             value, place = _varint(message, place)
         elif tag & 7 == 2:

@@ -130,6 +130,6 @@ def _find_label(row: Mapping[str, Any], label: Label, place: str) -> str:
 
 
 def _find_sound(folder: Path, name: str) -> Path:
-    """The song's file; where there is none, the first that might have been, for the message."""
+    """The song's file; if there is none, the first that it could have been, for the message."""
     candidates = [folder / part / f"{name}{kind}" for part in ("audios", "audio") for kind in _SOUNDS]
     return next((path for path in candidates if path.is_file()), candidates[0])

@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from os.path import exists, isfile  # pathlib's raise where a folder may not be looked into
+from os.path import exists, isfile  # pathlib's raise for folders without permission
 from pathlib import Path
 from typing import Any
 

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass, replace
-from os.path import isdir, isfile  # pathlib's raise where a folder may not be looked into
+from os.path import isdir, isfile  # pathlib's raise for folders without permission
 from pathlib import Path
 
 import torch
@@ -27,7 +27,7 @@ class Track:
     """One song, or the part of it between two times.
 
     ``stems`` sum to the song (max abs error under 1e-6): what a separator loses is a stem of its own, "residual".
-    ``offset`` is where the first frame lies in the recording, in seconds, so that names show the recording's times.
+    ``offset`` is the place of the first frame in the recording, in seconds, so that names show the recording's times.
     ``source`` says where the stems come from, in words; ``audio_hash`` identifies the decoded samples.
     """
 
@@ -163,8 +163,8 @@ def _from_stems(found: StemSet, path: Path) -> Track:
             source += f", and what they leave of the song ({level:.0f} dB)"
             if level > _DOUBT:
                 warnings.append(
-                    f"the stems in {path.name!r} leave a residual of {level:.0f} dB beside the song: are they this song's, "
-                    "of the same master and not moved in time?"
+                    f"the stems in {path.name!r} leave a residual of {level:.0f} dB relative to the song: are they this "
+                    "song's, of the same master and not moved in time?"
                 )
     first: Recording = found.mix or found.stems[0]
     parts = [*([found.mix] if found.mix else []), *found.stems]

@@ -194,6 +194,7 @@ def mean_over(windows: Sequence[T], run: Callable[[T], Tensor]) -> Tensor:
 
 def _spread(masks: Bool[Tensor, "n some"], columns: tuple[int, ...], width: int) -> Bool[Tensor, "n column"]:
     """Masks of some columns as masks of all; the others stay on."""
+    # On the CPU, where masks are drawn: a scatter into a tensor on the device would send the column numbers too.
     rows = torch.ones(len(masks), width, dtype=torch.bool)
     rows[:, list(columns)] = masks
     return rows

@@ -141,7 +141,7 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
         outside = any(not 0 <= point <= seconds for point in inner)
         if outside or any(a >= b for a, b in pairwise(inner)):
             raise InputError(
-                f"the segment borders {', '.join(f'{point + offset:g}' for point in inner)} must rise and lie within "
+                f"the segment borders {', '.join(f'{point + offset:g}' for point in inner)} must rise and be within "
                 f"{offset:g} and {offset + seconds:g} seconds."
             )
         edges = (0.0, *(point for point in inner if 0 < point < seconds), seconds)
@@ -199,11 +199,13 @@ def _read_text(text: str, seconds: float, offset: float) -> int | list[float]:
 
 def _lyric_components(lyrics: Lyrics, units: Units) -> list[Component]:
     if units == "word":
+        # By lines: a word that occurs twice in its line is named by its place in it.
         lines: dict[int, list[Word]] = {}
         for word in lyrics.words:
             lines.setdefault(word.line, []).append(word)
         return [_word_component(word, place, line) for line in lines.values() for place, word in enumerate(line, 1)]
     if units == "type":
+        # Case and the shape of the apostrophe don't make another word: "Don’t" is "don't".
         spans: dict[str, list[tuple[int, int]]] = {}
         for word in lyrics.words:
             spans.setdefault(word.text.casefold().replace("’", "'"), []).append((word.start, word.end))
@@ -254,6 +256,7 @@ def shorten(text: str) -> str:
 
 def _decimals(edges: tuple[float, ...], offset: float) -> int:
     """As few decimals as tell all borders apart exactly, at most two."""
+    # Within 5 ms a border counts as shown exactly: two decimals couldn't show it better.
     for decimals in (0, 1):
         if all(abs(round(edge + offset, decimals) - (edge + offset)) < 5e-3 for edge in edges):
             return decimals

@@ -78,6 +78,7 @@ def probing(
 
 def pick_device(subject: Subject, asked: torch.device | str | None) -> torch.device:
     """The device asked for, the model's own for None; InputError if the model is on another one."""
+    # Mixing and solving happen where the model is: moving somebody's model to another device isn't ours to do.
     parameter = None if subject.module is None else next(subject.module.parameters(), None)
     if asked is None:
         return torch.device("cpu") if parameter is None else parameter.device

@@ -128,6 +128,7 @@ def to_space(
     outputs: Float[Tensor, "n class"], output_kind: OutputKind, space: Space, song: Float[Tensor, " class"]
 ) -> Float[Tensor, "n value"]:
     """Outputs in a space, float64; embeddings become one column, their cosine with the `song`'s own."""
+    # Float64 from here on: differences of log-odds and sums over thousands of masks would lose digits in float32.
     values = outputs.double()
     if output_kind == "logits" and space != "logit" and values.shape[1] == 1:
         raise InputError(

@@ -176,7 +176,7 @@ def spread_windows(frames: int, longest: int | None) -> list[tuple[int, int]]:
 def _lay_zones(
     stems: Float[Tensor, "stem channel frame"], borders: list[int], fade: int, start: int, end: int
 ) -> tuple[Zone, ...]:
-    """Flat zones and the fades between them, clipped to a window; a fade lies half before its border, half after."""
+    """Flat zones and the fades between them, clipped to a window; half of a fade comes before its border, half after."""
     zones = []
     before, after = fade // 2, fade - fade // 2
     # Sampled in the middle of each frame: a gate that opens and one that closes are then mirror images.

@@ -56,7 +56,7 @@ def test_segments_are_no_shorter_than_the_model_says(track: Track, shortest: flo
     assert explain(model, track, n_samples=1).components.n_segments == segments
     assert explain(model, track, n_samples=1, segments=12).components.n_segments == 12
     model.shortest_seconds = 0.0
-    with pytest.raises(InputError, match="above 0"):
+    with pytest.raises(InputError, match="must be positive"):
         explain(model, track)
 
 
@@ -279,7 +279,7 @@ def test_other_songs_and_noise_take_the_place_of_stems(track: Track):
         (lambda a, t: torch.zeros(len(a), 2, 2), {}, "must return floats of shape"),
         (lambda a, t: torch.zeros(len(a), 0), {}, "must return floats of shape"),
         (lambda a, t: torch.zeros(len(a), 1 + (len(a) < 64)), {}, "2 outputs at first and 1 later"),
-        (lambda a, t: torch.zeros(len(a), 1), {"space": "log-odds"}, "one logit has no softmax"),
+        (lambda a, t: torch.zeros(len(a), 1), {"space": "log-odds"}, "one logit has no other to compete with"),
         (lambda a, t: torch.zeros(len(a), 2), {"classes": ["x", "x"]}, "not all different"),
         (lambda a, t: torch.zeros(1, 2), {}, "must return floats of shape"),
         (lambda a, t: torch.zeros(len(a), 2, dtype=torch.long), {}, "must return floats of shape"),

@@ -154,7 +154,7 @@ def test_splits_in_json_are_read_with_either_label(tmp_path: Path):
     (tmp_path / "train.json").write_text('{"a": 1}')
     with pytest.raises(InputError, match="not a list of objects"):
         read_dataset(tmp_path, "genre")
-    with pytest.raises(InputError, match="no data set that is known"):
+    with pytest.raises(InputError, match="not a known data set"):
         read_dataset(tmp_path / "audio", "genre")
 
 

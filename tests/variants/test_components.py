@@ -9,7 +9,14 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.lyrics.lrc import parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.components import SHORTEST_SEGMENT, Component, cut, list_components, read_segments
+from musiclime_torch.variants.components import (
+    SHORTEST_SEGMENT,
+    Component,
+    cut,
+    find_borders,
+    list_components,
+    read_segments,
+)
 
 BOTH = ("audio", "lyrics")
 
@@ -91,7 +98,7 @@ def test_both_ends_may_be_among_the_cut_points():
 
 
 def test_cut_points_outside_of_an_excerpt_are_told_in_its_own_times():
-    with pytest.raises(InputError, match="borders 31, 45 must rise and lie within 30 and 40 seconds"):
+    with pytest.raises(InputError, match="borders 31, 45 must rise and be within 30 and 40 seconds"):
         cut(10.0, [31, 45], offset=30.0)
 
 
@@ -111,7 +118,7 @@ def test_what_is_neither_a_number_nor_a_text_nor_a_list_is_quoted():
         ("nans", "'nans' are not understood"),
         ("infs", "'infs' are not understood"),
         ("1e999s", "'1e999s' are not understood"),
-        ([5, 4], "borders 5, 4 must rise and lie within 0 and 10 seconds"),
+        ([5, 4], "borders 5, 4 must rise and be within 0 and 10 seconds"),
         ([11.0], "borders 11 must rise"),
         ("1,1", "borders 1, 1 must rise"),
         ([5, 5.001], "a segment of 1 ms is too short"),
@@ -205,3 +212,17 @@ def test_sections_of_one_name_are_numbered(track: Track):
     song = replace(track, lyrics=parse_lyrics("[Chorus]\na\n[Verse]\nb\n[Chorus]\nc\n[Chorus]\nd"))
     names = [item.name for item in list_components(song, 1, "section", ("lyrics",)).items]
     assert names == ["Chorus (1)", "Verse", "Chorus (2)", "Chorus (3)"]
+
+
+def test_borders_in_frames_end_where_the_track_ends(track: Track):
+    """A length in seconds may round to another frame than the last: what lies behind would belong to no segment."""
+    components = list_components(track, 4, "word", ("audio",))
+    assert components.borders(8000, 16000) == [0, 4000, 8000, 12000, 16000]
+    assert components.borders(8000, 16003)[-1] == 16003
+    assert find_borders((0.0, 1.0, 2.0), 8000, 15999) == [0, 8000, 15999]
+
+
+def test_seen_columns_are_all_but_the_unseen_ones_in_order(track: Track):
+    components = list_components(track, 2, "word", ("audio",))
+    assert components.seen({2: "silent"}) == (0, 1, 3)
+    assert components.seen(()) == (0, 1, 2, 3)

@@ -1,4 +1,4 @@
-"""Sound from files: decoded, resampled, and told from what was cut short."""
+"""Sound from files: decoded, resampled, and checked for files that were cut short."""
 
 from typing import TYPE_CHECKING
 

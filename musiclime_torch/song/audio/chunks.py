@@ -1,4 +1,4 @@
-"""Where the sound lies in a file made of chunks, by the sizes it gives itself: wav, rf64, w64, aiff, caf and au.
+"""Where the sound is in a file made of chunks, by the sizes that the file gives: wav, rf64, w64, aiff, caf and au.
 
 Decoders believe one number of a header and ignore the others. Here all are read, so that they can be compared with each
 other and with the file. Sizes that writers to a pipe put in for "unknown" say nothing.
@@ -52,12 +52,13 @@ def lay_out(file: BinaryIO) -> Layout | None:
 
 
 def goes_on(file: BinaryIO, layout: Layout, size: int) -> bool:
-    """Whether something lies behind the sound that is neither a chunk, a tag nor padding: sound that the header omits."""
+    """Whether something follows the sound that is neither a chunk, a tag nor padding: sound that the header omits."""
     end = layout.end
     if end is None or end >= size or (layout.whole is not None and abs(layout.whole - end) <= 1):
         return False
     file.seek(end)
     rest = file.read(1 << 16)
+    # Chunks begin at even positions, in w64 at multiples of 8: the next head may follow up to seven bytes of padding.
     if layout.code is not None and any(_is_head(rest[pad:], layout.code, size - end) for pad in range(8)):
         return False
     return bool(rest.strip(b"\0")) and not rest.startswith((b"TAG", b"ID3"))
@@ -98,6 +99,7 @@ def _lay_wav(file: BinaryIO, riff: int) -> Layout | None:
         if name == b"fmt ":
             form = file.read(16)
         if name == b"data":
+            # RF64 puts 2^32 - 1 here, and the true length into its ds64 chunk.
             length = wide if wide and length == 0xFFFF_FFFF else 0 if length >= _STREAMING else length
             return _lay_sound(start, length, whole, form, "<4sI")
     return Layout(None, whole, None)
@@ -117,6 +119,7 @@ def _lay_w64(file: BinaryIO, riff: int) -> Layout | None:
 def _lay_sound(start: int, length: int, whole: int | None, form: bytes, code: str) -> Layout:
     """The number of bytes per second gives the length of the sound; for compressed sound it is an average."""
     kind, _, rate, byte_rate, _, _ = struct.unpack("<HHIIHH", form) if len(form) == 16 else (0,) * 6
+    # fmt: coding, channels, frames a second, bytes a second, bytes a frame, bits a sample.
     frames = length * rate / byte_rate if byte_rate and length else None
     return Layout(start + length if length else None, whole, frames, 0.0 if kind in _PLAIN else 0.02, code)
 

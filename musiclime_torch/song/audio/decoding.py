@@ -7,7 +7,7 @@ extra. Neither decodes more than it is asked for, so that a file can be judged b
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os.path import isdir  # pathlib's raise where a folder may not be looked into
+from os.path import isdir  # pathlib's raise for folders without permission
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ _UNKNOWN = 1 << 62
 _CONTAINERS = (
     "mov,matroska,webm,aac,ac3,eac3,mp3,ogg,flac,wav,w64,aiff,caf,asf,ape,wv,tta,dsf,mpc,mpc8,mpeg,mpegts,avi,flv,amr,au"
 )
-#: What soundfile may read: formats of which `truncation` can tell whether they are whole. It knows a dozen rare ones more,
+#: What soundfile may read: formats that `truncation` can check for completeness. It knows a dozen rare ones more,
 #: and takes what it knows by nothing but the suffix (.au, .vox) for raw sound.
 _CHECKED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3")
 #: Streams without a header: FFmpeg guesses their length from the bytes.
@@ -70,7 +70,7 @@ def open_audio(path: Path) -> Iterator[Opened]:
     if file is not None and file.format not in _CHECKED:
         file.close()
         file = None
-    # Of a flac that was piped and doesn't know its length, soundfile can't read the last block: it seeks behind it. An mp3
+    # Of a flac that was piped and doesn't know its length, soundfile can't read the last block: it seeks past it. An mp3
     # without a header it ends where it guesses.
     if file is None or file.frames >= _UNKNOWN or guesses(path, file.format, file.frames):
         with open_stream(path, 0) as opened:

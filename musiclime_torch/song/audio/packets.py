@@ -29,7 +29,7 @@ _Measure = Callable[[bytes], tuple[int, int] | None]
 class Chain:
     """Packets in a row: `frames` they hold, and the bytes up to their `end`, past the file's own where the last is cut.
 
-    `broken` is the byte at which something else lies than packets, tags and padding, None for nowhere. `declared` is a
+    `broken` is the first byte that is neither a packet, a tag nor padding, None without one. `declared` is a
     header's own number of frames, None without one, `promised` the bytes up to the end by that header, `sound` whether its
     checksum holds.
     """
@@ -43,14 +43,14 @@ class Chain:
 
 
 def chain_mp3(file: BinaryIO) -> Chain | None:
-    """The frames of an MPEG Layer III stream and its Xing/Info header; None where there is no such stream."""
+    """The frames of an MPEG Layer III stream and its Xing/Info header; None if there is no such stream."""
     data = _read(file)
     first, chain = _follow(data, _measure_mp3)
     return None if chain is None else _add_xing(chain, data, first)
 
 
 def chain_adts(file: BinaryIO) -> Chain | None:
-    """The frames of a raw AAC stream; None where there is none."""
+    """The frames of a raw AAC stream; None without one."""
     return _follow(_read(file), _measure_adts)[1]
 
 
@@ -86,6 +86,7 @@ def skip_id3(data: bytes) -> int:
     """Where the tags at the start of a file end."""
     here = 0
     while data[here : here + 3] == b"ID3" and len(tag := data[here : here + 10]) == 10 and max(tag[6:]) <= 127:
+        # Sizes in ID3 are "synchsafe": seven bits a byte. Flag 16 announces a footer as long as the header.
         here += 10 + (tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]) + (10 if tag[5] & 16 else 0)
     return here
 
@@ -93,17 +94,20 @@ def skip_id3(data: bytes) -> int:
 def _measure_mp3(head: bytes) -> tuple[int, int] | None:
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2 or head[1] & 0x18 == 0x08:
         return None
+    # 11 sync bits, version (3 is MPEG-1, 2 is MPEG-2, 0 is 2.5), layer 01 = III; then bit rate, sample rate and padding bit.
     version, bits, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
     first = version == 3
     if bits in (0, 15) or rate == 3:
         return None
     hertz = _RATES[rate] // (1 if first else 2 if version == 2 else 4)
+    # Layer III has 1152 samples a packet (576 below MPEG-1), so its bytes are samples / 8 × bit rate / sample rate.
     return (144 if first else 72) * _KBITS[first][bits] * 1000 // hertz + (head[2] >> 1 & 1), 1152 if first else 576
 
 
 def _measure_adts(head: bytes) -> tuple[int, int] | None:
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return None
+    # The 13 bits of a packet's length lie across three bytes; the last two bits count further blocks of 1024 samples.
     length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
     return (length, 1024 * ((head[6] & 3) + 1)) if length >= 7 else None
 
@@ -156,9 +160,10 @@ def last_flac_frame(file: BinaryIO) -> int | None:
 
 
 def _read_flac_head(head: bytes, block: int) -> int | None:
-    """First frame behind a packet (RFC 9639, 9.1)."""
+    """First frame after a packet (RFC 9639, 9.1)."""
     if len(head) < 8 or head[1] & 0xFE != 0xF8 or head[3] & 1 or not head[2] >> 4:
         return None
+    # The frame or sample number is coded as in UTF-8: the leading ones of its first byte count the bytes.
     extra = max(8 - (head[4] ^ 0xFF).bit_length() - 1, 0)
     number = head[4] & (0x7F >> extra)
     for byte in head[5 : 5 + extra]:

@@ -2,7 +2,7 @@
 
 More than two channels are averaged into one. Times are seconds from the start of the file. A file is judged by
 its header before it is decoded, and decoded block by block up to the length allowed: an hour of silence is a 600 KB
-flac, and headers lie.
+flac, and headers can be wrong.
 """
 
 import hashlib
@@ -119,7 +119,7 @@ def _choose_part(
         for name, value, slack in (("start", start, 0.0), ("end", end, _SLACK)):
             if value is not None and round((value - slack) * rate) > frames - (name == "start"):
                 raise InputError(
-                    f"{name} ({value:g} s) lies outside {str(path)!r}, which is {frames / rate:.2f} s long: "
+                    f"{name} ({value:g} s) is outside {str(path)!r}, which is {frames / rate:.2f} s long: "
                     f"give a time within it."
                 )
     first = 0 if start is None else round(start * rate)

@@ -7,7 +7,7 @@ known by its content too, so that a ``.txt`` with time tags keeps its times; sub
 
 import codecs
 from dataclasses import replace
-from os.path import isdir  # pathlib's raise where a folder may not be looked into
+from os.path import isdir  # pathlib's raise for folders without permission
 from pathlib import Path
 
 import regex
@@ -110,7 +110,7 @@ def _decode(path: Path, data: bytes) -> tuple[str, list[str]]:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        # Windows-1252 reads almost anything, so control characters tell text from other data.
+        # Windows-1252 reads almost anything, so control characters distinguish text from other data.
         if encoding != "utf-8-sig" or regex.search(rb"[\x00-\x08\x0e-\x1f\x7f\x81\x8d\x8f\x90\x9d]", data):
             raise refusal from error
         warning = f"the lyrics {path.name!r} aren't UTF-8 and were read as Windows-1252: check letters with accents."

@@ -27,7 +27,7 @@ _ID = regex.compile(
 
 @dataclass(frozen=True)
 class _Row:
-    """A line of the file, sung at each of ``times``; without any it keeps its place behind the line sung at ``key``.
+    """A line of the file, sung at each of ``times``; without any it keeps its place after the line sung at ``key``.
 
     ``base`` is the one of ``times`` that the word times belong to; the line's repetitions carry them along.
     """
@@ -72,7 +72,7 @@ def looks_like_lrc(text: str) -> bool:
 
 
 def _move(seconds: float, offset: float) -> float:
-    # Thousandths, as in the file: 1.5 - 0.2 is no 1.2999999999999998.
+    # Thousandths, as in the file: 1.5 - 0.2 must not give 1.2999999999999998.
     return max(0.0, round(seconds - offset, 3))
 
 

@@ -110,7 +110,7 @@ def parse_lyrics(text: str) -> Lyrics:
 
 
 def split_lines(text: str) -> list[str]:
-    """Lines without white space around them, a byte order mark or the invisible marks that editors leave behind."""
+    """Lines without white space around them, a byte order mark or the invisible marks that editors add."""
     return [row.strip(" \t\ufeff\u200b\u00a0\u3000") for row in _BREAK.split(text)]
 
 

@@ -9,7 +9,7 @@ All must share one sample rate and channel layout; lengths may differ by 50 ms, 
 import json
 import struct
 from dataclasses import dataclass, replace
-from os.path import isdir, isfile  # pathlib's raise where a folder may not be looked into
+from os.path import isdir, isfile  # pathlib's raise for folders without permission
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -123,7 +123,7 @@ def _read_title(stream: Any) -> str:
 
 
 def _tell_apart(names: list[str]) -> list[str]:
-    """The names, with a number behind those that were there before.
+    """The names, with a number after those that occurred before.
 
     >>> _tell_apart(["Synth", "Kick", "Synth"])
     ['Synth', 'Kick', 'Synth 2']
@@ -155,7 +155,7 @@ def _read_atom(path: Path) -> list[str] | None:
 
 
 def _find_atom(file: BinaryIO, name: bytes, here: int, end: int) -> tuple[int, int] | None:
-    """Where the content of the first atom of that name lies among those between two positions (ISO 14496-12, 4.2)."""
+    """Where the content of the first atom of that name is, among those between two positions (ISO 14496-12, 4.2)."""
     while here + 8 <= end:
         file.seek(here)
         header = file.read(16)

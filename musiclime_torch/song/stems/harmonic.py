@@ -40,6 +40,8 @@ def split_harmonic(
 
 def _keep_tones(sound: Float[Tensor, " frame"], size: int, device: torch.device) -> Float[Tensor, " frame"]:
     """Overlap-add of the masked frames. Silence around the song puts every sample under four windows."""
+    # Windows at a quarter hop: each sample lies under four, so `size - hop` zeros before the song give its first sample
+    # three windows that begin earlier, and as many frames follow its end.
     hop = size // 4
     count = -(-len(sound) // hop) + 3
     total = (count - 1) * hop + size
@@ -57,6 +59,8 @@ def _keep_tones(sound: Float[Tensor, " frame"], size: int, device: torch.device)
 def _filter(padded: Float[Tensor, " frame"], first: int, last: int, count: int, window: Tensor) -> Float[Tensor, " part"]:
     """Windowed frames ``first`` to ``last`` of ``count`` with only their tones, added up."""
     size, hop = len(window), len(window) // 4
+    # A median needs 8 neighbours on either side. Blocks bring theirs along; beyond the song's ends there is silence in time,
+    # and the spectrum mirrored in frequency.
     begin, end = max(0, first - _SIDE), min(count, last + _SIDE)
     frames = padded[begin * hop : (end - 1) * hop + size].to(window.device).unfold(0, size, hop)
     spectrum = torch.fft.rfft(frames * window)
@@ -81,6 +85,8 @@ def _take_median(values: Float[Tensor, "rows columns"], dim: int) -> Float[Tenso
     if values.device.type == "cpu" and values.shape[1 - dim] > tile:
         return torch.cat([_take_median(part, dim) for part in values.split(tile, 1 - dim)], 1 - dim)
     shifted = [values.narrow(dim, shift, kept) for shift in range(_LENGTH)]
+    # Of n values seen so far out of 17, the median of all 17 is not an extreme once n ≥ 17 / 2 + 2: dropping both extremes
+    # then adding one unseen value keeps that true until one candidate is left.
     candidates, waiting = shifted[: _LENGTH // 2 + 2], shifted[_LENGTH // 2 + 2 :]
     while True:
         candidates = _drop_extremes(candidates)
@@ -92,6 +98,8 @@ def _take_median(values: Float[Tensor, "rows columns"], dim: int) -> Float[Tenso
 def _drop_extremes(values: list[Tensor]) -> list[Tensor]:
     """All but the smallest and the largest, elementwise; every place may hold another one of them than before."""
     values, count = list(values), len(values)
+    # A comparator network: first pairs are ordered, so the smallest is in the lower half and the largest in the upper one;
+    # then each half is searched. 3n/2 comparisons instead of the 2n of two separate searches.
     for low in range(count // 2):
         _order(values, low, count - 1 - low)
     for other in range(1, (count + 1) // 2):

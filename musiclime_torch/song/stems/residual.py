@@ -13,14 +13,15 @@ _NOTHING = 1e-6
 def complete(
     song: Float[Tensor, "channel frame"], stems: Float[Tensor, "stem channel frame"], names: tuple[str, ...]
 ) -> tuple[Float[Tensor, "stem2 channel frame"], tuple[str, ...]]:
-    """Stems and names with the residual behind them, so that they sum to the song; as they are where they already do.
+    """Stems and names with the residual after them, so that they sum to the song; unchanged if they already do.
 
-    Where a stem is already named "residual", what is left goes into it.
+    If a stem is already named "residual", what is left is added to it.
 
     >>> stems, names = complete(torch.ones(1, 2), torch.full((1, 1, 2), 0.75), ("voice",))
     >>> stems[1], names
     (tensor([[0.2500, 0.2500]]), ('voice', 'residual'))
     """
+    # In double precision: the sum of several float32 stems rounds by more than what is tolerated as nothing.
     left = torch.empty_like(song)
     for at in range(0, song.shape[-1], _BLOCK):
         part = slice(at, at + _BLOCK)

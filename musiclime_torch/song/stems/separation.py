@@ -1,12 +1,12 @@
 """Taking a song apart: a separator by name, its stems, and a residual that makes them sum to the song.
 
 ``demucs``         Hybrid Transformer Demucs from the Hugging Face hub (drums, bass, other, vocals).
-``demucs:FOLDER``  the same from a local folder; `weights` says what lies in it.
+``demucs:FOLDER``  the same from a local folder; `weights` says what it holds.
 ``hpss``           harmonic and percussive, by median filtering: needs no weights.
 ``midside``        what both sides of a stereo song share, and what they don't.
 ``none``           the whole song as one stem.
 
-Without a name it is demucs where its weights lie in the hub's cache - the network is never asked - and hpss elsewhere.
+Without a name it is demucs if its weights are in the hub's cache (the network is never asked), and hpss otherwise.
 What demucs finds is kept in a cache (the others take seconds); the residual is always computed again from the song.
 """
 
@@ -67,7 +67,9 @@ def separate(
         return (*complete(song, *split_midside(song)), "mid and side of the stereo image, as asked")
     if separator == "none":
         return song[None], ("mix",), "the whole song as one stem, as asked"
-    raise InputError(f"separator {separator!r} is unknown: use demucs, demucs:FOLDER, hpss, midside or none.")
+    raise InputError(
+        f"separator {separator!r} is unknown: use demucs, demucs:FOLDER, hpss, midside or none.", argument="separator"
+    )
 
 
 def _separate_neurally(

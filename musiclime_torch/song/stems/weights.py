@@ -27,7 +27,7 @@ _HUB = ("adefossez/HTDemucs", "htdemucs")
 
 @dataclass(frozen=True)
 class Weights:
-    """A model that can be loaded: ``identity`` tells one set of weights from another, ``name`` is for people."""
+    """A model that can be loaded: ``identity`` distinguishes sets of weights, ``name`` is for people."""
 
     name: str
     identity: str
@@ -67,7 +67,8 @@ def fetch_weights() -> Weights:
     except Exception as error:
         raise InputError(
             f"separator 'demucs' needs its weights, and {repository!r} can't be fetched from the Hugging Face hub "
-            f"({type(error).__name__}): use separator hpss, or demucs:FOLDER with the weights in a folder."
+            f"({type(error).__name__}): use separator hpss, or demucs:FOLDER with the weights in a folder.",
+            argument="separator",
         ) from error
     return folder_weights(bag.parent, name)
 

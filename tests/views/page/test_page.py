@@ -113,7 +113,7 @@ def test_a_page_of_another_track_or_without_its_baseline_is_refused(track, tmp_p
     with pytest.raises(InputError, match="'another': give its track"):
         to_html(found, track)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="another --out folder"):
+    with pytest.raises(InputError, match="another out folder"):
         write_report(explain(Additive(), track, n_samples=64), track, tmp_path / "file")
 
 
