@@ -13,6 +13,7 @@ from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import open_bar
+from musiclime_torch.basics.segments import Segments
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.estimate import Estimate, estimate_nothing
 from musiclime_torch.explanation.estimation.joint import estimate_joint
@@ -30,7 +31,7 @@ from musiclime_torch.surrogate.ends import mask_ends
 from musiclime_torch.surrogate.intervals import share_risk
 from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.variants.asking import run_joint
-from musiclime_torch.variants.components import Components, Segments, list_components
+from musiclime_torch.variants.components import Components, list_components
 from musiclime_torch.variants.probe import Probe, pick_device, probing
 from musiclime_torch.variants.scale import Scale, pick_space, settle_scale
 

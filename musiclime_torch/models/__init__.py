@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
+    from musiclime_torch.basics.choices import OutputKind as OutputKind, Precision as Precision
     from musiclime_torch.models.ast_roberta import (
         PAPER_PREPARATION as PAPER_PREPARATION,
         AstRoberta as AstRoberta,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from musiclime_torch.models.contract import (
         LATE_FUSION as LATE_FUSION,
         EmbedsText as EmbedsText,
-        OutputKind as OutputKind,
         TokenBatch as TokenBatch,
         Tokens as Tokens,
     )
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         MusicnnMiniLM as MusicnnMiniLM,
         load_musicnn_minilm as load_musicnn_minilm,
     )
-    from musiclime_torch.models.precision import Precision as Precision, encoding as encoding
+    from musiclime_torch.models.precision import encoding as encoding
     from musiclime_torch.models.preparation import Preparation as Preparation
     from musiclime_torch.models.sentences import SentenceEncoder as SentenceEncoder, load_minilm as load_minilm
     from musiclime_torch.models.subject import Subject as Subject, describe_model as describe_model

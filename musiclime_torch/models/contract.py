@@ -23,14 +23,10 @@ More, all optional, read as plain attributes:
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-
-#: ``logits`` compete in a softmax, ``multilabel`` are logits of independent sigmoids, ``embedding`` is compared
-#: with the song's own by cosine.
-OutputKind = Literal["logits", "multilabel", "probabilities", "regression", "embedding"]
 
 #: The parts of a late-fusion model.
 LATE_FUSION = ("encode_audio", "encode_text", "fuse")

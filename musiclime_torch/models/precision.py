@@ -5,12 +5,11 @@ throughout; the towers of an ensemble count as encoders.
 """
 
 from contextlib import AbstractContextManager
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Precision = Literal["float32", "bfloat16"]
+from musiclime_torch.basics.choices import Precision
 
 
 def encoding(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

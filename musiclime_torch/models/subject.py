@@ -6,9 +6,10 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from musiclime_torch.basics.choices import OutputKind
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.care import module_behind
-from musiclime_torch.models.contract import LATE_FUSION, OutputKind
+from musiclime_torch.models.contract import LATE_FUSION
 
 #: Hz; a rate outside of these is a slip.
 _RATES = (100, 384_000)

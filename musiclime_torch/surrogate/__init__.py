@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
+    from musiclime_torch.basics.choices import DesignName as DesignName, WeightsName as WeightsName
     from musiclime_torch.surrogate.blocks import (
         draw_blocks as draw_blocks,
         draw_foldover as draw_foldover,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from musiclime_torch.surrogate.pairs import PairFit as PairFit, solve_pairs as solve_pairs
     from musiclime_torch.surrogate.pilot import allocate as allocate, is_better_unfolded as is_better_unfolded
     from musiclime_torch.surrogate.rows import draw_bernoulli as draw_bernoulli, enumerate_masks as enumerate_masks
-    from musiclime_torch.surrogate.sampling import DesignName as DesignName, Sampling as Sampling, WeightsName as WeightsName
+    from musiclime_torch.surrogate.sampling import Sampling as Sampling
     from musiclime_torch.surrogate.shapley.exact import solve_exact as solve_exact
     from musiclime_torch.surrogate.shapley.level_fit import solve_levels as solve_levels
     from musiclime_torch.surrogate.shapley.levels import LevelDesign as LevelDesign, draw_levels as draw_levels

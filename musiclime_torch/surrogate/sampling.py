@@ -1,17 +1,14 @@
 """Designs and row weights by the names that users give them."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from musiclime_torch.basics.arguments import check_name
+from musiclime_torch.basics.choices import DesignName, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover, draw_kerdock, draw_unfolded
 from musiclime_torch.surrogate.design import Design
 from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh, weigh_by_proximity
 from musiclime_torch.surrogate.rows import draw_bernoulli, draw_bernoulli_with_song
-
-DesignName = Literal["auto", "crossed", "joint", "foldover", "kerdock", "unfolded", "bernoulli", "bernoulli+song"]
-WeightsName = Literal["uniform", "lime", "paper", "shapley"]
 
 # "auto" is settled before anything is drawn.
 _DRAWS = {

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
+    from musiclime_torch.basics.choices import LyricsBaseline as LyricsBaseline, Space as Space, Units as Units
+    from musiclime_torch.basics.segments import Segments as Segments
     from musiclime_torch.variants.asking import (
         encode_audio as encode_audio,
         encode_lyrics as encode_lyrics,
@@ -18,14 +20,12 @@ if TYPE_CHECKING:
     from musiclime_torch.variants.components import (
         Component as Component,
         Components as Components,
-        Segments as Segments,
-        Units as Units,
         list_components as list_components,
     )
     from musiclime_torch.variants.inputs import Sources as Sources, prepare_sources as prepare_sources
     from musiclime_torch.variants.probe import Probe as Probe, probing as probing
-    from musiclime_torch.variants.scale import Scale as Scale, Space as Space, to_values as to_values
+    from musiclime_torch.variants.scale import Scale as Scale, to_values as to_values
     from musiclime_torch.variants.sound import AudioBaseline as AudioBaseline, gate_stems as gate_stems, mix as mix
-    from musiclime_torch.variants.words import LyricsBaseline as LyricsBaseline, mask_lyrics as mask_lyrics
+    from musiclime_torch.variants.words import mask_lyrics as mask_lyrics
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -4,20 +4,17 @@ Column order: audio first, stem-major, then lyrics in order of appearance. Segme
 a tail shorter than a segment belongs to the last one.
 """
 
-import operator
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, NoReturn, SupportsIndex
+from typing import Literal
 
 from musiclime_torch.basics.arguments import check_name
+from musiclime_torch.basics.choices import Units
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.segments import Segments, read_segments, refuse_segments
 from musiclime_torch.song.lyrics.lyrics import Lyrics, Word
 from musiclime_torch.song.track import Track
-
-Units = Literal["word", "type", "line", "section"]
-#: A number of equal segments; "3s" for three seconds each; or the cut points between segments, in seconds.
-Segments = SupportsIndex | str | Sequence[float]
 
 #: Cross-fades take a few milliseconds of a segment: one shorter than this would be all fade.
 SHORTEST_SEGMENT = 0.02
@@ -158,32 +155,6 @@ def _refuse_short(seconds: float) -> None:
         )
 
 
-def read_segments(segments: Any) -> int | str | list[float]:
-    """Segments as files take them: numbers are Python's own, text is left as it is; InputError for what is neither.
-
-    >>> import numpy as np
-    >>> read_segments(np.int64(3)), read_segments(np.array([4, 5.5])), read_segments("3s")
-    (3, [4.0, 5.5], '3s')
-    """
-    if isinstance(segments, str):
-        return segments
-    try:
-        return int(operator.index(segments))
-    except TypeError:
-        pass  # then it may be cut points
-    try:
-        return [float(point) for point in segments]
-    except (TypeError, ValueError):
-        _refuse_segments(segments)
-
-
-def _refuse_segments(segments: object) -> NoReturn:
-    raise InputError(
-        f"segments {segments!r} are not understood: give a number of equal segments (10), a length (3s) or "
-        f"cut points in seconds (12,30.5,61)."
-    ) from None
-
-
 def _read_text(text: str, seconds: float, offset: float) -> int | list[float]:
     try:
         if not text.endswith("s"):
@@ -192,7 +163,7 @@ def _read_text(text: str, seconds: float, offset: float) -> int | list[float]:
         if not 0 < length < float("inf"):
             raise ValueError
     except ValueError:
-        _refuse_segments(text)
+        refuse_segments(text)
     _refuse_short(length)
     return [offset + index * length for index in range(1, max(int(seconds / length + 1e-9), 1))]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from musiclime_torch.basics.choices import LyricsBaseline
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
@@ -16,7 +17,7 @@ from musiclime_torch.variants.sound import (
     gate_stems,
     make_stand_in,
 )
-from musiclime_torch.variants.words import LyricGates, LyricsBaseline, gate_lyrics, list_unread
+from musiclime_torch.variants.words import LyricGates, gate_lyrics, list_unread
 
 #: Why a lyric column is unseen.
 UNREAD = "no token is its own: past the model's token limit, or one token with a neighbour"

@@ -6,18 +6,17 @@ from dataclasses import dataclass, field
 
 import torch
 
+from musiclime_torch.basics.choices import LyricsBaseline, Precision
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.batches import Room
 from musiclime_torch.models.care import evaluating, keeping_random_states
 from musiclime_torch.models.devices import find_device
-from musiclime_torch.models.precision import Precision
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.inputs import Sources, prepare_sources
 from musiclime_torch.variants.renderings import Kept
 from musiclime_torch.variants.sound import AudioBaseline
-from musiclime_torch.variants.words import LyricsBaseline
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,16 @@ song and on the empty song, and turns every later output into values (`to_values
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, SupportsIndex
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import find_class
+from musiclime_torch.basics.choices import OutputKind, Space
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.contract import OutputKind
 from musiclime_torch.models.subject import Subject
-
-Space = Literal["logit", "log-odds", "probability", "raw"]
 
 #: Which spaces each kind of output can be shown in; the first is used when none is asked for.
 OFFERED: dict[OutputKind, tuple[Space, ...]] = {

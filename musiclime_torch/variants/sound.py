@@ -10,18 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from musiclime_torch.basics.choices import StandIn
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.audio.recording import resample
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components, find_borders
 
-StandIn = Literal["silence", "noise"]
 AudioBaseline = StandIn | Track
 
 #: Seconds a gate takes to open or close: long enough to hide the click, short against any segment.

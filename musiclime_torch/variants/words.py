@@ -7,17 +7,15 @@ then swaps tokens for the baseline's on their device, or cuts characters out on 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from musiclime_torch.basics.choices import LyricsBaseline
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.contract import EmbedsText, TokenBatch, Tokens
 from musiclime_torch.models.subject import Subject
-
-LyricsBaseline = Literal["mask", "zero", "pad", "gone"]
 
 #: The characters of each lyric column.
 Spans = tuple[tuple[tuple[int, int], ...], ...]

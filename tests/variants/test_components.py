@@ -6,17 +6,11 @@ import torch
 from hypothesis import assume, example, given, settings, strategies as st
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.segments import read_segments
 from musiclime_torch.song.lyrics.lrc import parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.components import (
-    SHORTEST_SEGMENT,
-    Component,
-    cut,
-    find_borders,
-    list_components,
-    read_segments,
-)
+from musiclime_torch.variants.components import SHORTEST_SEGMENT, Component, cut, find_borders, list_components
 
 BOTH = ("audio", "lyrics")
 

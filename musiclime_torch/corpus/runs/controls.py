@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.segments import Segments
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.components import Components, Segments, cut, find_borders
+from musiclime_torch.variants.components import Components, cut, find_borders
 from musiclime_torch.variants.sound import CROSS_FADE, make_noise
 
 #: Name of the stem nobody hears.

@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from musiclime_torch.basics.choices import Space
 from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.pairs import PairFit
 from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.scale import Scale, Space, to_values
+from musiclime_torch.variants.scale import Scale, to_values
 
 
 @dataclass(frozen=True)

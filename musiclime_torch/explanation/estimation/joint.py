@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.choices import Space
 from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
 from musiclime_torch.explanation.estimation.loop import Look, Sampled, sample_until
 from musiclime_torch.surrogate.blocks import draw_half_folded
@@ -21,7 +22,7 @@ from musiclime_torch.surrogate.stopping import Until, plan_looks
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.scale import ENDS, Scale, Space, check_outputs, list_spaces, to_values
+from musiclime_torch.variants.scale import ENDS, Scale, check_outputs, list_spaces, to_values
 
 #: More interactions than this, all classes together, are left out: nobody reads them, and they would take gigabytes.
 MOST_PAIRS = 20_000_000
