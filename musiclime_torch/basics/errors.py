@@ -1,5 +1,8 @@
 """The one error a user is meant to read: a sentence that quotes the value and names the way out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """The input can't be explained; the message is one sentence fit for a terminal, and the command line exits with 2.
@@ -18,3 +21,18 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are pickled by their positional arguments alone; this one comes back from other processes whole.
         return type(self), self.args, {"argument": self.argument}
+
+
+@contextmanager
+def needing(requirement: str) -> Iterator[None]:
+    """Inside, a package that can't be imported raises an InputError that says what to install.
+
+    >>> with needing("tea>=2"):
+    ...     import tea_leaves
+    Traceback (most recent call last):
+    musiclime_torch.basics.errors.InputError: this needs tea_leaves, which isn't installed: run pip install 'tea>=2'.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(f"this needs {error.name}, which isn't installed: run pip install '{requirement}'.") from error

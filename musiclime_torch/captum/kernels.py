@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.captum.request import Request
-from musiclime_torch.surrogate.kernels import weigh_by_proximity
+from musiclime_torch.surrogate.sampling import weigh_by_proximity
 
 #: Of an element's own value and its baseline's.
 Element = Callable[[Tensor, Tensor], Tensor]

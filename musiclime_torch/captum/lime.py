@@ -18,14 +18,21 @@ from captum.log import log_usage
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from musiclime_torch.captum.calling import mask_inputs, sample_by_calls
-from musiclime_torch.captum.draws import draw_masks, pick_chance, skip_fit_draws
+from musiclime_torch.captum.coalitions import draw_masks, pick_chance, skip_fit_draws
 from musiclime_torch.captum.explained import Explained, Lines, join, report
 from musiclime_torch.captum.kernels import Kernel, MaskKernel, recognise, weigh
 from musiclime_torch.captum.least_squares import fit_lines
 from musiclime_torch.captum.request import Baselines, Inputs, Request, Target, read_request
 from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
-from musiclime_torch.captum.surrogates import LeastSquares, Samples, find_ridge, hand_over, leave_fitted
+from musiclime_torch.captum.surrogates import (
+    LeastSquares,
+    Samples,
+    find_ridge,
+    hand_over,
+    leave_fitted,
+    mask_inputs,
+    sample_by_calls,
+)
 
 
 class Lime(CaptumLime):

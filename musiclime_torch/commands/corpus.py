@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musiclime_torch.basics.arguments import find_class
-from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.extras import needing
+from musiclime_torch.basics.errors import InputError, needing
 from musiclime_torch.commands.options import default_device, explain_options, gather, load_models, pop_given, split
 
 if TYPE_CHECKING:

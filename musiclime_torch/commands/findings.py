@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.extras import needing
+from musiclime_torch.basics.errors import InputError, needing
 from musiclime_torch.commands.options import split
 
 if TYPE_CHECKING:

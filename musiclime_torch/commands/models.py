@@ -85,8 +85,8 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
     from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES as HEARING
 
     from musiclime_torch.models.ast_roberta import AstRoberta
+    from musiclime_torch.models.checkpoints import read_type
     from musiclime_torch.models.classifiers import AudioClassifier, ClapZeroShot, TextClassifier
-    from musiclime_torch.models.folders import read_type
     from musiclime_torch.models.hub import load_part, load_weights
     from musiclime_torch.models.tagger import Tagger
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from musiclime_torch.demo.plan import (
         HALF_BARS as HALF_BARS,
         SAMPLE_RATE as SAMPLE_RATE,
+        STEMS as STEMS,
+        TAGS as TAGS,
         SongPlan as SongPlan,
         find_causes as find_causes,
         find_column as find_column,
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
         spawn as spawn,
     )
     from musiclime_torch.demo.songs import make_track as make_track, render_stems as render_stems
-    from musiclime_torch.demo.tags import STEMS as STEMS, TAGS as TAGS
     from musiclime_torch.demo.training import RECIPE as RECIPE, make_model as make_model, train as train
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -11,8 +11,7 @@ import numpy as np
 import soundfile
 import torch
 
-from musiclime_torch.demo.plan import SAMPLE_RATE, Cause, SongPlan, locate_cause
-from musiclime_torch.demo.tags import STEMS
+from musiclime_torch.demo.plan import SAMPLE_RATE, STEMS, Cause, SongPlan, locate_cause
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.song.lyrics.files import read_lyrics
 from musiclime_torch.song.track import Track

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import soundfile
 
-from musiclime_torch.demo.plan import SAMPLE_RATE, plan_song
+from musiclime_torch.demo.plan import SAMPLE_RATE, TAGS, plan_song
 from musiclime_torch.demo.songs import render_stems, write_lyrics
-from musiclime_torch.demo.tags import TAGS
 
 
 def write_catalogue(folder: Path, songs: int, seed: int, tags: tuple[str, ...]) -> Path:

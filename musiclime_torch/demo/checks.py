@@ -13,6 +13,8 @@ from torch import Tensor
 from musiclime_torch.demo.plan import (
     HALF_BARS,
     SAMPLE_RATE,
+    STEMS,
+    TAGS,
     SongPlan,
     find_causes,
     find_column,
@@ -23,7 +25,6 @@ from musiclime_torch.demo.plan import (
     without_cause,
 )
 from musiclime_torch.demo.songs import label, make_track, render_stems, write_lyrics
-from musiclime_torch.demo.tags import STEMS, TAGS
 from musiclime_torch.models.care import evaluating
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.tagger import Tagger

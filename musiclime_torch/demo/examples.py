@@ -12,11 +12,10 @@ import torch
 from jaxtyping import Float16
 from torch import Tensor
 
-from musiclime_torch.demo.plan import HALF_BARS, SAMPLE_RATE, SongPlan, plan_song, spawn
+from musiclime_torch.demo.plan import HALF_BARS, SAMPLE_RATE, STEMS, TAGS, SongPlan, plan_song, spawn
 from musiclime_torch.demo.songs import render_stems
-from musiclime_torch.demo.tags import STEMS, TAGS
 from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.models.vocabulary import MASK
+from musiclime_torch.models.tokens import MASK
 from musiclime_torch.training.songs import Batch, draw_rates
 from musiclime_torch.variants.sound import gate_stems, mix
 

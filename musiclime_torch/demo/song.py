@@ -12,9 +12,8 @@ from pathlib import Path
 
 import soundfile
 
-from musiclime_torch.demo.plan import SAMPLE_RATE, SongPlan, locate_cause, plan_song
+from musiclime_torch.demo.plan import SAMPLE_RATE, STEMS, TAGS, SongPlan, locate_cause, plan_song
 from musiclime_torch.demo.songs import render_stems, write_lyrics
-from musiclime_torch.demo.tags import STEMS, TAGS
 from musiclime_torch.song.lyrics.lyrics import Lyrics
 
 #: Vorbis quality as libsndfile counts it: 0 best, 1 smallest.

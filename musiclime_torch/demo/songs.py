@@ -10,8 +10,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from musiclime_torch.demo.music import draw_harmony, play_bass, play_cue, play_drums, play_other, play_vocals
-from musiclime_torch.demo.plan import SAMPLE_RATE, SongPlan, place_words
-from musiclime_torch.demo.tags import STEMS, TAGS
+from musiclime_torch.demo.plan import SAMPLE_RATE, STEMS, TAGS, SongPlan, place_words
 from musiclime_torch.song.lyrics.lyrics import Line, Lyrics, Section, Word
 from musiclime_torch.song.track import Track
 

@@ -24,9 +24,9 @@ from musiclime_torch.demo.checks import (
     measure_exact,
 )
 from musiclime_torch.demo.examples import DamagedSongs, Example, make_example
-from musiclime_torch.demo.tags import FILLER, TAGS
+from musiclime_torch.demo.plan import FILLER, TAGS
 from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.models.vocabulary import SPECIALS
+from musiclime_torch.models.tokens import SPECIALS
 from musiclime_torch.training.fitting import Recipe, fit
 
 #: Damaged versions of each song of a batch.

@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.basics.arguments import find_class
+from musiclime_torch.basics.arguments import Segments, find_class
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import open_bar
-from musiclime_torch.basics.segments import Segments
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.estimate import Estimate, estimate_nothing
 from musiclime_torch.explanation.estimation.joint import estimate_joint
@@ -27,7 +26,7 @@ from musiclime_torch.explanation.provenance import record_provenance
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
-from musiclime_torch.surrogate.ends import mask_ends
+from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.surrogate.intervals import share_risk
 from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.variants.asking import run_joint

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Union, get_args
 
-from musiclime_torch.basics.arguments import check_name, read_integer
-from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
-from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.segments import read_segments
-from musiclime_torch.explanation.arguments import (
+from musiclime_torch.basics.arguments import (
+    check_name,
     read_batch_size,
     read_confidence,
     read_counts,
+    read_integer,
     read_number,
     read_ridge,
     read_seed,
+    read_segments,
 )
+from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
+from musiclime_torch.basics.errors import InputError
 
 if TYPE_CHECKING:
     from musiclime_torch.song.track import Track

@@ -13,7 +13,6 @@ from musiclime_torch.basics.progress import open_bar
 from musiclime_torch.explanation.evidence_search import DECIDING
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import Settings
-from musiclime_torch.faithfulness.chance import Deal, Figure, beside_chance, deal
 from musiclime_torch.faithfulness.deletion import (
     Curves,
     Erasure,
@@ -24,12 +23,11 @@ from musiclime_torch.faithfulness.deletion import (
     measure_flips,
 )
 from musiclime_torch.faithfulness.fidelity import measure_fidelity, measure_infidelity
-from musiclime_torch.faithfulness.ladder import climb, count_steps
+from musiclime_torch.faithfulness.ladder import Deal, Figure, beside_chance, climb, count_steps, deal
 from musiclime_torch.faithfulness.question import Question, asking, recall
 from musiclime_torch.faithfulness.stability import Randomisation, Stability, measure_randomisation, measure_stability
 from musiclime_torch.song.track import Track
-from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
-from musiclime_torch.surrogate.sampling import SEED_END
+from musiclime_torch.surrogate.sampling import PAPER_WIDTH, SEED_END, weigh_by_proximity
 from musiclime_torch.variants.asking import run_checked
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, list_spaces, to_values

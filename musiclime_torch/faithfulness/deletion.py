@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.explanation.evidence_search import measure_margin
-from musiclime_torch.faithfulness.chance import Deal, Figure, beside_chance
-from musiclime_torch.faithfulness.ladder import Ladder, climb
+from musiclime_torch.faithfulness.ladder import Deal, Figure, Ladder, beside_chance, climb
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, to_values
 

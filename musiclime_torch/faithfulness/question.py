@@ -14,7 +14,7 @@ from musiclime_torch.explanation.provenance import find_baseline_song, hash_inpu
 from musiclime_torch.explanation.settings import Settings, read_settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
-from musiclime_torch.surrogate.ends import mask_ends
+from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, list_components
 from musiclime_torch.variants.probe import Probe, pick_device, probing

@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.faithfulness.chance import Figure
+from musiclime_torch.faithfulness.ladder import Figure
 from musiclime_torch.faithfulness.question import Question
 from musiclime_torch.models.care import module_behind
-from musiclime_torch.models.shuffling import shuffling
-from musiclime_torch.surrogate.ranks import rank_correlation
+from musiclime_torch.models.hashing import shuffling
+from musiclime_torch.surrogate.intervals import rank_correlation
 
 #: Largest components that are looked for again.
 TOP = 5

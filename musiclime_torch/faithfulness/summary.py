@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.faithfulness.chance import Figure
 from musiclime_torch.faithfulness.checking import Check
 from musiclime_torch.faithfulness.deletion import SHARES
+from musiclime_torch.faithfulness.ladder import Figure
 from musiclime_torch.surrogate.intervals import bound_share, halve_interval
 
 

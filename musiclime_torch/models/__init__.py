@@ -11,7 +11,7 @@ if TYPE_CHECKING:
         AstRoberta as AstRoberta,
         build_ast_roberta as build_ast_roberta,
     )
-    from musiclime_torch.models.batches import Room as Room
+    from musiclime_torch.models.batches import Room as Room, count_flops as count_flops
     from musiclime_torch.models.care import evaluating as evaluating, keeping_random_states as keeping_random_states
     from musiclime_torch.models.classifiers import (
         AudioClassifier as AudioClassifier,
@@ -25,19 +25,18 @@ if TYPE_CHECKING:
         TokenBatch as TokenBatch,
         Tokens as Tokens,
     )
-    from musiclime_torch.models.flops import count_flops as count_flops
+    from musiclime_torch.models.devices import encoding as encoding
     from musiclime_torch.models.hashing import hash_weights as hash_weights
     from musiclime_torch.models.heads import fuse_layer_norm_pairs as fuse_layer_norm_pairs
     from musiclime_torch.models.musicnn import Musicnn as Musicnn, load_musicnn as load_musicnn
     from musiclime_torch.models.musicnn_minilm import (
         MusicnnMiniLM as MusicnnMiniLM,
+        SentenceEncoder as SentenceEncoder,
+        load_minilm as load_minilm,
         load_musicnn_minilm as load_musicnn_minilm,
     )
-    from musiclime_torch.models.precision import encoding as encoding
-    from musiclime_torch.models.preparation import Preparation as Preparation
-    from musiclime_torch.models.sentences import SentenceEncoder as SentenceEncoder, load_minilm as load_minilm
     from musiclime_torch.models.subject import Subject as Subject, describe_model as describe_model
     from musiclime_torch.models.tagger import Tagger as Tagger
-    from musiclime_torch.models.vocabulary import MASK as MASK, cut_words as cut_words
+    from musiclime_torch.models.tokens import MASK as MASK, Preparation as Preparation, cut_words as cut_words
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -13,14 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.checkpoints import load_state, read_state
+from musiclime_torch.models.checkpoints import WEIGHTS, load_state, read_description, read_state, write_model
 from musiclime_torch.models.contract import TokenBatch, Tokens
-from musiclime_torch.models.fbank import RATE, KaldiFbank
-from musiclime_torch.models.folders import WEIGHTS, read_description, write_model
+from musiclime_torch.models.front_ends import RATE, KaldiFbank
 from musiclime_torch.models.heads import fuse_layer_norm_pairs
 from musiclime_torch.models.hub import load_part, load_weights
-from musiclime_torch.models.preparation import Preparation
-from musiclime_torch.models.tokens import cut_tokens
+from musiclime_torch.models.tokens import Preparation, cut_tokens
 
 #: What the paper starts from, and how it prepares lyrics.
 AUDIO_MODEL, TEXT_MODEL = "MIT/ast-finetuned-audioset-10-10-0.4593", "roberta-large"

@@ -3,13 +3,15 @@
 Rows of a batch are independent of each other, so splitting a batch changes its results by rounding only.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from musiclime_torch.basics.generic import T
+from musiclime_torch.basics.arguments import T
 
 #: What torch says when it raises a plain RuntimeError: its CPU allocator, and libraries that allocate for themselves.
 _SAID = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
@@ -92,3 +94,28 @@ def ran_out(error: BaseException) -> bool:
     if isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID):
         return True
     return error.__cause__ is not None and ran_out(error.__cause__)
+
+
+class _Credit(threading.local):
+    """Operations run for this thread in another one, or in this one for another."""
+
+    flops = 0.0
+
+
+_credit = _Credit()
+
+
+def count_flops(call: Callable[[], T]) -> tuple[T, float]:
+    """The result of a call and its floating-point operations (matrix products and convolutions), at least one."""
+    before, _credit.flops = _credit.flops, 0.0
+    try:
+        with FlopCounterMode(display=False) as counter:
+            result = call()
+        return result, max(counter.get_total_flops() + _credit.flops, 1.0)
+    finally:
+        _credit.flops = before
+
+
+def credit_flops(flops: float) -> None:
+    """Add operations that this thread's counter doesn't see, or take off those it sees and that aren't its own."""
+    _credit.flops += flops

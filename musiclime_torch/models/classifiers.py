@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.models.front_ends import make_front_end
-from musiclime_torch.models.preparation import Preparation
-from musiclime_torch.models.tokens import cut_tokens
+from musiclime_torch.models.tokens import Preparation, cut_tokens
 
 #: Tokenizers without a limit of their own declare 10^30.
 NO_LIMIT = 10**6

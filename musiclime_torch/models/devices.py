@@ -1,7 +1,11 @@
 """Devices by name, refused in a sentence where they aren't there."""
 
-import torch
+from contextlib import AbstractContextManager
 
+import torch
+from torch import Tensor
+
+from musiclime_torch.basics.choices import Precision
 from musiclime_torch.basics.errors import InputError
 
 
@@ -18,3 +22,19 @@ def find_device(name: torch.device | str) -> torch.device:
         raise InputError(
             f"device {str(name)!r} can't be used here ({str(error).splitlines()[0].split('. ')[0]}): try cpu."
         ) from error
+
+
+def encoding(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """The context that an encoder runs in."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def in_float32(device: torch.device) -> AbstractContextManager[object]:
+    """The context for spectra, heads and losses, whatever context surrounds them."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def widen(encoded: Tensor) -> Tensor:
+    """An encoding as heads take it: at least float32."""
+    # Heads sum over hundreds of features: in bfloat16's eight bits the sums would lose what a component changes.
+    return encoded.float() if encoded.dtype in (torch.bfloat16, torch.float16) else encoded

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.precision import in_float32
+from musiclime_torch.models.devices import in_float32
 from musiclime_torch.models.tensorflow_checkpoint import read_bundle
 
 RATE, FFT, HOP, MELS = 16000, 512, 256, 96

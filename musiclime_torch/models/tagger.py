@@ -13,11 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.checkpoints import load_state, read_state
+from musiclime_torch.models.checkpoints import WEIGHTS, load_state, read_description, read_state, write_model
 from musiclime_torch.models.contract import TokenBatch, Tokens
-from musiclime_torch.models.folders import WEIGHTS, read_description, write_model
-from musiclime_torch.models.precision import in_float32
-from musiclime_torch.models.vocabulary import cut_words
+from musiclime_torch.models.devices import in_float32
+from musiclime_torch.models.tokens import cut_words
 
 N_FFT = 512
 #: Added to mel power before the logarithm: far below anything the songs play, above rounding noise.

@@ -1,12 +1,42 @@
 """A Hugging Face tokenizer's cut of the lyrics, its offsets taken back to the original text."""
 
+import re
+import string
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.contract import Tokens
-from musiclime_torch.models.preparation import Preparation, prepare
+
+_PUNCTUATION = frozenset(string.punctuation + "‘’“”…–—")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to lyrics before they are cut into tokens, at most `limit` of them, special ones included."""
+
+    lower_case: bool
+    strip_punctuation: bool
+    limit: int
+
+
+def prepare(text: str, preparation: Preparation) -> tuple[str, list[int]]:
+    """The text as the model reads it, and for each of its characters the place in the original.
+
+    >>> prepare("Don't GO", Preparation(lower_case=True, strip_punctuation=True, limit=256))
+    ('dont go', [0, 1, 2, 4, 5, 6, 7])
+    """
+    kept, places = [], []
+    for place, character in enumerate(text):
+        if preparation.strip_punctuation and character in _PUNCTUATION:
+            continue
+        # One capital may become two letters (İ): both come from the same place.
+        shown = character.lower() if preparation.lower_case else character
+        kept.append(shown)
+        places.extend([place] * len(shown))
+    return "".join(kept), places
 
 
 def cut_tokens(tokenizer: Any, text: str, preparation: Preparation) -> Tokens:
@@ -40,3 +70,32 @@ def _go_back(offset: tuple[int, int], places: list[int]) -> tuple[int, int]:
     if start >= end:
         return (0, 0)
     return (places[start], places[end - 1] + 1)
+
+
+PAD, MASK, UNKNOWN = "<pad>", "<mask>", "<unk>"
+
+
+SPECIALS = (PAD, MASK, UNKNOWN)
+
+
+#: Letters and digits of any script, with apostrophes inside: "don't" is one word.
+WORD = re.compile(r"\w+(?:['’]\w+)*")
+
+
+def cut_words(text: str, vocabulary: dict[str, int], limit: int) -> Tokens:
+    """One token a word, lower-cased; at most ``limit`` of them.
+
+    >>> tokens = cut_words("Don’t go", {PAD: 0, MASK: 1, UNKNOWN: 2, "don't": 3}, limit=256)
+    >>> tokens.ids.tolist(), tokens.spans
+    ([3, 2], ((0, 5), (6, 8)))
+    """
+    found = list(WORD.finditer(text))
+    read = found[:limit]
+    ids = [vocabulary.get(match[0].lower().replace("’", "'"), vocabulary[UNKNOWN]) for match in read]
+    return Tokens(
+        ids=torch.tensor(ids, dtype=torch.long),
+        spans=tuple(match.span() for match in read),
+        mask_id=vocabulary[MASK],
+        pad_id=vocabulary[PAD],
+        unread_from=found[limit].start() if len(found) > limit else None,
+    )

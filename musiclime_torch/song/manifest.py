@@ -14,8 +14,7 @@ from os.path import exists, isfile  # pathlib's raise for folders without permis
 from pathlib import Path
 from typing import Any
 
-from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.extras import needing
+from musiclime_torch.basics.errors import InputError, needing
 
 #: What splits are called elsewhere.
 _SPLITS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid"}

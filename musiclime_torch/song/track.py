@@ -15,8 +15,7 @@ from musiclime_torch.song.audio.recording import Recording, read_audio
 from musiclime_torch.song.lyrics.files import embedded_lyrics, read_lyrics
 from musiclime_torch.song.lyrics.lyrics import Lyrics
 from musiclime_torch.song.stems.files import StemSet, is_stem_file, read_stems
-from musiclime_torch.song.stems.residual import complete
-from musiclime_torch.song.stems.separation import separate
+from musiclime_torch.song.stems.separation import complete, separate
 
 #: dB below the song that a residual should be at most: a louder one casts doubt on whether the stems are this song's.
 _DOUBT = -3.0

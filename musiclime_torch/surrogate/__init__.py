@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     )
     from musiclime_torch.surrogate.crossed import CrossedFit as CrossedFit, solve_crossed as solve_crossed
     from musiclime_torch.surrogate.crossed_errors import split_errors as split_errors
-    from musiclime_torch.surrogate.design import CrossedDesign as CrossedDesign, Design as Design
-    from musiclime_torch.surrogate.ends import mask_ends as mask_ends
+    from musiclime_torch.surrogate.design import (
+        CrossedDesign as CrossedDesign,
+        Design as Design,
+        draw_bernoulli as draw_bernoulli,
+        enumerate_masks as enumerate_masks,
+        mask_ends as mask_ends,
+    )
     from musiclime_torch.surrogate.intervals import bound_share as bound_share, discover as discover, quantile as quantile
     from musiclime_torch.surrogate.known import Known as Known
     from musiclime_torch.surrogate.pairs import PairFit as PairFit, solve_pairs as solve_pairs
     from musiclime_torch.surrogate.pilot import allocate as allocate, is_better_unfolded as is_better_unfolded
-    from musiclime_torch.surrogate.rows import draw_bernoulli as draw_bernoulli, enumerate_masks as enumerate_masks
     from musiclime_torch.surrogate.sampling import Sampling as Sampling
     from musiclime_torch.surrogate.shapley.exact import solve_exact as solve_exact
     from musiclime_torch.surrogate.shapley.level_fit import solve_levels as solve_levels

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import CrossedDesign, Design
+from musiclime_torch.surrogate.kerdock import share_third_order, spare
 from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.sides import Cluster, Side, lay_side, split_classes, turn
-from musiclime_torch.surrogate.third_order import share_third_order, spare
 
 
 @dataclass(frozen=True)

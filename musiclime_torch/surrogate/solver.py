@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.kerdock import share_third_order, spare
 from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.third_order import share_third_order, spare
 
 #: A squared pivot of the correlation-scaled Gram matrix below this is a column that the others already contain:
 #: float64 leaves about 1e-14 of an exact duplicate, and an honest column of 1,000 keeps above 1e-6.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from musiclime_torch.basics.extras import needing
+from musiclime_torch.basics.errors import needing
 from musiclime_torch.training.monitor import Monitor
 
 

@@ -18,8 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.extras import needing
+from musiclime_torch.basics.errors import InputError, needing
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.models.checkpoints import load_state, read_state
 from musiclime_torch.training.learner import Learner

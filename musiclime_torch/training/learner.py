@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.precision import in_float32, widen
+from musiclime_torch.models.devices import in_float32, widen
 
 
 class Learner(nn.Module):

@@ -14,7 +14,7 @@ from musiclime_torch.models.ast_roberta import PAPER_PREPARATION, AstRoberta
 from musiclime_torch.models.classifiers import AudioClassifier, TextClassifier, count_positions
 from musiclime_torch.models.hub import load_part, load_with_new_head
 from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.models.vocabulary import SPECIALS, WORD
+from musiclime_torch.models.tokens import SPECIALS, WORD
 from musiclime_torch.training.labels import Labels
 
 #: Words a new tagger knows at most, and songs a word must be in to be learned.

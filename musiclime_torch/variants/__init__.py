@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
+    from musiclime_torch.basics.arguments import Segments as Segments
     from musiclime_torch.basics.choices import LyricsBaseline as LyricsBaseline, Space as Space, Units as Units
-    from musiclime_torch.basics.segments import Segments as Segments
     from musiclime_torch.variants.asking import (
         encode_audio as encode_audio,
         encode_lyrics as encode_lyrics,

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.basics.generic import T
+from musiclime_torch.basics.arguments import T
 from musiclime_torch.models.batches import fill, fill_each
-from musiclime_torch.models.precision import widen
+from musiclime_torch.models.devices import widen
 from musiclime_torch.variants.forward import (
     check_count,
     check_shape,

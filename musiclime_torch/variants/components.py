@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from musiclime_torch.basics.arguments import check_name
+from musiclime_torch.basics.arguments import Segments, check_name, read_segments, refuse_segments
 from musiclime_torch.basics.choices import Units
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.segments import Segments, read_segments, refuse_segments
 from musiclime_torch.song.lyrics.lyrics import Lyrics, Word
 from musiclime_torch.song.track import Track
 

@@ -10,10 +10,10 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import T
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.generic import T
 from musiclime_torch.models.batches import in_batches, ran_out
-from musiclime_torch.models.precision import encoding, widen
+from musiclime_torch.models.devices import encoding, widen
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.variants.probe import Probe
 

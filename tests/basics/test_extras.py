@@ -2,8 +2,7 @@
 
 import pytest
 
-from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.extras import needing
+from musiclime_torch.basics.errors import InputError, needing
 
 
 def test_the_package_and_the_way_to_install_it_are_named():

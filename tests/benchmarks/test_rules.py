@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 from benchmarks.worlds import known_causes as causes, rules
 from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.vocabulary import MASK, PAD, UNKNOWN
+from musiclime_torch.models.tokens import MASK, PAD, UNKNOWN
 
 VOCABULARY = {PAD: 0, MASK: 1, UNKNOWN: 2, "a": 3, "b": 4, "c": 5, "d": 6}
 

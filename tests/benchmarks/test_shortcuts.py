@@ -6,8 +6,7 @@ import torch
 
 from benchmarks.worlds import shortcuts
 from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.demo.plan import HALF_BARS, SAMPLE_RATE
-from musiclime_torch.demo.tags import STEMS, TAGS
+from musiclime_torch.demo.plan import HALF_BARS, SAMPLE_RATE, STEMS, TAGS
 from musiclime_torch.variants.components import list_components
 
 SEEDS = range(4)

@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.captum import KernelShap, Lime, MaskKernel, MusicLIME
-from musiclime_torch.captum.draws import draw_masks
+from musiclime_torch.captum.coalitions import draw_masks
 
 WEIGHT = 3 * torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 

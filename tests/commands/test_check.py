@@ -19,8 +19,7 @@ from musiclime_torch.faithfulness import check, summarise
 from musiclime_torch.faithfulness.summary import list_rows
 from musiclime_torch.faithfulness.table import tabulate, tabulate_means, to_text
 from musiclime_torch.song.track import Track
-from musiclime_torch.surrogate.intervals import bound_share
-from musiclime_torch.surrogate.ranks import rank_correlation
+from musiclime_torch.surrogate.intervals import bound_share, rank_correlation
 
 
 def test_means_over_songs_have_intervals(track: Track):

@@ -3,9 +3,8 @@
 import pytest
 
 from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.demo.plan import find_causes, find_column, plan_song
+from musiclime_torch.demo.plan import TAGS, find_causes, find_column, plan_song
 from musiclime_torch.demo.songs import make_track
-from musiclime_torch.demo.tags import TAGS
 from musiclime_torch.explanation.explainer import explain
 
 

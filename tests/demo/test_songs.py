@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from musiclime_torch.demo.plan import (
+    FILLER,
     HALF_BARS,
     SAMPLE_RATE,
+    STEMS,
+    TAGS,
     Cause,
     SongPlan,
     find_causes,
@@ -21,7 +24,6 @@ from musiclime_torch.demo.plan import (
     without_cause,
 )
 from musiclime_torch.demo.songs import label, make_track, render_stems, write_lyrics
-from musiclime_torch.demo.tags import FILLER, STEMS, TAGS
 
 CAUSES = [(name, kind) for name, tag in TAGS.items() for kind in tag.kinds]
 SEEDS = range(500, 520)

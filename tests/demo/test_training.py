@@ -25,14 +25,13 @@ from musiclime_torch.demo.checks import (
     measure_classes,
     measure_exact,
 )
-from musiclime_torch.demo.plan import plan_song
+from musiclime_torch.demo.plan import STEMS, TAGS, plan_song
 from musiclime_torch.demo.song import write_song
 from musiclime_torch.demo.songs import make_track, render_stems, write_lyrics
-from musiclime_torch.demo.tags import STEMS, TAGS
 from musiclime_torch.demo.training import main
 from musiclime_torch.models.contract import EmbedsText, TokenBatch
 from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.models.vocabulary import MASK, UNKNOWN
+from musiclime_torch.models.tokens import MASK, UNKNOWN
 
 #: Songs that neither training nor the figures in training.json have seen.
 FRESH = 2 * HELD_OUT

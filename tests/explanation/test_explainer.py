@@ -244,8 +244,8 @@ def test_paper_preset_is_the_papers_settings(track: Track):
     assert explanation.provenance["settings"]["weights"] == "paper"
     from sklearn.linear_model import Ridge
 
-    from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
-    from musiclime_torch.surrogate.rows import draw_bernoulli_with_song
+    from musiclime_torch.surrogate.design import draw_bernoulli_with_song
+    from musiclime_torch.surrogate.sampling import PAPER_WIDTH, weigh_by_proximity
 
     masks = draw_bernoulli_with_song(26, 5000, 0).masks
     assert masks[0].all()

@@ -13,11 +13,10 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.faithfulness import Check, check, measure_infidelity, measure_sensitivity
-from musiclime_torch.faithfulness.chance import deal
 from musiclime_torch.faithfulness.deletion import SHARES
-from musiclime_torch.faithfulness.ladder import count_steps
+from musiclime_torch.faithfulness.ladder import count_steps, deal
 from musiclime_torch.faithfulness.question import asking, recall
-from musiclime_torch.models.shuffling import shuffling
+from musiclime_torch.models.hashing import shuffling
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.scale import to_values

@@ -13,10 +13,9 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.faithfulness import check
-from musiclime_torch.faithfulness.chance import deal
 from musiclime_torch.faithfulness.checking import _read as read_attributions  # past `check`'s annotations
 from musiclime_torch.faithfulness.fidelity import measure_fidelity
-from musiclime_torch.faithfulness.ladder import climb
+from musiclime_torch.faithfulness.ladder import climb, deal
 from musiclime_torch.faithfulness.question import asking, recall
 from musiclime_torch.faithfulness.stability import measure_sensitivity, measure_stability
 from musiclime_torch.models.contract import TokenBatch

@@ -15,8 +15,8 @@ from musiclime_torch.explanation.estimation.crossed import build_grid, encode_ma
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models.ast_roberta import AstRoberta
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.preparation import Preparation
 from musiclime_torch.models.subject import describe_model
+from musiclime_torch.models.tokens import Preparation
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.blocks import draw_foldover
 from musiclime_torch.surrogate.crossed import solve_crossed

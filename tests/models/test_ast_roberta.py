@@ -13,8 +13,8 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models.ast_roberta import AstRoberta, build_ast_roberta
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.fbank import KaldiFbank
-from musiclime_torch.models.preparation import Preparation
+from musiclime_torch.models.front_ends import KaldiFbank
+from musiclime_torch.models.tokens import Preparation
 from musiclime_torch.song.track import Track
 
 AS_IN_THE_PAPER = Preparation(lower_case=True, strip_punctuation=True, limit=24)

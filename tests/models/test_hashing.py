@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from musiclime_torch.models import hashing
-from musiclime_torch.models.hashing import hash_weights
-from musiclime_torch.models.shuffling import shuffling
+from musiclime_torch.models.hashing import hash_weights, shuffling
 
 
 def make() -> nn.Module:

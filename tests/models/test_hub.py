@@ -126,8 +126,7 @@ def test_names_that_lead_nowhere_say_what_to_do(tmp_path: Path):
 
 
 def test_a_slow_tokenizer_is_refused():
-    from musiclime_torch.models.preparation import Preparation
-    from musiclime_torch.models.tokens import cut_tokens
+    from musiclime_torch.models.tokens import Preparation, cut_tokens
 
     with pytest.raises(InputError, match="fast version"):
         cut_tokens(object(), "words", Preparation(lower_case=False, strip_punctuation=False, limit=9))

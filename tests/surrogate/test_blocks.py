@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
-from musiclime_torch.surrogate.rows import draw_bernoulli, enumerate_masks
+from musiclime_torch.surrogate.design import draw_bernoulli, enumerate_masks
 
 
 @settings(deadline=None, max_examples=25)

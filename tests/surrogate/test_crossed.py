@@ -13,9 +13,8 @@ from musiclime_torch.surrogate import sides
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
 from musiclime_torch.surrogate.crossed import solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed_errors
-from musiclime_torch.surrogate.design import CrossedDesign, Design
+from musiclime_torch.surrogate.design import CrossedDesign, Design, draw_bernoulli, enumerate_masks
 from musiclime_torch.surrogate.intervals import quantile
-from musiclime_torch.surrogate.rows import draw_bernoulli, enumerate_masks
 
 KINDS = {
     "folded": lambda d, n, seed: draw_foldover(d, n, seed),

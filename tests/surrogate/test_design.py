@@ -3,9 +3,8 @@
 import torch
 
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded
-from musiclime_torch.surrogate.design import CrossedDesign, Design
-from musiclime_torch.surrogate.kernels import weigh
-from musiclime_torch.surrogate.rows import draw_bernoulli
+from musiclime_torch.surrogate.design import CrossedDesign, Design, draw_bernoulli
+from musiclime_torch.surrogate.sampling import weigh
 
 
 def test_a_design_moves_as_one():

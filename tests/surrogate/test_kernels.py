@@ -6,8 +6,8 @@ import torch
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.blocks import draw_foldover
-from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh, weigh_by_proximity
-from musiclime_torch.surrogate.rows import draw_bernoulli
+from musiclime_torch.surrogate.design import draw_bernoulli
+from musiclime_torch.surrogate.sampling import PAPER_WIDTH, weigh, weigh_by_proximity
 
 
 def test_paper_kernel_is_inert_and_lime_kernel_is_not():

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_unfolded
-from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.design import Design, draw_bernoulli, enumerate_masks
 from musiclime_torch.surrogate.intervals import quantile
 from musiclime_torch.surrogate.pairs import PairFit, list_pairs, solve_pairs
-from musiclime_torch.surrogate.rows import draw_bernoulli, enumerate_masks
 from musiclime_torch.surrogate.solver import solve
 
 

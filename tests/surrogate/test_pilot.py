@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from musiclime_torch.models.flops import count_flops
+from musiclime_torch.models.batches import count_flops
 from musiclime_torch.surrogate.blocks import draw_foldover
 from musiclime_torch.surrogate.pilot import allocate, is_better_unfolded
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from scipy.stats import rankdata, spearmanr
 
-from musiclime_torch.surrogate.ranks import rank, rank_correlation
+from musiclime_torch.surrogate.intervals import rank, rank_correlation
 
 
 @settings(deadline=None, max_examples=50)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.rows import draw_bernoulli, draw_bernoulli_with_song, enumerate_masks
+from musiclime_torch.surrogate.design import draw_bernoulli, draw_bernoulli_with_song, enumerate_masks
 
 
 def test_bernoulli_keeps_half_and_the_song_can_come_first():

@@ -9,8 +9,7 @@ import torch
 from musiclime_torch.basics.choices import DesignName, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover
-from musiclime_torch.surrogate.kernels import PAPER_WIDTH, weigh_by_proximity
-from musiclime_torch.surrogate.sampling import MOST, VALUES, Sampling, draw_design
+from musiclime_torch.surrogate.sampling import MOST, PAPER_WIDTH, VALUES, Sampling, draw_design, weigh_by_proximity
 
 PLAIN = Sampling("joint", "uniform", 0.25, 200, 3)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded
-from musiclime_torch.surrogate.kernels import weigh, weigh_by_proximity
-from musiclime_torch.surrogate.rows import draw_bernoulli
+from musiclime_torch.surrogate.design import draw_bernoulli
+from musiclime_torch.surrogate.sampling import weigh, weigh_by_proximity
 from musiclime_torch.surrogate.sides import Cluster, lay_side, split_classes, turn
 
 

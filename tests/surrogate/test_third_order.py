@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from musiclime_torch.surrogate.third_order import share_third_order, spare
+from musiclime_torch.surrogate.kerdock import share_third_order, spare
 
 
 def test_the_share_of_third_order_terms_is_found():

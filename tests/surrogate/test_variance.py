@@ -6,8 +6,7 @@ import torch
 
 from musiclime_torch.surrogate import sides
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_unfolded
-from musiclime_torch.surrogate.design import CrossedDesign
-from musiclime_torch.surrogate.rows import draw_bernoulli, enumerate_masks
+from musiclime_torch.surrogate.design import CrossedDesign, draw_bernoulli, enumerate_masks
 from musiclime_torch.surrogate.variance import _Squares, split_variance, unbias
 
 DRAWS = {

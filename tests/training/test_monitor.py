@@ -14,7 +14,7 @@ from torch import nn
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.song.track import Track
-from musiclime_torch.surrogate.ranks import rank_correlation
+from musiclime_torch.surrogate.intervals import rank_correlation
 from musiclime_torch.training.callbacks import make_lightning_callback, make_trainer_callback
 from musiclime_torch.training.monitor import Monitor, Reading, add_scalars
 

@@ -12,7 +12,7 @@ from musiclime_torch import explain
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.track import Track
-from musiclime_torch.surrogate.ends import mask_ends
+from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.variants.asking import encode_audio, encode_lyrics, fuse, mean_over, run_checked, run_joint
 from musiclime_torch.variants.components import list_components
 from musiclime_torch.variants.probe import Probe, probing

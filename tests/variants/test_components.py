@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import assume, example, given, settings, strategies as st
 
+from musiclime_torch.basics.arguments import read_segments
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.segments import read_segments
 from musiclime_torch.song.lyrics.lrc import parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.track import Track

@@ -19,8 +19,7 @@ from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.variants.components import list_components
-from musiclime_torch.views.exports.annotations import to_audacity, to_jams, to_sonic_visualiser
-from musiclime_torch.views.exports.captum_record import to_visualization_record
+from musiclime_torch.views.exports.annotations import to_audacity, to_jams, to_sonic_visualiser, to_visualization_record
 from musiclime_torch.views.exports.files import write_mixes
 from musiclime_torch.views.exports.tables import list_rows, to_csv, write_parquet
 from musiclime_torch.views.page.sound import measure_loudness

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from musiclime_torch.basics.extras import needing
+from musiclime_torch.basics.errors import needing
 
 #: Megabytes and seconds of a song: a wav of five minutes is fifty, and takes a laptop minutes to explain.
 MAX_UPLOAD_MB, MAX_SECONDS = 60.0, 600.0

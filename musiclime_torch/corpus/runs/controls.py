@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.basics.segments import Segments
+from musiclime_torch.basics.arguments import Segments
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components, cut, find_borders

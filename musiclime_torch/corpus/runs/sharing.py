@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from torch.utils.flop_counter import FlopCounterMode
 
-from musiclime_torch.basics.generic import T
-from musiclime_torch.models.batches import ran_out
+from musiclime_torch.basics.arguments import T
+from musiclime_torch.models.batches import credit_flops, ran_out
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.flops import credit_flops
 from musiclime_torch.models.subject import name_model
 
 #: What of a model is asked in shared batches; heads run over pairs of one song and cost little.

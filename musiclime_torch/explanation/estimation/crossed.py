@@ -11,7 +11,7 @@ from torch import Tensor
 
 from musiclime_torch.explanation.estimation.estimate import Estimate
 from musiclime_torch.explanation.estimation.loop import Look, Sampled, sample_until
-from musiclime_torch.models.flops import count_flops
+from musiclime_torch.models.batches import count_flops
 from musiclime_torch.surrogate.blocks import draw_half_folded
 from musiclime_torch.surrogate.crossed import list_interactions, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed_errors

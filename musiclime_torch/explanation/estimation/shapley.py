@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
+from musiclime_torch.surrogate.design import MOST_ENUMERATED, enumerate_masks
 from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.rows import MOST_ENUMERATED, enumerate_masks
 from musiclime_torch.surrogate.sampling import Sampling
 from musiclime_torch.surrogate.shapley.exact import solve_exact
 from musiclime_torch.surrogate.shapley.level_fit import solve_levels

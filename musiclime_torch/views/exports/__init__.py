@@ -9,8 +9,8 @@ if TYPE_CHECKING:
         to_audacity as to_audacity,
         to_jams as to_jams,
         to_sonic_visualiser as to_sonic_visualiser,
+        to_visualization_record as to_visualization_record,
     )
-    from musiclime_torch.views.exports.captum_record import to_visualization_record as to_visualization_record
     from musiclime_torch.views.exports.files import write_exports as write_exports, write_mixes as write_mixes
     from musiclime_torch.views.exports.tables import list_rows as list_rows, to_csv as to_csv, write_parquet as write_parquet
 

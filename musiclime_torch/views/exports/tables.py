@@ -5,7 +5,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from musiclime_torch.basics.extras import needing
+from musiclime_torch.basics.errors import needing
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.explanation import Explanation
 

@@ -11,9 +11,9 @@ from musiclime_torch.corpus.runs.job import begin_job
 from musiclime_torch.corpus.runs.sharing import SharedModel
 from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.demo.catalogue import write_catalogue
-from musiclime_torch.demo.tags import TAGS
+from musiclime_torch.demo.plan import TAGS
+from musiclime_torch.models.batches import count_flops
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.flops import count_flops
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.manifest import Entry, read_manifest
 from musiclime_torch.song.track import load_track

@@ -8,8 +8,7 @@ from soundfiles import make_noise
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.audio.recording import Recording
 from musiclime_torch.song.stems import weights
-from musiclime_torch.song.stems.residual import complete
-from musiclime_torch.song.stems.separation import separate
+from musiclime_torch.song.stems.separation import complete, separate
 
 
 @pytest.fixture(autouse=True)
