@@ -90,7 +90,7 @@ def _average_windows(probe: Probe, full: Bool[Tensor, "n column"]) -> Float[Tens
 
     # With lyrics in the same pass nearly every question is another one, and keeping them all would cost memory for nothing.
     answers = run_windows(probe, "variants", renderings, sources.lyrics is None, run)
-    return mean_over(renderings, lambda _: next(answers))
+    return mean_over(renderings, lambda _: next(answers), [window.weight for window in sources.windows])
 
 
 def encode_audio(probe: Probe, masks: Bool[Tensor, "n seen_audio"]) -> tuple[Tensor, ...]:
@@ -147,9 +147,10 @@ def encode_lyrics(probe: Probe, masks: Bool[Tensor, "n seen_lyrics"]) -> Tensor:
 
 def fuse(probe: Probe, sounds: tuple[Tensor, ...], texts: Tensor) -> Float[Tensor, "na nt class"]:
     """Outputs of every pair of encodings, windows averaged; `sounds` has one tensor a window."""
+    weights = [window.weight for window in probe.sources.windows]
     if hasattr(probe.subject.model, "fuse_pairs"):
-        return mean_over(sounds, lambda window: _fuse_blocks(probe, window, texts))
-    return mean_over(sounds, lambda window: _fuse_rows(probe, window, texts))
+        return mean_over(sounds, lambda window: _fuse_blocks(probe, window, texts), weights)
+    return mean_over(sounds, lambda window: _fuse_rows(probe, window, texts), weights)
 
 
 def _fuse_rows(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
@@ -182,14 +183,18 @@ def _fuse_blocks(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "
     return torch.cat([part for _, part in run_batches(probe, "fuse_pairs", na, na, run)])
 
 
-def mean_over(windows: Sequence[T], run: Callable[[T], Tensor]) -> Tensor:
-    """The mean of what `run` gives for each window, one at a time: a single result is held besides the sum.
+def mean_over(windows: Sequence[T], run: Callable[[T], Tensor], weights: Sequence[float]) -> Tensor:
+    """The weighted mean of what `run` gives for each window, one at a time: a single result is held besides the sum.
 
-    >>> mean_over([1, 2], lambda window: torch.full((2,), float(window)))
-    tensor([1.5000, 1.5000])
+    >>> mean_over([1, 2], lambda window: torch.full((2,), float(window)), [1.0, 3.0])
+    tensor([1.7500, 1.7500])
     """
-    total: Tensor = reduce(torch.add, map(run, windows))
-    return total / len(windows)
+    if len(set(weights)) == 1:
+        total: Tensor = reduce(torch.add, map(run, windows))
+        return total / len(windows)
+    parts = (weight * run(window) for window, weight in zip(windows, weights, strict=True))
+    total = reduce(torch.add, parts)
+    return total / sum(weights)
 
 
 def _spread(masks: Bool[Tensor, "n some"], columns: tuple[int, ...], width: int) -> Bool[Tensor, "n column"]:

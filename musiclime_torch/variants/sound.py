@@ -48,6 +48,18 @@ class Window:
     floor: Float[Tensor, "channel frame"] | None
     #: Columns that change it: its stems × segments, fades included, without those that are silent throughout it.
     columns: tuple[int, ...]
+    #: Its share in the average over windows, up to a common factor.
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a window lies, in frames; within which segment, if it lies within one."""
+
+    start: int
+    end: int
+    segment: int | None = None
+    weight: float = 1.0
 
 
 def fit_stems(track: Track, sample_rate: int, channels: int | None) -> Float[Tensor, "stem channel frame"]:
@@ -126,8 +138,7 @@ def gate_stems(
 
     `changes` on the CPU says where switching a stem changes anything; None that it may anywhere.
 
-    A track longer than `max_seconds` gets ceil(length / max_seconds) windows of that length, spread evenly from its first
-    frame to its last, so that all of it is heard.
+    A track longer than `max_seconds` gets windows of that length, as `lay_windows` lays them.
     """
     # With gates g in [0, 1] that say how far stem s is on at time t, a variant is
     #     Σ_s g_s(t) x_s(t) + (1 − g_s(t)) b_s(t)  =  Σ_s g_s(t) (x_s(t) − b_s(t))  +  Σ_s b_s(t).
@@ -138,11 +149,16 @@ def gate_stems(
     difference = stems if baseline is None else stems - baseline
     floor = None if baseline is None else baseline.sum(0)
     windows = []
-    for start, end in spread_windows(frames, None if max_seconds is None else round(max_seconds * sample_rate)):
-        zones = _lay_zones(difference, borders, fade, start, end)
+    for place in lay_windows(borders, None if max_seconds is None else round(max_seconds * sample_rate), fade):
+        start, end = place.start, place.end
+        if place.segment is None:
+            zones = _lay_zones(difference, borders, fade, start, end)
+        else:
+            # No cut inside, no cross-fade: the neighbours' gates must not leak into the window's first milliseconds.
+            zones = (Zone(0, end - start, place.segment, None, difference[:, :, start:end].flatten(1).contiguous()),)
         columns = _list_columns(zones, None if changes is None else changes[:, start:end], len(stems), len(borders) - 1)
         part = None if floor is None else floor[:, start:end]
-        windows.append(Window(zones, stems.shape[1], end - start, part, columns))
+        windows.append(Window(zones, stems.shape[1], end - start, part, columns, place.weight))
     return tuple(windows)
 
 
@@ -159,6 +175,31 @@ def _list_columns(
     return tuple(sorted(columns))
 
 
+def lay_windows(borders: Sequence[int], longest: int | None, slack: int) -> list[Place]:
+    """Windows of `longest` frames where they cost least; one window if all frames fit into it.
+
+    A window across a cut contains the stems of both sides: 2^(2 × stems) renderings instead of 2^stems. Where every segment
+    is at least a window long, windows therefore lie within segments, evenly spread in each, and a window's weight is its
+    segment's length over the number of its windows: each second of the song counts alike. Else they are spread evenly over
+    the song. `slack` frames may be missing for a window to fit, or be left out between two: cuts in seconds are rounded.
+
+    >>> [(place.start, place.end, place.segment) for place in lay_windows([0, 10, 25], 10, 0)]
+    [(0, 10, 0), (10, 20, 1), (15, 25, 1)]
+    >>> [(place.start, place.end, place.segment) for place in lay_windows([0, 8, 25], 10, 0)]
+    [(0, 10, None), (8, 18, None), (15, 25, None)]
+    """
+    frames = borders[-1]
+    if longest is None or frames <= longest or any(end - start < longest - slack for start, end in pairwise(borders)):
+        return [Place(start, end) for start, end in spread_windows(frames, longest)]
+    places = []
+    for segment, (left, right) in enumerate(pairwise(borders)):
+        count = max(math.ceil((right - left - slack) / longest), 1)
+        for start in _spread(right - left, longest, count):
+            first = min(max(left + start, 0), frames - longest)
+            places.append(Place(first, first + longest, segment, (right - left) / count))
+    return places
+
+
 def spread_windows(frames: int, longest: int | None) -> list[tuple[int, int]]:
     """Windows of `longest` frames from the first frame to the last, evenly spread; one window if all frames fit into it.
 
@@ -167,9 +208,14 @@ def spread_windows(frames: int, longest: int | None) -> list[tuple[int, int]]:
     """
     if longest is None or frames <= longest:
         return [(0, frames)]
-    count = math.ceil(frames / longest)
-    starts = [round(index * (frames - longest) / (count - 1)) for index in range(count)]
-    return [(start, start + longest) for start in starts]
+    return [(start, start + longest) for start in _spread(frames, longest, math.ceil(frames / longest))]
+
+
+def _spread(frames: int, longest: int, count: int) -> list[int]:
+    """Where so many windows begin, from the first frame to the last that lets them end within; a single one in the middle."""
+    if count == 1:
+        return [(frames - longest) // 2]
+    return [round(index * (frames - longest) / (count - 1)) for index in range(count)]
 
 
 def _lay_zones(

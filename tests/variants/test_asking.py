@@ -95,7 +95,7 @@ def test_the_mean_over_windows_is_taken_one_at_a_time():
         order.append(window)
         return torch.full((1,), float(window))
 
-    assert mean_over([1, 2, 6], run).tolist() == [3.0]
+    assert mean_over([1, 2, 6], run, [1.0, 1.0, 1.0]).tolist() == [3.0]
     assert order == [1, 2, 6]
 
 

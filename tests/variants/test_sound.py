@@ -1,12 +1,13 @@
 """Mixing against a slow mix of enveloped components, frame by frame."""
 
+import itertools
 from itertools import pairwise
 
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from musiclime_torch.variants.sound import CROSS_FADE, borrow_stems, gate_stems, make_noise, mix, spread_windows
+from musiclime_torch.variants.sound import CROSS_FADE, borrow_stems, gate_stems, lay_windows, make_noise, mix, spread_windows
 
 RATE = 2000
 
@@ -125,3 +126,39 @@ def test_borrowed_stems_go_by_name_and_are_repeated_or_cut():
     other = torch.arange(6.0).reshape(2, 1, 3)
     borrowed = borrow_stems(other, ("bass", "drums"), ("drums", "flute"), 5)
     assert borrowed.tolist() == [[[3.0, 4.0, 5.0, 3.0, 4.0]], [[0.0] * 5]]
+
+
+@given(st.lists(st.integers(40, 200), min_size=1, max_size=8), st.integers(0, 3))
+def test_windows_lie_within_segments_that_have_room_for_them(lengths: list[int], slack: int):
+    borders = [0, *itertools.accumulate(lengths)]
+    longest = min(lengths)
+    places = lay_windows(borders, longest, slack)
+    assert {place.end - place.start for place in places} == {longest}
+    if len(places) == 1:
+        return
+    for place in places:
+        left, right = borders[place.segment], borders[place.segment + 1]
+        assert left - slack <= place.start
+        assert place.end <= right + slack
+    # Each second counts alike, and all of them are heard but for the slack.
+    for segment, (left, right) in enumerate(pairwise(borders)):
+        own = [place for place in places if place.segment == segment]
+        assert sum(place.weight for place in own) == pytest.approx(right - left)
+        heard = {frame for place in own for frame in range(place.start, place.end)}
+        assert len(heard & set(range(left, right))) >= right - left - slack
+
+
+def test_a_window_within_a_segment_hears_nothing_of_its_neighbours():
+    """Not even the cross-fade at its edges: the gates of its own segment hold from its first frame to its last."""
+    stems = stems_of(3, frames=1200)
+    frames = stems.shape[-1]
+    edges = [0.0, frames / 2 / RATE, frames / RATE]
+    windows = gate_stems(stems, None, edges, RATE, frames / 4 / RATE)
+    assert [len(window.zones) for window in windows] == [1] * 4
+    for number, window in enumerate(windows):
+        own = torch.zeros(1, 3, 2, dtype=torch.bool)
+        own[:, :, number // 2] = True
+        start = number * (frames // 4)
+        torch.testing.assert_close(mix(window, own)[0], stems[:, :, start : start + window.frames].sum(0), atol=1e-5, rtol=0)
+        assert not mix(window, ~own).any()
+        assert len(window.columns) == 3
