@@ -212,7 +212,7 @@ def spread_windows(frames: int, longest: int | None) -> list[tuple[int, int]]:
 
 
 def _spread(frames: int, longest: int, count: int) -> list[int]:
-    """Where so many windows begin, from the first frame to the last that lets them end within; a single one in the middle."""
+    """Where so many windows begin, from first frame to last; a single one lies in the middle."""
     if count == 1:
         return [(frames - longest) // 2]
     return [round(index * (frames - longest) / (count - 1)) for index in range(count)]
