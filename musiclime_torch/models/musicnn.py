@@ -106,6 +106,7 @@ class Musicnn(nn.Module):
         spectrum = torch.stft(wave.float(), FFT, HOP, window=self.window, pad_mode="reflect", return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()
         with in_float32(wave.device):
+            # The training code's compression, log10(1 + 10⁴ x): linear near silence, logarithmic where there is sound.
             return torch.log10(10_000 * (power.mT @ self.bank) + 1)[:, :FRAMES]
 
     def tag(self, features: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
@@ -115,6 +116,7 @@ class Musicnn(nn.Module):
         first = self.middle[0](front)
         second = self.middle[1](first) + first
         third = self.middle[2](second) + second
+        # Densely connected: the pooling gets the front end's features beside those of each layer above (Pons & Serra 2019).
         over_time = torch.cat([front, first, second, third], 1)
         # Each feature's maximum comes right before its mean.
         pooled = torch.stack([over_time.amax(2), over_time.mean(2)], 2).flatten(1)
@@ -126,6 +128,7 @@ def load_musicnn(dataset: Dataset) -> Musicnn:
     """The trained network, in eval mode. InputError where the package that has its weights isn't installed."""
     folder = find_weights("musicnn", "musicnn==0.1.0") / f"{dataset}_musicnn"
     tensors = {name: torch.from_numpy(array.copy()) for name, array in read_bundle(f"{folder}/").items()}
+    # The random weights are overwritten below; the caller's random state must not move for them.
     with torch.random.fork_rng(devices=[]):
         model = Musicnn(TAGS[dataset])
     norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]

@@ -155,8 +155,10 @@ class Tagger(nn.Module):
             return torch.cat([self._analyse(piece) for piece in torch.split(padded.float(), rows)])
 
     def _analyse(self, audio: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch 1 mel time"]:
+        # Frames by `unfold` are a view: nothing is copied before the product with the window.
         spectrum = torch.fft.rfft(audio.unfold(1, N_FFT, self.hop) * self.window)
         mel = (spectrum.real.square() + spectrum.imag.square()) @ self.mel_bank
+        # Centred and scaled by constants, not by the batch: a variant's spectrogram must not depend on its neighbours.
         return (torch.log(mel.transpose(1, 2) + FLOOR)[:, None] - 1) / 4
 
     def _embed_strings(self, texts: list[str]) -> TokenBatch:

@@ -73,6 +73,7 @@ def _average_windows(probe: Probe, full: Bool[Tensor, "n column"]) -> Float[Tens
     # Strings are cut on the host, so that their masks stay there.
     lyric_masks = full[:, n_audio:] if isinstance(sources.lyrics, StringGates) else full[:, n_audio:].to(probe.device)
     lyric_columns = range(n_audio, full.shape[1]) if sources.lyrics is not None else ()
+    # The lyrics' mask is a part of the question to every window, for the model reads them each time.
     renderings = [
         find_renderings(number, [*window.columns, *lyric_columns], full) for number, window in enumerate(sources.windows)
     ]

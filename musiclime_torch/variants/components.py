@@ -95,6 +95,7 @@ def list_components(track: Track, segments: Segments, units: Units, modalities: 
         ]
     if "lyrics" in modalities and track.lyrics is not None:
         items += _lyric_components(track.lyrics, units)
+    # Said here, before anything is rendered: designs need more masks than components, and pairs grow with their square.
     if len(items) > MOST_COMPONENTS:
         raise InputError(
             f"{len(items)} components are more than can be told apart (up to {MOST_COMPONENTS}): use fewer segments, lines "
@@ -131,6 +132,7 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
         if segments < 1:
             raise InputError(f"{segments} segments can't cover a song: give 1 or more.")
         _refuse_short(seconds / segments)
+        # The last border is the length itself: segments × (seconds / segments) may be a rounding error off it.
         edges = (*(seconds * index / segments for index in range(segments)), seconds)
     else:
         inner = [point - offset for point in segments]
@@ -164,6 +166,7 @@ def _read_text(text: str, seconds: float, offset: float) -> int | list[float]:
     except ValueError:
         refuse_segments(text)
     _refuse_short(length)
+    # A rest shorter than the length joins the segment before it. 1e-9 keeps 10 s in pieces of 0.1 s at a hundred.
     return [offset + index * length for index in range(1, max(int(seconds / length + 1e-9), 1))]
 
 

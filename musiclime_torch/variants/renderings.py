@@ -39,6 +39,7 @@ class Kept:
         """Answers to the renderings that were missing."""
         name = (part, renderings.window)
         known = self.places.setdefault(name, {})
+        # Rows are appended in the order of `missing`, so that the next free number is the next row.
         for number in missing:
             known[renderings.keys[number]] = len(known)
         self.values[name] = torch.cat([self.values[name], values]) if name in self.values else values

@@ -38,6 +38,7 @@ def run_windows(
 
     if not total:
         probe.advance(count)
+    # A group is what fills a batch. Its answers are all that is held besides those that are kept, however long the song is.
     for group in _group(missing, probe.batch_size):
         pieces = [
             (renderings[number].window, torch.from_numpy(renderings[number].masks[missing[number]]).to(probe.device))
@@ -48,6 +49,7 @@ def run_windows(
             batches = _advance(probe, run_batches(probe, part, size, probe.batch_size, answer(pieces)), total, count, done)
             values, start = fill(batches, size), 0
             done += size
+        # In the order of the windows, so that whoever averages adds them up as they come, one at a time.
         for number in group:
             if missing[number]:
                 end = start + len(missing[number])
@@ -87,4 +89,5 @@ def _advance(
     """Tell the bar, which counts masks, the share of them that the renderings run so far stand for."""
     for rows, batch in batches:
         yield rows, batch
+        # Shares are rounded down at both ends of a batch, so that they add up to all masks and never pass them.
         probe.advance(count * (done + rows.stop) // total - count * (done + rows.start) // total)

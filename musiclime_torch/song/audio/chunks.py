@@ -86,10 +86,12 @@ def _walk(
         yield name, start + head, length
         if length < 0:
             return
+        # -length % align is the padding that brings the next head to a multiple of `align`.
         start += head + length + -length % align
 
 
 def _lay_wav(file: BinaryIO, riff: int) -> Layout | None:
+    # RIFF sizes leave out the eight bytes of the name and the size themselves.
     whole = None if riff >= _STREAMING or not riff else riff + 8
     wide, form = 0, b""
     for name, start, length in _walk(file, 12, "<4sI", align=2):

@@ -151,11 +151,14 @@ def _decode_blocks(container: Any, stream: Any, path: Path, first: int) -> Itera
     # Interleaved: of planar frames with more than eight channels PyAV (18.1) reads planes that aren't there, and crashes.
     resampler = av.AudioResampler(format="flt")
     try:
+        # Seeking lands on a packet at or before the requested time. Decoding a little ahead lets overlapping transforms
+        # settle; what is too much is cut off below, by the time stamps.
         if first > _RUN_UP * rate:
             container.seek(origin + int((first / rate - _RUN_UP) / stream.time_base), stream=stream)
         for packed in container.decode(stream):
             if packed.sample_rate != rate:
                 raise InputError(f"{str(path)!r} changes its sample rate midway: convert it to wav or flac.")
+            # The first time stamp after a seek says where decoding really began, and with it how much to throw away.
             if position is None:
                 position = 0 if packed.pts is None else round((packed.pts - origin) * packed.time_base * rate)
             for frame in resampler.resample(packed):

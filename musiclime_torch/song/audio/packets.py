@@ -65,6 +65,7 @@ def _follow(data: bytes, measure: _Measure) -> tuple[int, Chain | None]:
     here, frames = first, 0
     while found := measure(data[here : here + 7]):
         here, frames = here + found[0], frames + found[1]
+    # The chain has ended. What follows may be tags or zeros; anything else is damage, and the decoder may have skipped it.
     rest = data[here : here + 4096]
     junk = len(rest) > 4 and not rest.startswith(_TAGS) and bool(rest.strip(b"\0"))
     return first, Chain(frames, here, start if first > start else here if junk else None)
@@ -72,6 +73,8 @@ def _follow(data: bytes, measure: _Measure) -> tuple[int, Chain | None]:
 
 def _find_first(data: bytes, start: int, measure: _Measure) -> int | None:
     here = start
+    # A byte 0xFF is no proof: compressed sound is full of them. Three packets whose lengths lead from one to the next are,
+    # and so is a shorter chain that ends with the file.
     while (here := data.find(b"\xff", here, start + _REACH)) >= 0:
         there, count = here, 0
         while count < _ENOUGH and (found := measure(data[there : there + 7])):
@@ -120,6 +123,8 @@ def _add_xing(chain: Chain, data: bytes, first: int) -> Chain:
     at = 4 + ((17 if mono else 32) if span == 1152 else (9 if mono else 17))
     if head[at : at + 4] not in (b"Xing", b"Info") or len(head) < at + 156:
         return chain
+    # Flag 1 announces the number of packets, flag 2 that of bytes. LAME's CRC-16 stands at offset 154 of the header and is
+    # taken over everything before it.
     flags, *numbers = struct.unpack(">III", head[at + 4 : at + 16])
     count = numbers.pop(0) if flags & 1 else None
     stored = int.from_bytes(head[at + 154 : at + 156], "big")
@@ -149,11 +154,13 @@ def last_flac_frame(file: BinaryIO) -> int | None:
         return None
     block = struct.unpack(">H", head[8:10])[0]
     file.seek(0, 2)
+    # The last 256 KiB hold the last packet: at most 65,535 samples, of which most writers put 4,096 into one.
     file.seek(max(file.tell() - (1 << 18), 42))
     data = file.read()
     here = len(data)
     while (here := data.rfind(b"\xff", 0, here)) >= 0:
         found = _read_flac_head(data[here : here + 16], block)
+        # Sync bits occur by chance; a head and a whole packet whose checksums both hold do not.
         if found is not None and _crc(data[here:-2], 0x8005, 16) == int.from_bytes(data[-2:], "big"):
             return found
     return None
@@ -174,6 +181,7 @@ def _read_flac_head(head: bytes, block: int) -> int | None:
         length = int.from_bytes(head[at : at + width], "big") + 1
         at += width
     else:
+        # Block sizes by code (RFC 9639, 9.1.1): 192; 576 × 2^(code − 2); 256 × 2^(code − 8).
         length = 192 if size == 1 else 144 << size if size < 6 else 1 << size
     at += {12: 1, 13: 2, 14: 2}.get(rate, 0)
     if at >= len(head) or _crc(head[:at], 0x07, 8) != head[at]:
@@ -213,6 +221,8 @@ def chain_ogg(file: BinaryIO, size: int) -> Chain:
 
 def _checksum(page: bytes) -> int:
     """Ogg's CRC: that of zlib with the bits of every byte, and of the result, the other way round."""
+    # zlib reads bits from the lowest, starts from all ones and inverts the result; Ogg does none of that. Undoing all three
+    # is a hundred times faster than a loop over the bytes.
     found = zlib.crc32(page.translate(_REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
     return int(f"{found:032b}"[::-1], 2)
 
@@ -232,6 +242,7 @@ def measure_matroska(file: BinaryIO) -> int | None:
 
 def _read_length(data: bytes, at: int) -> tuple[int | None, int]:
     """An EBML length and where it ends; None for the reserved "unknown"."""
+    # The leading zeros of the first byte count the bytes that follow it, as in UTF-8 its leading ones do.
     width = 9 - data[at].bit_length() if at < len(data) and data[at] else 0
     if not width or at + width > len(data):
         return None, at

@@ -76,6 +76,7 @@ def _chain(file: BinaryIO) -> Chain | None:
     head = file.read(1 << 16)
     start = skip_id3(head)
     file.seek(start)
+    # Both kinds of stream begin with eleven or twelve ones; the layer bits tell raw AAC (00) from mp3 (01).
     first = file.read(4096).lstrip(b"\0")[:2] if start else head.lstrip(b"\0")[:2]
     if len(first) < 2 or first[0] != 0xFF:
         return None
@@ -110,6 +111,7 @@ def _compare(chain: Chain, frames: int | None) -> str | None:
         return "its Info header fails its checksum"
     if chain.declared is not None and chain.declared != chain.frames:
         return f"its header says {chain.declared} frames and it holds {chain.frames}"
+    # A decoder takes delay and padding off at both ends, and never adds anything.
     if frames and not chain.frames - _GAPLESS <= frames <= chain.frames:
         return f"it holds {chain.frames} frames and is read as {frames}"
     return None

@@ -47,11 +47,14 @@ def parse_lrc(text: str) -> Lyrics:
     >>> [(word.text, word.start_seconds) for word in lyrics.words]
     [('hold', 1.0), ('me', 1.5), ('hold', 4.5), ('me', 5.0)]
     """
+    # The offset first, for it may stand anywhere; then rows with their times; then one verse for each time of a row, sorted,
+    # so that a line sung three times has three places.
     rows = split_lines(text)
     offset, warnings = _read_offset(rows)
     verses: list[tuple[float, Verse]] = []
     for row in _read_rows(rows):
         for seconds in row.times or (None,):
+            # Word times are written for one of the row's times. At the others they are moved along by the difference.
             shift = 0.0 if seconds is None else seconds - row.base
             marks = tuple((position, _move(mark + shift, offset)) for position, mark in row.marks)
             verse = Verse(row.body, row.section, None if seconds is None else _move(seconds, offset), marks)

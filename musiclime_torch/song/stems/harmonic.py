@@ -68,6 +68,8 @@ def _filter(padded: Float[Tensor, " frame"], first: int, last: int, count: int, 
     spectrum = spectrum[first - begin : last - begin]
     tones = _take_median(magnitude, 0).square_()
     along_frequency = functional.pad(magnitude[None, _SIDE : _SIDE + last - first], (_SIDE, _SIDE), mode="reflect")[0]
+    # Tones are ridges along time and hits are ridges along frequency (Fitzgerald 2010): a median along one direction keeps
+    # its ridges and flattens the others. Squared, they give a Wiener-like soft mask, tones² / (tones² + hits²).
     hits = _take_median(along_frequency, 1).square_()
     # Where both are zero, as in silence, each gets half of nothing.
     mask = torch.where(tones + hits > 0, tones / (tones + hits), 0.5)
