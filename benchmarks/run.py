@@ -1,12 +1,12 @@
 """Runs benchmarks and writes RESULTS.md: every table as its script printed it, with machine, versions, date and command.
 
 What a script printed is kept in `results/NAME.PLACE.json` (PLACE is `cpu` or the kind of device, and the precision where it
-isn't plain, as in `cuda-bfloat16-compiled`), so that one can be run again alone; RESULTS.md is made from all that are there.
-Names on the command line choose scripts; without one all run, which takes hours on a CPU. Options after `--` go to the
-scripts that have them: `results.py scaling -- --device cuda` fills a GPU's tables in, kept apart from the CPU's. Scripts
-that have no `--device` are left out where one is given.
+isn't plain, as in `cuda-bfloat16-compiled`), so that one can be run again alone; RESULTS.md is made from all of them, by
+question. Names on the command line choose scripts; without one all run, which takes hours on a CPU. Options after `--` go to
+the scripts that have them: `-m benchmarks.run scaling -- --device cuda` fills in a GPU's tables, kept apart from the CPU's.
+Scripts without `--device` are left out where one is given.
 
-    python benchmarks/results.py [--smoke] [--write-only] [NAME ...] [-- OPTION ...]
+    python -m benchmarks.run [--smoke] [--write-only] [NAME ...] [-- OPTION ...]
 """
 
 import argparse
@@ -27,10 +27,24 @@ KEPT = HERE / "results"
 PACKAGES = ("torch", "torchaudio", "transformers", "captum", "numpy", "scikit-learn", "shap", "shapiq")
 
 
-def list_scripts() -> list[str]:
-    """All benchmarks but this one: files that run by themselves."""
-    files = sorted(HERE.glob("*.py"))
-    return [file.stem for file in files if '__name__ == "__main__"' in file.read_text() and file.stem != Path(__file__).stem]
+#: Folders of scripts, each with its question.
+QUESTIONS = {
+    "accuracy": "Are explanations right?",
+    "cost": "What does a given accuracy cost in model passes?",
+    "overhead": "What is spent outside the model?",
+    "catalogues": "Many songs, and training runs",
+}
+
+
+def list_scripts() -> dict[str, Path]:
+    """All benchmarks by name: files in the folders of `QUESTIONS` that run by themselves."""
+    files = [file for folder in QUESTIONS for file in sorted((HERE / folder).glob("*.py"))]
+    return {file.stem: file for file in files if '__name__ == "__main__"' in file.read_text(encoding="utf-8")}
+
+
+def name_module(name: str) -> str:
+    """A script as `python -m` takes it."""
+    return ".".join(("benchmarks", list_scripts()[name].parent.name, name))
 
 
 def describe_machine() -> dict[str, str]:
@@ -59,13 +73,13 @@ def tell_revision() -> str:
 
 def run(name: str, options: list[str]) -> dict[str, Any]:
     """What a script printed, its last line read as JSON, and what it ran on; CalledProcessError where it fails."""
-    command = [sys.executable, str(HERE / f"{name}.py"), *options]
+    command = [sys.executable, "-m", name_module(name), *options]
     revision, started = tell_revision(), time.perf_counter()
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
     *printed, last = done.stdout.rstrip().splitlines()
     return {
         "name": name,
-        "command": f"python benchmarks/{name}.py {' '.join(options)}".strip(),
+        "command": f"python -m {name_module(name)} {' '.join(options)}".strip(),
         "date": date.today().isoformat(),
         "revision": revision,
         "minutes": round((time.perf_counter() - started) / 60, 1),
@@ -91,34 +105,43 @@ def write_results() -> None:
     kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
     parts = [
         "# Results\n",
-        "Written by `python benchmarks/results.py`; nothing here is typed by hand. What each script measures is said at its "
-        "top. Times are of machines shared with other work (their load beside them): ratios are taken within one run, and "
-        "mean more than seconds do.\n",
+        "Written by `python -m benchmarks.run`; nothing here is typed by hand. What each script measures is said at its top, "
+        "its figures are in `results/`. Commands are those of the day of measurement: scripts measured before version 0.2.0 "
+        "were files of one folder. Times are of machines shared with other work (their load beside them): ratios are taken "
+        "within one run, and mean more than seconds do.\n",
     ]
-    for one in kept:
-        machine, packages = (
-            ", ".join(f"{key} {value}" for key, value in one[about].items()) for about in ("machine", "versions")
-        )
-        parts += [
-            f"## {one['name']}\n",
-            f"{summarise(one['name'])}\n",
-            f"`{one['command']}`, {one['date']}, {one.get('revision', 'revision not kept')}, {one['minutes']:g} minutes; "
-            f"{machine}, load {one['load']:g}; {packages}\n",
-            f"```text\n{one['printed']}\n```\n",
-            f"```json\n{json.dumps(one['figures'])}\n```\n",
-        ]
+    scripts = list_scripts()
+    for folder, question in QUESTIONS.items():
+        parts.append(f"## {question}\n")
+        for result in kept:
+            if scripts[result["name"]].parent.name == folder:
+                parts += describe_result(result)
     (HERE / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def describe_result(result: dict[str, Any]) -> list[str]:
+    """Paragraphs about one script: what it measures, where it was measured, what it printed."""
+    machine, packages = (
+        ", ".join(f"{key} {value}" for key, value in result[about].items()) for about in ("machine", "versions")
+    )
+    return [
+        f"### {result['name']}\n",
+        f"{summarise(result['name'])}\n",
+        f"`{result['command']}`, {result['date']}, {result.get('revision', 'revision not kept')}, "
+        f"{result['minutes']:g} minutes; {machine}, load {result['load']:g}; {packages}\n",
+        f"```text\n{result['printed']}\n```\n",
+    ]
 
 
 def summarise(name: str) -> str:
     """The first sentence of a script's docstring."""
-    said = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or ""
+    said = ast.get_docstring(ast.parse(list_scripts()[name].read_text(encoding="utf-8"))) or ""
     return " ".join(said.split("\n\n")[0].split())
 
 
 def pick_place(scripts: list[str], passed: list[str]) -> tuple[list[str], str]:
     """Which scripts run where `--device` says, and that kind of device; ends the process where it says nothing."""
-    parser = argparse.ArgumentParser(prog="results.py ... --", add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="benchmarks.run ... --", add_help=False, allow_abbrev=False)
     parser.add_argument("--device")
     device = parser.parse_known_args(passed)[0].device
     if device is None:
@@ -128,9 +151,9 @@ def pick_place(scripts: list[str], passed: list[str]) -> tuple[list[str], str]:
 
 def has_option(name: str, option: str) -> bool:
     """Whether a script has an option, of its own or among those that several share."""
-    source = (HERE / f"{name}.py").read_text()
-    if "from tuning import" in source and "add_options" in source:
-        source += (HERE / "tuning.py").read_text()
+    source = list_scripts()[name].read_text(encoding="utf-8")
+    if "benchmarks.tools.tuning import" in source and "add_options" in source:
+        source += (HERE / "tools" / "tuning.py").read_text(encoding="utf-8")
     return f'"{option}"' in source
 
 
@@ -160,7 +183,7 @@ def main() -> None:
     strange = [name for name in options.names if name not in scripts]
     if strange:
         parser.error(f"there is no benchmark {strange[0]!r}: choose of {', '.join(scripts)}.")
-    asked = options.names or scripts
+    asked = options.names or list(scripts)
     able, place = pick_place(asked, passed)
     if options.names and able != asked:
         parser.error(

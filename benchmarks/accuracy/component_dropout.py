@@ -5,7 +5,7 @@ where the label stays whatever is lost; and the demo's own, where labels go with
 tell. On songs that training never saw: decisions that are right, how much of the explained variance a linear surrogate gets
 (fidelity), and how often the planted causes are the first of all components.
 
-    python benchmarks/component_dropout.py [--smoke] [--songs 400] [--epochs 16] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.accuracy.component_dropout [--smoke] [--songs 400] [--epochs 16] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse

@@ -4,7 +4,7 @@ Each song carries one tag. A song counts as a hit where its planted causes (one 
 components with the largest attributions to that class, whatever else is in the song. Beside it stands what the rank would
 be by chance, and how often the planted causes are significant.
 
-    python benchmarks/demo_causes.py [--smoke] [--songs 20] [--n-samples 1024] [--device cpu|cuda]
+    python -m benchmarks.accuracy.demo_causes [--smoke] [--songs 20] [--n-samples 1024] [--device cpu|cuda]
 """
 
 import argparse

@@ -7,7 +7,7 @@ of order two, nor for interactions on products of three, and the table says how 
 those that `explain` takes: of Kerdock's kind for 1,024 masks of 40 cells. "sum" is all main effects together, with errors
 added as `Explanation.sum_over` adds them.
 
-    python benchmarks/interval_coverage.py [--smoke] [--repetitions 200] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.accuracy.interval_coverage [--smoke] [--repetitions 200] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse

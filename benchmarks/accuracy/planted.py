@@ -24,7 +24,7 @@ attributions alone, and lines where lines are asked for. Peers: `peers.py`. Inte
 of its own; where a method offers none, or refuses so small a budget, the figure is 0. 128 masks are about the fewest that
 `explain` takes (one block a side), 192 that all methods take (SHAP's smallest step, a permutation and back, up to 181).
 
-    python benchmarks/planted.py [--smoke] [--songs 20,20] [--budget 128,192] [--device cpu|cuda] [--seed 0]
+    python -m benchmarks.accuracy.planted [--smoke] [--songs 20,20] [--budget 128,192] [--device cpu|cuda] [--seed 0]
 """
 
 import argparse

@@ -18,7 +18,7 @@ Detector and songs are our own (`voice.py`), so shares compare between rows, har
 excerpts, the study's on 11.5%. Medians and their lengths were chosen among some eighteen smoothings by trial on excerpts of
 other songs, whose seeds are 52,000,000 and on.
 
-    python benchmarks/veracity.py [--smoke] [--each 16] [--device cpu|cuda]
+    python -m benchmarks.accuracy.veracity [--smoke] [--each 16] [--device cpu|cuda]
 """
 
 import argparse

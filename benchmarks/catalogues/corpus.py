@@ -8,7 +8,7 @@ short catalogue it is a larger share. Beside the ranks stands what two cores giv
 half the songs each. Ratios are taken within a round, and the middle one of all rounds is given with the smallest and the
 largest: on a shared machine a round differs from the next.
 
-    python benchmarks/corpus.py [--smoke] [--songs 64] [--rounds 3] [--device cpu|cuda]
+    python -m benchmarks.catalogues.corpus [--smoke] [--songs 64] [--rounds 3] [--device cpu|cuda]
 """
 
 import argparse

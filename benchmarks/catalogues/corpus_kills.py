@@ -3,7 +3,7 @@
 First the process that reads ahead is killed at random moments, then the whole run, which is begun again each time. Every
 song that a run begins is noted, so that what is done twice shows.
 
-    python benchmarks/corpus_kills.py [--smoke] [--kills 20]
+    python -m benchmarks.catalogues.corpus_kills [--smoke] [--kills 20]
 """
 
 import argparse

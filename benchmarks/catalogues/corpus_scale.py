@@ -6,7 +6,7 @@ million rows of attributions are about 70,000 songs, 100 million about 700,000, 
 corpus` writes. Features that occur are kept, so that memory grows with the vocabulary met: with one small enough to be met
 whole in either run (`--vocabulary 1000`), it is the songs alone that differ.
 
-    python benchmarks/corpus_scale.py [--smoke] [--rows 10000000,100000000] [--vocabulary 20000] [--shard-size 16]
+    python -m benchmarks.catalogues.corpus_scale [--smoke] [--rows 10000000,100000000] [--vocabulary 20000] [--shard-size 16]
 """
 
 import argparse
@@ -107,7 +107,7 @@ def peak() -> float:
 
 def run_again(*given: str) -> dict[str, float]:
     """Another run of this script: its table is printed, its figures come back."""
-    done = subprocess.run([sys.executable, __file__, *given], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, "-m", "benchmarks.catalogues.corpus_scale", *given], check=True, stdout=subprocess.PIPE, text=True)
     *table, figures = done.stdout.rstrip().splitlines()
     print("\n".join(table), flush=True)
     return dict(json.loads(figures))
@@ -138,7 +138,7 @@ def main() -> None:
             # In a process of its own, whose memory doesn't count.
             given = {"rows": rows, "vocabulary": options.vocabulary, "shard-size": options.shard_size, "write": folder}
             again = [f"--{name}={value}" for name, value in given.items()]
-            subprocess.run([sys.executable, __file__, *again], check=True)
+            subprocess.run([sys.executable, "-m", "benchmarks.catalogues.corpus_scale", *again], check=True)
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.parquet"))
         files = sum(1 for _ in Path(folder).rglob("*.parquet"))
         before, started = peak(), time.perf_counter()

@@ -13,7 +13,7 @@ what its correlation with the whole pass allows at best under a shared budget (P
 the model's derivatives by the gates at 1,024 / 3 masks, a backward pass costing two forward ones, for differences. A dash:
 not possible there.
 
-    python benchmarks/audio_floor.py [--smoke] [--seeds 9] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.cost.audio_floor [--smoke] [--seeds 9] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse

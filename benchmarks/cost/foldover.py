@@ -7,7 +7,7 @@ what `explain` does by default: Kerdock's where an eighth of their cycle or more
 first block is sure that they don't pay. Medians over seeds; a fold-over's worst case in theory is 2, where even terms don't
 matter.
 
-    python benchmarks/foldover.py [--smoke] [--seeds 100]
+    python -m benchmarks.cost.foldover [--smoke] [--seeds 100]
 """
 
 import argparse

@@ -6,7 +6,7 @@ cheapest counts. Work is the encoders' floating-point operations, a pass of each
 written out, for fused attention isn't counted on a CPU); the polynomial's passes count one each. The last line holds
 (5,000 passes of both encoders) / (N_a and N_t passes of each).
 
-    python benchmarks/paper_budget.py [--smoke] [--seeds 7] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.cost.paper_budget [--smoke] [--seeds 7] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse

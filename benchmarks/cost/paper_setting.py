@@ -7,7 +7,7 @@ lyrics' alone and all pooled, the cheapest crossed design at the full model's co
 strong interactions, for what both sides do together is noise to joint rows. What is spent outside the model isn't counted on
 either side: `scaling.py` measures ours, and the original's is more.
 
-    python benchmarks/paper_setting.py [--smoke] [--seeds 5] [--passes 16] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.cost.paper_setting [--smoke] [--seeds 5] [--passes 16] [--threads 1] [--device cpu|cuda]
         [--rows 8] [--precision bfloat16] [--compile]
 """
 

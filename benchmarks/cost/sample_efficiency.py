@@ -18,7 +18,7 @@ probabilities. Captum's `Lime` is a lasso, and seeds agree on what it leaves at 
 `time_to_accuracy.py` turns it round: passes and seconds to a given error. A method with a small error may still be far from
 the truth, if its own limit is; `planted.py` asks for that. The polynomial has no song for `explain`, and is left out.
 
-    python benchmarks/sample_efficiency.py [--smoke] [--seeds 11] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.cost.sample_efficiency [--smoke] [--seeds 11] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse

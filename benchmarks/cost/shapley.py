@@ -3,7 +3,7 @@
 Two kinds of games whose Shapley values are known: sums of products of up to three components, and a softmax over bounded
 units, enumerated. A joint row costs two passes, one a side; crossed masks cost one each.
 
-    python benchmarks/shapley.py [--smoke] [--seeds 100]
+    python -m benchmarks.cost.shapley [--smoke] [--seeds 100]
 """
 
 import argparse

@@ -9,7 +9,7 @@ The embedded model and a small AST + RoBERTa are run. For AST + RoBERTa of other
 seconds a pass are measured, eight at a time, and multiplied by the passes that the small one took; what a method spends
 outside the model is added as measured on the small one. On a GPU all sizes are run like the rest.
 
-    python benchmarks/time_to_accuracy.py [--smoke] [--accuracies 0.1,0.01,0.001] [--most 4096] [--seeds 3]
+    python -m benchmarks.cost.time_to_accuracy [--smoke] [--accuracies 0.1,0.01,0.001] [--most 4096] [--seeds 3]
         [--direct base,paper] [--threads 1] [--device cpu|cuda] [--rows 64] [--precision bfloat16] [--compile]
 """
 

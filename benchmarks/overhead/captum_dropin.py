@@ -11,7 +11,7 @@ Memory is what a call's peak adds to what its process holds, after a short call:
 break up in different ways. The last line holds the smaller ratio of Lime's and KernelShap's in forwards of 500 rows; those
 that end on `_at_one_row` are at Captum's default of one.
 
-    python benchmarks/captum_dropin.py [--smoke] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.overhead.captum_dropin [--smoke] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
@@ -122,7 +122,7 @@ def correlate(n_samples: int, device: torch.device) -> dict[str, float]:
 def add_memory(whose: str, n_samples: int, device: str) -> float:
     """MiB that one call adds to the peak of a process of its own: 100 components of 1,000 elements, 8 targets of ours."""
     result = subprocess.run(
-        [sys.executable, __file__, "--memory-of", whose, str(n_samples), "--device", device],
+        [sys.executable, "-m", "benchmarks.overhead.captum_dropin", "--memory-of", whose, str(n_samples), "--device", device],
         check=True,
         capture_output=True,
         text=True,

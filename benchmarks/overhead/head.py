@@ -5,7 +5,7 @@ interactions, and their errors. The LayerNorm + Linear head runs by its shortcut
 sounds, on pairs joined one by one; the ratio is a pair's time by the second way over that by the first. Peak memory is the
 whole process's, torch and all.
 
-    python benchmarks/head.py [--smoke] [--threads 2] [--device cpu|cuda]
+    python -m benchmarks.overhead.head [--smoke] [--threads 2] [--device cpu|cuda]
 """
 
 import argparse

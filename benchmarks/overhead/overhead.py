@@ -9,7 +9,7 @@ target. Then MusicLIME alone with other numbers of rows a forward, with the call
 audio is timed apart. One thread by default: on a busy machine whatever is split between two cores waits for the slower one,
 and the figures say more about it than about us.
 
-    python benchmarks/overhead.py [--smoke] [--no-compile] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.overhead.overhead [--smoke] [--no-compile] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Ten seconds of four noisy stems and forty-eight words; few components, so that a CPU gets through: what is measured is
 memory, and what a pass of either encoder takes.
 
-    python benchmarks/paper_model.py [--smoke] [--threads 2] [--device cpu|cuda]
+    python -m benchmarks.overhead.paper_model [--smoke] [--threads 2] [--device cpu|cuda]
 """
 
 import argparse

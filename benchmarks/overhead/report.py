@@ -3,7 +3,7 @@
 Ten minutes, 1,500 words with times and 48 classes, invented: numbers and sound are drawn, no model runs. Opening is from the
 navigation to the second frame after everything is drawn, the median of several times, the page read from disk.
 
-    python benchmarks/report.py [--smoke]
+    python -m benchmarks.overhead.report [--smoke]
 """
 
 import argparse

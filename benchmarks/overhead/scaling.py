@@ -6,7 +6,7 @@ with few variants. "Inside" is the time in both encoders, their front ends and t
 memory is the peak of the process (of what is allocated, on a GPU), and what it is above the song's and the model's own.
 Every setting has a process of its own: what one has freed but not given back would hide what the next one takes.
 
-    python benchmarks/scaling.py [--smoke] [--sizes base,paper] [--no-compile] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.overhead.scaling [--smoke] [--sizes base,paper] [--no-compile] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse

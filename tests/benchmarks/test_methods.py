@@ -13,7 +13,7 @@ from benchmarks.cost import sample_efficiency as efficiency
 @pytest.mark.slow
 @pytest.mark.parametrize("name", results.list_scripts())
 def test_every_script_finds_what_it_imports(name):
-    assert callable(importlib.import_module(f"benchmarks.{name}").main)
+    assert callable(importlib.import_module(results.name_module(name)).main)
 
 
 def compare(monkeypatch, methods, rows=100):

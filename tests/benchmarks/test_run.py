@@ -1,4 +1,4 @@
-"""`benchmarks/results.py`: which scripts run where, so that no result of one machine is kept as another's."""
+"""`benchmarks/run.py`: which scripts run where, so that no result of one machine is kept as another's."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_results_of_another_precision_are_kept_apart():
 
 
 def test_what_no_script_has_is_refused(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["results.py", "shapley", "--", "--sizes", "base"])
+    monkeypatch.setattr("sys.argv", ["run.py", "shapley", "--", "--sizes", "base"])
     with pytest.raises(SystemExit):
         results.main()
     assert "no benchmark that runs has --sizes" in capsys.readouterr().err
