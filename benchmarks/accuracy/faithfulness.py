@@ -7,7 +7,8 @@ Stability and fidelity are then measured again by number of masks, two seeds a s
 class that rises with each of them: five of its causes are worth more than the other four (`known_causes.py`), so that there
 is a top 5 to agree about.
 
-    python -m benchmarks.accuracy.faithfulness [--smoke] [--songs 28] [--n-samples 512] [--stability-songs 10] [--device cpu|cuda]
+    python -m benchmarks.accuracy.faithfulness [--smoke] [--songs 28] [--n-samples 512] [--stability-songs 10]
+        [--device cpu|cuda]
 """
 
 import argparse

@@ -19,8 +19,10 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.tools.tuning import Tuning
-from benchmarks.worlds.games import Game, draw_polynomial, make_analytic, make_embedded, tell_truth
+from benchmarks.worlds.games import make_embedded
+from benchmarks.worlds.polynomials import draw_polynomial, make_analytic, tell_truth
 from benchmarks.worlds.references import make_reference, split_table
+from benchmarks.worlds.world import World
 from musiclime_torch.surrogate import CrossedDesign, draw_blocks, enumerate_masks, quantile, solve, solve_crossed
 
 PARTS = ("audio", "lyrics", "sum", "interactions")
@@ -64,7 +66,7 @@ def add_up(parts: dict[str, Tensor]) -> dict[str, Tensor]:
     return parts | {"sum": (parts["audio"].sum(1) + parts["lyrics"].sum(1))[:, None]}
 
 
-def run_joint(game: Game, rows: dict[str, Coverage], space: str, n: int, seed: int) -> None:
+def run_joint(game: World, rows: dict[str, Coverage], space: str, n: int, seed: int) -> None:
     design = draw_blocks(game.d_audio + game.d_lyrics, n, seed)
     fit = solve(design, game.join(design.masks, space), 0.0)
     tables = (fit.coefficients.values, fit.coefficients.errors, fit.coefficients.freedom)
@@ -73,7 +75,7 @@ def run_joint(game: Game, rows: dict[str, Coverage], space: str, n: int, seed: i
     add_sum(rows, *([table] for table in tables))
 
 
-def run_crossed(game: Game, rows: dict[str, Coverage], space: str, counts: tuple[int, int], seed: int) -> None:
+def run_crossed(game: World, rows: dict[str, Coverage], space: str, counts: tuple[int, int], seed: int) -> None:
     design = CrossedDesign(draw_blocks(game.d_audio, counts[0], seed), draw_blocks(game.d_lyrics, counts[1], seed + 1))
     fit = solve_crossed(design, game.cross(design.audio.masks, design.lyrics.masks, space))
     known = fit.coefficients
@@ -83,7 +85,7 @@ def run_crossed(game: Game, rows: dict[str, Coverage], space: str, counts: tuple
     add_sum(rows, *([table["audio"], table["lyrics"]] for table in tables))
 
 
-def enumerate_truth(game: Game, space: str) -> Tensor:
+def enumerate_truth(game: World, space: str) -> Tensor:
     """The table over all masks of both sides."""
     design = CrossedDesign(enumerate_masks(game.d_audio), enumerate_masks(game.d_lyrics))
     return solve_crossed(design, game.cross(design.audio.masks, design.lyrics.masks, space)).coefficients.values

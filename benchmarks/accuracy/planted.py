@@ -32,7 +32,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -44,12 +44,12 @@ from rich.table import Table
 from scipy.special import stdtrit
 from torch import nn
 
+from benchmarks.accuracy.attempts import METHODS, run_all
 from benchmarks.tools import peers
-from benchmarks.tools.peers import Found, Game
+from benchmarks.tools.peers import Found, Oracle
 from benchmarks.tools.scoring import count_found, is_strongest, match_sizes
 from benchmarks.worlds import shortcuts
 from benchmarks.worlds.known_causes import CLASSES, Case, list_cases, make_game
-from musiclime_torch import PAPER, explain
 from musiclime_torch.demo import HALF_BARS, STEMS, load_demo_model, plan_song
 from musiclime_torch.models import Tagger
 from musiclime_torch.surrogate import bound_share
@@ -70,78 +70,7 @@ ROWS = {
 DRAWS = 200
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a method found, None where it refused, in how many passes of the two encoders; `told`: is the planted pair told
-    from zero?
-    """
-
-    found: Found | None
-    passes: tuple[int, int]
-    told: bool | None = None
-
-
-def run_ours(case: Case, game: Game, budget: int, seed: int) -> Outcome:
-    """`explain` with its defaults."""
-    found = explain(case.model, case.track, target=case.target, units=case.units, n_samples=budget - 2, seed=seed)
-    together, pairs = found.interactions, torch.zeros(game.width, game.width, dtype=torch.float64)
-    assert together is not None, "the embedded model is late-fusion"
-    scale = together.find_space(None)
-    first, second = together.columns.T
-    pairs[first, second] = together.values[scale, found.target].double()
-    told = None
-    if case.kind == "both":
-        planted = (together.columns == torch.tensor(case.causes)).all(1)
-        told = bool(together.significant[scale, found.target][planted].any())
-    outcome = Found(found.attributions[found.target], pairs)
-    return Outcome(outcome, (found.audio_passes, found.lyrics_passes), told)
-
-
-def run_paper(case: Case, game: Game, budget: int, seed: int) -> Outcome:
-    """MusicLIME's procedure: each word gets what its type got, and only what is positive counts."""
-    settings = {**PAPER, "n_samples": budget - 2, "units": "line" if case.units == "line" else "type"}
-    found = explain(case.model, case.track, target=case.target, seed=seed, **settings)
-    owner = {span: column for column, item in enumerate(found.components.items) for span in item.spans}
-    items = case.components.items
-    columns = [owner[item.spans[0]] if item.spans else column for column, item in enumerate(items)]
-    return Outcome(Found(found.attributions[found.target][columns].clamp_min(0)), (found.audio_passes, found.lyrics_passes))
-
-
-def run_peer(method: Callable[[Game, int, int], Found], case: Case, game: Game, budget: int, seed: int) -> Outcome:
-    """One of the others; SHAP refuses less than a whole permutation, before it asks for anything."""
-    game.asked.clear()
-    try:
-        found = method(game, budget, seed)
-    except ValueError:
-        if game.asked:
-            raise
-        found = None
-    return Outcome(found, (sum(game.asked), sum(game.asked)))
-
-
-METHODS = ("musiclime_torch", "musiclime_paper", *peers.PEERS, "random")
-
-
-def run_all(case: Case, game: Game, budget: int, seed: int) -> dict[str, Outcome]:
-    """All methods but chance."""
-    outcomes = {
-        "musiclime_torch": run_ours(case, game, budget, seed),
-        "musiclime_paper": run_paper(case, game, budget, seed),
-        **{name: run_peer(method, case, game, budget, seed) for name, method in peers.PEERS.items()},
-    }
-    if case.kind == "both":
-        sought = run_peer(peers.run_shapiq_pairs, case, game, budget, seed)
-        single = outcomes["shapiq"]
-        assert single.found is not None, "shapiq refuses no budget here"
-        assert sought.found is not None, "and no interactions"
-        assert max(sought.passes) <= budget, "shapiq's interactions asked for more"
-        outcomes["shapiq"] = replace(single, found=replace(single.found, pairs=sought.found.pairs))
-    for name, outcome in outcomes.items():
-        assert max(outcome.passes) <= budget, f"{name} took {outcome.passes} passes of a budget of {budget}"
-    return outcomes
-
-
-def score(case: Case, game: Game, found: Found | None, seed: int) -> dict[tuple[str, int], float]:
+def score(case: Case, game: Oracle, found: Found | None, seed: int) -> dict[tuple[str, int], float]:
     """Figures by row and k: 0 stands for as many as there are causes. All are 0 where nothing was found."""
     if found is None:
         return dict.fromkeys(score(case, game, Found(torch.zeros(game.width)), seed), 0.0)
@@ -162,13 +91,13 @@ def score(case: Case, game: Game, found: Found | None, seed: int) -> dict[tuple[
     return figures
 
 
-def score_chance(case: Case, game: Game, seed: int) -> dict[tuple[str, int], float]:
+def score_chance(case: Case, game: Oracle, seed: int) -> dict[tuple[str, int], float]:
     """The mean figures of random attributions."""
     draws = [score(case, game, peers.run_random(game, 0, DRAWS * seed + draw), draw) for draw in range(DRAWS)]
     return {key: float(np.mean([figures[key] for figures in draws])) for key in draws[0]}
 
 
-def look_at_causes(case: Case, game: Game, found: Found) -> list[tuple[bool, float]]:
+def look_at_causes(case: Case, game: Oracle, found: Found) -> list[tuple[bool, float]]:
     """Of each cause, whether it is among as many of the largest, and how far the output falls without it alone."""
     masks = torch.ones(1 + len(case.causes), game.width, dtype=torch.bool)
     masks[range(1, len(masks)), list(case.causes)] = False

@@ -36,7 +36,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.tools.peers import ROWS, Found, Game, run_audiolime, run_captum_kernelshap, run_captum_lime, run_shap
+from benchmarks.tools.peers import ROWS, Found, Oracle, run_audiolime, run_captum_kernelshap, run_captum_lime, run_shap
 from benchmarks.worlds.voice import (
     BANDS,
     FRAMES,
@@ -113,13 +113,13 @@ def run_ours(detector: Detector, noisy: Bands, off: Bands, n_samples: int, seed:
     return found[0].cpu()
 
 
-def make_game(detector: Detector, noisy: Bands, off: Bands) -> Game:
+def make_game(detector: Detector, noisy: Bands, off: Bands) -> Oracle:
     """The same for the others. As in the study, they explain the probability."""
 
     def ask(masks: Chosen) -> Float[Tensor, "n 1"]:
         return judge(detector, torch.where(spread(masks, noisy), noisy, off)).sigmoid()[:, None].cpu()
 
-    return Game(ask, WIDTH, 0, 0)
+    return Oracle(ask, WIDTH, 0, 0)
 
 
 def spread(masks: Chosen, like: Tensor) -> Bool[Tensor, "n band frame"]:
@@ -143,7 +143,7 @@ def take_out(detector: Detector, adversary: Adversary, chosen: Chosen) -> Bool[T
 Method = Callable[[Detector, Bands, Bands, int, int], Float[Tensor, " component"]]
 
 
-def ask_peer(run: Callable[[Game, int, int], Found]) -> Method:
+def ask_peer(run: Callable[[Oracle, int, int], Found]) -> Method:
     """One of `peers.py`."""
     return lambda detector, noisy, off, n_samples, seed: run(make_game(detector, noisy, off), n_samples, seed).attributions
 

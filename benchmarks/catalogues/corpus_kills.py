@@ -13,20 +13,21 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from musiclime_torch.corpus import Job, Loaded, begin_job, explain_shard
-from musiclime_torch.corpus.runs import running
+from musiclime_torch.corpus import Job, Loaded, begin_job, explain_shard, run_here
 from musiclime_torch.demo import TAGS, load_demo_model, write_catalogue
 from musiclime_torch.song import Entry, read_manifest
 
@@ -50,8 +51,9 @@ def run(entries: tuple[Entry, ...], out: Path, log: Path, workers: int) -> None:
     """One run, as the command does it."""
     torch.set_num_threads(1)
     job = begin(entries, out)
+    running: Any = sys.modules[run_here.__module__]  # which calls it by the name it imported
     running.explain_shard = lambda model, job, songs, advance: explain_shard(model, job, note(log, songs), advance)
-    done = running.run_here(load_demo_model(), job, workers=workers)
+    done = run_here(load_demo_model(), job, workers=workers)
     assert not done.failed, done.first_failure
 
 

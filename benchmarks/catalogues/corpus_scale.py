@@ -107,7 +107,9 @@ def peak() -> float:
 
 def run_again(*given: str) -> dict[str, float]:
     """Another run of this script: its table is printed, its figures come back."""
-    done = subprocess.run([sys.executable, "-m", "benchmarks.catalogues.corpus_scale", *given], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.catalogues.corpus_scale", *given], check=True, stdout=subprocess.PIPE, text=True
+    )
     *table, figures = done.stdout.rstrip().splitlines()
     print("\n".join(table), flush=True)
     return dict(json.loads(figures))

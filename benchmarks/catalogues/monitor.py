@@ -4,7 +4,8 @@ The demo's own training runs twice from the same seed, with and without a `Monit
 at about 256 encoder passes each, as often as it does by default. Its share is the seconds that its readings took of the
 whole run's; the weights at the end are compared bit by bit (on a GPU with deterministic kernels, where there are any).
 
-    python -m benchmarks.catalogues.monitor [--smoke] [--songs 400] [--epochs 40] [--every 500] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.catalogues.monitor [--smoke] [--songs 400] [--epochs 40] [--every 500] [--threads 1]
+        [--device cpu|cuda]
 """
 
 import argparse

@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.worlds.games import Game, make_games
+from benchmarks.worlds.games import make_games
+from benchmarks.worlds.world import World
 from musiclime_torch.surrogate import Design, draw_bernoulli, draw_foldover, draw_kerdock, draw_unfolded, solve
 from musiclime_torch.variants import mix
 
@@ -39,7 +40,7 @@ PROXY = 8192
 Values = Callable[[Tensor], Tensor]
 
 
-def watch(game: Game, texts: Tensor) -> Values:
+def watch(game: World, texts: Tensor) -> Values:
     """The sound's side of a game: logits (n, class) of masks, averaged over the lyrics."""
 
     def values(masks: Tensor) -> Tensor:
@@ -120,7 +121,7 @@ def learn_kernel(signs: Tensor, odd: Tensor) -> Values:
     return lambda masks: kernel(masks) @ best
 
 
-def allow_low_resolution(game: Game, texts: Tensor, values: Values, seed: int) -> float | None:
+def allow_low_resolution(game: World, texts: Tensor, values: Values, seed: int) -> float | None:
     """The gain that passes at half the rate and half the price allow: from the correlation of what errs, a class' mean."""
     if game.probe is None:
         return None
@@ -147,7 +148,7 @@ def allow_low_resolution(game: Game, texts: Tensor, values: Values, seed: int) -
     return float((1 / spent.square()).clamp_min(1).mean())
 
 
-def use_gradients(game: Game, texts: Tensor, seed: int) -> Tensor | None:
+def use_gradients(game: World, texts: Tensor, seed: int) -> Tensor | None:
     """The mean derivative by each gate at masks, which stands for the difference that the gate makes."""
     if game.name != "embedded":
         return None
@@ -175,7 +176,7 @@ def measure(found: Tensor, truth: Tensor) -> float:
     return float(((found - truth).square().sum(0) / truth.square().sum(0)).mean())
 
 
-def compare(game: Game, seeds: int, smoke: bool) -> dict[str, float | None]:
+def compare(game: World, seeds: int, smoke: bool) -> dict[str, float | None]:
     """Gains over fold-over blocks by what was tried."""
     d, texts = game.d_audio, game.read(draw_foldover(game.d_lyrics, EYES, 77).masks)
     values = watch(game, texts)

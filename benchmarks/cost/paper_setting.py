@@ -18,33 +18,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cost.paper_budget import LONGEST, ROWS, measure_game
-from benchmarks.tools.tuning import Tuning, add_options, read_options, tune
-from benchmarks.worlds.games import Game, make_games, make_interacting, make_probe
-from benchmarks.worlds.subjects import make_ast_roberta, make_track, watch_model
-from musiclime_torch.models import evaluating
+from benchmarks.tools.tuning import add_options, read_options
+from benchmarks.worlds.budgets import LONGEST, ROWS, measure_game
+from benchmarks.worlds.games import make_games, make_interacting
+from benchmarks.worlds.subjects import measure_passes
+from benchmarks.worlds.world import World
 from musiclime_torch.surrogate import CrossedDesign, draw_foldover, split_variance
-from musiclime_torch.variants import encode_audio, encode_lyrics
 
 
-def measure_passes(size: str, passes: int, tuning: Tuning) -> tuple[float, float]:
-    """Seconds a pass of the ear and of the eye."""
-    model = tune(make_ast_roberta(size), tuning)
-    probe = make_probe(model, make_track(lines=24), tuning=tuning)
-    clocks = watch_model(model, tuning.device)
-    sides = ((encode_audio, "encode_audio", len(probe.seen_audio)), (encode_lyrics, "encode_text", len(probe.seen_lyrics)))
-    costs = []
-    for encode, name, width in sides:
-        masks = torch.rand(max(passes, tuning.rows), width, generator=torch.Generator().manual_seed(0)) < 0.5
-        with evaluating(model):
-            encode(probe, masks[: tuning.rows])  # memory and threads are there from now on, and what is compiled
-            before = clocks[name].seconds
-            encode(probe, masks)
-        costs.append((clocks[name].seconds - before) / len(masks))
-    return costs[0], costs[1]
-
-
-def measure_interactions(game: Game) -> float:
+def measure_interactions(game: World) -> float:
     """Share of the logits' variance that sound and lyrics have only together, the classes' mean."""
     design = CrossedDesign(draw_foldover(game.d_audio, 176, 5), draw_foldover(game.d_lyrics, 208, 6))
     values = game.cross(design.audio.masks, design.lyrics.masks, "logit")

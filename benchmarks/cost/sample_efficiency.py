@@ -32,11 +32,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.cost.paper_budget import count_passes
-from benchmarks.tools.methods import ENDS, METHODS, Bench, RefusalError, Run, measure_run, prepare, tell_error
+from benchmarks.cost.methods import ENDS, METHODS, Bench, RefusalError, Run, measure_run, prepare, tell_error
 from benchmarks.tools.tuning import Tuning
-from benchmarks.worlds.games import Game, make_games
+from benchmarks.worlds.budgets import count_passes
+from benchmarks.worlds.games import make_games
 from benchmarks.worlds.references import Reference, make_reference, split_table
+from benchmarks.worlds.world import World
 from musiclime_torch.surrogate import (
     CrossedDesign,
     Design,
@@ -54,7 +55,7 @@ SPACES = ("logit", "probability")
 PARTS = ("audio", "lyrics", "interactions")
 
 
-def draw_even(game: Game, n: int, seed: int) -> CrossedDesign:
+def draw_even(game: World, n: int, seed: int) -> CrossedDesign:
     """About n masks on either side."""
     return CrossedDesign(draw_near(game.d_audio, n, seed), draw_near(game.d_lyrics, n, seed + 1))
 
@@ -65,7 +66,7 @@ def draw_near(d: int, n: int, seed: int) -> Design:
     return design.first(max(round(n / design.block), 1) * design.block)
 
 
-def draw_default(game: Game, n: int, seed: int) -> CrossedDesign:
+def draw_default(game: World, n: int, seed: int) -> CrossedDesign:
     """About 2 n masks, shared between the sides as `explain` would at equal cost."""
     audio, lyrics = draw_blocks(game.d_audio, 2 * n, seed), draw_blocks(game.d_lyrics, 2 * n, seed + 1)
     pilot = CrossedDesign(audio.first(2 * audio.block), lyrics.first(lyrics.block))
@@ -79,7 +80,7 @@ def draw_default(game: Game, n: int, seed: int) -> CrossedDesign:
     return CrossedDesign(audio.first(shares[0]), lyrics.first(shares[1]))
 
 
-def run_crossed(game: Game, design: CrossedDesign) -> dict[str, Tensor]:
+def run_crossed(game: World, design: CrossedDesign) -> dict[str, Tensor]:
     """Main effects in logits, interactions in probabilities."""
     heard, texts = game.hear(design.audio.masks), game.read(design.lyrics.masks)
     tables = {space: solve_crossed(design, game.spread(heard, texts, space)).coefficients.values for space in SPACES}
@@ -87,7 +88,7 @@ def run_crossed(game: Game, design: CrossedDesign) -> dict[str, Tensor]:
     return {"audio": main["audio"], "lyrics": main["lyrics"], "interactions": both["interactions"]}
 
 
-def run_joint(game: Game, n: int, seed: int) -> dict[str, Tensor]:
+def run_joint(game: World, n: int, seed: int) -> dict[str, Tensor]:
     """The same from n independent rows."""
     design = draw_bernoulli(game.d_audio + game.d_lyrics, n, seed)
     values = {space: game.join(design.masks, space) for space in SPACES}
@@ -117,7 +118,7 @@ def own_errors(references: dict[str, Reference]) -> dict[str, float]:
     return errors
 
 
-def explained_by_pairs(game: Game, reference: Reference) -> float:
+def explained_by_pairs(game: World, reference: Reference) -> float:
     """Share of the variance of probabilities that audio × lyrics products explain, the classes' mean."""
     audio, lyrics = draw_foldover(game.d_audio, 88, 5), draw_foldover(game.d_lyrics, 208, 6)
     total = game.cross(audio.masks, lyrics.masks, "probability").double().var((1, 2))
@@ -179,7 +180,7 @@ def _compare(bench: Bench, method: str, rows: int, seeds: int, costs: tuple[floa
 
 
 def show_methods(
-    games: list[Game], tuning: Tuning, sizes: tuple[int, ...], seeds: int
+    games: list[World], tuning: Tuning, sizes: tuple[int, ...], seeds: int
 ) -> dict[str, dict[str, list[float | None]]]:
     """Prints the second table; errors by model and method, one for each size, None where there is none."""
     table = Table(title=f"what is left to chance at equal work of the encoders, medians over pairs of {seeds} seeds")

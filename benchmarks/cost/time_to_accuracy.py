@@ -22,11 +22,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cost.paper_setting import measure_passes
-from benchmarks.tools.methods import METHODS, Bench, RefusalError, Run, measure_run, prepare, tell_error
+from benchmarks.cost.methods import METHODS, Bench, RefusalError, Run, measure_run, prepare, tell_error
 from benchmarks.tools.tuning import Tuning, add_options, read_options
-from benchmarks.worlds.games import make_embedded, make_probed, make_transformer
-from benchmarks.worlds.subjects import SIZES, make_ast_roberta, make_track
+from benchmarks.worlds.games import make_embedded
+from benchmarks.worlds.subjects import SIZES, make_ast_roberta, make_track, measure_passes
+from benchmarks.worlds.transformer import make_transformer
+from benchmarks.worlds.world import make_probed
 
 LEAST = 128
 

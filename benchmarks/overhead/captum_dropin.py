@@ -122,7 +122,16 @@ def correlate(n_samples: int, device: torch.device) -> dict[str, float]:
 def add_memory(whose: str, n_samples: int, device: str) -> float:
     """MiB that one call adds to the peak of a process of its own: 100 components of 1,000 elements, 8 targets of ours."""
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.overhead.captum_dropin", "--memory-of", whose, str(n_samples), "--device", device],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.overhead.captum_dropin",
+            "--memory-of",
+            whose,
+            str(n_samples),
+            "--device",
+            device,
+        ],
         check=True,
         capture_output=True,
         text=True,

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.tools.gauges import start
-from benchmarks.tools.peers import Found, Game, run_audiolime, run_shap, run_shapiq
+from benchmarks.tools.peers import Found, Oracle, run_audiolime, run_shap, run_shapiq
 from musiclime_torch import MusicLIME
 from musiclime_torch.models import Precision, encoding
 from musiclime_torch.surrogate import draw_foldover, solve
@@ -44,7 +44,7 @@ PEERS = {
 }
 
 
-def ask_peer(run: Callable[[Game, int, int], Found], game: Game, n_samples: int) -> torch.Tensor:
+def ask_peer(run: Callable[[Oracle, int, int], Found], game: Oracle, n_samples: int) -> torch.Tensor:
     return run(game, n_samples, 0).attributions
 
 
@@ -116,7 +116,7 @@ def main() -> None:
     model, x = TimedLinear(device), torch.ones(1, COMPONENTS, device=device)
     ours, lime, shap = MusicLIME(model).attribute, Lime(model).attribute, KernelShap(model).attribute
     batched = {"n_samples": n_samples, "perturbations_per_eval": 500}
-    game = Game(lambda masks: model(masks.float().to(device)).cpu(), COMPONENTS, 0, 0)
+    game = Oracle(lambda masks: model(masks.float().to(device)).cpu(), COMPONENTS, 0, 0)
     calls: dict[str, Callable[[], torch.Tensor]] = {
         OURS: lambda: ours(x, **batched),
         LIME: lambda: lime(x, target=0, n_samples=n_samples),

@@ -19,7 +19,7 @@ ROWS = 64
 
 
 @dataclass(frozen=True)
-class Game:
+class Oracle:
     """`answer` gives values (n, class) of masks (n, component); the sound's components come first. `rows` is how many masks
     to ask for at once. `asked` lists how many each call had: every mask counts, as often as it
     is asked for.
@@ -55,7 +55,7 @@ class Found:
     pairs: Tensor | None = None
 
 
-def run_audiolime(game: Game, budget: int, seed: int) -> Found:
+def run_audiolime(game: Oracle, budget: int, seed: int) -> Found:
     """The procedure of audioLIME (Haunschmid, Manilow & Widmer 2020, and its code): coin-flip masks of which the first is
     the song, cosine distances to it, the kernel sqrt(exp(−d² / 0.25²)), ridge regression with α = 1.
 
@@ -77,21 +77,21 @@ def _fit_ridge(masks: np.ndarray, values: np.ndarray, weights: np.ndarray, alpha
     return np.asarray(Ridge(alpha=alpha).fit(masks, values, sample_weight=weights).coef_)
 
 
-def run_captum_lime(game: Game, budget: int, seed: int) -> Found:
+def run_captum_lime(game: Oracle, budget: int, seed: int) -> Found:
     """Captum's `Lime` with its defaults: a lasso with α = 0.01, its cosine kernel of width 1."""
     from captum.attr import Lime
 
     return _run_captum(Lime, game, budget, seed)
 
 
-def run_captum_kernelshap(game: Game, budget: int, seed: int) -> Found:
+def run_captum_kernelshap(game: Oracle, budget: int, seed: int) -> Found:
     """Captum's `KernelShap` with its defaults."""
     from captum.attr import KernelShap
 
     return _run_captum(KernelShap, game, budget, seed)
 
 
-def _run_captum(kind: Callable, game: Game, budget: int, seed: int) -> Found:
+def _run_captum(kind: Callable, game: Oracle, budget: int, seed: int) -> Found:
     with keeping_random_states(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
@@ -101,7 +101,7 @@ def _run_captum(kind: Callable, game: Game, budget: int, seed: int) -> Found:
     return Found(found[0].double())
 
 
-def run_shap(game: Game, budget: int, seed: int) -> Found:
+def run_shap(game: Oracle, budget: int, seed: int) -> Found:
     """SHAP's `PermutationExplainer`: as many permutations, there and back, as the budget has room for.
 
     One takes 2 d + 1 masks; where that is over the budget SHAP refuses, with a ValueError.
@@ -115,7 +115,7 @@ def run_shap(game: Game, budget: int, seed: int) -> Found:
     return Found(torch.from_numpy(np.asarray(found.values)[0]).double())
 
 
-def run_shapiq(game: Game, budget: int, seed: int) -> Found:
+def run_shapiq(game: Oracle, budget: int, seed: int) -> Found:
     """`KernelSHAP` of shapiq: Shapley values, no interactions. See `run_shapiq_pairs`."""
     import shapiq
 
@@ -125,7 +125,7 @@ def run_shapiq(game: Game, budget: int, seed: int) -> Found:
 
 
 #: What attributes to single components, by the names that tables have.
-PEERS: dict[str, Callable[[Game, int, int], Found]] = {
+PEERS: dict[str, Callable[[Oracle, int, int], Found]] = {
     "audiolime": run_audiolime,
     "captum_lime": run_captum_lime,
     "captum_kernelshap": run_captum_kernelshap,
@@ -134,7 +134,7 @@ PEERS: dict[str, Callable[[Game, int, int], Found]] = {
 }
 
 
-def run_shapiq_pairs(game: Game, budget: int, seed: int) -> Found:
+def run_shapiq_pairs(game: Oracle, budget: int, seed: int) -> Found:
     """`ProxySPEX` of shapiq (Butler et al. 2025): Shapley interaction indices up to order two, sought with a boosted forest.
 
     Of what shapiq offers, the one that copes with dozens of components: SPEX, which it picks by itself above 64, refuses
@@ -159,7 +159,7 @@ def _read_shapiq(values: dict[tuple[int, ...], float], d: int, pairs: bool) -> F
     return Found(single, both if pairs else None)
 
 
-def run_random(game: Game, budget: int, seed: int) -> Found:
+def run_random(game: Oracle, budget: int, seed: int) -> Found:
     """Chance, of attributions and of interactions."""
     rng = np.random.default_rng(seed)
     return Found(torch.from_numpy(rng.random(game.width)), torch.from_numpy(rng.random((game.width, game.width))))

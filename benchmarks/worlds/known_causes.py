@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.tools.peers import Game
+from benchmarks.tools.peers import Oracle
 from benchmarks.tools.tuning import Tuning
 from benchmarks.worlds import shortcuts
-from benchmarks.worlds.games import make_probe
 from benchmarks.worlds.rules import BRIGHT, FULL, QUOTES, Counter, Rules
+from benchmarks.worlds.world import make_probe
 from musiclime_torch import Track, list_components
 from musiclime_torch.demo import HALF_BARS, STEMS, TAGS, SongPlan, find_causes, find_column, make_track, plan_song
 from musiclime_torch.models import Tagger, evaluating
@@ -97,7 +97,7 @@ def list_cases(kind: str, model: Tagger) -> Iterator[Case]:
         number += 1
 
 
-def make_game(case: Case, device: str) -> Game:
+def make_game(case: Case, device: str) -> Oracle:
     """The song as a callable on masks. What was asked before is remembered, which saves time here and no passes there."""
     probe = make_probe(case.model, case.track, case.units, Tuning(torch.device(device)))
     probe = replace(probe, seen=tuple(range(probe.columns)))
@@ -112,4 +112,4 @@ def make_game(case: Case, device: str) -> Game:
             known.update(zip(fresh, outputs, strict=True))
         return torch.stack([known[key] for key in keys])
 
-    return Game(answer, probe.n_audio, probe.columns - probe.n_audio, list(case.model.classes).index(case.target))
+    return Oracle(answer, probe.n_audio, probe.columns - probe.n_audio, list(case.model.classes).index(case.target))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.worlds.games import Game
+from benchmarks.worlds.world import World
 from musiclime_torch.surrogate import draw_foldover, lay_side, turn
 
 #: Seeds of the reference's masks, far from those of the runs.
@@ -20,7 +20,7 @@ class Reference:
     squared_error: Tensor
 
 
-def make_reference(game: Game, n_audio: int, n_lyrics: int, spaces: tuple[str, ...]) -> dict[str, Reference]:
+def make_reference(game: World, n_audio: int, n_lyrics: int, spaces: tuple[str, ...]) -> dict[str, Reference]:
     """The mean of two independent crossed runs of half the masks; a quarter of their squared difference is its error."""
     halves = [_run(game, n_audio // 2, n_lyrics // 2, seed, spaces) for seed in SEEDS]
     return {
@@ -29,7 +29,7 @@ def make_reference(game: Game, n_audio: int, n_lyrics: int, spaces: tuple[str, .
     }
 
 
-def _run(game: Game, n_audio: int, n_lyrics: int, seed: int, spaces: tuple[str, ...]) -> dict[str, Tensor]:
+def _run(game: World, n_audio: int, n_lyrics: int, seed: int, spaces: tuple[str, ...]) -> dict[str, Tensor]:
     """Coefficients of a crossed run, summed over tiles: least squares of stacked orthogonal blocks is their mean."""
     audio, lyrics = draw_foldover(game.d_audio, n_audio, seed), draw_foldover(game.d_lyrics, n_lyrics, seed + 7)
     ears, eyes = lay_side(audio), lay_side(lyrics)

@@ -8,9 +8,12 @@ from torch import Tensor, nn
 from transformers import ASTConfig, PreTrainedTokenizerFast, RobertaConfig
 
 from benchmarks.tools.gauges import start
+from benchmarks.tools.tuning import Tuning, tune
+from benchmarks.worlds.world import make_probe
 from musiclime_torch import Track
-from musiclime_torch.models import PAPER_PREPARATION, AstRoberta
+from musiclime_torch.models import PAPER_PREPARATION, AstRoberta, evaluating
 from musiclime_torch.song import parse_lyrics
+from musiclime_torch.variants import encode_audio, encode_lyrics
 
 _TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
@@ -77,3 +80,20 @@ def watch_model(model: nn.Module, device: torch.device) -> dict[str, Clock]:
     for name, clock in clocks.items():
         clock.watch(model, name)
     return clocks
+
+
+def measure_passes(size: str, passes: int, tuning: Tuning) -> tuple[float, float]:
+    """Seconds a pass of the ear and of the eye."""
+    model = tune(make_ast_roberta(size), tuning)
+    probe = make_probe(model, make_track(lines=24), tuning=tuning)
+    clocks = watch_model(model, tuning.device)
+    sides = ((encode_audio, "encode_audio", len(probe.seen_audio)), (encode_lyrics, "encode_text", len(probe.seen_lyrics)))
+    costs = []
+    for encode, name, width in sides:
+        masks = torch.rand(max(passes, tuning.rows), width, generator=torch.Generator().manual_seed(0)) < 0.5
+        with evaluating(model):
+            encode(probe, masks[: tuning.rows])  # memory and threads are there from now on, and what is compiled
+            before = clocks[name].seconds
+            encode(probe, masks)
+        costs.append((clocks[name].seconds - before) / len(masks))
+    return costs[0], costs[1]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.tools import methods as accuracy
+from benchmarks.cost import methods as accuracy
 
 
 def make_run(values: torch.Tensor):

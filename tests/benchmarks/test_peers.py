@@ -25,7 +25,7 @@ def make_game(together: float = 0.0):
         value = 0.7 + kept @ slopes + together * kept[:, 2] * kept[:, 15]
         return torch.stack([-value, value, kept.sum(1)], 1)
 
-    return peers.Game(answer, D_AUDIO, D_LYRICS, TARGET), slopes
+    return peers.Oracle(answer, D_AUDIO, D_LYRICS, TARGET), slopes
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -13,8 +13,8 @@ from torch import Tensor
 from benchmarks.tools import peers
 from benchmarks.tools.gauges import start
 from benchmarks.tools.tuning import Tuning
-from benchmarks.worlds.games import Game
 from benchmarks.worlds.subjects import Clock, watch_model
+from benchmarks.worlds.world import World
 from musiclime_torch import PAPER, explain
 
 #: Passes of either encoder that `explain` takes beside its masks: the song and the empty song.
@@ -35,13 +35,13 @@ class Run:
 class Bench:
     """A model with its song, the same as a game, how it is run, and the clocks of the model's parts."""
 
-    game: Game
+    game: World
     tuning: Tuning
     target: int
     clocks: dict[str, Clock]
 
 
-def prepare(game: Game, tuning: Tuning) -> Bench:
+def prepare(game: World, tuning: Tuning) -> Bench:
     """Time what the model does, and settle the class that it gives the song."""
     assert game.probe is not None, "a model is behind it"
     clocks = watch_model(game.probe.subject.model, tuning.device)
@@ -62,7 +62,7 @@ def run_explain(bench: Bench, budget: int, seed: int, **options: Any) -> tuple[T
 def run_peer(peer: Callable[..., peers.Found], bench: Bench, budget: int, seed: int) -> tuple[Tensor, tuple[int, int]]:
     """Another's, on logits, in batches where it lets one choose them."""
     sides = (bench.game.d_audio, bench.game.d_lyrics)
-    game = peers.Game(lambda masks: bench.game.join(masks, "logit"), *sides, bench.target, bench.tuning.rows)
+    game = peers.Oracle(lambda masks: bench.game.join(masks, "logit"), *sides, bench.target, bench.tuning.rows)
     found = peer(game, budget, seed).attributions
     return found, (sum(game.asked), sum(game.asked))
 

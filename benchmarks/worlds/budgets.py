@@ -1,0 +1,104 @@
+"""Encoder work that matches a number of joint rows on both sides at once, of any world."""
+
+import statistics
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.worlds.references import make_reference, split_table
+from benchmarks.worlds.world import World
+from musiclime_torch.surrogate import Design, draw_bernoulli, draw_blocks, lay_side, solve, turn
+
+ROWS = 5000
+
+
+#: Masks of the sound and of the lyrics in the longest crossed design.
+LONGEST = (4096, 2600)
+
+
+#: Fewer masks than these are drawn in blocks of another kind.
+FEW = 511
+
+
+def count_passes(game: World) -> tuple[float, float]:
+    """Floating-point operations of one pass of either encoder; one each where there are none to count."""
+    costs = []
+    for encode, width in ((game.hear, game.d_audio), (game.read, game.d_lyrics)):
+        with FlopCounterMode(display=False) as counter:
+            encode(torch.ones(4, width, dtype=torch.bool))
+        costs.append(counter.get_total_flops() / 4)
+    return (costs[0], costs[1]) if all(costs) else (1.0, 1.0)
+
+
+def compare_sides(audio: Tensor, lyrics: Tensor, truths: dict[str, Tensor]) -> dict[str, float]:
+    """Relative squared errors of main effects, the classes' mean: of the sound's, the lyrics', and of all pooled."""
+    found = {"audio": audio, "lyrics": lyrics, "pooled": torch.cat([audio, lyrics], 1)}
+    known = truths | {"pooled": torch.cat([truths["audio"], truths["lyrics"]], 1)}
+    return {
+        part: float(((slopes - known[part]).square().sum(1) / known[part].square().sum(1)).mean())
+        for part, slopes in found.items()
+    }
+
+
+def measure_joint(game: World, rows: int, seed: int, truths: dict[str, Tensor]) -> dict[str, float]:
+    design = draw_bernoulli(game.d_audio + game.d_lyrics, rows, seed)
+    slopes = solve(design, game.join(design.masks, "logit"), 0.0).coefficients.values
+    return compare_sides(slopes[:, : game.d_audio], slopes[:, game.d_audio :], truths)
+
+
+def draw_sizes(d: int, longest: int, seed: int) -> list[tuple[int, Design]]:
+    """Designs of many sizes as `explain` draws them, each a beginning of one of two: blocks of one kind are drawn where
+    there are few, of the other where there are many. With the place of the first mask among those of both.
+    """
+    few = draw_blocks(d, min(longest, FEW), seed)
+    many = draw_blocks(d, longest, seed)
+    sizes = [(0, few.first(size)) for size in range(few.block, min(few.n_samples, FEW) + 1, few.block)]
+    start = -(-FEW // many.block) * many.block
+    sizes += [(few.n_samples, many.first(size)) for size in range(start, many.n_samples + 1, many.block)]
+    return sizes
+
+
+def gather_masks(sizes: list[tuple[int, Design]]) -> Tensor:
+    """All masks that the designs are beginnings of."""
+    longest = {start: design.masks for start, design in sizes}  # the last one of each is the longest
+    whole = torch.zeros(
+        max(start + len(masks) for start, masks in longest.items()), sizes[0][1].masks.shape[1], dtype=torch.bool
+    )
+    for start, masks in longest.items():
+        whole[start : start + len(masks)] = masks
+    return whole
+
+
+def measure_crossed(
+    game: World, longest: tuple[int, int], seed: int, truths: dict[str, Tensor]
+) -> dict[tuple[int, int], dict[str, float]]:
+    """Errors of crossed designs of many sizes, by their numbers of masks; masks they share are encoded once."""
+    sides = [draw_sizes(game.d_audio, longest[0], seed), draw_sizes(game.d_lyrics, longest[1], seed + 1)]
+    sides[1] = sides[1][:: max(len(sides[1]) // 12, 1)]
+    values = game.cross(*map(gather_masks, sides), "logit")
+    errors = {}
+    for ear_start, audio in sides[0]:
+        ears = lay_side(audio).influence[1:]
+        for eye_start, lyrics in sides[1]:
+            na, nt = audio.n_samples, lyrics.n_samples
+            grid = values[:, ear_start : ear_start + na, eye_start : eye_start + nt]
+            heard = turn(grid.mean(2, dtype=torch.float64)[..., None], audio, 1)[..., 0] @ ears.T
+            eyes = lay_side(lyrics).influence[1:]
+            read = turn(grid.mean(1, dtype=torch.float64)[..., None], lyrics, 1)[..., 0] @ eyes.T
+            errors[na, nt] = compare_sides(heard, read, truths)
+    return errors
+
+
+def measure_game(
+    game: World, rows: int, longest: tuple[int, int], seeds: int, reach: int
+) -> tuple[dict[str, float], dict[tuple[int, int], dict[str, float]]]:
+    """Median errors over seeds: of joint rows, and of crossed designs by their numbers of masks."""
+    truths = split_table(make_reference(game, reach * longest[0] // 2, reach * 208, ("logit",))["logit"].table)
+    joint = [measure_joint(game, rows, 1000 * seed, truths) for seed in range(1, seeds + 1)]
+    runs = [measure_crossed(game, longest, 1000 * seed, truths) for seed in range(1, seeds + 1)]
+    crossed = {
+        counts: {part: statistics.median(run[counts][part] for run in runs) for part in runs[0][counts]}
+        for counts in runs[0]
+    }
+    return {part: statistics.median(run[part] for run in joint) for part in joint[0]}, crossed
