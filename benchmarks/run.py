@@ -106,7 +106,7 @@ def write_results() -> None:
     parts = [
         "# Results\n",
         "Written by `python -m benchmarks.run`; nothing here is typed by hand. What each script measures is said at its "
-        "top, its figures are in `results/`. Commands are those of the day of measurement: scripts measured before version 0.2.0 "
+        "top, its figures are in `results/`. Commands are those of the day of measurement: before version 0.2.0 scripts "
         "were files of one folder. Times are of machines shared with other work (their load beside them): ratios are taken "
         "within one run, and mean more than seconds do.\n",
     ]
