@@ -1,4 +1,4 @@
-"""Figures of `benchmarks/planted.py`: what counts as found, and the interval of their mean."""
+"""Figures of `benchmarks/accuracy/planted.py`: what counts as found, and the interval of their mean."""
 
 import pytest
 import torch

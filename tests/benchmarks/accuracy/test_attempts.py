@@ -1,10 +1,10 @@
-"""The paper's procedure in `benchmarks/planted.py`: word types' attributions go to the words."""
+"""The paper's procedure in `benchmarks/accuracy/attempts.py`: word types' attributions go to the words."""
 
 from types import SimpleNamespace
 
 import torch
 
-from benchmarks.accuracy import planted
+from benchmarks.accuracy import attempts
 from musiclime_torch.variants.components import list_components
 
 
@@ -21,10 +21,10 @@ def run_paper(track, units, monkeypatch):
             components=components, attributions={5: values}, target=5, audio_passes=98, lyrics_passes=97
         )  # fmt: skip
 
-    monkeypatch.setattr(planted, "explain", explain)
+    monkeypatch.setattr(attempts, "explain", explain)
     components = list_components(track, 2, units, ("audio", "lyrics"))
     case = SimpleNamespace(model=None, track=track, target=5, units=units, components=components)
-    return planted.run_paper(case, None, 100, 3), asked
+    return attempts.run_paper(case, None, 100, 3), asked
 
 
 def test_each_word_gets_what_its_type_got_and_only_what_is_positive(track, monkeypatch):

@@ -1,4 +1,4 @@
-"""The accuracy in `benchmarks/methods.py`: what two runs' distance says of one run's error."""
+"""The accuracy in `benchmarks/cost/methods.py`: what two runs' distance says of one run's error."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""`benchmarks/rules.py` and the songs planted for it: the rules hang on their causes and on nothing else."""
+"""`benchmarks/worlds/rules.py` and the songs planted for it: the rules hang on their causes and on nothing else."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The peers of `benchmarks/peers.py`: laws of each on games whose answers are known, and their budgets."""
+"""The peers of `benchmarks/tools/peers.py`: laws of each on games whose answers are known, and their budgets."""
 
 import numpy as np
 import pytest
