@@ -1,7 +1,8 @@
 """The command line. Only click is imported at the start; everything heavy waits until a command runs.
 
 Standard output carries the result alone; notes and progress go to standard error. Bad input is one sentence and exit
-code 2. Options that weren't given aren't passed on: the defaults are those of `explain` and `load_track`.
+code 2; an argument of the library is named as its option. Options that weren't given aren't passed on: the defaults are
+those of `explain` and `load_track`.
 """
 
 import re

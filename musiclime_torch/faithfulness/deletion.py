@@ -1,4 +1,9 @@
-"""Comprehensiveness and sufficiency (DeYoung et al. 2020, ERASER): what is lost without the top, and with the top alone."""
+"""What the model loses when top components are removed, or keeps when they are left alone, against random orders.
+
+Comprehensiveness and sufficiency (DeYoung et al. 2020, ERASER) remove or keep a share of the components. Deletion and
+insertion (Petsiuk et al. 2018, RISE) remove them, or put them in, one by one, largest first. Flips ask whether the
+decision changes without the top one, three or five.
+"""
 
 import math
 from dataclasses import dataclass
@@ -14,6 +19,9 @@ from musiclime_torch.variants.scale import Scale, to_values
 
 #: Of the components, ERASER's own.
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
+
+#: Components removed.
+COUNTS = (1, 3, 5)
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,6 @@ def measure_area(shares: Float[Tensor, " point"], values: Float[Tensor, "*rows p
     0.25
     """
     return torch.trapezoid(values, shares.to(values))
-
-
-#: Components removed.
-COUNTS = (1, 3, 5)
 
 
 @dataclass(frozen=True)

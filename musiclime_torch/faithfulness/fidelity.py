@@ -1,4 +1,8 @@
-"""How well attributions, added up, tell the model's values on masks that they weren't fitted to."""
+"""How well attributions predict the model's values on masks that they weren't fitted to.
+
+Fidelity is the R² of their sums on held-out masks; infidelity (Yeh et al. 2019, eq. 1) the squared difference between
+their sums and the drops that removals make, averaged.
+"""
 
 import torch
 from jaxtyping import Bool, Float

@@ -1,4 +1,8 @@
-"""A model's outputs while components go or come one by one, in given orders: one stack of masks for all of them."""
+"""A model's outputs while components go or come one by one, in given orders; and what chance would give.
+
+One stack of masks serves all orders. Chance means the same attributions dealt out to the components at random, and
+measured alike.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,9 @@
-"""How much of an explanation is the draw of its masks: the same song explained again with other seeds.
+"""Whether an explanation stays where it should, and changes where it should.
 
-Noise that stands in for removed stems stays the same: it is a part of the question, and no draw of masks.
+It should stay under other seeds for its masks. Noise that stands in for removed stems is the same for all seeds: it is
+part of the question, not of the draw of masks. It should change when the model's weights are shuffled (the
+model-randomisation test of Adebayo et al. 2018): one that doesn't shows the architecture, or the song, and not what was
+learned.
 """
 
 from collections.abc import Sequence

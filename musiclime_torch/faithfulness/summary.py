@@ -1,4 +1,4 @@
-"""Checks of several songs: means with intervals over songs."""
+"""Checks as rows, one a measure, and means over songs with intervals: what tables and records are made of."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from musiclime_torch.faithfulness.checking import Check
 from musiclime_torch.faithfulness.deletion import SHARES
 from musiclime_torch.faithfulness.ladder import Figure
 from musiclime_torch.surrogate.intervals import bound_share, halve_interval
+
+#: Of the intervals.
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,6 @@ def _list_repeats(check: Check) -> Iterator[Row]:
     if check.randomisation is not None:
         meaning = "rank correlation once weights are shuffled"
         yield Row("randomisation", "untrained model", check.randomisation.correlation, "lower", meaning)
-
-
-#: Of the intervals.
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Songs of a manifest as a model learns from them: decoded when they are needed, cut to what the model hears at once.
+"""Songs of a manifest as a model learns from them: decoded when they are needed, cut to what the model takes.
 
-With component dropout a song's stems are silenced for moments and its words masked, as explanations will do, and its label
-stays. Where a piece starts and what is dropped hang on the seed, the epoch and the song.
+A `Batch` is what a model learns from at one step, padded to one length. With component dropout a song's stems are
+silenced for moments and its words masked, as explanations will do, and its label stays: variants are then inputs of a
+kind the model has seen. Where a piece starts and what is dropped depend on the seed, the epoch and the song.
 """
 
 from collections.abc import Sequence
@@ -25,10 +26,8 @@ from musiclime_torch.song.track import load_track
 from musiclime_torch.variants.sound import gate_stems, mix, spread_windows
 from musiclime_torch.variants.words import own_tokens
 
-
-def draw_rates(rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Shares to remove, by row: a fifth of the rows lose nothing, the others up to two thirds."""
-    return np.where(rng.random(rows) < 0.2, 0.0, rng.uniform(0, 0.65, rows))
+#: Equal segments in which dropout silences stems: those of explanations.
+SEGMENTS = 10
 
 
 @dataclass(frozen=True)
@@ -68,10 +67,6 @@ def join(batches: Sequence[Batch]) -> Batch:
         torch.cat([batch.labels for batch in batches]),
         torch.cat([batch.known for batch in batches]),
     )
-
-
-#: Equal segments in which dropout silences stems: those of explanations.
-SEGMENTS = 10
 
 
 @dataclass(frozen=True)
@@ -148,6 +143,23 @@ class ManifestSongs:
         return torch.where(here, ids, reading.tokens.mask_id), torch.ones_like(here)
 
 
+def _read(model: Any, lyrics: Lyrics) -> Reading:
+    tokens = model.tokenize(lyrics.text)
+    owner = own_tokens(tokens, [((word.start, word.end),) for word in lyrics.words])
+    return Reading(tokens, tuple(owner), len(lyrics.words))
+
+
+def draw_rates(rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Shares to remove, by row: a fifth of the rows lose nothing, the others up to two thirds."""
+    return np.where(rng.random(rows) < 0.2, 0.0, rng.uniform(0, 0.65, rows))
+
+
+def cut_windows(sound: Float[Tensor, "1 frame"], rate: int, longest: float | None) -> Float[Tensor, "window 1 piece"]:
+    """What a model hears of a song one call after another, as explanations cut it."""
+    frames = None if longest is None else round(longest * rate)
+    return torch.stack([sound[:, start:end] for start, end in spread_windows(sound.shape[-1], frames)])
+
+
 def find_text(entry: Entry, clean: bool) -> Cleaned:
     """The lyrics of an entry, without a site's additions where `clean` is set; "" where it has none."""
     if entry.lyrics is None:
@@ -175,15 +187,3 @@ def load_stems(entry: Entry, rate: int, max_seconds: float, separator: str | Non
         track = load_track(entry.audio, separator=separator, max_seconds=max_seconds)
         samples, own = track.stems, track.sample_rate
     return resample(samples.mean(1, keepdim=True), own, rate)
-
-
-def cut_windows(sound: Float[Tensor, "1 frame"], rate: int, longest: float | None) -> Float[Tensor, "window 1 piece"]:
-    """What a model hears of a song one call after another, as explanations cut it."""
-    frames = None if longest is None else round(longest * rate)
-    return torch.stack([sound[:, start:end] for start, end in spread_windows(sound.shape[-1], frames)])
-
-
-def _read(model: Any, lyrics: Lyrics) -> Reading:
-    tokens = model.tokenize(lyrics.text)
-    owner = own_tokens(tokens, [((word.start, word.end),) for word in lyrics.words])
-    return Reading(tokens, tuple(owner), len(lyrics.words))

@@ -1,7 +1,8 @@
 """One song's explanation drawn: stems over time, its words, the way from the empty song to the decision, and pairs.
 
-Every function draws the asked class, else the explanation's own, on `ax`, or on new axes, and returns them. Bars carry their
-intervals; what is not significant is grey or crossed, never ranked.
+Every function draws the asked class, else the explanation's own, on `ax`, or on new axes, and returns them. Bars carry
+their intervals; what is not significant is grey or crossed, never ranked. Colours, axes and escaped names are shared
+with the figures of catalogues and training.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ from musiclime_torch.variants.components import Component
 #: For and against: apart for the colour-blind too (Okabe & Ito).
 FOR, AGAINST, UNTOLD = "#0072B2", "#D55E00", "#9a9a9a"
 
+#: Words that get their name on the axis; more would lie over each other.
+NAMED_WORDS = 40
+
 
 def make_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """The axes that were given, or new ones on a figure of their own, in inches."""
@@ -32,10 +36,6 @@ def pick_colour(value: float, told: bool = True) -> str:
 def escape(name: str) -> str:
     """Words as they are: matplotlib takes what stands between dollars for a formula."""
     return name.replace("$", r"\$")
-
-
-#: Words that get their name on the axis; more would lie over each other.
-NAMED_WORDS = 40
 
 
 def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: Axes | None = None) -> Axes:

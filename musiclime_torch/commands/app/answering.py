@@ -1,4 +1,7 @@
-"""A question from the browser answered step by step; no browser in sight, so that it can be tested without one."""
+"""A question from the browser answered step by step, without a browser, so that it can be tested without one.
+
+Only the models on the `Shelf` can be chosen; each is loaded when it is first asked for.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +17,12 @@ from musiclime_torch.explanation.streaming import explain_in_steps
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.track import Track, load_track
+
+#: How many masks may be asked for.
+FEWEST_MASKS, MOST_MASKS = 256, 16_384
+
+#: Megabytes of lyrics: a book is one.
+MOST_LYRICS = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,12 +46,6 @@ class Shelf:
     def list_classes(self, name: str) -> tuple[str, ...]:
         """What the model tells apart; nothing where it doesn't say."""
         return tuple(map(str, getattr(self.take(name), "classes", None) or ()))
-
-
-#: How many masks may be asked for.
-FEWEST_MASKS, MOST_MASKS = 256, 16_384
-#: Megabytes of lyrics: a book is one.
-MOST_LYRICS = 1.0
 
 
 @dataclass(frozen=True)

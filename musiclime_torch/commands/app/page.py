@@ -1,4 +1,7 @@
-"""The app's page in Gradio: what is filled in, what comes back, and how one leads to the other."""
+"""The app's page in Gradio: what is filled in, what comes back, and how one leads to the other.
+
+A session's report lies in a folder of its own and is shown in a frame that may run its own script and nothing else.
+"""
 
 import hashlib
 import shutil
@@ -31,6 +34,21 @@ from musiclime_torch.views.page.song import to_html
 #: Megabytes of a report that is shown in the page; a larger one is to be opened by itself.
 SHOWN_MB = 12
 
+#: Stands for the predicted class among the numbers of classes.
+PREDICTED = -1
+
+#: Seconds after which gradio's copies of files are deleted, and how often it looks.
+KEPT = (600, 3600)
+
+#: Gradio draws lines around every cell of a table.
+STYLE = ".musiclime table, .musiclime tr, .musiclime th, .musiclime td {border: 0 !important}"
+
+INTRODUCTION = """# What made the model decide?
+Drop a song, add its lyrics and press **Explain**. Stems, moments and words are switched on and off, the model is asked what
+it makes of each variant, and what moved it is fitted to the answers. Everything stays on this machine."""
+
+Outputs = tuple[Any, Any, Any, Any, Any]
+
 
 def frame_report(text: str) -> str:
     """The report in a frame that may run its own script and nothing else; a sentence where it is too large for that."""
@@ -46,21 +64,6 @@ def frame_report(text: str) -> str:
 def find_folder(folder: Path, session: str | None) -> Path:
     """A session's own; its name comes from the browser, and must not lead anywhere else."""
     return folder / hashlib.sha256(str(session).encode()).hexdigest()[:32]
-
-
-#: Stands for the predicted class among the numbers of classes.
-PREDICTED = -1
-#: Seconds after which gradio's copies of files are deleted, and how often it looks.
-KEPT = (600, 3600)
-
-#: Gradio draws lines around every cell of a table.
-STYLE = ".musiclime table, .musiclime tr, .musiclime th, .musiclime td {border: 0 !important}"
-
-INTRODUCTION = """# What made the model decide?
-Drop a song, add its lyrics and press **Explain**. Stems, moments and words are switched on and off, the model is asked what
-it makes of each variant, and what moved it is fitted to the answers. Everything stays on this machine."""
-
-Outputs = tuple[Any, Any, Any, Any, Any]
 
 
 def build_page(shelf: Shelf, limits: Limits, separator: str | None, folder: Path) -> gr.Blocks:

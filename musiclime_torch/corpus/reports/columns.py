@@ -1,4 +1,8 @@
-"""Dataclasses as tables of CSV and Parquet, whose columns and types are the same whether there are rows or none."""
+"""Dataclasses as tables of CSV and Parquet, and names from catalogues as people read them.
+
+Columns and types are the same whether there are rows or none. Words, classes and ids may hold any characters: they are
+cleaned and labelled here.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,8 @@
-"""A catalogue on the terminal: what stands out, then classes side by side, and each with its map of stems and moments."""
+"""A catalogue, or two runs compared, on the terminal; and the comparison as CSV and Parquet.
+
+A catalogue shows what stands out, then classes side by side, and each with its map of stems and moments. A comparison
+shows where two runs differ.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -28,8 +32,10 @@ from musiclime_torch.surrogate.intervals import halve_interval
 
 #: Positions in a row of a map, stems in a row of shares, and classes side by side: more don't fit into 80 columns.
 WIDE, STEMS, BESIDE = 8, 4, 5
+
 #: Songs named for what stands out.
 NAMED = 5
+
 #: What stands for a number that is not significant.
 UNTOLD = "·"
 

@@ -10,7 +10,7 @@ from musiclime_torch.explanation.estimation.estimate import Estimate, count_pass
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, enumerate_masks
 from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.sampling import Sampling
-from musiclime_torch.surrogate.shapley.exact import solve_exact
+from musiclime_torch.surrogate.shapley.coalitions import solve_exact
 from musiclime_torch.surrogate.shapley.level_fit import solve_levels
 from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels
 from musiclime_torch.surrogate.shapley.leverage import draw_leverage, solve_leverage

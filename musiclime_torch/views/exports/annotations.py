@@ -1,6 +1,8 @@
-"""Moments as labels for Audacity and Sonic Visualiser: what is significant, where it is heard or sung.
+"""An explanation as labels and annotations for other tools: Audacity, Sonic Visualiser, JAMS, Captum.
 
 Cells of sound have their segment's times; words and lines those of the lyrics file, and are left out where it has none.
+Audacity and Sonic Visualiser get what is significant. JAMS (Humphrey et al., ISMIR 2014) gets every component with a
+time. Captum's `VisualizationDataRecord` gets the lyrics, for `captum.attr.visualization.visualize_text`.
 """
 
 import csv

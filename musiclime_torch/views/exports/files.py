@@ -1,4 +1,7 @@
-"""Exports by name, as the command line asks for them: each a file or more in one folder."""
+"""Exports by name, as the command line asks for them: each a file or more in one folder.
+
+The sounds among them are the song, its evidence alone, and the song without it, matched in loudness.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +20,12 @@ from musiclime_torch.views.page.sound import match_loudness
 
 #: Bits that both formats keep, and that no mix needs more of.
 SUBTYPE = "PCM_24"
+
+_TEXTS: dict[str, tuple[str, Callable[[Explanation], str]]] = {
+    "audacity": ("labels.txt", to_audacity),
+    "sonic-visualiser": ("regions.csv", to_sonic_visualiser),
+    "csv": ("attributions.csv", to_csv),
+}
 
 
 def write_mixes(
@@ -46,13 +55,6 @@ def write_mixes(
     except (OSError, soundfile.LibsndfileError) as error:
         raise InputError(f"{str(out)!r} can't be written to ({error}): give another folder.") from error
     return paths
-
-
-_TEXTS: dict[str, tuple[str, Callable[[Explanation], str]]] = {
-    "audacity": ("labels.txt", to_audacity),
-    "sonic-visualiser": ("regions.csv", to_sonic_visualiser),
-    "csv": ("attributions.csv", to_csv),
-}
 
 
 def write_exports(

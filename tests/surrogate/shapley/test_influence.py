@@ -2,7 +2,7 @@
 
 import torch
 
-from musiclime_torch.surrogate.shapley.exact import count_freedom, is_supported
+from musiclime_torch.surrogate.shapley.coalitions import count_freedom, is_supported
 
 
 def test_designs_need_full_rank_and_no_row_that_decides_alone():
