@@ -61,10 +61,20 @@ def say_error(error: InputError) -> str:
 
     >>> say_error(InputError("n_samples must be at least 1, got 0.", argument="n_samples"))
     '--n-samples must be at least 1, got 0.'
+    >>> say_error(InputError("'/tmp/out' can't be written to: give another out folder.", argument="out"))
+    "'/tmp/out' can't be written to: give another --out folder."
     """
     if error.argument is None:
         return str(error)
-    return re.sub(rf"\b{re.escape(error.argument)}\b(?!\()", name_flag(error.argument), str(error))
+    # What is quoted stays as it is: a path or a name may hold the argument's word. An apostrophe within a word quotes
+    # nothing.
+    quoted = r"(?<!\w)'[^']*'(?!\w)|(?<!\w)\"[^\"]*\"(?!\w)"
+    argument = rf"\b{re.escape(error.argument)}\b(?!\()"
+    return re.sub(f"{quoted}|{argument}", lambda found: _name(found[0], error.argument or ""), str(error))
+
+
+def _name(text: str, argument: str) -> str:
+    return name_flag(argument) if text == argument else text
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -17,7 +17,7 @@ from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.variants.components import Component
 
 #: For and against: apart for the colour-blind too (Okabe & Ito).
-FOR, AGAINST, UNTOLD = "#0072B2", "#D55E00", "#9a9a9a"
+FOR, AGAINST, NOT_SIGNIFICANT = "#0072B2", "#D55E00", "#9a9a9a"
 
 #: Words that get their name on the axis; more would lie over each other.
 NAMED_WORDS = 40
@@ -30,7 +30,7 @@ def make_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
 
 def pick_colour(value: float, told: bool = True) -> str:
     """By the sign, grey for what is not significant."""
-    return UNTOLD if not told else FOR if value > 0 else AGAINST
+    return NOT_SIGNIFICANT if not told else FOR if value > 0 else AGAINST
 
 
 def escape(name: str) -> str:
@@ -59,7 +59,7 @@ def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: 
         if not explanation.significant[row, column]:
             centre = ((cell.start or 0) + (cell.end or 0)) / 2
             mark = "·" if column in explanation.unseen else "×"
-            ax.text(centre, column // segments + 0.5, mark, ha="center", va="center", color=UNTOLD)
+            ax.text(centre, column // segments + 0.5, mark, ha="center", va="center", color=NOT_SIGNIFICANT)
     ax.set_yticks(np.arange(len(stems)) + 0.5, [escape(stem) for stem in stems])
     ax.invert_yaxis()
     ax.set_xlabel("seconds")
@@ -83,7 +83,7 @@ def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: A
     ax.errorbar(range(len(items)), values, yerr=halves, fmt="none", ecolor="black", elinewidth=0.8)
     for place in range(1, len(items)):
         if items[place].line != items[place - 1].line and items[place].word is not None:
-            ax.axvline(place - 0.5, color=UNTOLD, linewidth=0.4, zorder=0)
+            ax.axvline(place - 0.5, color=NOT_SIGNIFICANT, linewidth=0.4, zorder=0)
     ranked = sorted((place for place in range(len(items)) if told[place]), key=lambda place: -abs(values[place]))
     named = range(len(items)) if len(items) <= NAMED_WORDS else sorted(ranked[:NAMED_WORDS])
     ax.set_xticks(
@@ -119,7 +119,7 @@ def plot_waterfall(explanation: Explanation, target: int | str | None = None, to
             ax.errorbar(level + value, place, xerr=half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
         ax.annotate(f"{value:+.3g}", (level + max(value, 0), place), xytext=(4, 0), textcoords="offset points", va="center",
                     fontsize="small")  # fmt: skip
-        ax.plot([level + value] * 2, [place - 0.35, place + 1.35], color=UNTOLD, linewidth=0.8)
+        ax.plot([level + value] * 2, [place - 0.35, place + 1.35], color=NOT_SIGNIFICANT, linewidth=0.8)
         level += value
     ends = (("song without everything", float(explanation.output_empty[row])), ("song", float(explanation.output_song[row])))
     for place, (_, value) in zip((0, len(steps) + 1), ends, strict=True):
@@ -148,7 +148,7 @@ def plot_interactions(
     shown: Sequence[tuple[Component, Component, float, float]] = explanation.top_pairs(top, row, scale)
     ax = make_axes(ax, (7, 1.2 + 0.34 * max(len(shown), 2)))
     if not shown:
-        ax.text(0.5, 0.5, "nothing is significant", ha="center", va="center", transform=ax.transAxes, color=UNTOLD)
+        ax.text(0.5, 0.5, "nothing is significant", ha="center", va="center", transform=ax.transAxes, color=NOT_SIGNIFICANT)
     for place, (_, _, value, half) in enumerate(shown):
         ax.barh(place, value, color=pick_colour(value), height=0.7)
         ax.errorbar(value, place, xerr=half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
