@@ -91,7 +91,7 @@ def _find_boilerplate(sums: Any, catalogue: Global, min_songs: int) -> list[Find
 
 
 def _find_position_bias(sums: Any, min_songs: int) -> list[Finding]:
-    """The first or last position far above the others, all stems together: some models are sensitive to the input's edges."""
+    """The first or last position far above the others, all stems together: some models react to the input's edges."""
     findings = []
     bins: dict[tuple[str, str], list[tuple[int, int, float]]] = {}
     for class_name, place, *rest in sums.execute(

@@ -42,7 +42,7 @@ NOT_SIGNIFICANT = "·"
 
 def say_finding(finding: Finding) -> Iterator[str]:
     """The finding, then songs to look at."""
-    yield clean(f"{finding.kind}: {finding.said}")
+    yield clean(f"{finding.kind}: {finding.message}")
     if finding.examples:
         yield f"    for example {', '.join(map(show, finding.examples[:NAMED]))}"
 
@@ -69,7 +69,7 @@ def make_tables(catalogue: Global, names: Sequence[str], top: int) -> Iterator[T
         features = [*catalogue.top(summary.name, top, "lyrics"), *catalogue.top(summary.name, top, "audio")]
         yield _make_ranking(summary.name, summary.songs, features)
         yield from _make_map(catalogue, summary.name)
-        pairs = [pair for pair in catalogue.pairs if pair.names == summary.name][:top]
+        pairs = [pair for pair in catalogue.pairs if pair.class_name == summary.name][:top]
         if pairs:
             yield _make_pairs(summary.name, pairs)
 

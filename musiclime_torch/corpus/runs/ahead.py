@@ -79,7 +79,7 @@ def load_ahead(
         in_vain = in_vain + 1 if (len(waiting), deaths.total()) == before else 0
         if in_vain == FALSE_STARTS:
             raise InputError(
-                f"the processes that read ahead died {in_vain} times before they had begun a song: use "
+                f"the processes that read ahead died {in_vain} times before any began a song: use "
                 "workers=0, which reads in this process.",
                 argument="workers",
             )
@@ -88,7 +88,7 @@ def load_ahead(
 def _load_until_death(
     waiting: deque[Entry], loading: Mapping[str, Any], workers: int, deaths: Counter[str]
 ) -> Generator[tuple[Entry, Track | str], None, None]:
-    """Songs until a process dies. A song suspected of having killed its process is loaded alone, and is then the only one."""
+    """Songs until a process dies. A song suspected of having killed its process is loaded alone, as the only one."""
     alone = bool(deaths[waiting[0].id])
     # One pool per process: within a pool, a process may hang for ever if another dies just as it starts (CPython 3.11).
     pools = [ProcessPoolExecutor(1, prepare_readers(), initializer=_begin_worker) for _ in range(1 if alone else workers)]

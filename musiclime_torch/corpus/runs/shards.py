@@ -53,7 +53,7 @@ def cut_shards(entries: Sequence[Entry], size: int) -> tuple[Shard, ...]:
 
 
 def find_place(environment: Mapping[str, str] = os.environ) -> Place:
-    """This process's place, from what torchrun or a Slurm array sets; the only process where nothing is set.
+    """The place of this process, from what torchrun or a Slurm array sets; the only one where nothing is set.
 
     >>> find_place({"RANK": "1", "WORLD_SIZE": "4"}), find_place({})
     (Place(rank=1, world=4), Place(rank=0, world=1))
