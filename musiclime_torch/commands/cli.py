@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from musiclime_torch.song.track import Track
 
 
-#: Options that aren't called as their argument is.
+#: Options with another name than their argument.
 _OTHERWISE = {"max_seconds": "--max-duration", "path": "--out"}
 
 
@@ -80,7 +80,7 @@ def _name(text: str, argument: str) -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="musiclime_torch")
 def cli() -> None:
-    """Which stems at which moments and which words made a music model decide what it decided."""
+    """Which stems, at which moments, and which words decided what a music model predicts."""
 
 
 @cli.command()
@@ -109,11 +109,11 @@ def explain(song: Path, **options: Any) -> None:
 @explain_options()
 @output_options
 def demo(**options: Any) -> None:
-    """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target says else."""
+    """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target is given."""
     output = plan_output(options)
     device = options.pop("device") or default_device()
     if options["target"] is None and not names_model(options):
-        # Of the song's two tags the one that takes a sound and a word together.
+        # Of the song's two tags, the one that needs a sound and a word together.
         options["target"] = "anthem"
     with redirect_stdout(sys.stderr):
         from musiclime_torch.demo.bundle import describe_causes, load_demo_track
@@ -137,7 +137,7 @@ def main() -> None:
     """Run the command line; every expected failure is a sentence on standard error and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # Lyrics are in any script, and file names need not be text at all.
+            # Lyrics may be in any script, and file names may not be valid text.
             stream.reconfigure(encoding="utf-8", errors="replace")
     stopped = threading.Event()
     try:
@@ -191,9 +191,9 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _run(model: Any, track: "Track", device: str, options: dict[str, Any], output: Output) -> "Explanation":
-    """Explain with what was given; with the evidence where the output plays it and the model decides anything.
+    """Explain with the given options; with the evidence where the output plays it and the model makes a decision.
 
-    Whatever a model prints meanwhile mustn't get into the result on standard output.
+    What a model prints meanwhile must not get into the result on standard output.
     """
     from musiclime_torch.explanation.evidence_search import DECIDING
     from musiclime_torch.explanation.explainer import explain as run

@@ -70,7 +70,9 @@ def find_place(environment: Mapping[str, str] = os.environ) -> Place:
     except (KeyError, ValueError) as error:
         raise InputError(f"the launcher's rank can't be read ({error}): set RANK and WORLD_SIZE.") from error
     if not 0 <= place.rank < place.world:
-        raise InputError(f"RANK must be from 0 to WORLD_SIZE - 1, got {place.rank} of {place.world}: set both.")
+        raise InputError(
+            f"RANK must be from 0 to WORLD_SIZE - 1, got {place.rank} of {place.world}: set RANK and WORLD_SIZE."
+        )
     return place
 
 
