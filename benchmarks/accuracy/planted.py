@@ -242,7 +242,7 @@ def audit_phrase(model: nn.Module, songs: int, n_samples: int) -> str:
         )
         run_here(model, job, workers=0)
         findings = audit(folder / "out", aggregate(folder / "out"))
-    said = [finding.said for finding in findings if finding.kind == "boilerplate"]
+    said = [finding.message for finding in findings if finding.kind == "boilerplate"]
     return "; ".join(said) or "no boilerplate found"
 
 

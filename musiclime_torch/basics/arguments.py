@@ -1,10 +1,25 @@
-"""Arguments checked and brought into one form: names from a `Literal`, classes by name or number, integers."""
+"""Arguments checked and brought into one form: names, classes, numbers, counts, seeds and segments.
+
+Names are checked against the `Literal` that lists them. Numbers become Python's own, as files and generators take them.
+What can't be read raises an InputError that quotes the value.
+"""
 
 import operator
 from collections.abc import Sequence
 from typing import Any, NoReturn, SupportsFloat, SupportsIndex, TypeVar, cast, get_args
 
 from musiclime_torch.basics.errors import InputError
+
+#: A number of equal segments, "3s" for a length, or cut points in seconds, as numbers or as text.
+Segments = SupportsIndex | str | Sequence[float]
+
+T = TypeVar("T")
+
+#: Seeds are below it: torch's generators take as many, with one more for the lyrics.
+SEED_END = 2**63
+
+#: More masks than this are a slip of the keyboard: at a millisecond a variant they would take a quarter of an hour to days.
+MOST_MASKS = 1_000_000
 
 
 def check_name(name: object, known: Any, what: str) -> None:
@@ -48,10 +63,6 @@ def read_integer(value: Any, name: str) -> int:
         raise InputError(f"{name} {value!r} is not a whole number: give one, such as 3.", argument=name) from None
 
 
-#: A number of equal segments, "3s" for a length, or cut points in seconds, as numbers or as text.
-Segments = SupportsIndex | str | Sequence[float]
-
-
 def read_segments(segments: Any) -> int | str | list[float]:
     """Segments as files take them: numbers are Python's own, text is left as it is; InputError for anything else.
 
@@ -78,17 +89,6 @@ def refuse_segments(segments: object) -> NoReturn:
         f"cut points in seconds (12,30.5,61).",
         argument="segments",
     ) from None
-
-
-T = TypeVar("T")
-
-
-#: Seeds are below it: torch's generators take as many, with one more for the lyrics.
-SEED_END = 2**63
-
-
-#: More masks than this are a slip of the keyboard: at a millisecond a variant they would take a quarter of an hour to days.
-MOST_MASKS = 1_000_000
 
 
 def read_number(value: object, name: str) -> float:

@@ -1,7 +1,9 @@
-"""Coalitions for `KernelShap`: all of them where they fit the budget, else pairs of complements spread evenly over sizes.
+"""Masks for Captum's classes: where their random numbers come from, and the coalitions of `KernelShap`.
 
+Masks are drawn from the global random state, which is advanced exactly as Captum does, from a generator, or from a
+seed. `KernelShap` takes all coalitions where they fit the budget, else pairs of complements spread evenly over sizes.
 The spread is leverage sampling's (`surrogate.shapley.leverage`), drawn for all sizes at once. A drop-in has to answer
-where that refuses, with fewer pairs than components: it then returns the values of least norm.
+where leverage sampling refuses, with fewer pairs than components: it then returns the values of least norm.
 """
 
 import math
@@ -20,7 +22,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.captum.explained import Lines, unknown
 from musiclime_torch.captum.least_squares import JITTER, factorise, refine, score_fit
 from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.shapley.exact import solve_exact
+from musiclime_torch.surrogate.shapley.coalitions import solve_exact
 from musiclime_torch.surrogate.shapley.leverage import (
     LISTED,
     SPARE_PAIRS,

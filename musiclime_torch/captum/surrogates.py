@@ -1,4 +1,8 @@
-"""Captum's surrogates: those with a closed form are solved on the device, others get the data that Captum gives them."""
+"""What Captum's surrogates learn from, and how they are solved.
+
+Surrogates with a closed form are solved on the device, others get the data that Captum gives them. Where the caller's
+own callables draw or weigh samples, they are called one sample at a time, as Captum calls them: the slower path.
+"""
 
 import warnings
 from dataclasses import dataclass

@@ -53,7 +53,7 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
     measuring = pop_given(options, "chances", "seeds") | ({"shuffled": ()} if options.pop("no_shuffle") else {})
     device = options.pop("device") or default_device()
     if options.pop("evidence"):
-        raise InputError("--evidence is a question about one decision, and isn't measured here: use explain.")
+        raise InputError("--evidence isn't measured by check: use explain.")
     with redirect_stdout(sys.stderr):
         if not demo:
             tell_of_demo_model(options)
@@ -76,7 +76,7 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
 
 
 def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -> Iterator[tuple[str, "Track | str"]]:
-    """Every song by its name, or why there is none; without songs the embedded one."""
+    """Every song by its name, or why it can't be loaded; without songs the embedded one."""
     from musiclime_torch.corpus.runs.ahead import load_entry
     from musiclime_torch.demo.bundle import load_demo_track
     from musiclime_torch.song.manifest import Entry, is_manifest, read_manifest
@@ -87,17 +87,19 @@ def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -
     entries: list[Entry] = []
     for song in songs:
         entries += read_manifest(song) if is_manifest(song) else [Entry(str(song), audio=song)]
-    alone = next((name for name in ("lyrics", "stems", "start", "end") if name in loading), None)
-    if len(entries) > 1 and alone is not None:
-        raise InputError(f"--{alone} is for one song, and {len(entries)} were given: write a manifest with a row a song.")
+    single = next((name for name in ("lyrics", "stems", "start", "end") if name in loading), None)
+    if len(entries) > 1 and single is not None:
+        raise InputError(
+            f"--{single} is for one song, and {len(entries)} were given: write a manifest with one row per song."
+        )
     if "separator" in loading and ("stems" in loading or any(map(isdir, songs))):
         raise InputError(
             f"--separator {loading['separator']} and stems at once: songs with their own stems aren't separated."
         )
     given = dict(loading)
-    own = {name: given.pop(name) for name in ("lyrics", "stems") if name in given}
+    files = {name: given.pop(name) for name in ("lyrics", "stems") if name in given}
     for entry in entries:
-        yield entry.id, load_entry(replace(entry, **own), given | {"device": device})
+        yield entry.id, load_entry(replace(entry, **files), given | {"device": device})
 
 
 def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: dict[str, Any]) -> "Check":

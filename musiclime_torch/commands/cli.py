@@ -1,7 +1,8 @@
 """The command line. Only click is imported at the start; everything heavy waits until a command runs.
 
 Standard output carries the result alone; notes and progress go to standard error. Bad input is one sentence and exit
-code 2. Options that weren't given aren't passed on: the defaults are those of `explain` and `load_track`.
+code 2; an argument of the library is named as its option. Options that weren't given aren't passed on: the defaults are
+those of `explain` and `load_track`.
 """
 
 import re
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from musiclime_torch.song.track import Track
 
 
-#: Options that aren't called as their argument is.
+#: Options with another name than their argument.
 _OTHERWISE = {"max_seconds": "--max-duration", "path": "--out"}
 
 
@@ -60,16 +61,26 @@ def say_error(error: InputError) -> str:
 
     >>> say_error(InputError("n_samples must be at least 1, got 0.", argument="n_samples"))
     '--n-samples must be at least 1, got 0.'
+    >>> say_error(InputError("'/tmp/out' can't be written to: give another out folder.", argument="out"))
+    "'/tmp/out' can't be written to: give another --out folder."
     """
     if error.argument is None:
         return str(error)
-    return re.sub(rf"\b{re.escape(error.argument)}\b(?!\()", name_flag(error.argument), str(error))
+    # What is quoted stays as it is: a path or a name may hold the argument's word. An apostrophe within a word quotes
+    # nothing.
+    quoted = r"(?<!\w)'[^']*'(?!\w)|(?<!\w)\"[^\"]*\"(?!\w)"
+    argument = rf"\b{re.escape(error.argument)}\b(?!\()"
+    return re.sub(f"{quoted}|{argument}", lambda found: _name(found[0], error.argument or ""), str(error))
+
+
+def _name(text: str, argument: str) -> str:
+    return name_flag(argument) if text == argument else text
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="musiclime_torch")
 def cli() -> None:
-    """Which stems at which moments and which words made a music model decide what it decided."""
+    """Which stems, at which moments, and which words decided what a music model predicts."""
 
 
 @cli.command()
@@ -98,11 +109,11 @@ def explain(song: Path, **options: Any) -> None:
 @explain_options()
 @output_options
 def demo(**options: Any) -> None:
-    """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target says else."""
+    """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target is given."""
     output = plan_output(options)
     device = options.pop("device") or default_device()
     if options["target"] is None and not names_model(options):
-        # Of the song's two tags the one that takes a sound and a word together.
+        # Of the song's two tags, the one that needs a sound and a word together.
         options["target"] = "anthem"
     with redirect_stdout(sys.stderr):
         from musiclime_torch.demo.bundle import describe_causes, load_demo_track
@@ -126,7 +137,7 @@ def main() -> None:
     """Run the command line; every expected failure is a sentence on standard error and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # Lyrics are in any script, and file names need not be text at all.
+            # Lyrics may be in any script, and file names may not be valid text.
             stream.reconfigure(encoding="utf-8", errors="replace")
     stopped = threading.Event()
     try:
@@ -180,9 +191,9 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _run(model: Any, track: "Track", device: str, options: dict[str, Any], output: Output) -> "Explanation":
-    """Explain with what was given; with the evidence where the output plays it and the model decides anything.
+    """Explain with the given options; with the evidence where the output plays it and the model makes a decision.
 
-    Whatever a model prints meanwhile mustn't get into the result on standard output.
+    What a model prints meanwhile must not get into the result on standard output.
     """
     from musiclime_torch.explanation.evidence_search import DECIDING
     from musiclime_torch.explanation.explainer import explain as run

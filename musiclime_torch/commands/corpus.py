@@ -118,14 +118,14 @@ def _run_on_ray(load: Callable[[], Any], job: "Job", device: str, running: dict[
 
 def _report(done: "Progress", out: Path) -> None:
     """What was done, on standard error; InputError where no song could be explained."""
-    said = f"{done.explained} songs explained, {done.failed} failed, {done.before} done before"
-    said += f" ({done.failed_before} of them failed)." if done.failed_before else "."
-    click.echo(f"{said} Written to {out}.", err=True)
+    summary = f"{done.explained} songs explained, {done.failed} failed, {done.before} done before"
+    summary += f" ({done.failed_before} of them failed)." if done.failed_before else "."
+    click.echo(f"{summary} Written to {out}.", err=True)
     if done.changed:
-        said = f"Songs whose files were changed since: {len(done.changed)}, {done.changed[0]!r} the first of them"
-        click.echo(f"{said}. Another --out folder explains them again.", err=True)
+        summary = f"Songs whose files were changed since: {len(done.changed)}, {done.changed[0]!r} the first of them"
+        click.echo(f"{summary}. Another --out folder explains them again.", err=True)
     if done.failed + done.failed_before:
-        said = f"The first failure: {done.first_failure} The same command with --retry tries them again."
+        summary = f"The first failure: {done.first_failure} The same command with --retry tries them again."
         if done.explained + done.before == done.failed_before:
-            raise InputError(f"no song could be explained. {said}")
-        click.echo(said, err=True)
+            raise InputError(f"no song could be explained. {summary}")
+        click.echo(summary, err=True)

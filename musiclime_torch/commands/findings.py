@@ -1,20 +1,16 @@
 """`musiclime global` and `musiclime compare`. Nothing heavy is imported before they run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from musiclime_torch.basics.errors import InputError, needing
 from musiclime_torch.commands.options import split
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.command("global")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--class", "of", metavar="A,B", help="Show these classes only.")
+@click.option("--class", "class_names", metavar="A,B", help="Show these classes only.")
 @click.option("--top", type=click.IntRange(min=1), default=8, show_default=True, help="Words and cells per class.")
 @click.option("--min-songs", type=click.IntRange(min=2), help="Leave out features that fewer songs have.  [default: 10]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the tables as CSV and Parquet.")
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Folder for figures, as SVG.")
 def summarise(
     folder: Path,
-    of: str | None,
+    class_names: str | None,
     top: int,
     min_songs: int | None,
     out: Path | None,
@@ -39,33 +35,33 @@ def summarise(
         from musiclime_torch.corpus.reports.terminal import make_tables, say_finding, say_left_out
 
     given = {} if min_songs is None else {"min_songs": min_songs}
-    found = aggregate(folder, **given)
-    names = [one.name for one in found.classes]
-    chosen = () if of is None else (of,) if of in names else split(of)
+    catalogue = aggregate(folder, **given)
+    names = [summary.name for summary in catalogue.classes]
+    chosen = () if class_names is None else (class_names,) if class_names in names else split(class_names)
     strange = next((name for name in chosen if name not in names), None)
     if strange is not None:
         raise InputError(f"no song was given the class {strange!r}: choose from {', '.join(map(clean, names))}.")
-    findings = audit(folder, found, **given)
-    # Names are said as they are: ":cd:" is no picture.
+    findings = audit(folder, catalogue, **given)
+    # Names are printed as they are: rich would turn ":cd:" into an emoji.
     console = Console(emoji=False)
-    console.print(f"{found.songs} songs explained, {found.failures} failed.", highlight=False)
-    for floor in found.floors:
-        said = f"{floor.kind}: 95% of components known to be irrelevant lie below {floor.size:.3g} ({floor.songs} songs)."
-        console.print(said, highlight=False)
+    console.print(f"{catalogue.songs} songs explained, {catalogue.failures} failed.", highlight=False)
+    for floor in catalogue.floors:
+        line = f"{floor.kind}: 95% of components known to be irrelevant lie below {floor.size:.3g} ({floor.songs} songs)."
+        console.print(line, highlight=False)
     for finding in findings:
         for line in say_finding(finding):
             console.print(line, markup=False, highlight=False)
-    for table in make_tables(found, chosen, top):
+    for table in make_tables(catalogue, chosen, top):
         console.print(table)
-    for line in say_left_out(found, chosen):
+    for line in say_left_out(catalogue, chosen):
         console.print(line, markup=False, highlight=False)
     if out is not None:
-        write_summary(found, findings, out)
+        write_summary(catalogue, findings, out)
         click.echo(f"Written to {out}.", err=True)
     if report is not None:
         from musiclime_torch.corpus.reports.page import write_corpus_report
 
-        page = write_corpus_report(found, findings, report, title=folder.resolve().name)
+        page = write_corpus_report(catalogue, findings, report, title=folder.resolve().name)
         click.echo(f"Open {page} in a browser.", err=True)
     if plots is not None:
         with needing("musiclime_torch[plots]"):
@@ -73,7 +69,7 @@ def summarise(
 
             mpl.use("agg")
             from musiclime_torch.corpus.reports.figures import write_plots
-        click.echo(f"Figures written to {plots}: {len(write_plots(found, plots))}.", err=True)
+        click.echo(f"Figures written to {plots}: {len(write_plots(catalogue, plots))}.", err=True)
 
 
 @click.command("compare")
@@ -98,16 +94,16 @@ def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Pa
             write_comparison,
         )
 
-    found = compare(first, second, **({} if min_songs is None else {"min_songs": min_songs}))
-    # Names are said as they are: ":cd:" is no picture.
+    comparison = compare(first, second, **({} if min_songs is None else {"min_songs": min_songs}))
+    # Names are printed as they are: rich would turn ":cd:" into an emoji.
     console = Console(emoji=False)
-    for line in describe_comparison(found, top):
+    for line in describe_comparison(comparison, top):
         console.print(line, markup=False, highlight=False)
-    if found.shifts:
-        console.print(make_comparison(found, top))
-        console.print(describe_shift(found.shifts[0]), markup=False, highlight=False)
+    if comparison.shifts:
+        console.print(make_comparison(comparison, top))
+        console.print(describe_shift(comparison.shifts[0]), markup=False, highlight=False)
     if out is not None:
-        write_comparison(found, out)
+        write_comparison(comparison, out)
         click.echo(f"Written to {out}.", err=True)
     if plots is not None:
         with needing("musiclime_torch[plots]"):
@@ -115,4 +111,4 @@ def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Pa
 
             mpl.use("agg")
             from musiclime_torch.corpus.reports.figures import write_shifts
-        click.echo(f"Figures written to {plots}: {len(write_shifts(found, plots))}.", err=True)
+        click.echo(f"Figures written to {plots}: {len(write_shifts(comparison, plots))}.", err=True)

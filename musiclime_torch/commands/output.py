@@ -21,7 +21,7 @@ _SOUNDS = ("wav", "flac")
 
 @dataclass(frozen=True)
 class Output:
-    """What was asked for. `positive_only` as MusicLIME shows its tables."""
+    """The options of output. `positive_only` lists positive attributions alone, as MusicLIME does."""
 
     form: str
     top: int
@@ -32,11 +32,11 @@ class Output:
 
     @property
     def plays_evidence(self) -> bool:
-        """Whether the evidence is to be heard, so that it has to be searched for."""
+        """Whether the output plays the evidence, which must then be searched for."""
         return self.page or any(name in _SOUNDS for name in self.exports)
 
     def show(self, explanation: "Explanation", track: "Track", baseline: Any) -> None:
-        """Write and print all of it; `baseline` is what stood in for removed stems."""
+        """Write and print all outputs; `baseline` is what removed stems became."""
         from rich.console import Console
 
         from musiclime_torch.views.record import to_json
@@ -53,7 +53,7 @@ class Output:
             click.echo(f"Written to {self.out}.{page}", err=True)
 
     def _write(self, explanation: "Explanation", track: "Track", out: Path, baseline: Any) -> None:
-        """Every file appears whole or not at all."""
+        """Write every file atomically."""
         from musiclime_torch.basics.files import write_atomically
         from musiclime_torch.views.record import to_json
         from musiclime_torch.views.terminal import to_text
@@ -85,7 +85,7 @@ def plan_output(options: dict[str, Any]) -> Output:
     refuse_file(out)
     unknown = next((name for name in names if name not in EXPORTS), None)
     if unknown is not None:
-        raise InputError(f"--export {unknown!r} is not known: choose of {', '.join(EXPORTS)}.")
+        raise InputError(f"--export {unknown!r} is not known: choose from {', '.join(EXPORTS)}.")
     if names and out is None:
         raise InputError("--export writes files: give a folder for them with --out.")
     page = not options.pop("no_report") and out is not None

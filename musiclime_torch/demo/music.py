@@ -1,6 +1,8 @@
-"""The ordinary music of a song: four stems from its seed alone, whatever causes it has.
+"""The sound of a song: four stems of ordinary music, and the cues that cause tags.
 
-A stem's generator is its own. Sounds are float64 and unbounded here; ``songs`` sets the levels.
+The music follows from the song's seed alone, whatever causes it has; a stem's generator is its own. A cue lasts half a
+bar and follows from the cause's own generator and the song's chords. Sounds are float64 and unbounded here; ``songs``
+sets the levels.
 """
 
 from collections.abc import Callable
@@ -26,6 +28,7 @@ from musiclime_torch.demo.synthesis import (
 )
 
 SCALE = (0, 2, 4, 5, 7, 9, 11)
+
 #: Degrees of the major scale, one a bar.
 PROGRESSIONS = ((0, 4, 5, 3, 0), (5, 3, 0, 4, 5), (0, 5, 3, 4, 0), (0, 3, 5, 4, 3), (1, 4, 0, 5, 1))
 

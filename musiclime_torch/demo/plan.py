@@ -1,7 +1,8 @@
-"""What a song will be, before a sample of it exists; and the swaps of cause-and-effect, made on plans.
+"""What a song will be, before a sample of it exists: its tags, their causes, and the swaps of cause-and-effect.
 
-Time is counted in steps (sixteenth notes, a whole number of frames): 8 steps are a half-bar, 10 half-bars a song, so
-that ten equal segments are the half-bars. Everything ordinary follows from ``SongPlan.seed``; every cause from its own
+A tag needs all of its causes: a cue played on one stem for one half-bar, one word of a small set, or both (AND). Time
+is counted in steps (sixteenth notes, a whole number of frames): 8 steps are a half-bar, 10 half-bars a song, so that
+ten equal segments are the half-bars. Everything ordinary follows from ``SongPlan.seed``; every cause from its own
 ``form``. No draw for the one is ever used for the other: swapping one leaves the other bit-identical.
 """
 
@@ -12,6 +13,31 @@ from itertools import pairwise
 import numpy as np
 
 STEMS = ("drums", "bass", "other", "vocals")
+
+#: What the songs are otherwise sung in: none of these words says anything about a tag.
+_FILLER = """
+a about across again ago air all along and any around as at away back before behind below beside between blue
+bridge but by call can carry city clear close cloud cold come corner could country day deep did distance don't
+door down drive early east even ever every eyes face far feel few field find fire first floor follow for found
+from garden get give go gold gone gray green ground had hand has have hear here hill hold home hours house how
+i i'm i'll if in into is it it's just keep know last later leaves left light line little long look made make
+many maybe me middle mile minute morning most mountain much my near never new next no nothing now of off old on
+once one only open or our out over paper past place quiet radio rain read red remember ride right river road
+room round run same sand say sea see seven shadow she show side silver sky slow small snow so some somewhere
+song soon sound south stand star start station stay still stone street summer sun take talk tell that the their
+them then there these they thing this those through time to today town train tree turn two under until up us
+wait walk wall want was water way we we're weather went were west what when where white who why wide will wind
+window winter with wonder words world year yellow yes you you're your
+"""
+
+FILLER = tuple(_FILLER.split())
+
+SAMPLE_RATE = 16000
+STEPS = 8
+HALF_BARS = 10
+
+#: Chance that a song without an AND tag has one of the tag's two causes all the same.
+HALF_CAUSES = 0.7
 
 
 @dataclass(frozen=True)
@@ -40,34 +66,6 @@ TAGS = {
         Tag("lullaby", "other", ("sleep", "dream", "pillow", "hush", "slumber", "drowsy", "cradle", "moonlight")),
     )
 }
-
-
-#: What the songs are otherwise sung in: none of these words says anything about a tag.
-_FILLER = """
-a about across again ago air all along and any around as at away back before behind below beside between blue
-bridge but by call can carry city clear close cloud cold come corner could country day deep did distance don't
-door down drive early east even ever every eyes face far feel few field find fire first floor follow for found
-from garden get give go gold gone gray green ground had hand has have hear here hill hold home hours house how
-i i'm i'll if in into is it it's just keep know last later leaves left light line little long look made make
-many maybe me middle mile minute morning most mountain much my near never new next no nothing now of off old on
-once one only open or our out over paper past place quiet radio rain read red remember ride right river road
-room round run same sand say sea see seven shadow she show side silver sky slow small snow so some somewhere
-song soon sound south stand star start station stay still stone street summer sun take talk tell that the their
-them then there these they thing this those through time to today town train tree turn two under until up us
-wait walk wall want was water way we we're weather went were west what when where white who why wide will wind
-window winter with wonder words world year yellow yes you you're your
-"""
-
-
-FILLER = tuple(_FILLER.split())
-
-
-SAMPLE_RATE = 16000
-STEPS = 8
-HALF_BARS = 10
-
-#: Chance that a song without an AND tag has one of the tag's two causes all the same.
-HALF_CAUSES = 0.7
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
-"""The evidence for a decision: components that alone keep it, and components whose removal flips it, both run and seen.
+"""The evidence for a decision: components that alone keep it, and components whose removal flips it.
 
-Candidates are taken in the order of their attributions, or one by one as they do most where no number of the first will do,
-and thinned out until none can be spared (local minima: no single component may be left out, though quite other sets may be
-smaller). Every step is one batched pass.
+Both are verified by running the model on them; `evidence_search` finds them.
 """
 
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from typing import Any
 class Evidence:
     """Columns of the two sets, None where none was found, with the explained value that the model then gives.
 
-    `decision` says in words what is kept or flipped; `variants` is how many were looked at to find both.
+    `decision` describes what is kept or flipped; `variants` is how many were run to find both.
     """
 
     decision: str
@@ -26,6 +24,6 @@ class Evidence:
 
 def read_evidence(fields: dict[str, Any]) -> Evidence:
     """Evidence from what was saved as JSON."""
-    # An empty set is evidence, None is that there is none.
+    # An empty set is evidence; None means that none was found.
     sets = {name: None if fields[name] is None else tuple(fields[name]) for name in ("keeping", "flipping")}
     return Evidence(**fields | sets)

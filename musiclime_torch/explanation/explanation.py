@@ -20,13 +20,13 @@ from musiclime_torch.explanation.interactions import Interactions, read_interact
 from musiclime_torch.surrogate.intervals import discover, quantile, share_risk
 from musiclime_torch.variants.components import Component, Components
 
-#: Increased whenever code for the old files would misread the new ones.
+#: Increased whenever older code would misread newer files.
 FORMAT_VERSION = 3
 
-#: What attributions are called that sum to song − empty song.
+#: The estimand whose attributions sum to song − empty song.
 SUMMING = "Shapley value"
 
-#: Rows that a notebook shows.
+#: The most rows that a notebook shows.
 ROWS = 12
 
 _TENSORS = (
@@ -46,13 +46,13 @@ class Explanation:
 
     `attributions` are slopes of the surrogate in `space`: what a component adds on average while the others are switched
     on and off at random (`value` names the estimand). `standard_errors` are errors of sampling masks for this song, neither
-    of the model nor over other songs; `degrees_of_freedom` belong to them, infinite where there is no error. `target` is the
+    of the model nor over other songs; `degrees_of_freedom` are theirs, infinite where there is no error. `target` is the
     requested class, else the predicted one; with a foil it is the last row, "target rather than foil". `intercept` is the
     surrogate's output with everything off (for Shapley values the model's own), `fidelity` its R², weighted as its fit was.
     `output_song` and `output_empty` are the model's own outputs, in `space` too. `interactions` are None where the design
     can't estimate them, `evidence` where it wasn't asked for. `unseen` maps columns that the model can't notice, whose
     attribution is exactly 0, to the reason. `n_variants` were rendered or combined from `audio_passes` and `lyrics_passes`.
-    Sampling might have stopped at any of `looks` times, which widens the intervals; `stopped` says why it did.
+    Sampling could have stopped at any of `looks` times, which widens the intervals; `stopped` says why it did.
     """
 
     components: Components
@@ -120,24 +120,24 @@ class Explanation:
     def significant(self) -> Bool[Tensor, "class component"]:
         """Which attributions are significant, with at most `risk` false ones among those of a class.
 
-        Of 140 components that do nothing, 7 have a 95% interval without zero in it: a ranking must allow for having
-        looked at all of them (Benjamini & Hochberg 1995). Nothing below the rounding of float32 outputs counts: on
-        additive models that is all the error there is.
+        Of 140 components without any effect, 7 have a 95% interval that excludes zero, so a ranking must allow for the
+        number of components tested (Benjamini & Hochberg 1995). Nothing below the rounding of float32 outputs counts: on
+        additive models rounding is the only error.
         """
         seen = list(self.components.seen(self.unseen))
         values, errors, freedom = self.attributions[:, seen], self.standard_errors[:, seen], self.degrees_of_freedom[:, seen]
-        found = torch.zeros_like(self.attributions, dtype=torch.bool)
-        found[:, seen] = discover(values, errors, freedom, self.risk)
+        discovered = torch.zeros_like(self.attributions, dtype=torch.bool)
+        discovered[:, seen] = discover(values, errors, freedom, self.risk)
         outputs = torch.stack([self.output_song, self.output_empty]).abs().amax(0)
         rounding = torch.finfo(torch.float32).eps * torch.maximum(outputs, self.attributions.abs().sum(1))
-        return found & (self.attributions.abs() > rounding[:, None])
+        return discovered & (self.attributions.abs() > rounding[:, None])
 
     def sum_over(self, columns: Sequence[int], target: int | str | None = None) -> tuple[float, float]:
         """Several components' attributions together: (sum, half width of its interval).
 
-        Errors of single components are taken to be independent, as orthogonal masks make them nearly (measured by
-        `benchmarks/interval_coverage.py`). Those of Shapley values sum to nothing, so that a group's is that of all others:
-        whichever comes out smaller.
+        Errors of single components are taken as independent, which orthogonal masks nearly make them (measured by
+        `benchmarks/accuracy/interval_coverage.py`). Those of Shapley values sum to zero, so that a group's error equals
+        that of all others; the smaller estimate of the two is taken.
         """
         row = self.class_index(target)
         inside = torch.zeros(len(self.components), dtype=torch.bool)
@@ -158,7 +158,7 @@ class Explanation:
         return self.target if target is None else find_class(target, self.classes)
 
     def order(self, target: int | str | None = None) -> list[int]:
-        """All components' columns, largest attribution first, whatever its sign; ties stay in column order."""
+        """All components' columns, largest absolute attribution first; ties stay in column order."""
         sizes = self.attributions[self.class_index(target)].abs()
         return [int(column) for column in sizes.argsort(descending=True, stable=True)]
 
@@ -199,11 +199,11 @@ class Explanation:
         return [] if self.interactions is None else self.interactions.shares(self.class_index(target), space)
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file with its metadata as JSON; the file appears whole or not at all."""
+        """Write one safetensors file with its metadata as JSON; the file is written atomically."""
         from safetensors.torch import save
 
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        # Copies: of Shapley values the intercept is the empty song's output, and safetensors takes no tensor twice.
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        # Copies: for Shapley values the intercept is the empty song's output, and safetensors refuses shared tensors.
         tensors = {name: values.pop(name).cpu().clone().contiguous() for name in _TENSORS}
         interactions, evidence = values.pop("interactions"), values.pop("evidence")
         values |= {"components": asdict(self.components), "format_version": FORMAT_VERSION}

@@ -1,7 +1,8 @@
 """A ranking as a small piece of HTML without script, for notebooks: plain values in, escaped text out.
 
-It knows no explanation, so that `Explanation` can show itself with it: what views import comes after explanations, and
-imports point one way.
+`clean` makes text from anywhere fit for a page: characters that HTML can't hold, or that a file can't, are replaced;
+escaping markup is the templates' part. Nothing here knows an explanation, so that `Explanation` can show itself with it
+although views come later in the order of imports.
 """
 
 import re
@@ -12,22 +13,6 @@ from typing import Any
 
 #: Controls but tab and newline, half surrogates (file names that are no text) and code points that are no characters.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-
-
-def clean(value: Any) -> Any:
-    r"""A string, or lists, tuples and dicts of them however deep, with U+FFFD in place of what doesn't fit.
-
-    >>> clean({"a": ["love\x00", 1]})
-    {'a': ['love\ufffd', 1]}
-    """
-    if type(value) is str:
-        return _UNFIT.sub("\ufffd", value)
-    if isinstance(value, dict):
-        return {clean(name): clean(held) for name, held in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean(held) for held in value]
-    return value
-
 
 #: Of the fragment alone. Colours are those of the figures (Okabe & Ito), with a sign beside them; ink is the notebook's own.
 STYLE = """
@@ -67,6 +52,21 @@ def draw_fragment(ranking: Ranking) -> str:
         f'<div class="musiclime"><style>{STYLE}</style><p><strong>{_say(ranking.title)}</strong></p>'
         f"{table if rows else ''}{notes}</div>"
     )
+
+
+def clean(value: Any) -> Any:
+    r"""A string, or lists, tuples and dicts of them however deep, with U+FFFD in place of what doesn't fit.
+
+    >>> clean({"a": ["love\x00", 1]})
+    {'a': ['love\ufffd', 1]}
+    """
+    if type(value) is str:
+        return _UNFIT.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {clean(name): clean(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(held) for held in value]
+    return value
 
 
 def _draw_row(name: str, value: float, half: float, reach: float) -> str:

@@ -1,4 +1,6 @@
-"""What two components do together beyond what each does alone, and how much of a decision depends on both modalities."""
+"""What two components do together beyond what each does alone, and how much of a decision depends on either modality and
+on both.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,7 +42,7 @@ class Interactions:
 
     @property
     def default_space(self) -> str:
-        """Probabilities where there are any: in logits the two sides of many models hardly meet."""
+        """Probabilities where there are any: in logits the two sides of many models hardly interact."""
         return "probability" if "probability" in self.spaces else self.spaces[0]
 
     @cached_property
@@ -60,7 +62,7 @@ class Interactions:
         """Index of a scale by name, the default one for None; InputError lists what there is."""
         name = space or self.default_space
         if name == "log-odds" and "log-odds" not in self.spaces and "logit" in self.spaces:
-            name = "logit"  # of independent sigmoids, where they are the same
+            name = "logit"  # equal for independent sigmoids
         if name not in self.spaces:
             raise InputError(f"interactions were not solved as {name}: choose {' or '.join(self.spaces)}.")
         return self.spaces.index(name)
@@ -90,5 +92,5 @@ class Interactions:
 
 def read_interactions(fields: dict[str, Any], tensors: dict[str, Tensor]) -> Interactions:
     """Interactions from what `tensors` and `fields` gave to a file."""
-    own = {name: tensors[f"interactions.{name}"] for name in _TENSORS}
-    return Interactions(tuple(fields["spaces"]), fields["risk"], fields["part_freedom"], **own)
+    saved = {name: tensors[f"interactions.{name}"] for name in _TENSORS}
+    return Interactions(tuple(fields["spaces"]), fields["risk"], fields["part_freedom"], **saved)

@@ -10,14 +10,14 @@ from musiclime_torch.models.subject import Subject
 from musiclime_torch.surrogate.sampling import Sampling
 from musiclime_torch.surrogate.stopping import Until, read_until
 
-#: What estimates are made of: nothing to estimate; masks over all columns; masks of either side, crossed; coalitions over
-#: all columns; coalitions of either side by inclusion level, crossed.
+#: The kinds of estimates: of no columns; from masks over all columns; from masks of each side, crossed; from coalitions over
+#: all columns; from coalitions of each side by inclusion level, crossed.
 Kind = Literal["nothing", "joint", "crossed", "coalitions", "crossed coalitions"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How masks will be drawn, when sampling may stop, and what of that should be told."""
+    """How masks will be drawn, when sampling may stop, and notes on that for the warnings."""
 
     kind: Kind
     sampling: Sampling
@@ -26,11 +26,11 @@ class Plan:
 
 
 def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) -> Plan:
-    """The plan for a model and its columns of audio and of lyrics; it costs nothing, so that it is made again when some turn
-    out to be unseen.
+    """The plan for a model and its numbers of audio and lyrics columns. It costs nothing, so it is made again once it is
+    known which columns are unseen.
 
     Raises:
-        InputError: settings that no design can meet, or that this model can't.
+        InputError: settings that no design, or not this model, can meet.
     """
     _check_weights(settings)
     if settings.evidence and subject.output_kind not in DECIDING:
@@ -51,19 +51,25 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
 
 
 def _check_weights(settings: Settings) -> None:
-    """What row weights rule out, whatever the model."""
+    """InputError for settings that the row weights rule out with any model."""
     if settings.weights == "shapley":
         if settings.design not in ("auto", "crossed", "joint"):
-            raise InputError(f"Shapley values have designs of their own: use design auto, not {settings.design}.")
+            raise InputError(
+                f"Shapley values have their own designs: use design auto, not {settings.design}.", argument="design"
+            )
         if settings.ridge:
-            raise InputError(f"a ridge penalty of {settings.ridge:g} would bend Shapley values off their sum: leave it out.")
+            raise InputError(
+                f"Shapley values with a ridge penalty of {settings.ridge:g} would not add up: leave ridge out.",
+                argument="ridge",
+            )
         if settings.until is not None:
             raise InputError(
-                f"Shapley values are sampled in one go: leave until {settings.until!r} out, or use uniform weights."
+                f"Shapley values are sampled without stopping: leave until {settings.until!r} out, or use uniform weights.",
+                argument="until",
             )
     elif settings.design == "crossed" and (settings.ridge or settings.weights == "paper"):
         what = "a ridge penalty" if settings.ridge else "MusicLIME's kernel"
-        raise InputError(f"a crossed design is solved without {what}: use design joint.")
+        raise InputError(f"a crossed design can't be solved with {what}: use design joint.", argument="design")
 
 
 def _can_cross(subject: Subject, sides: tuple[int, int]) -> bool:
@@ -87,10 +93,11 @@ def _pick_kind(subject: Subject, sides: tuple[int, int], settings: Settings) -> 
 
 
 def _note_joint(subject: Subject, sides: tuple[int, int], settings: Settings) -> tuple[str, ...]:
-    """Why masks that could have been crossed are not."""
+    """A note where masks could have been crossed under other weights."""
     if settings.design != "auto" or not _can_cross(subject, sides):
         return ()
-    # A kernel on the distance of both sides together doesn't split into one for each, and nor does a penalty.
+    # Crossing needs weights that are products of one weight per side. A kernel of the distance over both sides together is
+    # no such product, and a penalty couples the sides' solutions.
     what = "a ridge penalty is solved" if settings.ridge else f"{settings.weights} weights are solved"
     return (
         f"{what} on joint masks, though {subject.name} encodes sound and lyrics apart: uniform weights would cross them.",

@@ -13,8 +13,8 @@ from musiclime_torch.song.track import Track
 
 
 def record_provenance(subject: Subject, track: Track, settings: Settings, device: torch.device) -> dict[str, Any]:
-    """Model, inputs, settings and versions, as JSON takes them. `baseline_song` is None for silence and noise; a song that
-    stood in is told by its hash, for its title may be that of any other.
+    """Model, inputs, settings and versions, as JSON takes them. `baseline_song` is None for silence and noise; a song used
+    as baseline is identified by its hash, for titles aren't unique.
     """
     baseline = settings.baseline
     song = {"title": baseline.title, "audio_hash": baseline.audio_hash} if isinstance(baseline, Track) else None
@@ -31,9 +31,9 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
 
 
 def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:
-    """Title and hash of the song whose stems stood in for removed ones, None where silence or noise did.
+    """Title and hash of the song whose stems replaced removed ones, None for silence or noise.
 
-    Older versions kept its title alone, which then was neither "silence" nor "noise".
+    Older versions kept only its title, in the place of "silence" or "noise".
     """
     name = provenance["settings"]["baseline"]
     guess = None if name in (None, "silence", "noise") else {"title": name, "audio_hash": ""}

@@ -1,6 +1,7 @@
-"""Everything `explain` can be asked to do differently, and the one home of its defaults.
+"""All settings of `explain`, and the only place of their defaults.
 
-The command line makes its options of these fields, catalogues and checks pass a `Settings` on, explanations keep theirs.
+The command line derives its options from these fields. Catalogues and checks pass a `Settings` on, and explanations keep
+theirs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from musiclime_torch.song.track import Track
 
 #: MusicLIME's own settings (Sotirou et al. 2025 and its code): `explain(model, track, **PAPER)`. Its explanations show the
-#: predicted class and positive attributions only; preparing the lyrics (lower case, no punctuation) is the model's part.
+#: predicted class and positive attributions only; preparing the lyrics (lower case, no punctuation) is up to the model.
 PAPER: Mapping[str, Any] = MappingProxyType(
     {
         "segments": 10,
@@ -61,11 +62,11 @@ def _read_class(target: Any) -> int | str:
 
 
 def _read_names(names: Any) -> Any:
-    """Lists of names as tuples; what is no list stays, for the model's description to refuse."""
+    """Lists of names as tuples; anything else stays as it is and is refused when the model is described."""
     return tuple(names) if isinstance(names, Sequence) and not isinstance(names, str) else names
 
 
-#: How values are read: to Python's own types, which files, JSON and generators take, or refused with a sentence.
+#: Readers of values: they return Python's own types, which files, JSON and generators take, or raise an InputError.
 _READERS: dict[str, Callable[[Any], Any]] = {
     "target": _read_class,
     "foil": _read_class,
@@ -82,9 +83,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _say(said: str, instead: str = "", form: str | None = None) -> dict[str, Any]:
-    """What the command line's help says of a field, what in place of its default, and how a value looks."""
-    return {"help": said, "instead": instead, "form": form}
+def _say(text: str, instead: str = "", form: str | None = None) -> dict[str, Any]:
+    """A field's help on the command line, what is shown in place of its default, and the form of a value."""
+    return {"help": text, "instead": instead, "form": form}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,18 +181,18 @@ class Settings:
         return self.n_samples if isinstance(self.n_samples, int) else sum(self.n_samples)
 
     def to_record(self) -> dict[str, Any]:
-        """All of it as JSON takes it; a song that stands in is named by its title."""
+        """All settings as JSON takes them; a song used as baseline is named by its title."""
         record = {name: getattr(self, name) for name in SETTINGS}
         record["baseline"] = self.baseline if isinstance(self.baseline, str) else self.baseline.title
         return record
 
 
 #: Names of the fields, in their order: those of `explain`'s arguments.
-SETTINGS = tuple(one.name for one in fields(Settings))
+SETTINGS = tuple(entry.name for entry in fields(Settings))
 
 
 def read_settings(arguments: Mapping[str, Any]) -> Settings:
-    """Settings from arguments as people and files give them: numpy's numbers, lists for tuples, a `torch.device`.
+    """Settings from arguments in other types: numpy's numbers, lists for tuples, a `torch.device`.
 
     >>> import numpy as np
     >>> read_settings({"seed": np.int64(3), "n_samples": [64, 32]}).n_samples
@@ -208,12 +209,12 @@ def read_settings(arguments: Mapping[str, Any]) -> Settings:
 
 
 def _check_baseline(baseline: object) -> None:
-    """InputError for what can't stand in for a stem."""
+    """InputError for what can't replace a stem."""
     names = get_args(StandIn)
     if isinstance(baseline, str):
         known = baseline in names
     else:
-        from musiclime_torch.song.track import Track  # brings torch, which the command line's help does without
+        from musiclime_torch.song.track import Track  # imports torch, which the command line's help must not
 
         known = isinstance(baseline, Track)
     if not known:

@@ -1,4 +1,4 @@
-"""An explanation that sharpens: the same question asked with more and more masks, each answer shown as it comes.
+"""An explanation that sharpens: the same question with more and more masks, each result shown as it comes.
 
 Every step is a complete explanation with twice the masks of the step before; the last is what `explain` gives. All steps
 together take at most twice the forward passes of the last alone. A late-fusion model takes fewer: its encodings are kept
@@ -31,11 +31,11 @@ class Remembering:
 
     def __init__(self, model: Callable[..., Any]) -> None:
         self.model, self.name = model, name_model(model)
-        self.module = module_behind(model)  # whoever looks for the module behind this finds it
+        self.module = module_behind(model)  # where `module_behind` looks for it
         self._kept: dict[tuple[str, bytes], Any] = {}
 
     def __getattr__(self, name: str) -> Any:
-        if name == "model":  # not there yet, while a copy is being made
+        if name == "model":  # not set yet while a copy is being made
             raise AttributeError(name)
         return getattr(self.model, name)
 

@@ -1,4 +1,4 @@
-"""check(): every measure of one explanation. The model is asked one stack of masks a measure, in batches on its device."""
+"""check(): every measure of one explanation. The model runs one stack of masks per measure, in batches on its device."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from musiclime_torch.variants.asking import run_checked
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, list_spaces, to_values
 
-#: Random attributions to compare with, seeds beside the explanation's own, masks it wasn't fitted to, points of a curve.
+#: Random attributions to compare with, further seeds, held-out masks, points of a curve.
 CHANCES, SEEDS, HELD_OUT, POINTS = 10, 3, 256, 33
 
 
@@ -40,9 +40,9 @@ CHANCES, SEEDS, HELD_OUT, POINTS = 10, 3, 256, 33
 class Check:
     """All measures of one song's attributions to one class.
 
-    Curves and erasure are on the scale `space` (a probability, where outputs offer one), as published figures are; fidelity
-    and infidelity on the explanation's own, `fitted_space`. `flips` is None for outputs that decide nothing;
-    `fidelity_fitted`, `stability` and `randomisation` are for attributions from elsewhere, or where they were left out.
+    Curves and erasure are on the scale `space` (a probability, where outputs have one), as in publications; fidelity and
+    infidelity are on the explanation's scale, `fitted_space`. `flips` is None for outputs that make no decision;
+    `fidelity_fitted`, `stability` and `randomisation` are None for attributions from elsewhere, or where they were left out.
     """
 
     title: str
@@ -74,44 +74,44 @@ def check(
     device: torch.device | str | None = None,
     progress: bool = False,
 ) -> Check:
-    """How faithful an explanation's attributions to its target are, beside random attributions of the same sizes.
+    """How faithful an explanation's attributions to its target are, compared with random attributions of the same sizes.
 
     Args:
         model: the model that was explained.
         track: the song.
-        explanation: of this model and song. It says what is asked: class, components, baselines, scale.
-        attributions: others to the same components, from Captum, SHAP or anywhere, to be checked in the place of its own.
-            Those of another model are checked on this one so too, once this one was explained.
-        baseline: the song whose stems stood in for removed ones, where it was one.
-        chances: number of random attributions to compare with, 2 or more.
+        explanation: of this model and song. It fixes class, components, baselines and scale.
+        attributions: other attributions to the same components, from Captum, SHAP or elsewhere, to be checked in place of
+            the explanation's. Those of another model can be checked on this one too, once this one was explained.
+        baseline: the song whose stems replaced removed ones, if one was used.
+        chances: number of random attributions to compare with, at least 2.
         seeds: explanations under other seeds, for stability; 0 leaves it out.
         shuffled: shares of the model's weight tensors, from its output down, to shuffle before it is explained again: (1.0,)
             all at once, (0.25, 0.5, 1.0) in a cascade, () not at all.
-        held_out: masks for fidelity and infidelity, independent of those of the explanation.
+        held_out: number of masks for fidelity and infidelity, independent of those of the explanation.
         device: as `explain` takes it.
         progress: show a bar on standard error, if that is a terminal.
 
     Raises:
-        InputError: with one sentence, for anything that can't be checked; an explanation of another model, song or lyrics,
-            by their hashes, can't.
+        InputError: anything that can't be checked, in one sentence; by their hashes also an explanation of another model,
+            song or lyrics.
     """
     _check_numbers(chances, seeds, shuffled, held_out)
     question = recall(model, track, explanation, baseline, device)
-    own = attributions is None
-    values = explanation.attributions[explanation.target] if own else _read(attributions, len(explanation.components))
+    is_own = attributions is None
+    values = explanation.attributions[explanation.target] if is_own else _read(attributions, len(explanation.components))
     with (
         open_bar(unit="variant", shown=progress) as bar,
         asking(question, bar.update) as (probe, scale),
     ):
         columns = list(probe.seen)
         if not columns:
-            raise InputError("the model can notice none of this song's components: there is nothing to check.")
+            raise InputError("the model can't notice any of this song's components: there is nothing to check.")
         dealt = deal(values[columns], chances, question.settings.seed + 1)
         wide = scale.on("probability") if "probability" in list_spaces(scale.output_kind, len(scale.song)) else scale
         ladder = climb(probe, scale, dealt.orders, sorted({*count_steps(len(columns), POINTS), *count_top(len(columns))}))
         flips = measure_flips(probe, scale, dealt) if scale.output_kind in DECIDING else None
         fidelity, infidelity = _hold_out(probe, scale, dealt, question.settings, held_out)
-    stability, randomisation = _repeat(question, columns, dealt, seeds, shuffled) if own else (None, None)
+    stability, randomisation = _repeat(question, columns, dealt, seeds, shuffled) if is_own else (None, None)
     return Check(
         title=track.title,
         target=explanation.classes[explanation.target],
@@ -122,7 +122,7 @@ def check(
         erasure=measure_erasure(ladder, wide),
         flips=flips,
         fidelity=fidelity,
-        fidelity_fitted=float(explanation.fidelity[explanation.target]) if own else None,
+        fidelity_fitted=float(explanation.fidelity[explanation.target]) if is_own else None,
         infidelity=infidelity,
         stability=stability,
         randomisation=randomisation,
@@ -132,21 +132,22 @@ def check(
 def _repeat(
     question: Question, columns: Sequence[int], dealt: Deal, seeds: int, shuffled: Sequence[float]
 ) -> tuple[Stability | None, Randomisation | None]:
-    """The measures that more explanations give: under other seeds, and of the model with its weights shuffled."""
-    own, chance, seed = dealt.attributions[0], dealt.attributions[1:], question.settings.seed
-    # The last seed there is comes before the first.
+    """The measures that need further explanations: under other seeds, and of the model with its weights shuffled."""
+    original, chance, seed = dealt.attributions[0], dealt.attributions[1:], question.settings.seed
+    # Seeds wrap around at the largest one.
     again = [question.explain_again(seed=(seed + 1 + step) % SEED_END) for step in range(seeds)]
-    runs = torch.stack([own, *(run.attributions[run.target, list(columns)] for run in again)])
-    randomisation = measure_randomisation(question, columns, own, chance, tuple(shuffled), seed)
+    runs = torch.stack([original, *(run.attributions[run.target, list(columns)] for run in again)])
+    randomisation = measure_randomisation(question, columns, original, chance, tuple(shuffled), seed)
     if not again:
         return None, randomisation
-    # Draws of their own: taken from `chance` in turn, they would all be the same where there are no more than seeds.
-    several = deal(own, len(chance) * seeds, seed + 3).attributions[1:].unflatten(0, (len(chance), seeds))
+    # Drawn separately: a largest change over several random attributions needs as many for each chance. Taken from `chance`
+    # in turn, all chances would share the same ones where there are no more of them than seeds.
+    several = deal(original, len(chance) * seeds, seed + 3).attributions[1:].unflatten(0, (len(chance), seeds))
     return measure_stability(runs, chance, several), randomisation
 
 
 def _hold_out(probe: Probe, scale: Scale, dealt: Deal, settings: Settings, count: int) -> tuple[Figure, Figure]:
-    """Fidelity and infidelity on masks whose components are on or off by a fair coin, under the explanation's kernel."""
+    """Fidelity and infidelity on masks with each component on with probability ½, under the explanation's kernel."""
     generator = torch.Generator().manual_seed(settings.seed + 2)
     masks = torch.rand(count, len(probe.seen), generator=generator) < 0.5
     weights = _weigh(masks, len(probe.seen_audio), settings)
@@ -158,13 +159,13 @@ def _hold_out(probe: Probe, scale: Scale, dealt: Deal, settings: Settings, count
     )
 
 
-def _weigh(masks: Bool[Tensor, "n d"], heard: int, settings: Settings) -> Float[Tensor, " n"]:
-    """Row weights as the explanation was fitted under: with crossed masks those of the sound times those of the lyrics."""
+def _weigh(masks: Bool[Tensor, "n d"], n_audio: int, settings: Settings) -> Float[Tensor, " n"]:
+    """The row weights of the explanation's fit; with crossed masks, the product of the weights of both sides."""
     if settings.weights not in ("lime", "paper"):
         return torch.ones(len(masks))
     width = PAPER_WIDTH if settings.weights == "paper" else settings.kernel_width
     if settings.design == "crossed":
-        return weigh_by_proximity(masks[:, :heard], width) * weigh_by_proximity(masks[:, heard:], width)
+        return weigh_by_proximity(masks[:, :n_audio], width) * weigh_by_proximity(masks[:, n_audio:], width)
     return weigh_by_proximity(masks, width)
 
 
@@ -173,22 +174,26 @@ def _read(attributions: Any, components: int) -> Float[Tensor, " component"]:
         values = torch.as_tensor(attributions).detach().double().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"attributions {str(attributions)[:40]} can't be read as numbers: give {components}, one a component."
+            f"attributions {str(attributions)[:40]} can't be read as numbers: give {components}, one per component.",
+            argument="attributions",
         ) from error
     if values.shape != (components,):
-        raise InputError(f"attributions of shape {tuple(values.shape)} don't fit: give {components}, one a component.")
+        raise InputError(
+            f"attributions of shape {tuple(values.shape)} don't fit: give {components}, one per component.",
+            argument="attributions",
+        )
     if not bool(torch.isfinite(values).all()):
-        raise InputError("some attributions are NaN or infinite: give finite numbers.")
+        raise InputError("some attributions are NaN or infinite: give finite numbers.", argument="attributions")
     return values
 
 
 def _check_numbers(chances: int, seeds: int, shuffled: Sequence[float], held_out: int) -> None:
     if chances < 2:
-        raise InputError(f"{chances} random attributions have no spread: give 2 or more.")
+        raise InputError(f"chances must be at least 2, got {chances}.", argument="chances")
     if seeds < 0:
-        raise InputError(f"{seeds} seeds are none: give 0 or more.")
+        raise InputError(f"seeds must be at least 0, got {seeds}.", argument="seeds")
     if held_out < 2:
-        raise InputError(f"{held_out} masks have no variance to explain: give 2 or more.")
+        raise InputError(f"held_out must be at least 2, got {held_out}.", argument="held_out")
     strange = next((share for share in shuffled if not 0 < share <= 1), None)
     if strange is not None:
-        raise InputError(f"a share of {strange:g} of the weights can't be shuffled: give numbers above 0, 1 at most.")
+        raise InputError(f"shuffled must be shares above 0 and at most 1, got {strange:g}.", argument="shuffled")

@@ -1,4 +1,9 @@
-"""Comprehensiveness and sufficiency (DeYoung et al. 2020, ERASER): what is lost without the top, and with the top alone."""
+"""What the model loses when top components are removed, or keeps when they are left alone, against random orders.
+
+Comprehensiveness and sufficiency (DeYoung et al. 2020, ERASER) remove or keep a share of the components. Deletion and
+insertion (Petsiuk et al. 2018, RISE) remove them, or put them in, one by one, largest first. Flips ask whether the
+decision changes without the top one, three or five.
+"""
 
 import math
 from dataclasses import dataclass
@@ -12,16 +17,20 @@ from musiclime_torch.faithfulness.ladder import Deal, Figure, Ladder, beside_cha
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, to_values
 
-#: Of the components, ERASER's own.
+#: Shares of the components, those of ERASER.
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
+
+#: Numbers of components removed.
+COUNTS = (1, 3, 5)
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """What the value loses, by number of components: the attributions' own in the first row. Figures are means over them.
+    """What the value loses, by number of components, the attributions' own order in the first row; figures are means over
+    the numbers.
 
-    `comprehensiveness` is what goes with the top components: high where they matter. `sufficiency` is what is missing where
-    they stand alone: low where they are enough.
+    `comprehensiveness` is what is lost without the top components: high where they matter. `sufficiency` is what is missing
+    with them alone: low where they are enough.
     """
 
     counts: tuple[int, ...]
@@ -37,12 +46,12 @@ def count_top(d: int) -> tuple[int, ...]:
     >>> count_top(140), count_top(70)
     ((2, 7, 14, 28, 70), (1, 4, 7, 14, 35))
     """
-    # A tenth of 70 is 7 and a rounding more, which is no eighth component.
+    # In floating point a tenth of 70 is slightly more than 7, which must not be rounded up to 8.
     return tuple(math.ceil(round(share * d, 6)) for share in SHARES)
 
 
 def measure_erasure(ladder: Ladder, scale: Scale) -> Erasure:
-    """Both, from a ladder that has the counts of `count_top`."""
+    """Comprehensiveness and sufficiency, from a ladder with the counts of `count_top`."""
     counts = count_top(ladder.counts[-1])
     places = [ladder.counts.index(count) for count in counts]
     song = to_values(scale, scale.song[None])[0, scale.column]
@@ -54,7 +63,7 @@ def measure_erasure(ladder: Ladder, scale: Scale) -> Erasure:
 
 @dataclass(frozen=True)
 class Curves:
-    """Values over the share of components removed, or put in: in the attributions' order first, then in random ones.
+    """Values over the share of components removed, or inserted: in the attributions' order first, then in random ones.
 
     The areas are means of the curves: low for deletion and high for insertion where the first components matter most.
     """
@@ -75,7 +84,7 @@ def measure_curves(ladder: Ladder, scale: Scale) -> Curves:
 
 
 def measure_area(shares: Float[Tensor, " point"], values: Float[Tensor, "*rows point"]) -> Float[Tensor, "*rows"]:
-    """The area under curves, straight between points.
+    """The area under curves that are linear between points.
 
     >>> float(measure_area(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([1.0, 0.0, 0.0])))
     0.25
@@ -83,13 +92,9 @@ def measure_area(shares: Float[Tensor, " point"], values: Float[Tensor, "*rows p
     return torch.trapezoid(values, shares.to(values))
 
 
-#: Components removed.
-COUNTS = (1, 3, 5)
-
-
 @dataclass(frozen=True)
 class Flips:
-    """By number of components removed: 1 where the decision flips and 0 where not, beside the share of random removals that
+    """By number of components removed: 1 where the decision flips and 0 where not, with the share of random removals that
     flip it.
     """
 
@@ -98,10 +103,10 @@ class Flips:
 
 
 def measure_flips(probe: Probe, scale: Scale, dealt: Deal) -> Flips:
-    """Remove what speaks most for the decision, and see whether it is still made.
+    """Remove what contributes most to the decision, and see whether it is still made.
 
     The decision is that of `evidence`: the target first among the classes, above its foil, or on (where labels don't
-    exclude each other). Where the target isn't decided for, what speaks against it goes.
+    exclude each other). Where the decision is against the target, what contributes against it is removed.
     """
     counts = tuple(count for count in COUNTS if count <= dealt.orders.shape[1])
     decided = measure_margin(scale.song[None], scale) > 0

@@ -1,4 +1,8 @@
-"""How well attributions, added up, tell the model's values on masks that they weren't fitted to."""
+"""How well attributions predict the model's values on masks that they weren't fitted to.
+
+Fidelity is the R² of their sums on held-out masks; infidelity (Yeh et al. 2019, eq. 1) the squared difference between
+their sums and the drops that removals make, averaged.
+"""
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,17 +17,19 @@ def measure_fidelity(
 ) -> Float[Tensor, "*rows"]:
     """R²: 1 − variance of (value − attributions kept) / variance of the value, both under the row weights.
 
-    A constant is free, for attributions don't speak of one. 1 where they tell all; below 0 where saying nothing would tell
-    more; 1 too where the value doesn't vary at all.
+    A constant is free, for attributions don't include one. 1 where they explain everything, also where the value doesn't
+    vary at all; below 0 where a constant alone would explain more.
 
     >>> kept = torch.tensor([[True, True], [True, False], [False, True], [False, False]])
     >>> float(measure_fidelity(torch.tensor([1.0, 2.0]), kept, torch.ones(4), torch.tensor([8.0, 6.0, 7.0, 5.0])))
     1.0
     """
+    # The sum over kept components is the surrogate without its intercept. Variances ignore the mean, so the best constant is
+    # taken out without solving for it.
     values = values.double()
     left = values - attributions.to(values) @ masks.to(values).T
     missed, spread = _vary(left, weights), _vary(values, weights)
-    # A value that is NaN somewhere has no spread either, but nothing is told of it: that must not look like all.
+    # A value that is NaN somewhere has the spread NaN, which isn't 0: its fidelity stays NaN and can't pass for 1.
     return torch.where(spread == 0, 1.0, 1 - missed / torch.where(spread == 0, 1.0, spread))
 
 
@@ -45,15 +51,18 @@ def measure_infidelity(
         attributions: one row or several.
         masks: of the variants, True = kept.
         drops: the value on the song less the value on each variant.
-        normalize: scale the attributions by the factor that fits best first, as Captum does.
+        normalize: first scale the attributions by the factor that fits best, as Captum does.
 
     >>> kept = torch.tensor([[True, False], [False, False]])
     >>> float(measure_infidelity(torch.tensor([1.0, 2.0]), kept, torch.tensor([2.0, 4.0])))
     0.5
     """
+    # Eq. 1: E[(Iᵀ φ − (f(x) − f(x − I)))²] with the perturbation I = 1 − mask: Iᵀ φ sums the attributions of what was
+    # removed.
     promised = attributions.double() @ (~masks).double().T
     drops = drops.to(promised)
     if normalize:
+        # The least-squares factor of the drops on the promised ones: <p, drop> / <p, p>.
         square = promised.square().sum(-1, keepdim=True)
         factor = (promised * drops).sum(-1, keepdim=True) / square.clamp_min(torch.finfo(torch.float64).tiny)
         promised = promised * factor

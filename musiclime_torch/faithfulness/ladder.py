@@ -1,4 +1,8 @@
-"""A model's outputs while components go or come one by one, in given orders: one stack of masks for all of them."""
+"""A model's outputs while components go or come one by one, in given orders; and what chance would give.
+
+One stack of masks serves all orders. Chance means the same attributions dealt out to the components at random, and
+measured alike.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +18,7 @@ from musiclime_torch.variants.scale import Scale
 
 @dataclass(frozen=True)
 class Ladder:
-    """Outputs with the first `counts` components of each order removed, and with nothing but them kept."""
+    """Outputs with the first `counts` components of each order removed, and with only these kept."""
 
     counts: tuple[int, ...]
     removed: Float[Tensor, "order count class"]
@@ -22,9 +26,9 @@ class Ladder:
 
 
 def climb(probe: Probe, scale: Scale, orders: Int[Tensor, "order d"], counts: Sequence[int]) -> Ladder:
-    """Ask for every order and count at once; masks that come twice, such as the song's own, are asked once.
+    """Run every order and count at once; masks that occur twice, such as the song itself, are run once.
 
-    InputError where an output is no number on the scale.
+    InputError where an output isn't finite on the scale.
     """
     first = take_first(orders, counts)
     masks = torch.stack([~first, first])
@@ -43,13 +47,13 @@ def take_first(orders: Int[Tensor, "order d"], counts: Sequence[int]) -> Bool[Te
 
 
 def count_steps(d: int, most: int) -> tuple[int, ...]:
-    """At most so many counts from 0 to d, the same seen from either end.
+    """At most `most` counts from 0 to d, symmetric about the middle.
 
     >>> count_steps(3, 33), count_steps(140, 5), count_steps(141, 5)
     ((0, 1, 2, 3), (0, 35, 70, 105, 140), (0, 47, 94, 141))
     """
     steps = min(d, most - 1)
-    # An even number of steps has a middle, and an odd d none.
+    # An even number of steps needs a middle, which an odd d doesn't have.
     steps -= steps < d and d % 2 == 1 and steps % 2 == 0
     near = [round(d * step / steps) for step in range(steps // 2 + 1)] if steps else [0]
     return tuple(sorted({*near, *(d - count for count in near)}))
@@ -81,16 +85,17 @@ def deal(attributions: Float[Tensor, " d"], rows: int, seed: int) -> Deal:
     """
     generator = torch.Generator().manual_seed(seed)
     values, order = attributions.double().cpu().sort(descending=True, stable=True)
-    # Every order is equally likely, also where attributions are equal.
+    # Orders are drawn, not values: each is equally likely even where attributions are equal. Row r gives its k-th column in
+    # the order the k-th largest value.
     orders = torch.stack([order, *(torch.randperm(len(order), generator=generator) for _ in range(rows))])
     return Deal(torch.zeros(orders.shape, dtype=torch.float64).scatter_(1, orders, values.expand_as(orders)), orders)
 
 
 def beside_chance(values: Float[Tensor, " row"]) -> Figure:
-    """The first row's value beside the others'.
+    """The first row's value, with mean and standard deviation of the others.
 
     >>> beside_chance(torch.tensor([5.0, 1.0, 3.0]))
     Figure(value=5.0, random=2.0, spread=1.4142...)
     """
-    found = values.double().cpu()
-    return Figure(float(found[0]), float(found[1:].mean()), float(found[1:].std()))
+    figures = values.double().cpu()
+    return Figure(float(figures[0]), float(figures[1:].mean()), float(figures[1:].std()))

@@ -1,4 +1,4 @@
-"""What an explanation was asked, read back from it: the same model can be asked again, and the song explained again."""
+"""The question behind an explanation, read back from it, so that the model can be run and the song explained again."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,10 +21,10 @@ from musiclime_torch.variants.probe import Probe, pick_device, probing
 from musiclime_torch.variants.scale import Scale, settle_scale
 from musiclime_torch.variants.sound import fit_stems, make_noise
 
-#: What a model says of itself, where the caller said it.
+#: What the caller declared of a model that doesn't declare it.
 _DECLARED = ("sample_rate", "classes", "output_kind", "modalities")
 
-#: What another hash tells, and to which side of a model it matters.
+#: What a different hash means, and the side of the model that it matters to.
 _HASHES = (
     ("audio_hash", "another song", "audio"),
     ("lyrics_hash", "other lyrics", "lyrics"),
@@ -43,11 +43,11 @@ class Question:
 
     @property
     def model(self) -> Callable[..., Any]:
-        """The model as it was given."""
+        """The model as it was passed in."""
         return cast(Callable[..., Any], self.subject.model)
 
     def explain_again(self, **changes: Any) -> Explanation:
-        """The explanation with some settings changed. Another seed draws other masks, before the same noise."""
+        """The explanation with some settings changed. Another seed draws other masks but keeps the noise."""
         return explain_with(self.model, self.track, replace(self.settings, **changes))
 
 
@@ -58,21 +58,21 @@ def recall(
     baseline: Track | None,
     device: torch.device | str | None,
 ) -> Question:
-    """The question behind an explanation; `baseline` is the song whose stems stood in, where it was one.
+    """The question behind an explanation; `baseline` is the song whose stems replaced removed ones, if one was used.
 
-    InputError where the explanation doesn't tell all of it, or is of another model or song.
+    InputError where the explanation doesn't record all of it, or is of another model or song.
     """
     record = explanation.provenance.get("settings", {})
     if "confidence" not in record:
-        raise InputError("the explanation was saved by a version that kept less of its question: explain the song again.")
+        raise InputError("the explanation was saved by a version that recorded fewer settings: explain the song again.")
     _check_baseline(explanation.provenance, baseline)
     stand_in = record["baseline"] if baseline is None else baseline
     settings = read_settings({**record, "baseline": stand_in, "evidence": False, "device": device})
-    assert settings.segments is not None, "what is recorded is what None came to mean"
+    assert settings.segments is not None, "None was resolved before it was recorded"
     subject = describe_model(model, **{name: getattr(settings, name) for name in _DECLARED})
     components = list_components(track, settings.segments, settings.units, subject.modalities)
     if components != explanation.components:
-        raise InputError("the explanation has other components than this model and song: give those that it was made of.")
+        raise InputError("the explanation has other components than this model and song: give those it was made from.")
     _check_hashes(explanation.provenance, subject, track)
     if stand_in == "noise" and "audio" in subject.modalities:
         settings = replace(settings, baseline=_hold_noise(subject, track, settings.seed))
@@ -80,44 +80,52 @@ def recall(
 
 
 def _check_baseline(provenance: dict[str, Any], baseline: Track | None) -> None:
-    """InputError where a song stood in and isn't given, or is another one, or where none did."""
+    """InputError where the baseline song isn't given, is another one, or wasn't used."""
     name, song = provenance["settings"]["baseline"], find_baseline_song(provenance)
     if song is None:
         if baseline is not None:
-            raise InputError(f"{name} stood in for removed stems, not the song {baseline.title!r}: leave baseline out.")
+            raise InputError(
+                f"removed stems were replaced by {name}, not by the song {baseline.title!r}: leave baseline out.",
+                argument="baseline",
+            )
     elif baseline is None:
-        raise InputError(f"the stems of {name!r} stood in for removed ones: give that track as baseline.")
+        raise InputError(
+            f"removed stems were replaced by those of {name!r}: give that track as baseline.", argument="baseline"
+        )
     elif _differ(song["audio_hash"], baseline.audio_hash):
-        raise InputError(f"the stems of {name!r} stood in for removed ones, and this is another song: give that track.")
+        raise InputError(
+            f"removed stems were replaced by those of {name!r}, and this is another song: give that track as baseline.",
+            argument="baseline",
+        )
 
 
 def _check_hashes(provenance: dict[str, Any], subject: Subject, track: Track) -> None:
     """InputError where the model, or what it is given of the track, isn't what was explained."""
-    found = hash_inputs(subject, track)
+    hashes = hash_inputs(subject, track)
     for key, what, side in _HASHES:
-        if side in ("", *subject.modalities) and _differ(provenance.get(key, ""), found[key]):
+        if side in ("", *subject.modalities) and _differ(provenance.get(key, ""), hashes[key]):
             raise InputError(
-                f"the explanation is of {what} ({key} {provenance[key][:8]}, not {found[key][:8]}): give the one explained, "
-                "or explain this one."
+                f"the explanation is of {what} ({key} {provenance[key][:8]}, not {hashes[key][:8]}): give the one "
+                "explained, or explain this one."
             )
 
 
-def _differ(known: str, own: str) -> bool:
-    """Whether two hashes say so; one that is empty says nothing."""
-    return bool(known and own and known != own)
+def _differ(known: str, other: str) -> bool:
+    """Whether two hashes are known and differ; an empty hash is unknown."""
+    return bool(known and other and known != other)
 
 
 def _hold_noise(subject: Subject, track: Track, seed: int) -> Track:
-    """The noise that a seed draws, as the song that stands in: it then stays when the seed of the masks changes."""
+    """The noise that a seed draws, as a baseline song: so it stays when the seed of the masks changes."""
     rate = subject.sample_rate
-    assert rate is not None, "describe_model refuses a hearing model without a rate"
+    assert rate is not None, "describe_model refuses an audio model without a sample rate"
     noise = make_noise(fit_stems(track, rate, subject.channels), seed)
     return Track(noise, track.stem_names, rate, title="noise", source="drawn")
 
 
 @contextmanager
 def asking(question: Question, advance: Callable[[int], object]) -> Iterator[tuple[Probe, Scale]]:
-    """A probe that gives every variant the outputs that the explanation saw, and the explanation's scale."""
+    """A probe under the explanation's settings, so that each variant gets the same outputs, and the explanation's scale."""
     settings, subject = question.settings, question.subject
     with probing(
         subject,
@@ -132,5 +140,5 @@ def asking(question: Question, advance: Callable[[int], object]) -> Iterator[tup
         advance,
     ) as probe:
         ends = run_joint(probe, mask_ends(len(probe.seen)))
-        assert settings.space is not None, "likewise"
+        assert settings.space is not None, "None was resolved before it was recorded"
         yield probe, settle_scale(subject, ends, settings.space, settings.target, settings.foil)

@@ -1,6 +1,9 @@
-"""How much of an explanation is the draw of its masks: the same song explained again with other seeds.
+"""Whether an explanation stays where it should, and changes where it should.
 
-Noise that stands in for removed stems stays the same: it is a part of the question, and no draw of masks.
+It should stay under other seeds for its masks. Noise that stands in for removed stems is the same for all seeds: it is
+part of the question, not of the draw of masks. It should change when the model's weights are shuffled (the
+model-randomisation test of Adebayo et al. 2018): one that doesn't shows the architecture, or the song, and not what was
+learned.
 """
 
 from collections.abc import Sequence
@@ -18,15 +21,15 @@ from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.hashing import shuffling
 from musiclime_torch.surrogate.intervals import rank_correlation
 
-#: Largest components that are looked for again.
+#: Number of largest components that are compared.
 TOP = 5
 
 
 @dataclass(frozen=True)
 class Stability:
     """Means over pairs of seeds: the share of the largest `top` components (by size) that both have, and Spearman's rank
-    correlation. `sensitivity` is the largest change against the first seed, in lengths of its attributions, beside the
-    largest among as many random ones.
+    correlation. `sensitivity` is the largest change from the first seed, relative to the length of its attributions, with
+    the largest among as many random ones.
     """
 
     seeds: int
@@ -39,10 +42,10 @@ class Stability:
 def measure_stability(
     runs: Float[Tensor, "seed d"], dealt: Float[Tensor, "row d"], several: Float[Tensor, "chance other d"]
 ) -> Stability:
-    """Attributions of several seeds against each other, and the first's against random ones.
+    """Compare the attributions of several seeds with each other, and the first with random ones.
 
-    The largest of several changes is larger than one: `several` has, for every chance, random ones of its own, as many as
-    there are seeds beside the first.
+    The largest of several changes exceeds a single one. So `several` has, for every chance, as many random attributions as
+    there are seeds after the first.
     """
     top = min(TOP, runs.shape[1])
     pairs = list(combinations(runs, 2))
@@ -57,20 +60,20 @@ def measure_stability(
     )
 
 
-def overlap_top(one: Float[Tensor, " d"], other: Float[Tensor, " d"], k: int) -> float:
+def overlap_top(first: Float[Tensor, " d"], second: Float[Tensor, " d"], k: int) -> float:
     """Share of the k largest by size that both have.
 
     >>> overlap_top(torch.tensor([3.0, -2.0, 1.0]), torch.tensor([-5.0, 0.0, 1.0]), 2)
     0.5
     """
-    largest = [set(values.abs().argsort(descending=True, stable=True)[:k].tolist()) for values in (one, other)]
+    largest = [set(values.abs().argsort(descending=True, stable=True)[:k].tolist()) for values in (first, second)]
     return len(largest[0] & largest[1]) / k
 
 
 def measure_sensitivity(attributions: Float[Tensor, " d"], others: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """The largest ‖other − attributions‖ / ‖attributions‖, as Captum's `sensitivity_max` (Yeh et al. 2019, eq. 2).
 
-    `others` are attributions of the same question under other seeds, or of an input that was moved a little.
+    `others` are attributions of the same question under other seeds, or of a slightly changed input.
 
     >>> float(measure_sensitivity(torch.tensor([3.0, 4.0]), torch.tensor([[3.0, 4.0], [3.0, 5.0]])))
     0.2...
@@ -79,15 +82,15 @@ def measure_sensitivity(attributions: Float[Tensor, " d"], others: Float[Tensor,
     return (others - attributions).norm(dim=1).amax() / torch.where(length > 0, length, 1.0)
 
 
-def _compare(found: list[float], random: list[float]) -> Figure:
+def _compare(measured: list[float], random: list[float]) -> Figure:
     table = torch.tensor(random, dtype=torch.float64)
-    return Figure(sum(found) / len(found), float(table.mean()), float(table.std()))
+    return Figure(sum(measured) / len(measured), float(table.mean()), float(table.std()))
 
 
 @dataclass(frozen=True)
 class Randomisation:
     """Spearman's rank correlation of the attributions with those of the model shuffled from its output down, by the share of
-    weight tensors that are; `correlation` is that of the last share.
+    weight tensors that are shuffled; `correlation` is that of the last share.
     """
 
     shares: tuple[float, ...]
@@ -103,14 +106,14 @@ def measure_randomisation(
     shares: Sequence[float],
     seed: int,
 ) -> Randomisation | None:
-    """Shuffle the weights, explain again, compare over `columns`; None without shares or weights in reach.
+    """Shuffle the weights, explain again, compare over `columns`; None without shares or accessible weights.
 
     `dealt` are random attributions. The model gets its own weights back, whatever happens.
     """
     module = module_behind(question.model)
     if not shares or module is None or next(module.parameters(), None) is None:
         return None
-    found = []
+    correlations = []
     for share in shares:
         try:
             with shuffling(module, share, seed):
@@ -118,8 +121,11 @@ def measure_randomisation(
         except InputError as error:
             raise InputError(
                 f"with its weights shuffled the model can't be explained ({str(error).rstrip('.')}): leave that out "
-                f"(--no-shuffle)."
+                f"with shuffled=().",
+                argument="shuffled",
             ) from error
-        found.append(rank_correlation(attributions, again.attributions[again.target, list(columns)]))
+        correlations.append(rank_correlation(attributions, again.attributions[again.target, list(columns)]))
     chance = torch.tensor([rank_correlation(attributions, row) for row in dealt], dtype=torch.float64)
-    return Randomisation(tuple(shares), tuple(found), Figure(found[-1], float(chance.mean()), float(chance.std())))
+    return Randomisation(
+        tuple(shares), tuple(correlations), Figure(correlations[-1], float(chance.mean()), float(chance.std()))
+    )

@@ -1,4 +1,4 @@
-"""Checks of several songs: means with intervals over songs."""
+"""Checks as rows, one a measure, and means over songs with intervals: what tables and records are made of."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,15 @@ from musiclime_torch.faithfulness.deletion import SHARES
 from musiclime_torch.faithfulness.ladder import Figure
 from musiclime_torch.surrogate.intervals import bound_share, halve_interval
 
+#: Confidence of the intervals.
+CONFIDENCE = 0.95
+
 
 @dataclass(frozen=True)
 class Row:
-    """One measure by a short `key` and a name for people; `better` is "higher" or "lower", `share` marks yes or no."""
+    """One measure by a short `key` and a name for people; `better` is "higher" or "lower", `share` marks yes-or-no
+    measures.
+    """
 
     key: str
     name: str
@@ -32,35 +37,37 @@ def list_rows(check: Check) -> list[Row]:
 def _list_removals(check: Check) -> Iterator[Row]:
     space, shares = check.space, ", ".join(f"{100 * share:g}" for share in SHARES)
     curves, erasure = check.curves, check.erasure
-    yield Row("deletion", "deletion area", curves.deletion_area, "lower", f"{space} as the largest go first")
-    yield Row("insertion", "insertion area", curves.insertion_area, "higher", f"{space} as the largest come first")
+    yield Row("deletion", "deletion area", curves.deletion_area, "lower", f"{space} as the largest are removed first")
+    yield Row("insertion", "insertion area", curves.insertion_area, "higher", f"{space} as the largest are added first")
     meaning = f"{space} lost without the top {shares}%"
     yield Row("comprehensiveness", "comprehensiveness", erasure.comprehensiveness, "higher", meaning)
-    yield Row("sufficiency", "sufficiency", erasure.sufficiency, "lower", f"{space} missing with them alone")
+    yield Row("sufficiency", "sufficiency", erasure.sufficiency, "lower", f"{space} missing with these alone")
     if check.flips is not None:
         for count, figure in zip(check.flips.counts, check.flips.figures, strict=True):
-            yield Row(f"flip_{count}", f"flips without top {count}", figure, "higher", "the decision is another", share=True)
+            yield Row(f"flip_{count}", f"flips without top {count}", figure, "higher", "the decision changes", share=True)
 
 
 def _list_fits(check: Check) -> Iterator[Row]:
-    yield Row("fidelity", "fidelity, new masks", check.fidelity, "higher", "R² of the attributions added up")
+    yield Row("fidelity", "fidelity, new masks", check.fidelity, "higher", "R² of the attributions' sum")
     meaning = f"squared error of {check.fitted_space} drops"
     yield Row("infidelity", "infidelity, new masks", check.infidelity, "lower", meaning)
 
 
 def _list_repeats(check: Check) -> Iterator[Row]:
-    found = check.stability
-    if found is not None:
-        yield Row("overlap", f"same top {found.top}", found.overlap, "higher", f"shared by any two of {found.seeds} seeds")
-        yield Row("correlation", "same order", found.correlation, "higher", "rank correlation of any two seeds")
-        yield Row("sensitivity", "largest change", found.sensitivity, "lower", "between seeds, in lengths of their own")
+    stability = check.stability
+    if stability is not None:
+        yield Row(
+            "overlap",
+            f"same top {stability.top}",
+            stability.overlap,
+            "higher",
+            f"shared by any two of {stability.seeds} seeds",
+        )
+        yield Row("correlation", "same order", stability.correlation, "higher", "rank correlation of any two seeds")
+        yield Row("sensitivity", "largest change", stability.sensitivity, "lower", "between seeds, relative to their length")
     if check.randomisation is not None:
         meaning = "rank correlation once weights are shuffled"
         yield Row("randomisation", "untrained model", check.randomisation.correlation, "lower", meaning)
-
-
-#: Of the intervals.
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -87,14 +94,14 @@ class Summary:
 def summarise(checks: Sequence[Check], *, confidence: float = CONFIDENCE) -> Summary:
     """Means over songs; Student's intervals, Wilson's for shares of songs. InputError for fewer than two songs."""
     if len(checks) < 2:
-        raise InputError(f"a mean over {len(checks)} songs has no interval: give 2 or more.")
+        raise InputError(f"an interval needs at least 2 songs, got {len(checks)}.", argument="checks")
     if not 0 < confidence < 1:
-        raise InputError(f"a confidence of {confidence} is not between 0 and 1.")
-    found: dict[str, list[Row]] = {}
+        raise InputError(f"confidence must be between 0 and 1, got {confidence}.", argument="confidence")
+    rows_by_key: dict[str, list[Row]] = {}
     for check in checks:
         for row in list_rows(check):
-            found.setdefault(row.key, []).append(row)
-    return Summary(len(checks), confidence, tuple(_average(rows, confidence) for rows in found.values()))
+            rows_by_key.setdefault(row.key, []).append(row)
+    return Summary(len(checks), confidence, tuple(_average(rows, confidence) for rows in rows_by_key.values()))
 
 
 def _average(rows: Sequence[Row], confidence: float) -> Mean:

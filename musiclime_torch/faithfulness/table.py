@@ -17,14 +17,14 @@ _ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 def tabulate(check: Check) -> Table:
-    """One song: each measure, the same of random attributions, and what it means."""
+    """One song: each measure, that of random attributions, and what it means."""
     title = f"{check.title or 'untitled song'}, {check.target}: {check.components} components, ↑ or ↓ is better"
     table = _begin(title, "random (± spread)")
     for row in list_rows(check):
         figure = row.figure
-        own = ("yes" if figure.value else "no") if row.share else _show(figure.value)
+        ours = ("yes" if figure.value else "no") if row.share else _show(figure.value)
         random = f"{figure.random:.0%} of orders" if row.share else f"{_show(figure.random)} ± {_show(figure.spread)}"
-        table.add_row(_name(row), own, random, row.meaning)
+        table.add_row(_name(row), ours, random, row.meaning)
     return table
 
 
@@ -34,10 +34,10 @@ def tabulate_means(summary: Summary) -> Table:
     table = _begin(f"means over {summary.songs} songs ({percent} intervals over songs), ↑ or ↓ is better", "random")
     for mean in summary.means:
         figure, share = mean.row.figure, mean.row.share
-        own = _bound(figure.value, mean.low, mean.high, share)
+        ours = _bound(figure.value, mean.low, mean.high, share)
         half = figure.random - mean.random_low
         random = f"{figure.random:.0%}" if share else f"{_show(figure.random)} ± {_show(half)}"
-        table.add_row(_name(mean.row), own, random, mean.row.meaning)
+        table.add_row(_name(mean.row), ours, random, mean.row.meaning)
     return table
 
 
@@ -81,7 +81,7 @@ def to_records(summary: Summary, checks: Sequence[Check], failures: Mapping[str,
 
 
 def to_json(record: Mapping[str, Any]) -> str:
-    """Strict JSON; what is no number, such as an interval of one song, is null."""
+    """Strict JSON; NaN and infinity, such as the interval of one song, become null."""
     return json.dumps(_mend(record), ensure_ascii=False, indent=2, allow_nan=False)
 
 
@@ -122,7 +122,7 @@ def _name(row: Row) -> str:
 
 
 def _show(value: float) -> str:
-    """Three decimals for what lies between 0 and 1, three figures for what is larger."""
+    """Three decimals below 1, three significant figures above."""
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.3g}"
 
 

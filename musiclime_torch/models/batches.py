@@ -1,6 +1,8 @@
-"""Batches that fit: one that runs out of memory is run again in halves, and later ones are made no larger.
+"""How a run uses the machine: batches that fit into memory, results gathered in place, operations counted.
 
-Rows of a batch are independent of each other, so splitting a batch changes its results by rounding only.
+A batch that runs out of memory is run again in halves, and later ones are made no larger. Rows of a batch are
+independent of each other, so splitting a batch changes its results by rounding only. Floating-point operations are
+counted per thread; work that one thread does for another is credited to it.
 """
 
 import threading

@@ -1,4 +1,8 @@
-"""Checkpoints of plain tensors: read without running what comes with them, loaded only where every name fits."""
+"""Weights on disk: checkpoints of plain tensors, and the folders of our own models.
+
+Checkpoints are read without running what comes with them, and loaded only where every name fits. A folder of ours holds
+model.safetensors, and config.json, which says what the model is made of.
+"""
 
 import json
 import pickle
@@ -13,6 +17,8 @@ from musiclime_torch.basics.files import writing_atomically
 
 #: Names listed of each kind that doesn't fit.
 SHOWN = 5
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -81,9 +87,6 @@ def load_state(module: nn.Module, state: dict[str, Tensor], source: str) -> None
 def _list(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def write_model(module: nn.Module, model_type: str, described: dict[str, Any], folder: Path) -> None:

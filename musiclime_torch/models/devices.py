@@ -1,4 +1,9 @@
-"""Devices by name, refused in a sentence where they aren't there."""
+"""Where a model runs and in which precision.
+
+Devices are given by name and refused where they aren't there. Encoders may run in bfloat16; front ends, heads, outputs,
+losses and solves don't. Encodings are widened to float32 before anything is made of them. A model without separate
+encoders runs in float32 throughout; the towers of an ensemble count as encoders.
+"""
 
 from contextlib import AbstractContextManager
 

@@ -1,7 +1,8 @@
-"""What stands between sound and a `transformers` audio model: its feature extractor, in the batch and on the device.
+"""What lies between sound and a `transformers` audio model: its feature extractor, in the batch and on the device.
 
-Those of AST, CLAP and the wav2vec 2.0 family are rebuilt here; any other extractor runs as the library has it, one clip at a
-time on the CPU. Each has its sample `rate`, the `seconds` it takes at a time, and the `key` under which the model takes
+Those of AST (Kaldi's log-mel filter bank, padded and normalised as AST was trained), CLAP and the wav2vec 2.0 family
+are rebuilt here: `transformers` computes the same on the CPU, one clip at a time. Any other extractor runs as the
+library has it. Each has its sample `rate`, the `seconds` it takes at a time, and the `key` under which the model takes
 its output.
 """
 
@@ -17,12 +18,13 @@ from musiclime_torch.models.devices import in_float32
 #: Kaldi's defaults at 16 kHz: 25 ms windows every 10 ms, the lowest band at 20 Hz.
 RATE, WINDOW, HOP, FFT, LOWEST = 16000, 400, 160, 512, 20.0
 
-
 PRE_EMPHASIS = 0.97
-
 
 #: Clips at a time on a CPU: intermediate results stay in its cache.
 CPU_ROWS = 4
+
+#: The cost of attention grows with the square of the length: models without a limit get longer songs in windows.
+LONGEST = 30.0
 
 
 class KaldiFbank(nn.Module):
@@ -68,10 +70,6 @@ class KaldiFbank(nn.Module):
         # AST divides by twice the standard deviation, and normalises the padding too.
         filled = nn.functional.pad(features, (0, 0, 0, self.frames - features.shape[1]))
         return (filled - self.mean) / (2 * self.std)
-
-
-#: The cost of attention grows with the square of the length: models without a limit get longer songs in windows.
-LONGEST = 30.0
 
 
 @runtime_checkable

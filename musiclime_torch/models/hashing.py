@@ -1,4 +1,7 @@
-"""Which weights a model has, as a hash that is computed again only when they may have changed."""
+"""Which weights a model has, as a hash; and the same model with its weights shuffled, which has learned nothing.
+
+The hash is computed again only when the weights may have changed. Shuffling lasts as long as its context.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator

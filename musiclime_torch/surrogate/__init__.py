@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from musiclime_torch.surrogate.pairs import PairFit as PairFit, solve_pairs as solve_pairs
     from musiclime_torch.surrogate.pilot import allocate as allocate, is_better_unfolded as is_better_unfolded
     from musiclime_torch.surrogate.sampling import Sampling as Sampling
-    from musiclime_torch.surrogate.shapley.exact import solve_exact as solve_exact
+    from musiclime_torch.surrogate.shapley.coalitions import solve_exact as solve_exact
     from musiclime_torch.surrogate.shapley.level_fit import solve_levels as solve_levels
     from musiclime_torch.surrogate.shapley.levels import LevelDesign as LevelDesign, draw_levels as draw_levels
     from musiclime_torch.surrogate.shapley.leverage import (

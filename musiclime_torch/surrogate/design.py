@@ -1,7 +1,9 @@
 """Which components are on in which variant: masks, their pairing and row weights. Tensors only, no audio.
 
-Masks are drawn on the CPU from an explicit seed, so that a design is the same on every device, and are moved once.
-In a fold-over rows 2i and 2i + 1 are each other's complement; the pair is the sampling unit of the errors.
+A `Design` is the value all designs share. Masks that aren't drawn in blocks are made here: every mask once, independent
+rows, and the two ends, all on and all off, that attributions are measured between. Masks are drawn on the CPU from an
+explicit seed, so that a design is the same on every device, and are moved once. In a fold-over rows 2i and 2i + 1 are
+each other's complement; the pair is the sampling unit of the errors.
 """
 
 from dataclasses import dataclass, replace
@@ -11,6 +13,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
+
+#: A million masks: the most that anyone would wait for.
+MOST_ENUMERATED = 20
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,6 @@ class CrossedDesign:
     def to(self, device: torch.device | str) -> "CrossedDesign":
         """The same design on another device."""
         return CrossedDesign(self.audio.to(device), self.lyrics.to(device))
-
-
-#: A million masks: the most that anyone would wait for.
-MOST_ENUMERATED = 20
 
 
 def enumerate_masks(d: int) -> Design:

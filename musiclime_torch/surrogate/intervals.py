@@ -1,4 +1,4 @@
-"""From standard errors to statements: confidence intervals one by one, and discoveries among many."""
+"""From standard errors to statements: intervals, discoveries among many, and how two rankings agree."""
 
 import torch
 from jaxtyping import Bool, Float

@@ -1,8 +1,10 @@
-"""Sign vectors after Kerdock (1972): Sylvester blocks multiplied by them make terms of third order cancel across blocks.
+"""Sign vectors after Kerdock (1972), and the share of the residual that they make cancel: terms of third order.
 
-The rows of a Sylvester matrix under each of 2^(m − 1) quadratic sign vectors, with their complements, are the Kerdock code
-of length 2^m: together an orthogonal array of strength five, in which main effects are free of all terms up to fourth order.
-A part of the blocks already has smaller errors than as many random ones, by the share of the blocks that is drawn.
+The rows of a Sylvester matrix under each of 2^(m − 1) quadratic sign vectors, with their complements, are the Kerdock
+code of length 2^m: together an orthogonal array of strength five, in which main effects are free of all terms up to
+fourth order. Some of the blocks already have smaller errors than as many random ones, by the share of the blocks that
+is drawn. How much is gained depends on how much of the surrogate's residual is of third order, which is estimated from
+the outputs.
 """
 
 import math
@@ -16,6 +18,12 @@ _POLYNOMIALS = {3: 0b1011, 5: 0b100101, 7: 0b10000011}
 
 #: Numbers of columns with known sign vectors.
 LENGTHS = (16, 64, 256)
+
+#: Pairs that are used: products of more would fill memory, and the share is known to a few percent by then.
+MOST = 4096
+
+#: Rows of the table of products at a time.
+CHUNK = 512
 
 
 def kerdock_signs(length: int) -> Int8[Tensor, "block column"]:
@@ -82,14 +90,6 @@ def _trace(x: int, degree: int) -> int:
     for _ in range(degree):
         total, term = total ^ term, _multiply(term, term, degree)
     return total
-
-
-#: Pairs that are used: products of more would fill memory, and the share is known to a few percent by then.
-MOST = 4096
-
-
-#: Rows of the table of products at a time.
-CHUNK = 512
 
 
 def share_third_order(signs: Float[Tensor, "pair d"], odd: Float[Tensor, "pair class"]) -> Float[Tensor, " class"]:

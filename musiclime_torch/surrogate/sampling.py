@@ -1,4 +1,7 @@
-"""Designs and row weights by the names that users give them."""
+"""Designs and row weights by the names that users give them.
+
+Rows are weighted by their distance from the song: the cosine distance of the 0/1 vectors, 1 − √(share kept), in [0, 1].
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,9 +19,33 @@ from musiclime_torch.surrogate.design import Design, draw_bernoulli, draw_bernou
 #: Masks of n rows and d columns -> one weight a row.
 RowWeights = Callable[[Bool[Tensor, "n d"]], Float[Tensor, " n"]]
 
-
 #: MusicLIME's width; against distances in [0, 1] the weights lie in [0.9992, 1]: unweighted in effect.
 PAPER_WIDTH = 25.0
+
+# "auto" is settled before anything is drawn.
+_DRAWS = {
+    "joint": draw_blocks,
+    "crossed": draw_blocks,
+    "foldover": draw_foldover,
+    "kerdock": draw_kerdock,
+    "unfolded": draw_unfolded,
+    "bernoulli": draw_bernoulli,
+    "bernoulli+song": draw_bernoulli_with_song,
+}
+
+#: Seeds are below it: torch's generators take as many, with one more for the lyrics.
+SEED_END = 2**63
+
+#: More masks than this are a typing error: at a millisecond a variant they would take from a quarter of an hour to days.
+MOST = 1_000_000
+
+#: What the coefficients are called under each row weighting.
+VALUES: dict[WeightsName, str] = {
+    "uniform": "Banzhaf value",
+    "lime": "LIME coefficient",
+    "paper": "LIME coefficient (MusicLIME's kernel)",
+    "shapley": "Shapley value",
+}
 
 
 def weigh_by_proximity(masks: Bool[Tensor, "n d"], kernel_width: float) -> Float[Tensor, " n"]:
@@ -47,32 +74,6 @@ def weigh(design: Design, row_weights: RowWeights) -> Design:
             f"use a wider kernel, uniform weights or more masks."
         )
     return replace(design, weights=weights, uniform=False)
-
-
-# "auto" is settled before anything is drawn.
-_DRAWS = {
-    "joint": draw_blocks,
-    "crossed": draw_blocks,
-    "foldover": draw_foldover,
-    "kerdock": draw_kerdock,
-    "unfolded": draw_unfolded,
-    "bernoulli": draw_bernoulli,
-    "bernoulli+song": draw_bernoulli_with_song,
-}
-
-#: Seeds are below it: torch's generators take as many, with one more for the lyrics.
-SEED_END = 2**63
-
-#: More masks than this are a typing error: at a millisecond a variant they would take from a quarter of an hour to days.
-MOST = 1_000_000
-
-#: What the coefficients are called under each row weighting.
-VALUES: dict[WeightsName, str] = {
-    "uniform": "Banzhaf value",
-    "lime": "LIME coefficient",
-    "paper": "LIME coefficient (MusicLIME's kernel)",
-    "shapley": "Shapley value",
-}
 
 
 @dataclass(frozen=True)

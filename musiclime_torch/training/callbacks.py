@@ -1,4 +1,4 @@
-"""The monitor inside other people's trainers: `transformers` and Lightning."""
+"""The monitor as a callback of other trainers: `transformers` and Lightning."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from musiclime_torch.training.monitor import Monitor
 
 
 def make_trainer_callback(monitor: Monitor) -> Any:
-    """A `transformers.TrainerCallback` that looks at the model after its steps and adds what it sees to the logs."""
+    """A `transformers.TrainerCallback` that calls the monitor after optimizer steps and adds its readings to the logs."""
     from transformers import TrainerCallback
 
     class MonitorCallback(TrainerCallback):
-        """Looks after every optimizer step; the monitor knows which are due."""
+        """Called after every optimizer step; the monitor decides which are due."""
 
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             reading = monitor.step(model, state.global_step)
@@ -28,7 +28,7 @@ def make_lightning_callback(monitor: Monitor) -> Any:
         from lightning.pytorch import Callback
 
     class MonitorCallback(Callback):
-        """Looks after every batch; the monitor knows which steps are due."""
+        """Called after every batch; the monitor decides which steps are due."""
 
         def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
             reading = monitor.step(module, trainer.global_step)

@@ -1,4 +1,4 @@
-"""What a `Monitor` saw during training, as curves over steps."""
+"""A monitor's readings during training, as curves over steps."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.training.monitor import Reading
 from musiclime_torch.views.figures import escape, make_axes
 
-#: Lines beside the stems', with how they are drawn: apart without colours too.
+#: Curves besides the stems', with line styles that are distinct without colours too.
 _CURVES = {
     "lyrics_share": ("lyrics' share", "-"),
     "fidelity": ("fidelity", "--"),
@@ -20,15 +20,15 @@ _CURVES = {
 def plot_readings(readings: Sequence[Reading], stems: bool = True, ax: Axes | None = None) -> Axes:
     """Shares, fidelity and correlations by step; with `stems` the sound's share by stem too. InputError without readings."""
     if not readings:
-        raise InputError("the monitor has not looked yet: there is nothing to draw.")
+        raise InputError("there are no readings to draw: the monitor has not run yet.", argument="readings")
     ax = make_axes(ax, (7, 4))
-    steps, scalars = [one.step for one in readings], [one.scalars() for one in readings]
+    steps, scalars = [reading.step for reading in readings], [reading.scalars() for reading in readings]
     curves = dict(_CURVES)
     if stems:
-        names = dict.fromkeys(name for one in readings for name in one.stem_shares)
+        names = dict.fromkeys(name for reading in readings for name in reading.stem_shares)
         curves |= {f"stem_share/{name}": (f"{escape(name)}, of the sound", "-") for name in names}
     for name, (label, style) in curves.items():
-        values = [one.get(name, float("nan")) for one in scalars]
+        values = [reading.get(name, float("nan")) for reading in scalars]
         if any(value == value for value in values):
             thin = name.startswith("stem_share/")
             ax.plot(steps, values, style, marker=".", label=label, linewidth=0.9 if thin else 1.8)

@@ -1,7 +1,7 @@
-"""A model fitted by the `Trainer` of transformers, on one process or under torchrun; killed runs go on where they were.
+"""A model fitted by the `Trainer` of transformers, on one process or under torchrun; killed runs can be resumed.
 
-Everything drawn while training hangs on the seed, the epoch and the song, and checkpoints hold the rest: a run that was
-killed and went on ends with the weights of one that wasn't.
+Everything drawn while training depends on the seed, the epoch and the song, and checkpoints hold the rest: a run that was
+killed and resumed ends with the same weights as one that wasn't.
 """
 
 import hashlib
@@ -24,19 +24,20 @@ from musiclime_torch.models.checkpoints import load_state, read_state
 from musiclime_torch.training.learner import Learner
 from musiclime_torch.training.songs import Songs
 
-#: What a run's folder holds.
+#: Names in a run's folder.
 CHECKPOINTS, WEIGHTS, FINISHED = "checkpoints", "weights.safetensors", "finished.json"
 
-#: Where new heads lie in the models that are fine-tuned, and their peak rate: they start from nothing.
+#: Names of the new heads in fine-tuned models, and their peak rate: they start from random weights.
 HEADS = dict.fromkeys(("classifier", "module.classifier", "module.projector"), 0.001)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to fit. `rates` are peak learning rates by the first words of parameters' names, `rate` that of all others.
+    """How to fit. `rates` are peak learning rates by the prefix of parameters' names, `rate` that of all others.
 
-    `patience` is how many looks at the validation songs may pass without a better macro F1, None for no end; `save_every`
-    counts steps between looks and checkpoints, None for one an epoch. `accumulation` batches make one step.
+    `patience` is how many evaluations on the validation songs may pass without a better macro F1, None for no limit.
+    `save_every` counts steps between evaluations and checkpoints, None for one per epoch. `accumulation` batches make one
+    step.
     """
 
     epochs: int = 10
@@ -57,7 +58,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Fitted:
-    """How a run went: `loss` is the mean over its steps, `best_macro_f1` None without songs to check."""
+    """How a run went: `loss` is the mean over its steps, `best_macro_f1` is None without validation songs."""
 
     steps: int
     epochs: float
@@ -77,13 +78,15 @@ def fit(
     device: torch.device | str = "cpu",
     callbacks: Sequence[Any] = (),
 ) -> Fitted:
-    """Fit `model` in place, in eval mode afterwards; with `checked` songs the weights with the best macro F1 on them stay.
+    """Fit `model` in place, in eval mode afterwards; with `checked` songs the weights with the best macro F1 on these are
+    kept.
 
-    `folder` keeps checkpoints while the run lasts, its weights afterwards, and TensorBoard's logs; what it began under the
-    same recipe (and `about`, which describes the songs) goes on. Returns steps, epochs, the best macro F1 and the last loss.
+    `folder` holds checkpoints during the run, its weights afterwards, and TensorBoard's logs. A run begun there under the
+    same recipe (and `about`, which describes the songs) is resumed. Returns steps, epochs, the best macro F1 and the mean
+    loss.
 
     Raises:
-        InputError: the trainer's packages are missing, `folder` holds another run, or the numbers of the recipe make none.
+        InputError: the trainer's packages are missing, `folder` holds another run, or the recipe's numbers are out of range.
     """
     _check(recipe, len(songs))
     song_trainer = _import_trainer()
@@ -106,7 +109,7 @@ def fit(
     )
     last = find_checkpoint(folder / CHECKPOINTS)
     if last is not None and is_first():
-        print(f"Going on from {last.name}.", file=sys.stderr)
+        print(f"Resuming from {last.name}.", file=sys.stderr)
     done = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     model.eval()
     fitted = Fitted(
@@ -127,7 +130,7 @@ def is_first() -> bool:
 
 
 def _finish(folder: Path, model: Any, fitted: Fitted) -> None:
-    """The weights, then the word that the run is finished; checkpoints, several times as large, go."""
+    """Write the weights, then the file that marks the run as finished; checkpoints, several times as large, are removed."""
     from safetensors.torch import save_file
 
     with writing_atomically(folder / WEIGHTS) as partial:
@@ -138,12 +141,12 @@ def _finish(folder: Path, model: Any, fitted: Fitted) -> None:
 
 
 def find_checkpoint(folder: Path) -> Path | None:
-    """The last whole checkpoint: its state is written after all else, so that a file cut short tells of a kill."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    return next((path for path in found if _is_whole(path)), None)
+    """The last complete checkpoint: its state is written last, so a truncated one means that the run was killed."""
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return next((path for path in checkpoints if _is_complete(path)), None)
 
 
-def _is_whole(checkpoint: Path) -> bool:
+def _is_complete(checkpoint: Path) -> bool:
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -152,7 +155,7 @@ def _is_whole(checkpoint: Path) -> bool:
 
 
 def _claim(folder: Path, recipe: Recipe, about: str) -> None:
-    """Write down what this folder's run is, or refuse to mix two."""
+    """Record what this folder's run is, or refuse another one's."""
     settled = {name: value for name, value in asdict(recipe).items() if name != "workers"}
     digest = hashlib.sha256(json.dumps([settled, about], sort_keys=True).encode()).hexdigest()
     path = folder / "run.json"
@@ -171,13 +174,13 @@ def _claim(folder: Path, recipe: Recipe, about: str) -> None:
 def _check(recipe: Recipe, songs: int) -> None:
     for name in ("epochs", "batch_size", "accumulation"):
         if getattr(recipe, name) < 1:
-            raise InputError(f"{name} {getattr(recipe, name)} trains nothing: give 1 or more.")
+            raise InputError(f"{name} must be at least 1, got {getattr(recipe, name)}.", argument=name)
     if not 0 < recipe.rate < 1:
-        raise InputError(f"a learning rate of {recipe.rate} is not between 0 and 1.")
+        raise InputError(f"rate must be between 0 and 1, got {recipe.rate}.", argument="rate")
     if recipe.precision not in ("float32", "bfloat16"):
-        raise InputError(f"precision {recipe.precision!r} is not known: use float32 or bfloat16.")
+        raise InputError(f"precision {recipe.precision!r} is not known: use float32 or bfloat16.", argument="precision")
     if songs < 2:
-        raise InputError(f"{songs} songs are too few to learn from.")
+        raise InputError(f"training needs at least 2 songs, got {songs}.")
 
 
 def _make_arguments(recipe: Recipe, checkpoints: Path, checked: bool, device: torch.device) -> Any:
@@ -217,10 +220,10 @@ def _make_arguments(recipe: Recipe, checkpoints: Path, checked: bool, device: to
         logging_steps=10,
         disable_tqdm=True,
         log_level="error",
-        # Without this a run that goes on would count its patience anew.
+        # Without this a resumed run would count its patience from zero.
         restore_callback_states_from_checkpoint=True,
     )
-    # One process, one device: the library would spread batches over all it sees. torchrun is the way to more.
+    # One process, one device: the library would spread batches over all GPUs it sees. Use torchrun for several.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
@@ -232,7 +235,7 @@ def _import_trainer() -> Any:
 
 
 def group_parameters(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Parameters by their rate; those that learn nothing are left out."""
+    """Parameters grouped by learning rate; frozen ones are left out."""
     groups: dict[float, list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

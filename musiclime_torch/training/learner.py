@@ -1,4 +1,4 @@
-"""A model as trainers see it: a batch in, loss and logits out."""
+"""A model as a trainer needs it: a batch in, loss and logits out."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from musiclime_torch.models.devices import in_float32, widen
 
 
 class Learner(nn.Module):
-    """Any model of `musiclime_torch.models.contract` that takes token embeddings; `weights` are those of classes."""
+    """Any model of `musiclime_torch.models.contract` that takes token embeddings; `weights` are weights of the classes."""
 
     weights: Float[Tensor, " class"] | None
 
@@ -28,23 +28,26 @@ class Learner(nn.Module):
         labels: Float[Tensor, "row class"],
         known: Bool[Tensor, "row class"],
     ) -> dict[str, Tensor]:
-        """Mean loss over the labels there are, and the logits."""
+        """Mean loss over the known labels, and the logits."""
         logits = self._decide(audio, ids, attended)
         with in_float32(logits.device):
             measure = _measure_independent if self.model.output_kind == "multilabel" else _measure_competing
             return {"loss": measure(logits, labels, known, self.weights, self.smoothing), "logits": logits}
 
     def _decide(self, audio: Tensor, ids: Tensor, attended: Tensor) -> Float[Tensor, "row class"]:
-        """Encoders in the precision around them, heads in float32 wherever they are apart."""
+        """Run encoders in the surrounding precision, and heads in float32 where they are separate."""
         model, takes = self.model, self.model.modalities
         if takes == ("audio",):
             logits: Tensor = model(audio)
         elif takes == ("lyrics",):
             logits = model(TokenBatch(model.embed_text(ids), attended))
         elif hasattr(model, "fuse"):
-            heard, read = model.encode_audio(audio), model.encode_text(TokenBatch(model.embed_text(ids), attended))
-            with in_float32(heard.device):
-                logits = model.fuse(widen(heard), widen(read))
+            encoded_audio, encoded_text = (
+                model.encode_audio(audio),
+                model.encode_text(TokenBatch(model.embed_text(ids), attended)),
+            )
+            with in_float32(encoded_audio.device):
+                logits = model.fuse(widen(encoded_audio), widen(encoded_text))
         else:
             logits = model(audio, TokenBatch(model.embed_text(ids), attended))
         return widen(logits)
@@ -53,7 +56,7 @@ class Learner(nn.Module):
 def _measure_independent(
     logits: Tensor, labels: Tensor, known: Tensor, weights: Tensor | None, smoothing: float
 ) -> Float[Tensor, ""]:
-    """Binary cross-entropy; the weight of a class counts where it is present."""
+    """Binary cross-entropy; a class's weight applies where the class is present."""
     targets = labels * (1 - 2 * smoothing) + smoothing
     losses = nn.functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights, reduction="none")
     return (losses * known).sum() / known.sum().clamp(min=1)

@@ -1,7 +1,7 @@
-"""Sanity checks inside a training loop: a few songs explained every so many steps, and training none the wiser.
+"""Sanity checks inside a training loop: a few songs are explained every few hundred steps, without effect on the training.
 
-A training loop calls `monitor.step(model, step)`. Random states, training flags and gradients are left as they were found,
-so that losses and weights are bit by bit those without it. Under `DistributedDataParallel` the first rank explains;
+A training loop calls `monitor.step(model, step)`. Random states, training flags and gradients are left unchanged, so that
+losses and weights are the same to the last bit as without it. Under `DistributedDataParallel` the first rank explains;
 compiled models are explained by what was compiled.
 """
 
@@ -25,20 +25,20 @@ from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.intervals import rank_correlation
 from musiclime_torch.training.learner import Learner
 
-#: A reading's numbers by name; beside them stands each stem's share, as "stem_share/drums".
+#: A reading's numbers by name; in addition there is each stem's share, as "stem_share/drums".
 NUMBERS = ("lyrics_share", "fidelity", "correlation", "random_correlation", "silence", "seconds")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one look at a model found, means over the probe's songs, each of its predicted class.
+    """Results of one look at a model: means over the monitor's songs, each explained for its predicted class.
 
-    `lyrics_share` is the lyrics' part of all squared attributions, None for a model of one modality; `stem_shares` part the
-    sound's between stems. `correlation` is Spearman's with the look before, None at the first. `random_correlation` is that
-    with the model as it was at the first look, its weights shuffled: near 1 an explanation shows the architecture, not what
-    was learned (Adebayo et al. 2018); None for a model without weights in reach. `silence` is the size of the lyrics'
-    attributions where the sound is silent over the size of all attributions to the song: above 1 the model decides more
-    without sound than with it.
+    `lyrics_share` is the lyrics' share of all squared attributions, None for a model of one modality; `stem_shares` divide
+    the sound's among the stems. `correlation` is Spearman's with the previous look, None at the first.
+    `random_correlation` is that with the model of the first look with its weights shuffled: near 1, an explanation shows
+    the architecture and not what was learned (Adebayo et al. 2018); None for a model without accessible weights. `silence`
+    is the size of the lyrics' attributions with silent sound, relative to the size of all attributions to the song: above
+    1, the lyrics decide more without sound than everything does with it.
     """
 
     step: int
@@ -57,19 +57,19 @@ class Reading:
         return {name: value for name, value in named.items() if value is not None} | stems
 
 
-#: Encoder passes a song, or as many joint variants, and steps from look to look.
+#: Encoder passes per song, or as many joint variants; and steps between looks.
 PASSES, EVERY = 256, 500
 
-#: Called with a reading; `add_scalars` makes one of a TensorBoard writer.
+#: Called with a reading; `add_scalars` makes one from a TensorBoard writer.
 Log = Callable[[Reading], object]
 
 
 class Monitor:
     """Explains `tracks` whenever the step is a multiple of `every`.
 
-    By default four songs of ten seconds take about 3% of the embedded model's training (`benchmarks/monitor.py`). `options`
-    go to `explain`, such as `segments`; `n_samples` is 256 where they don't say. `limits` bound numbers of `Reading.scalars`
-    by (lowest, highest); one that is broken warns, or stops training by an error where `stop` is set.
+    By default four songs of ten seconds take about 3% of the embedded model's training (`benchmarks/catalogues/monitor.py`).
+    `options` are passed to `explain`, such as `segments`; `n_samples` is 256 by default. `limits` bound numbers of
+    `Reading.scalars` by (lowest, highest): exceeding one warns, or ends training with an error where `stop` is set.
 
     The shuffled model is made and explained once, from the weights at the first look: all looks are compared with that one.
     """
@@ -84,45 +84,50 @@ class Monitor:
         limits: Mapping[str, tuple[float, float]] | None = None,
         stop: bool = False,
     ) -> None:
-        """InputError for a probe without songs, an interval that never comes, or limits that bound nothing."""
+        """InputError without songs, for an interval below 1, or for limits of unknown numbers."""
         if not tracks:
-            raise InputError("a monitor needs songs to explain: give a few tracks.")
+            raise InputError("a monitor needs songs to explain: give a few tracks.", argument="tracks")
         if every < 1:
-            raise InputError(f"every {every} steps never comes: give 1 or more.")
+            raise InputError(f"every must be at least 1, got {every}.", argument="every")
         _check_limits(limits or {}, tracks)
         self.tracks, self.every, self.log, self.stop = tuple(tracks), every, log, stop
         self.settings, self.limits = read_settings({"n_samples": PASSES, **(options or {})}), dict(limits or {})
         self.readings: list[Reading] = []
         self._last: list[Tensor] | None = None
-        #: None before the first look, empty for a model without weights in reach.
+        #: None before the first look, empty for a model without accessible weights.
         self._shuffled: list[Tensor] | None = None
 
     def step(self, model: Callable[..., Any], step: int) -> Reading | None:
         """A reading where the step is due and this process is the first, else None.
 
-        InputError where a limit is broken and `stop` is set, once the reading was kept and logged; and where a song can't be
-        explained.
+        InputError where a limit is exceeded and `stop` is set, after the reading was kept and logged; and where a song can't
+        be explained.
         """
         if step % self.every or not _is_first():
             return None
         started = time.perf_counter()
         model = unwrap(model)
-        found = self._explain(model)
+        explanations = self._explain(model)
         if self._shuffled is None:
             self._shuffled = self._explain_shuffled(model)
-        now = [_attributions(one) for one in found]
+        now = [_attributions(explanation) for explanation in explanations]
         reading = Reading(
             step=step,
-            lyrics_share=_mean([_share_lyrics(one) for one in found]),
-            stem_shares=_share_stems(found),
-            fidelity=_mean([float(one.fidelity[one.target]) for one in found]) or 0.0,
+            lyrics_share=_mean([_share_lyrics(explanation) for explanation in explanations]),
+            stem_shares=_share_stems(explanations),
+            fidelity=_mean([float(explanation.fidelity[explanation.target]) for explanation in explanations]) or 0.0,
             correlation=None
             if self._last is None
-            else _mean([rank_correlation(*two) for two in zip(now, self._last, strict=True)]),
-            random_correlation=_mean([rank_correlation(*two) for two in zip(now, self._shuffled, strict=True)])
+            else _mean([rank_correlation(*pair) for pair in zip(now, self._last, strict=True)]),
+            random_correlation=_mean([rank_correlation(*pair) for pair in zip(now, self._shuffled, strict=True)])
             if self._shuffled
             else None,
-            silence=_mean([self._try_silence(model, track, one) for track, one in zip(self.tracks, found, strict=True)]),
+            silence=_mean(
+                [
+                    self._try_silence(model, track, explanation)
+                    for track, explanation in zip(self.tracks, explanations, strict=True)
+                ]
+            ),
             seconds=time.perf_counter() - started,
         )
         self._last = now
@@ -136,34 +141,36 @@ class Monitor:
         return [explain_with(model, track, self.settings) for track in self.tracks]
 
     def _explain_shuffled(self, model: Callable[..., Any]) -> list[Tensor]:
-        """Attributions once the weights were shuffled; none for a model without weights in reach."""
+        """Attributions of the model with shuffled weights; empty for a model without accessible weights."""
         module = module_behind(model)
         if module is None or next(module.parameters(), None) is None:
             return []
+        # A permutation keeps the distribution of every weight tensor and destroys what was learned. Made once, from the
+        # first look's weights: a new shuffle at every look would add its own noise to the curve.
         with shuffling(module, 1.0, 0):
-            return [_attributions(one) for one in self._explain(model)]
+            return [_attributions(explanation) for explanation in self._explain(model)]
 
-    def _try_silence(self, model: Callable[..., Any], track: Track, found: Explanation) -> float | None:
+    def _try_silence(self, model: Callable[..., Any], track: Track, explanations: Explanation) -> float | None:
         """Size of the attributions to a silent song with these lyrics, over those to the song; None without both sides."""
-        if not 0 < found.components.n_audio < len(found.components):
+        if not 0 < explanations.components.n_audio < len(explanations.components):
             return None
         silent = Track(torch.zeros_like(track.stems), track.stem_names, track.sample_rate, track.lyrics, title=track.title)
-        # Nothing is heard, so that there is one side left to mask.
+        # A silent song has only lyrics left to mask: joint masks over these, as many as its side would get.
         counts = self.settings.n_samples
         masks = counts if isinstance(counts, int) else counts[1]
-        settings = replace(self.settings, n_samples=masks, target=found.target, design="joint")
+        settings = replace(self.settings, n_samples=masks, target=explanations.target, design="joint")
         without = explain_with(model, silent, settings)
-        whole = _attributions(found).square().sum()
-        return float((without.attributions[found.target].square().sum() / whole).sqrt()) if float(whole) else None
+        total = _attributions(explanations).square().sum()
+        return float((without.attributions[explanations.target].square().sum() / total).sqrt()) if float(total) else None
 
     def _check(self, reading: Reading) -> None:
         scalars = reading.scalars()
         for name, (lowest, highest) in self.limits.items():
             if name in scalars and not lowest <= scalars[name] <= highest:
-                said = f"step {reading.step}: {name} is {scalars[name]:.3g}, outside {lowest:g} to {highest:g}."
+                message = f"step {reading.step}: {name} is {scalars[name]:.3g}, outside {lowest:g} to {highest:g}."
                 if self.stop:
-                    raise InputError(said)
-                warnings.warn(said, stacklevel=3)
+                    raise InputError(message)
+                warnings.warn(message, stacklevel=3)
 
 
 def add_scalars(writer: Any, prefix: str = "explanation") -> Log:
@@ -194,23 +201,23 @@ def _name_stem(stem: str) -> str:
 
 
 def _check_limits(limits: Mapping[str, tuple[float, float]], tracks: Sequence[Track]) -> None:
-    """InputError for a name that no reading of these songs has, and for bounds that nothing lies between."""
+    """InputError for a name that no reading of these songs has, and for bounds in the wrong order."""
     known = (*NUMBERS, *dict.fromkeys(_name_stem(name) for track in tracks for name in track.stem_names))
     for name, (lowest, highest) in limits.items():
         if name not in known:
-            raise InputError(f"no reading has a number {name!r}: give limits of {', '.join(known)}.")
+            raise InputError(f"no reading has a number {name!r}: give limits of {', '.join(known)}.", argument="limits")
         if not lowest <= highest:
             raise InputError(
-                f"nothing lies between the limits {lowest:g} and {highest:g} of {name}: give the lower one first."
+                f"the limits of {name} are {lowest:g} and {highest:g}: give the lower one first.", argument="limits"
             )
 
 
-def _attributions(found: Explanation) -> Float[Tensor, " component"]:
-    return found.attributions[found.target]
+def _attributions(explanation: Explanation) -> Float[Tensor, " component"]:
+    return explanation.attributions[explanation.target]
 
 
-def _share_lyrics(found: Explanation) -> float | None:
-    values, split = _attributions(found).square(), found.components.n_audio
+def _share_lyrics(explanation: Explanation) -> float | None:
+    values, split = _attributions(explanation).square(), explanation.components.n_audio
     if not 0 < split < len(values):
         return None
     total = float(values.sum())
@@ -218,10 +225,10 @@ def _share_lyrics(found: Explanation) -> float | None:
 
 
 def _share_stems(explanations: Sequence[Explanation]) -> dict[str, float]:
-    """By name; songs needn't have the same stems."""
+    """Shares by stem name; songs needn't have the same stems."""
     sums: dict[str, float] = {}
-    for found in explanations:
-        for item, value in zip(found.components.items, _attributions(found).square().tolist(), strict=True):
+    for explanation in explanations:
+        for item, value in zip(explanation.components.items, _attributions(explanation).square().tolist(), strict=True):
             if item.stem is not None:
                 sums[item.stem] = sums.get(item.stem, 0.0) + value
     total = sum(sums.values())
@@ -234,6 +241,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _is_first() -> bool:
-    """Whether this is the only process, or the first of many."""
+    """Whether this is the only process, or the first of several."""
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     return not distributed or torch.distributed.get_rank() == 0

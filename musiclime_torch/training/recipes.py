@@ -1,7 +1,8 @@
-"""The paper's recipe, from a manifest to models and a table: each modality by itself and both together, or both at once.
+"""The paper's recipe, from a manifest to models and a table: each modality by itself and then both together, or both at
+once.
 
-Everything lands in one folder: `model`, `audio`, `lyrics` are models that `explain` takes by `--model`, `runs` holds what
-training logged, `results.json` the scores on the test songs.
+Everything is written to one folder: `model`, `audio` and `lyrics` are models that the command line loads by their path,
+`runs` holds the logs of training, `results.json` the scores on the test songs.
 """
 
 import hashlib
@@ -30,14 +31,14 @@ from musiclime_torch.training.songs import ManifestSongs, find_text
 from musiclime_torch.training.starting import join_towers, save_classifier, seeded, start_audio, start_lyrics, start_tagger
 from musiclime_torch.training.testing import predict
 
-#: Peak rates of a tagger, which learns from nothing: words are seen in few songs, and need longer steps than sound.
+#: Peak rates of a tagger, which starts untrained: each word occurs in few songs and needs larger steps than sound.
 TAGGER_RATES: Mapping[str, float] = {"embedding": 3e-2, "read": 1e-2}
 TAGGER_RATE = 3e-3
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a run: scores on the test songs by column ("both", "audio", "lyrics", ...), None without test songs."""
+    """Results of a run: scores on the test songs by column ("both", "audio", "lyrics", ...), empty without test songs."""
 
     labels: Labels
     songs: dict[str, int]
@@ -48,7 +49,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How songs are made ready: see `ManifestSongs`. `balanced` weighs every class alike."""
+    """How songs are prepared: see `ManifestSongs`. `balanced` weights all classes equally."""
 
     separator: str | None = None
     max_seconds: float = 900.0
@@ -73,30 +74,32 @@ def train(
 
     Args:
         entries: songs with labels, from `read_manifest`; those whose split is "test" are never trained on.
-        out: folder for models and results; a run that was killed there goes on.
+        out: folder for models and results; a run that was killed there is resumed.
         recipe: how to fit; None is the default for the model.
-        model: "paper" (AST and RoBERTa, fused late) or "tagger" (small, from nothing). With None, one of the next two alone
-            trains that side by itself, and both the paper's model.
-        audio_model: what hears, by hub id or folder; None the paper's.
-        text_model: what reads, likewise.
-        apart: train each modality by itself first, and join the two encoders afterwards, as the paper did.
-        preparation: how songs are made ready; None for `Preparation()`.
-        device: where to train. Under torchrun every process takes its own.
-        callbacks: of `transformers`' trainer, such as `make_trainer_callback(monitor)`.
+        model: "paper" (AST and RoBERTa, late fusion) or "tagger" (small, untrained). With None, giving only one of the next
+            two trains that side alone; otherwise the paper's model is trained.
+        audio_model: audio classifier to start from, by hub id or folder; None takes the paper's.
+        text_model: text classifier to start from, by hub id or folder; None takes the paper's.
+        apart: train each modality by itself first, and join the two encoders afterwards, as in the paper.
+        preparation: how songs are prepared; None for `Preparation()`.
+        device: where to train. Under torchrun every process has its own.
+        callbacks: callbacks of `transformers`' trainer, such as `make_trainer_callback(monitor)`.
 
     Raises:
-        InputError: with one sentence, for anything that can't be trained.
+        InputError: anything that can't be trained, in one sentence.
     """
     out = Path(out)
     if isfile(out / "results.json"):
-        raise InputError(f"{str(out)!r} holds a finished run (results.json): give another folder.")
+        raise InputError(f"{str(out)!r} holds a finished run (results.json): give another out folder.", argument="out")
     if model not in (None, "paper", "tagger"):
         raise InputError(f"model {model!r} can't be trained: give paper or tagger, or audio and text models to start from.")
     alone = model is None and (audio_model is None) != (text_model is None)
     if model == "tagger" and (audio_model or text_model or apart):
-        raise InputError("a tagger starts from nothing and learns both sides at once: leave the other models out.")
+        raise InputError(
+            "a tagger has no pretrained parts and learns both sides at once: leave the other models and apart out."
+        )
     if alone and apart:
-        raise InputError("one modality alone has nothing to be trained apart from.")
+        raise InputError("apart needs both modalities, and only one was given: leave it out.", argument="apart")
     work = _lay_out(entries, out, recipe or pick_recipe(model), preparation or Preparation(), find_device(device), callbacks)
     if model == "tagger":
         return _train_tagger(work)
@@ -106,7 +109,7 @@ def train(
 
 
 def pick_recipe(model: str | None) -> Recipe:
-    """The default recipe: encoders that are trained already take small steps."""
+    """The default recipe: pretrained encoders take small steps."""
     if model != "tagger":
         return Recipe()
     return Recipe(epochs=30, rate=TAGGER_RATE, rates=TAGGER_RATES, smoothing=0.01, patience=8)
@@ -114,7 +117,7 @@ def pick_recipe(model: str | None) -> Recipe:
 
 @dataclass(frozen=True)
 class _Work:
-    """What is to be done, for all models of a run: songs and their labels by split, how, and where to."""
+    """What all models of a run share: songs and their labels by split, the recipe, and the folder."""
 
     out: Path
     songs: dict[str, tuple[Entry, ...]]
@@ -141,7 +144,7 @@ def _lay_out(
 
 
 def _train_tagger(work: _Work) -> Trained:
-    """Both sides at once, from nothing."""
+    """Train an untrained tagger on both sides at once."""
     texts = [find_text(entry, work.preparation.clean).text for entry in work.songs["train"]]
     with seeded(work.recipe.seed):
         model = start_tagger(texts, work.labels)
@@ -152,7 +155,7 @@ def _train_tagger(work: _Work) -> Trained:
 
 
 def _train_side(work: _Work, audio_model: str | None, text_model: str | None) -> Trained:
-    """One modality alone."""
+    """Train one modality alone."""
     model: Any
     with seeded(work.recipe.seed):
         if audio_model is not None:
@@ -167,7 +170,7 @@ def _train_side(work: _Work, audio_model: str | None, text_model: str | None) ->
 
 
 def _train_paper(work: _Work, audio_model: str, text_model: str, apart: bool) -> Trained:
-    """AST and RoBERTa, fused late."""
+    """Train the paper's model: AST and RoBERTa with late fusion."""
     about = f"{audio_model} + {text_model}, {'apart first' if apart else 'at once'}"
     with seeded(work.recipe.seed):
         audio, extractor = start_audio(audio_model, work.labels)
@@ -178,7 +181,7 @@ def _train_paper(work: _Work, audio_model: str, text_model: str, apart: bool) ->
         for side, tower, part in (("audio", audio, extractor), ("lyrics", lyrics, tokenizer)):
             fits[side] = _fit(work, side, tower, about)
             scores |= _score(work, side, tower)
-            # Now, for the joined model will take the encoders over and change them.
+            # Saved now, for the joined model shares these encoders and changes them.
             _save(work, side, partial(save_classifier, tower, part))
     with seeded(work.recipe.seed + 1):
         model = join_towers(audio, lyrics, work.labels)
@@ -221,12 +224,12 @@ def _prepare(work: _Work, part: str, model: Any) -> ManifestSongs:
 
 
 def _score_sides(work: _Work, model: Any) -> dict[str, Scores]:
-    """The same model with one side taken away: not what it would be, had it learned with that side alone."""
+    """Scores of the same model without one side. This is not how a model trained on the other side alone would score."""
     return {**_score(work, "audio, no lyrics", model, "lyrics"), **_score(work, "lyrics, silent", model, "audio")}
 
 
 def _score(work: _Work, column: str, model: Any, without: str | None = None) -> dict[str, Scores]:
-    """On the test songs, by the first process; nothing where there are none."""
+    """Scores on the test songs, by the first process; empty where there are none."""
     if not work.songs["test"] or not is_first():
         return {}
     outputs = predict(model.to(work.device), _prepare(work, "test", model), work.device, without)
@@ -239,10 +242,10 @@ def _save(work: _Work, name: str, save: Callable[[Path], object]) -> None:
 
 
 def _finish(work: _Work, fits: dict[str, Fitted], scores: dict[str, Scores]) -> Trained:
-    read = [entry for part in ("train", "valid") for entry in work.songs[part]] if fits.keys() != {"audio"} else []
-    told = describe_stripped([find_text(entry, work.preparation.clean) for entry in read])
+    used = [entry for part in ("train", "valid") for entry in work.songs[part]] if fits.keys() != {"audio"} else []
+    note = describe_stripped([find_text(entry, work.preparation.clean) for entry in used])
     sizes = {name: len(part) for name, part in work.songs.items()}
-    trained = Trained(work.labels, sizes, scores, fits, (told,) if told else ())
+    trained = Trained(work.labels, sizes, scores, fits, (note,) if note else ())
     if is_first():
         with writing_atomically(work.out / "results.json") as unfinished:
             unfinished.write_text(json.dumps(to_record(trained), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -252,7 +255,7 @@ def _finish(work: _Work, fits: dict[str, Fitted], scores: dict[str, Scores]) -> 
 
 
 def to_record(trained: Trained) -> dict[str, Any]:
-    """Everything in numbers, words and lists."""
+    """All results as plain JSON values."""
     return {
         "classes": list(trained.labels.classes),
         "kind": trained.labels.kind,
@@ -274,6 +277,8 @@ def to_record(trained: Trained) -> dict[str, Any]:
 
 def _hash(songs: dict[str, tuple[Entry, ...]]) -> str:
     rows = [
-        [name, one.id, str(one.audio), str(one.lyrics), str(one.stems), one.labels] for name in songs for one in songs[name]
+        [name, entry.id, str(entry.audio), str(entry.lyrics), str(entry.stems), entry.labels]
+        for name in songs
+        for entry in songs[name]
     ]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""How well classes are told apart: accuracy and F1 of each, and macro F1, which counts every class alike."""
+"""How well a model classifies: accuracy and F1 of each class, and macro F1, which weighs all classes equally."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Scores:
-    """`songs` have the class; `class_accuracy` is the share of them found, or, of independent classes, of all decisions
-    that are right. `accuracy` is the share of songs with every decision right; `macro_f1` the mean of `f1` over classes
-    that a song has.
+    """`songs` counts those with the class. `class_accuracy` is the share of these that get it, or for independent classes
+    the share of right decisions over all songs. `accuracy` is the share of songs with every decision right; `macro_f1` is
+    the mean of `f1` over classes that some song has.
     """
 
     songs: Int[Tensor, " class"]
@@ -33,16 +33,17 @@ def score(outputs: Float[Tensor, "song class"], labels: Float[Tensor, "song clas
     decided = outputs > 0 if kind == "multilabel" else _take_largest(outputs)
     hits = (decided & truth).sum(0)
     songs = truth.sum(0)
-    # A class nobody has and nobody was given counts as neither found nor missed.
+    # F1 = 2 TP / (2 TP + FP + FN), and the denominator is the number of true plus the number of decided songs. A class
+    # without either gets 0 and, having no songs, stays out of the mean.
     f1 = 2 * hits / (songs + decided.sum(0)).clamp(min=1)
     right = (decided == truth).double().mean(0) if kind == "multilabel" else hits / songs.clamp(min=1)
-    there = songs > 0
+    has_songs = songs > 0
     return Scores(
         songs=songs,
         class_accuracy=right.double(),
         f1=f1.double(),
         accuracy=float((decided == truth).all(1).double().mean()),
-        macro_f1=float(f1[there].double().mean()) if there.any() else 0.0,
+        macro_f1=float(f1[has_songs].double().mean()) if has_songs.any() else 0.0,
     )
 
 

@@ -1,6 +1,6 @@
-"""The `Trainer` of transformers with our order of songs, our batches and our learning rates.
+"""The `Trainer` of transformers with our order of songs, batches and learning rates.
 
-Imported where training begins: it needs packages that explaining doesn't, and takes seconds.
+Imported only when training begins: it needs packages that explaining doesn't, and takes seconds.
 """
 
 import pickle
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import accelerate  # noqa: F401 - the trainer asks for it late, in a sentence of its own
+import accelerate  # noqa: F401 - fail here if it is missing, not later in the trainer
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -26,7 +26,7 @@ from musiclime_torch.training.songs import Batch, Songs, join
 
 
 class SongTrainer(Trainer):
-    """Learns from `songs`, looks at `checked` ones; `groups` are parameters with their peak rates."""
+    """Trains on `songs` and evaluates on `checked`; `groups` are parameters with their peak rates."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class SongTrainer(Trainer):
             callbacks=list(callbacks),
         )
         self.groups, self.count = groups, len(songs)
-        # Its lines are dictionaries; ours are in `Telling`.
+        # It prints dictionaries; `Reporting` prints lines.
         self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -59,30 +59,30 @@ class SongTrainer(Trainer):
             self.optimizer = torch.optim.AdamW(self.groups, weight_decay=self.args.weight_decay)
         return self.optimizer
 
-    # What a checkpoint holds: weights, the optimizer with its schedule, random states. The library reads them all with
-    # `weights_only`, which runs nothing; what it raises tells how to run it all the same.
+    # A checkpoint holds weights, the optimizer with its schedule, and random states. The library reads all of them with
+    # `weights_only`, which runs no code; its own error message tells how to run it nevertheless, so ours replaces it.
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        with _going_on(resume_from_checkpoint):
+        with _resuming(resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        with _going_on(checkpoint):
+        with _resuming(checkpoint):
             super()._load_optimizer_and_scheduler(checkpoint)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        with _going_on(checkpoint):
+        with _resuming(checkpoint):
             super()._load_rng_state(checkpoint)
 
 
-class Telling(TrainerCallback):
-    """A bar where there is a terminal, and a line a look."""
+class Reporting(TrainerCallback):
+    """A progress bar where there is a terminal, and a line per evaluation."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The first process tells."""
+        """Open the bar, in the first process."""
         if state.is_world_process_zero:
             self.bar = open_bar(state.max_steps, begun=state.global_step, name=self.name, unit="step", shown=True)
 
@@ -92,37 +92,37 @@ class Telling(TrainerCallback):
             self.bar.update(1)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
-        """What was found on the validation songs."""
+        """Print the scores on the validation songs."""
         if self.bar is not None and metrics:
-            found = (f"loss {metrics['eval_loss']:.3f}, macro F1 {metrics['eval_macro_f1']:.3f}, "
+            scores = (f"loss {metrics['eval_loss']:.3f}, macro F1 {metrics['eval_macro_f1']:.3f}, "
                      f"accuracy {metrics['eval_accuracy']:.3f}")  # fmt: skip
-            self.bar.write(f"{self.name}, epoch {state.epoch:.3g}: {found}", file=sys.stderr)
+            self.bar.write(f"{self.name}, epoch {state.epoch:.3g}: {scores}", file=sys.stderr)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Take the bar away."""
+        """Close the bar."""
         if self.bar is not None:
             self.bar.close()
 
 
 def make_callbacks(folder: Path, patience: int | None) -> list[Any]:
-    """TensorBoard's logs in the folder, lines on standard error, an early end where there is patience to lose."""
+    """TensorBoard's logs in the folder, lines on standard error, and early stopping where `patience` is given."""
     ending = [] if patience is None else [EarlyStoppingCallback(patience)]
-    return [TensorBoardCallback(SummaryWriter(str(folder / "logs"))), Telling(folder.name), *ending]
+    return [TensorBoardCallback(SummaryWriter(str(folder / "logs"))), Reporting(folder.name), *ending]
 
 
 @contextmanager
-def _going_on(checkpoint: str | None) -> Iterator[None]:
+def _resuming(checkpoint: str | None) -> Iterator[None]:
     """InputError for a checkpoint that can't be read, or that holds more than numbers."""
     try:
         yield
-    # All errors: damaged zips, pickles and safetensors files raise what they like, and to whoever trains it is one thing.
+    # All errors: damaged zips, pickles and safetensors files raise many classes, and to the user they mean the same.
     except Exception as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        message = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         code = isinstance(error, pickle.UnpicklingError)
-        reason = "a pickle of more than tensors, which could run anything" if code else said
+        reason = "a pickle of more than tensors, which could run anything" if code else message
         raise InputError(
-            f"the checkpoint {str(checkpoint)!r} can't be gone on from ({reason}): remove it, and the run goes on from the "
-            f"one before, or begins anew."
+            f"the checkpoint {str(checkpoint)!r} can't be resumed from ({reason}): remove it, and the run resumes from the "
+            f"previous one, or starts again."
         ) from error
 
 
@@ -132,15 +132,15 @@ def _collate(items: list[Batch]) -> dict[str, Tensor]:
 
 
 def _make_metrics(kind: str) -> Callable[[Any], dict[str, float]]:
-    def measure(found: Any) -> dict[str, float]:
-        table = score(torch.as_tensor(found.predictions), torch.as_tensor(found.label_ids), kind)
+    def measure(predicted: Any) -> dict[str, float]:
+        table = score(torch.as_tensor(predicted.predictions), torch.as_tensor(predicted.label_ids), kind)
         return {"macro_f1": table.macro_f1, "accuracy": table.accuracy}
 
     return measure
 
 
 class _Numbered(Dataset[Batch]):
-    """Songs as loaders ask for them; one number names a song and its epoch, so that workers need no news of epochs."""
+    """Songs for data loaders; one number identifies a song and its epoch, so that workers needn't be told the epoch."""
 
     def __init__(self, songs: Songs) -> None:
         self.songs = songs
@@ -153,13 +153,13 @@ class _Numbered(Dataset[Batch]):
 
 
 class _Shuffled(Sampler[int]):
-    """Every song once an epoch, in an order that hangs on seed and epoch alone."""
+    """Every song once per epoch, in an order that depends on seed and epoch alone."""
 
     def __init__(self, songs: int, seed: int) -> None:
         self.songs, self.seed, self.epoch = songs, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """The trainer tells."""
+        """Called by the trainer."""
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -1,7 +1,8 @@
-"""Songs of a manifest as a model learns from them: decoded when they are needed, cut to what the model hears at once.
+"""Songs of a manifest as a model learns from them: decoded when they are needed, cut to what the model takes.
 
-With component dropout a song's stems are silenced for moments and its words masked, as explanations will do, and its label
-stays. Where a piece starts and what is dropped hang on the seed, the epoch and the song.
+A `Batch` is what a model learns from at one step, padded to one length. With component dropout a song's stems are
+silenced for moments and its words masked, as explanations will do, and its label stays: variants are then inputs of a
+kind the model has seen. Where a piece starts and what is dropped depend on the seed, the epoch and the song.
 """
 
 from collections.abc import Sequence
@@ -25,16 +26,14 @@ from musiclime_torch.song.track import load_track
 from musiclime_torch.variants.sound import gate_stems, mix, spread_windows
 from musiclime_torch.variants.words import own_tokens
 
-
-def draw_rates(rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Shares to remove, by row: a fifth of the rows lose nothing, the others up to two thirds."""
-    return np.where(rng.random(rows) < 0.2, 0.0, rng.uniform(0, 0.65, rows))
+#: Equal segments in which dropout silences stems: the default of explanations.
+SEGMENTS = 10
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of sound and lyrics with their labels. `attended` is False for dropped words and padding; `known` says which
-    labels there are. A model of one modality gets no frames, or no tokens, of the other.
+    """Rows of sound and lyrics with their labels. `attended` is False for dropped words and padding; `known` marks the
+    labels that are known. A model of one modality gets no frames, or no tokens, of the other.
     """
 
     audio: Float[Tensor, "row channel frame"]
@@ -58,7 +57,7 @@ class Songs(Protocol):
 
 
 def join(batches: Sequence[Batch]) -> Batch:
-    """All rows, padded with silence and with tokens nobody attends to."""
+    """All rows, padded with silence and with unattended tokens."""
     frames = max(batch.audio.shape[2] for batch in batches)
     tokens = max(batch.ids.shape[1] for batch in batches)
     return Batch(
@@ -70,13 +69,9 @@ def join(batches: Sequence[Batch]) -> Batch:
     )
 
 
-#: Equal segments in which dropout silences stems: those of explanations.
-SEGMENTS = 10
-
-
 @dataclass(frozen=True)
 class Reading:
-    """Lyrics as the model's tokens; `owner` is each token's word, the number of words for tokens of none."""
+    """Lyrics as the model's tokens; `owner` is the word of each token, or the number of words for tokens outside words."""
 
     tokens: Tokens
     owner: tuple[int, ...]
@@ -84,7 +79,7 @@ class Reading:
 
 
 class ManifestSongs:
-    """`Songs` for `fit`. `separator` takes songs apart for component dropout, None for no dropout ("none": sound is one
+    """`Songs` for `fit`. `separator` separates songs for component dropout, None for no dropout ("none": sound is one
     stem); `random` cuts pieces from anywhere, else from the middle.
     """
 
@@ -100,16 +95,16 @@ class ManifestSongs:
         max_seconds: float,
         clean: bool,
     ) -> None:
-        """Lyrics are read and cut into tokens here, sound when it is asked for."""
+        """Lyrics are read and tokenized here, sound is read on demand."""
         self.entries, self.labels, self.seed, self.random = tuple(entries), labels, seed, random
         self.separator, self.max_seconds = separator, max_seconds
         self.hears, self.reads = "audio" in model.modalities, "lyrics" in model.modalities
         self.rate: int = getattr(model, "sample_rate", 0)
         self.longest: float | None = getattr(model, "max_seconds", None)
-        # As explanations lay lyrics out: without headers, lines and sections parted by line breaks.
+        # Lyrics in the form that explanations use: without headers, lines and sections separated by line breaks.
         lyrics = [parse_lyrics(find_text(entry, clean).text if self.reads else "") for entry in self.entries]
-        self.texts = [found.text for found in lyrics]
-        self.readings = [_read(model, found) if self.reads else None for found in lyrics]
+        self.texts = [text.text for text in lyrics]
+        self.readings = [_read(model, text) if self.reads else None for text in lyrics]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -142,10 +137,29 @@ class ManifestSongs:
             return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.bool)
         ids, kept = reading.tokens.ids, rng.random(reading.words + 1) >= rate
         kept[-1] = True
-        here = torch.from_numpy(kept[list(reading.owner)])
+        stays = torch.from_numpy(kept[list(reading.owner)])
         if reading.tokens.mask_id is None:
-            return ids, here
-        return torch.where(here, ids, reading.tokens.mask_id), torch.ones_like(here)
+            return ids, stays
+        return torch.where(stays, ids, reading.tokens.mask_id), torch.ones_like(stays)
+
+
+def _read(model: Any, lyrics: Lyrics) -> Reading:
+    tokens = model.tokenize(lyrics.text)
+    owner = own_tokens(tokens, [((word.start, word.end),) for word in lyrics.words])
+    return Reading(tokens, tuple(owner), len(lyrics.words))
+
+
+def draw_rates(rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Shares of components to drop, by row: 0 for a fifth of the rows, uniform up to two thirds for the others."""
+    # Explanations keep half of the components on average, with a spread of √(d / 4): the rates cover that and the whole
+    # song.
+    return np.where(rng.random(rows) < 0.2, 0.0, rng.uniform(0, 0.65, rows))
+
+
+def cut_windows(sound: Float[Tensor, "1 frame"], rate: int, longest: float | None) -> Float[Tensor, "window 1 piece"]:
+    """The windows of a song that a model takes one by one, cut as explanations cut them."""
+    frames = None if longest is None else round(longest * rate)
+    return torch.stack([sound[:, start:end] for start, end in spread_windows(sound.shape[-1], frames)])
 
 
 def find_text(entry: Entry, clean: bool) -> Cleaned:
@@ -160,30 +174,18 @@ def load_stems(entry: Entry, rate: int, max_seconds: float, separator: str | Non
     """An entry's sound at the model's rate, in mono: its stems where there are some or `separator` makes them."""
     if entry.stems is not None and separator is not None:
         track = load_track(entry.stems, max_seconds=max_seconds)
-        samples, own = track.stems, track.sample_rate
+        samples, own_rate = track.stems, track.sample_rate
     elif separator in (None, "none"):
         source = entry.audio if entry.audio is not None else entry.stems
-        assert source is not None, "a song that is heard has sound"
+        assert source is not None, "an audio model's song has audio"
         if source.is_dir():
             track = load_track(source, max_seconds=max_seconds)
-            samples, own = track.stems.sum(0)[None], track.sample_rate
+            samples, own_rate = track.stems.sum(0)[None], track.sample_rate
         else:
             recording = read_audio(source, max_seconds=max_seconds)
-            samples, own = recording.samples[None], recording.sample_rate
+            samples, own_rate = recording.samples[None], recording.sample_rate
     else:
-        assert entry.audio is not None, "a song that is separated has sound"
+        assert entry.audio is not None, "a separated song has audio"
         track = load_track(entry.audio, separator=separator, max_seconds=max_seconds)
-        samples, own = track.stems, track.sample_rate
-    return resample(samples.mean(1, keepdim=True), own, rate)
-
-
-def cut_windows(sound: Float[Tensor, "1 frame"], rate: int, longest: float | None) -> Float[Tensor, "window 1 piece"]:
-    """What a model hears of a song one call after another, as explanations cut it."""
-    frames = None if longest is None else round(longest * rate)
-    return torch.stack([sound[:, start:end] for start, end in spread_windows(sound.shape[-1], frames)])
-
-
-def _read(model: Any, lyrics: Lyrics) -> Reading:
-    tokens = model.tokenize(lyrics.text)
-    owner = own_tokens(tokens, [((word.start, word.end),) for word in lyrics.words])
-    return Reading(tokens, tuple(owner), len(lyrics.words))
+        samples, own_rate = track.stems, track.sample_rate
+    return resample(samples.mean(1, keepdim=True), own_rate, rate)

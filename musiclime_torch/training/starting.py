@@ -1,4 +1,4 @@
-"""Where training starts: trained encoders under new heads, or a small tagger from nothing."""
+"""Where training starts: pretrained encoders under new heads, or a small untrained tagger."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.models.tokens import SPECIALS, WORD
 from musiclime_torch.training.labels import Labels
 
-#: Words a new tagger knows at most, and songs a word must be in to be learned.
+#: The most words that a new tagger knows, and the least number of songs with a word.
 MOST_WORDS, SONGS_A_WORD = 10_000, 2
 
 
@@ -32,7 +32,7 @@ def start_audio(name: str, labels: Labels) -> tuple[AudioClassifier, Any]:
 
 
 def start_lyrics(name: str, labels: Labels) -> tuple[TextClassifier, Any]:
-    """A classifier of lyrics that reads them as the paper does, and its tokenizer."""
+    """A classifier of lyrics, which are prepared as in the paper, and its tokenizer."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     tokenizer = load_part(AutoTokenizer, name)
@@ -42,25 +42,25 @@ def start_lyrics(name: str, labels: Labels) -> tuple[TextClassifier, Any]:
 
 
 def join_towers(audio: AudioClassifier, lyrics: TextClassifier, labels: Labels) -> AstRoberta:
-    """The paper's model on the encoders of two classifiers, which it takes over; its head is new."""
+    """The paper's model with the encoders of two classifiers, which it shares with them; its head is new."""
     hearing: Any = getattr(audio.module, "audio_spectrogram_transformer", None)
     reading: Any = getattr(lyrics.module, "roberta", None)
     if hearing is None or reading is None:
         wrong = audio.name if hearing is None else lyrics.name
-        raise InputError(f"{wrong!r} can't be joined: the paper's model takes an AST and a RoBERTa; train one side alone.")
+        raise InputError(f"{wrong!r} can't be joined: the paper's model needs an AST and a RoBERTa; train one side alone.")
     limit = count_positions(lyrics.module.config, lyrics.tokenizer, asdict(PAPER_PREPARATION))
     prepared = replace(PAPER_PREPARATION, limit=limit)
     model = AstRoberta(
         audio.module.config, lyrics.module.config, lyrics.tokenizer, labels.classes, prepared, output_kind=labels.kind
     )
     model.audio_model = hearing
-    # The pooler, which decides nothing, isn't part of the classifier.
+    # The classifier has no pooler, whose output the head doesn't use.
     model.text_model.load_state_dict(reading.state_dict(), strict=False)
     return model
 
 
 def start_tagger(texts: Iterable[str], labels: Labels) -> Tagger:
-    """A small model of sound and words, untrained, that knows the words of the songs it will learn from."""
+    """A small untrained model of sound and words, whose vocabulary is that of its training songs."""
     songs: Counter[str] = Counter()
     for text in texts:
         songs.update({match[0].lower().replace("’", "'") for match in WORD.finditer(text)})
@@ -69,7 +69,7 @@ def start_tagger(texts: Iterable[str], labels: Labels) -> Tagger:
 
 
 def save_classifier(model: AudioClassifier | TextClassifier, part: Any, folder: Path) -> None:
-    """As transformers does, so that any tool reads it; `part` is its extractor or tokenizer."""
+    """Save in the format of `transformers`, which other tools read; `part` is the extractor or tokenizer."""
     part.save_pretrained(folder)
     module: Any = model.module
     module.save_pretrained(folder)
@@ -87,7 +87,7 @@ def _configure(labels: Labels) -> dict[str, Any]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Where new weights hang on the seed; nothing drawn afterwards does."""
+    """Inside, new weights are drawn from the seed; the global random state is restored afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

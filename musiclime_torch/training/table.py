@@ -1,4 +1,4 @@
-"""Scores on the test songs as a table: lyrics, sound and both side by side, a class a row."""
+"""Scores on the test songs as a table: lyrics, sound and both side by side, one class per row."""
 
 from rich.table import Table
 
@@ -16,7 +16,9 @@ def make_table(trained: Trained) -> Table:
         table.add_column(name, justify="right")
     for row, label in enumerate(trained.labels.classes):
         cells = [
-            f"{found.f1[row]:.2f} ({found.class_accuracy[row]:.2f})" for found in map(trained.scores.get, columns) if found
+            f"{scores.f1[row]:.2f} ({scores.class_accuracy[row]:.2f})"
+            for scores in map(trained.scores.get, columns)
+            if scores
         ]
         table.add_row(label, str(int(first.songs[row])), *cells, end_section=row == len(trained.labels.classes) - 1)
     means = [f"{trained.scores[name].macro_f1:.2f} ({trained.scores[name].accuracy:.2f})" for name in columns]

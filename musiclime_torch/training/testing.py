@@ -1,4 +1,4 @@
-"""Songs that training never saw, run through a model whole, as explanations run them."""
+"""Held-out songs run through a model over their whole length, as explanations run them."""
 
 from typing import Any
 
@@ -14,20 +14,22 @@ from musiclime_torch.training.songs import ManifestSongs, cut_windows, load_stem
 def predict(
     model: Any, songs: ManifestSongs, device: torch.device | str, without: str | None = None
 ) -> Float[Tensor, "song class"]:
-    """Outputs for every song, the mean over its windows; `without` "audio" hears silence, "lyrics" reads nothing."""
+    """Outputs for every song, the mean over its windows; `without` "audio" replaces the sound by silence, "lyrics" the
+    lyrics by nothing.
+    """
     rows = []
     with evaluating(model):
         for number in range(len(songs)):
             inputs: list[Any] = []
             windows = 1
             if songs.hears:
-                heard = _hear(songs, number, without == "audio").to(device)
-                inputs.append(heard)
-                windows = len(heard)
+                windows_of_song = _hear(songs, number, without == "audio").to(device)
+                inputs.append(windows_of_song)
+                windows = len(windows_of_song)
             if songs.reads:
                 tokens = model.tokenize("" if without == "lyrics" else songs.texts[number])
-                read = model.embed_text(tokens.ids.to(device)).expand(windows, -1, -1)
-                inputs.append(TokenBatch(read, torch.ones(read.shape[:2], dtype=torch.bool, device=device)))
+                embedded = model.embed_text(tokens.ids.to(device)).expand(windows, -1, -1)
+                inputs.append(TokenBatch(embedded, torch.ones(embedded.shape[:2], dtype=torch.bool, device=device)))
             rows.append(model(*inputs).mean(0).float().cpu())
     return torch.stack(rows)
 

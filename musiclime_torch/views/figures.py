@@ -1,7 +1,8 @@
 """One song's explanation drawn: stems over time, its words, the way from the empty song to the decision, and pairs.
 
-Every function draws the asked class, else the explanation's own, on `ax`, or on new axes, and returns them. Bars carry their
-intervals; what is not significant is grey or crossed, never ranked.
+Every function draws the asked class, else the explanation's own, on `ax`, or on new axes, and returns them. Bars carry
+their intervals; what is not significant is grey or crossed, never ranked. Colours, axes and escaped names are shared
+with the figures of catalogues and training.
 """
 
 from collections.abc import Sequence
@@ -15,27 +16,26 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.variants.components import Component
 
-#: For and against: apart for the colour-blind too (Okabe & Ito).
-FOR, AGAINST, UNTOLD = "#0072B2", "#D55E00", "#9a9a9a"
+#: Colours for and against, distinct for the colour-blind too (Okabe & Ito), and for what is not significant.
+FOR, AGAINST, NOT_SIGNIFICANT = "#0072B2", "#D55E00", "#9a9a9a"
+
+#: The most words named on the axis; more would overlap.
+NAMED_WORDS = 40
 
 
 def make_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """The axes that were given, or new ones on a figure of their own, in inches."""
+    """The given axes, or new ones on their own figure of this size in inches."""
     return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
-def pick_colour(value: float, told: bool = True) -> str:
-    """By the sign, grey for what is not significant."""
-    return UNTOLD if not told else FOR if value > 0 else AGAINST
+def pick_colour(value: float, significant: bool = True) -> str:
+    """A colour by sign, grey for what is not significant."""
+    return NOT_SIGNIFICANT if not significant else FOR if value > 0 else AGAINST
 
 
 def escape(name: str) -> str:
-    """Words as they are: matplotlib takes what stands between dollars for a formula."""
+    """The text without formulas: matplotlib would typeset what is between dollars."""
     return name.replace("$", r"\$")
-
-
-#: Words that get their name on the axis; more would lie over each other.
-NAMED_WORDS = 40
 
 
 def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: Axes | None = None) -> Axes:
@@ -59,7 +59,7 @@ def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: 
         if not explanation.significant[row, column]:
             centre = ((cell.start or 0) + (cell.end or 0)) / 2
             mark = "·" if column in explanation.unseen else "×"
-            ax.text(centre, column // segments + 0.5, mark, ha="center", va="center", color=UNTOLD)
+            ax.text(centre, column // segments + 0.5, mark, ha="center", va="center", color=NOT_SIGNIFICANT)
     ax.set_yticks(np.arange(len(stems)) + 0.5, [escape(stem) for stem in stems])
     ax.invert_yaxis()
     ax.set_xlabel("seconds")
@@ -69,22 +69,22 @@ def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: 
 
 
 def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: Axes | None = None) -> Axes:
-    """Every word, line or section in its order with its interval; lines are parted. InputError without lyrics."""
+    """Every word, line or section in its order with its interval; lines are separated. InputError without lyrics."""
     row, components = explanation.class_index(target), explanation.components
     first = components.n_audio
     items = components.items[first:]
     if not items:
         raise InputError("this explanation has no lyrics to draw: use plot_heatmap.")
     values, halves = explanation.attributions[row, first:].tolist(), explanation.half_width[row, first:].tolist()
-    told = explanation.significant[row, first:].tolist()
+    significant = explanation.significant[row, first:].tolist()
     ax = make_axes(ax, (min(4 + 0.16 * len(items), 16), 3.4))
-    colours = [pick_colour(value, found) for value, found in zip(values, told, strict=True)]
+    colours = [pick_colour(value, is_significant) for value, is_significant in zip(values, significant, strict=True)]
     ax.bar(range(len(items)), values, color=colours, width=0.8)
     ax.errorbar(range(len(items)), values, yerr=halves, fmt="none", ecolor="black", elinewidth=0.8)
     for place in range(1, len(items)):
         if items[place].line != items[place - 1].line and items[place].word is not None:
-            ax.axvline(place - 0.5, color=UNTOLD, linewidth=0.4, zorder=0)
-    ranked = sorted((place for place in range(len(items)) if told[place]), key=lambda place: -abs(values[place]))
+            ax.axvline(place - 0.5, color=NOT_SIGNIFICANT, linewidth=0.4, zorder=0)
+    ranked = sorted((place for place in range(len(items)) if significant[place]), key=lambda place: -abs(values[place]))
     named = range(len(items)) if len(items) <= NAMED_WORDS else sorted(ranked[:NAMED_WORDS])
     ax.set_xticks(
         list(named), [escape(items[place].word or items[place].name) for place in named], rotation=90, fontsize="small"
@@ -97,14 +97,15 @@ def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: A
 
 
 def plot_waterfall(explanation: Explanation, target: int | str | None = None, top: int = 8, ax: Axes | None = None) -> Axes:
-    """From the empty song to the decision: the largest components, all others together, and what is left for interactions.
+    """From the empty song to the decision: the largest components, all others together, and the remainder due to
+    interactions.
 
-    Shapley values leave nothing.
+    Shapley values have no remainder.
     """
     row = explanation.class_index(target)
     shown = explanation.top(top, row)
-    told = [column for column in explanation.order(row) if explanation.significant[row, column]]
-    others = sorted(set(explanation.order(row)) - set(told[:top]))
+    significant = [column for column in explanation.order(row) if explanation.significant[row, column]]
+    others = sorted(set(explanation.order(row)) - set(significant[:top]))
     steps: list[tuple[str, float, float]] = [(component.name, value, half) for component, value, half in shown]
     steps.append((f"{len(others)} others", *explanation.sum_over(others, row)))
     if explanation.value != SUMMING:
@@ -113,13 +114,13 @@ def plot_waterfall(explanation: Explanation, target: int | str | None = None, to
     ax = make_axes(ax, (7, 1.4 + 0.34 * (len(steps) + 2)))
     level = float(explanation.output_empty[row])
     for place, (_, value, half) in enumerate(steps, 1):
-        colour = pick_colour(value, told=place <= len(shown))
+        colour = pick_colour(value, significant=place <= len(shown))
         ax.barh(place, value, left=level, color=colour, height=0.7)
         if half:
             ax.errorbar(level + value, place, xerr=half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
         ax.annotate(f"{value:+.3g}", (level + max(value, 0), place), xytext=(4, 0), textcoords="offset points", va="center",
                     fontsize="small")  # fmt: skip
-        ax.plot([level + value] * 2, [place - 0.35, place + 1.35], color=UNTOLD, linewidth=0.8)
+        ax.plot([level + value] * 2, [place - 0.35, place + 1.35], color=NOT_SIGNIFICANT, linewidth=0.8)
         level += value
     ends = (("song without everything", float(explanation.output_empty[row])), ("song", float(explanation.output_song[row])))
     for place, (_, value) in zip((0, len(steps) + 1), ends, strict=True):
@@ -148,11 +149,11 @@ def plot_interactions(
     shown: Sequence[tuple[Component, Component, float, float]] = explanation.top_pairs(top, row, scale)
     ax = make_axes(ax, (7, 1.2 + 0.34 * max(len(shown), 2)))
     if not shown:
-        ax.text(0.5, 0.5, "nothing is significant", ha="center", va="center", transform=ax.transAxes, color=UNTOLD)
+        ax.text(0.5, 0.5, "nothing is significant", ha="center", va="center", transform=ax.transAxes, color=NOT_SIGNIFICANT)
     for place, (_, _, value, half) in enumerate(shown):
         ax.barh(place, value, color=pick_colour(value), height=0.7)
         ax.errorbar(value, place, xerr=half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
-    ax.set_yticks(range(len(shown)), [escape(f"{one.name} × {other.name}") for one, other, _, _ in shown])
+    ax.set_yticks(range(len(shown)), [escape(f"{first.name} × {second.name}") for first, second, _, _ in shown])
     ax.invert_yaxis()
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel(f"interaction ({scale}), {_say_interval(explanation)}")
@@ -170,5 +171,5 @@ def _say_interval(explanation: Explanation) -> str:
 
 def _name(ax: Axes, explanation: Explanation, row: int, remark: str) -> None:
     title = str(explanation.provenance.get("title", ""))
-    said = f"{explanation.classes[row]}: {title}" if title else explanation.classes[row]
-    ax.set_title(f"{escape(said)} ({remark})", loc="left", fontsize="medium")
+    name = f"{explanation.classes[row]}: {title}" if title else explanation.classes[row]
+    ax.set_title(f"{escape(name)} ({remark})", loc="left", fontsize="medium")

@@ -1,4 +1,4 @@
-"""An explanation of one class as plain JSON values: every component present, largest first."""
+"""An explanation of one class as plain JSON values: all components, largest first."""
 
 import json
 from dataclasses import asdict
@@ -8,12 +8,12 @@ from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.interactions import Interactions
 
-#: Pairs listed a scale; the saved explanation has all of them.
+#: The most pairs listed per scale; the saved explanation has all of them.
 MOST_PAIRS = 50
 
 
 def to_record(explanation: Explanation, target: int | str | None = None) -> dict[str, Any]:
-    """The asked class, else the explanation's own target. Keys that don't apply to a component are None."""
+    """The record of a class, by default the explanation's target. Keys that don't apply to a component are None."""
     row = explanation.class_index(target)
     return {
         "target": explanation.classes[row],
@@ -67,11 +67,11 @@ def _describe(explanation: Explanation, row: int, column: int) -> dict[str, Any]
 
 
 def _list_interactions(explanation: Explanation, interactions: Interactions, row: int) -> dict[str, Any]:
-    """By scale: what pairs explain, what depends on each modality, and the pairs that are significant."""
-    found: dict[str, Any] = {}
+    """By scale: what pairs explain, the share of each modality, and the significant pairs."""
+    by_space: dict[str, Any] = {}
     for number, space in enumerate(interactions.spaces):
         pairs = explanation.top_pairs(MOST_PAIRS, row, space)
-        found[space] = {
+        by_space[space] = {
             "explained": float(interactions.explained[number, row]),
             "parts": [
                 {"part": part, "share": share, "interval": [max(share - half, 0.0), min(share + half, 1.0)]}
@@ -80,15 +80,15 @@ def _list_interactions(explanation: Explanation, interactions: Interactions, row
             "pairs_looked_at": len(interactions.columns),
             "significant_pairs": int(interactions.significant[number, row].sum()),
             "pairs": [
-                {"components": [one.name, other.name], "interaction": value, "interval": [value - half, value + half]}
-                for one, other, value, half in pairs
+                {"components": [first.name, second.name], "interaction": value, "interval": [value - half, value + half]}
+                for first, second, value, half in pairs
             ],
         }
-    return found
+    return by_space
 
 
 def _name_evidence(explanation: Explanation, evidence: Evidence) -> dict[str, Any]:
-    """The two sets by name; None is none found."""
+    """The two sets by name; None where none was found."""
     items = explanation.components.items
     sets = {
         name: None if columns is None else [items[column].name for column in columns]

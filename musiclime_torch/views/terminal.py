@@ -18,7 +18,7 @@ BAR = 20
 #: Interactions shown.
 PAIRS = 5
 
-#: Half widths below this part of the largest attribution are rounding of float32 outputs.
+#: Half widths below this share of the largest attribution are rounding of float32 outputs.
 ROUNDING = 1e-5
 
 
@@ -45,7 +45,7 @@ def print_table(
     )
     if shown:
         largest = max(abs(value) for _, value, _ in shown)
-        # Four figures of the largest: attributions may be logits or thousandths of a probability.
+        # Four significant figures of the largest: attributions may be logits or thousandths of a probability.
         decimals = max(3 - math.floor(math.log10(largest)), 0)
         table = Table(box=None, pad_edge=False)
         table.add_column("component", overflow="ellipsis", no_wrap=True)
@@ -69,7 +69,7 @@ def print_table(
 
 def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, percent: str) -> str:
     total, unseen = len(explanation.components), len(explanation.unseen)
-    parts = [f"{ranked - shown} more stand out"] if ranked > shown else []
+    parts = [f"{ranked - shown} more are significant"] if ranked > shown else []
     if total - unseen > ranked:
         parts.append(f"{total - unseen - ranked} are not significant")
     if unseen:
@@ -85,24 +85,24 @@ def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, perc
         f"{counts}{explanation.n_variants:,} variants from {passes} ({explanation.design}); the surrogate explains "
         f"{100 * float(explanation.fidelity[row]):.0f}% of their variance.{stopped} {_name_remainder(explanation, row)}"
         f"{_name_exactness(explanation, row)}"
-        f"Intervals ({percent}, each for itself) are the error of sampling masks for this song, not of the model or of "
-        f"other songs; what is listed allows for having looked at all (false discovery rate "
+        f"Intervals ({percent}, each by itself) are the error of sampling masks for this song, not of the model or over "
+        f"other songs; the list allows for the number of components tested (false discovery rate "
         f"{100 * explanation.risk:.2g}%)."
     )
 
 
 def _name_exactness(explanation: Explanation, row: int) -> str:
-    """Masks that hold every term of this class err by rounding alone: all masks do, and fold-over ones on second order."""
+    """A note where this class has rounding errors only, as with all masks, or with a fold-over on a second-order model."""
     if explanation.unseen and len(explanation.unseen) == len(explanation.components):
         return ""
     largest = float(explanation.attributions[row].abs().max())
     if float(explanation.half_width[row].max()) > ROUNDING * largest:
         return ""
-    return "For this class sampling made no error but rounding. "
+    return "For this class the only error is rounding. "
 
 
 def _name_remainder(explanation: Explanation, row: int) -> str:
-    """Only Shapley values add up to what the song has over the empty song; the others say what they leave."""
+    """The sum of the attributions, and the remainder: only Shapley values add up to song − empty song."""
     moved = float(explanation.output_song[row] - explanation.output_empty[row])
     if explanation.value == SUMMING:
         return f"Shapley values add up to {moved:+.3g}, the song less the empty song. "
@@ -111,18 +111,19 @@ def _name_remainder(explanation: Explanation, row: int) -> str:
 
 
 def _describe_interactions(explanation: Explanation, interactions: Interactions, row: int, percent: str) -> str:
-    """The largest pairs on the scale where they count most, and what depends on sound, words and both."""
+    """The largest pairs on the default scale, and the shares of sound, words and both."""
     space = interactions.default_space
     number = interactions.find_space(space)
-    found = int(interactions.significant[number, row].sum())
+    n_significant = int(interactions.significant[number, row].sum())
     lines = [
-        f"Interactions ({space}): {found} of {len(interactions.columns)} pairs are significant; all explain "
+        f"Interactions ({space}): {n_significant} of {len(interactions.columns)} pairs are significant; all explain "
         f"{100 * max(float(interactions.explained[number, row]), 0):.1f}% of the variance."
     ]
     largest = explanation.top_pairs(PAIRS, row, space)
     decimals = max(3 - math.floor(math.log10(abs(largest[0][2]))), 0) if largest else 0
     lines += [
-        f"  {one.name} × {other.name}: {value:+.{decimals}f} ± {half:.{decimals}f}" for one, other, value, half in largest
+        f"  {first.name} × {second.name}: {value:+.{decimals}f} ± {half:.{decimals}f}"
+        for first, second, value, half in largest
     ]
     parts = interactions.shares(row, space)
     if parts:
@@ -132,7 +133,7 @@ def _describe_interactions(explanation: Explanation, interactions: Interactions,
 
 
 def _describe_evidence(explanation: Explanation, evidence: Evidence) -> str:
-    """The two sets by name, each with what the model says of it; none found is an answer."""
+    """The two sets by name, each with the model's output on it, or that none was found."""
     names = [component.name for component in explanation.components.items]
 
     def show(columns: tuple[int, ...] | None, output: float | None, verb: str) -> str:

@@ -314,9 +314,9 @@ def test_importances_are_those_of_van_der_linden(seed, count):
     for (_, name), value in importance.items():
         entropies[name] -= value / totals[name] * math.log2(value / totals[name])
     low, high = min(entropies.values()), max(entropies.values())
-    assert {(one.of, one.name) for one in found.features} == set(sizes)
+    assert {(one.class_name, one.name) for one in found.features} == set(sizes)
     for one in found.features:
-        key = (one.of, one.name)
+        key = (one.class_name, one.name)
         weight = 1 - (entropies[one.name] - low) / (high - low) if high > low else 1.0
         assert one.importance == pytest.approx(importance[key])
         assert one.average == pytest.approx(sum(sizes[key]) / len(sizes[key]))
@@ -393,11 +393,11 @@ def test_audits_find_what_was_planted_and_nothing_else(tmp_path, planted):
         found = make_global(tmp_path / "against", against)
         assert not [one for one in audit(tmp_path / "against", found) if one.kind == "boilerplate"], "it speaks against it"
     if planted == "edge":
-        assert "the last position" in findings["position"].said
+        assert "the last position" in findings["position"].message
     if planted == "blind":
         assert findings["unseen"].examples == ("s0", "s1", "s2", "s3")
     if planted == "cut":
-        assert "the last 3 of 8 positions" in findings["unseen"].said
+        assert "the last 3 of 8 positions" in findings["unseen"].message
         assert 25 < findings["unseen"].songs <= 31  # in some nothing is told from noise
         assert len(findings["unseen"].examples) == 10
         assert findings["unseen"].share < 0.01
@@ -478,4 +478,4 @@ def test_words_that_act_with_stems_are_counted_over_songs(tmp_path):
     rows[0]["interaction"] -= 11.0
     write_table(rows, "interactions", tmp_path / "interactions" / "000000.parquet", digest)
     (pair,) = aggregate(tmp_path).pairs
-    assert (pair.of, pair.stem, pair.word, pair.songs, pair.mean) == ("a", "drums", "x", 11, 2.0)
+    assert (pair.class_name, pair.stem, pair.word, pair.songs, pair.mean) == ("a", "drums", "x", 11, 2.0)

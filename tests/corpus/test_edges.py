@@ -143,7 +143,7 @@ def test_ends_are_looked_for_song_by_song(tmp_path):
     loud = [song(f"p{n}", *draw_positions(*[0.1] * (5 + n % 3), 0.6)) for n in range(11)]
     found = make_global(tmp_path / "loud", loud)
     (one,) = (one for one in audit(tmp_path / "loud", found) if one.kind == "position")
-    assert "the last position weighs 6.0 times" in one.said
+    assert "the last position weighs 6.0 times" in one.message
     assert (one.songs, len(one.examples)) == (11, 10)
 
 
@@ -163,7 +163,7 @@ def test_boilerplate_is_found_in_lines_too(tmp_path):
     (one,) = (one for one in audit(tmp_path, aggregate(tmp_path)) if one.kind == "boilerplate")
     assert one.about == (line.lower(),)
     assert one.examples == tuple(sorted(str(n) for n in range(12)))[:10]
-    assert "you might also like a very long…" in one.said
+    assert "you might also like a very long…" in one.message
 
 
 def test_silent_stems_are_nothing_to_report(tmp_path):
@@ -212,7 +212,7 @@ def test_a_model_that_cuts_songs_short_is_found_out(entries, tmp_path):
     run_here(hear, begin(entries, tmp_path / "out", options=options), workers=0)
     found = aggregate(tmp_path / "out", min_songs=3)
     (one,) = (one for one in audit(tmp_path / "out", found, min_songs=3) if one.kind == "unseen")
-    assert "the last 5 of 10 positions" in one.said
+    assert "the last 5 of 10 positions" in one.message
 
 
 def test_a_manifest_is_the_same_by_any_path(entries, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.training.figures import plot_readings
 from musiclime_torch.training.monitor import Reading
-from musiclime_torch.views.figures import UNTOLD, plot_heatmap, plot_interactions, plot_lyrics, plot_waterfall
+from musiclime_torch.views.figures import NOT_SIGNIFICANT, plot_heatmap, plot_interactions, plot_lyrics, plot_waterfall
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def bars(ax: plt.Axes) -> list[plt.Rectangle]:
 
 
 def is_grey(bar: plt.Rectangle) -> bool:
-    return mpl.colors.same_color(bar.get_facecolor(), UNTOLD)
+    return mpl.colors.same_color(bar.get_facecolor(), NOT_SIGNIFICANT)
 
 
 def test_cells_lie_at_their_seconds_and_the_untold_are_crossed(explained):

@@ -1,4 +1,7 @@
-"""A question from the browser answered step by step; no browser in sight, so that it can be tested without one."""
+"""A question from the browser answered step by step, without a browser, so that it can be tested without one.
+
+Only the models on the `Shelf` can be chosen; each is loaded when it is first asked for.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,10 +18,16 @@ from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.track import Track, load_track
 
+#: The least and the most masks that can be chosen.
+FEWEST_MASKS, MOST_MASKS = 256, 16_384
+
+#: The most megabytes of lyrics: as much as a book.
+MOST_LYRICS = 1.0
+
 
 @dataclass(frozen=True)
 class Shelf:
-    """Names as `--model` takes them. No others are loaded: a name may import code."""
+    """Names as `--model` takes them. Only these are loaded, because a name may import code."""
 
     names: tuple[str, ...]
     device: str
@@ -35,19 +44,13 @@ class Shelf:
             return self._loaded[name]
 
     def list_classes(self, name: str) -> tuple[str, ...]:
-        """What the model tells apart; nothing where it doesn't say."""
+        """The model's classes; empty where it doesn't declare them."""
         return tuple(map(str, getattr(self.take(name), "classes", None) or ()))
-
-
-#: How many masks may be asked for.
-FEWEST_MASKS, MOST_MASKS = 256, 16_384
-#: Megabytes of lyrics: a book is one.
-MOST_LYRICS = 1.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one upload may be."""
+    """The largest upload."""
 
     megabytes: float
     seconds: float
@@ -55,7 +58,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Question:
-    """What was filled in. `target` is a class's number, None for the predicted one; a lyrics file goes before the text."""
+    """What was filled in. `target` is a class's number, None for the predicted one; a lyrics file overrides the text."""
 
     song: str | None
     lyrics: str
@@ -88,9 +91,9 @@ def _pick_lyrics(question: Question) -> str | Lyrics | None:
 
 
 def answer(question: Question, track: Track, shelf: Shelf) -> Iterator[Explanation]:
-    """Explanations, each sharper than the one before; the last with its evidence, where the model decides anything."""
+    """Explanations, each sharper than the one before; the last with its evidence, where the model makes a decision."""
     if not FEWEST_MASKS <= question.n_samples <= MOST_MASKS:
-        raise InputError(f"{question.n_samples} masks are not offered here: give {FEWEST_MASKS} to {MOST_MASKS:,}.")
+        raise InputError(f"{question.n_samples} masks can't be chosen here: give {FEWEST_MASKS} to {MOST_MASKS:,}.")
     model = shelf.take(question.model)
     yield from explain_in_steps(
         model,
@@ -103,15 +106,15 @@ def answer(question: Question, track: Track, shelf: Shelf) -> Iterator[Explanati
 
 
 def describe_step(explanation: Explanation, number: int, last: bool) -> str:
-    """Where it stands, in a sentence of plain numbers."""
+    """The state of the explanation in one sentence."""
     row = explanation.target
     seen = list(explanation.components.seen(explanation.unseen))
     half = float(explanation.half_width[row, seen].mean()) if seen else 0.0
     significant = int(explanation.significant[row].sum())
     return (
-        f"Step {number}{', the last' if last else ''}: {explanation.n_variants:,} variants asked; {significant} of "
+        f"Step {number}{', the last' if last else ''}: {explanation.n_variants:,} variants run; {significant} of "
         f"{len(explanation.components)} components are significant, each known to ±{half:.2g} on average"
-        f"{'.' if last else '. Asking again …'}"
+        f"{'.' if last else '. Running more …'}"
     )
 
 

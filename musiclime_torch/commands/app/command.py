@@ -19,7 +19,9 @@ MAX_UPLOAD_MB, MAX_SECONDS = 60.0, 600.0
     help="A model to choose, named as in explain; may be given several times, and the first is chosen at the start.  "
     "[default: demo; demo and musicnn-minilm are always there]",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on: others reach any but this one.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on: any other one can be reached from outside."
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: the first free one from 7860]")
 @click.option("--max-upload-mb", type=click.FloatRange(min=0, min_open=True), default=MAX_UPLOAD_MB, show_default=True)
 @click.option(
@@ -40,13 +42,13 @@ def app(models: tuple[str, ...], **options: Any) -> None:
     """
     with needing("musiclime_torch[app]"):
         import gradio  # noqa: F401 - here to say which extra to install
-        import matplotlib  # noqa: F401 - likewise
+        import matplotlib  # noqa: F401 - as above
     from musiclime_torch.commands.app.answering import Limits, Shelf
     from musiclime_torch.commands.app.serving import serve
     from musiclime_torch.commands.options import default_device
 
     device = options["device"] or default_device()
     shelf = Shelf(tuple(dict.fromkeys((*models, "demo", "musicnn-minilm"))), device)
-    shelf.take(shelf.names[0])  # a name that isn't understood is told before anything is served
+    shelf.take(shelf.names[0])  # an unknown name is refused before anything is served
     limits = Limits(options["max_upload_mb"], options["max_seconds"])
     serve(shelf, limits, options["separator"], host=options["host"], port=options["port"])

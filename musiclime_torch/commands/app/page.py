@@ -1,4 +1,7 @@
-"""The app's page in Gradio: what is filled in, what comes back, and how one leads to the other."""
+"""The app's page in Gradio: what is filled in, what comes back, and how one leads to the other.
+
+A session's report lies in a folder of its own and is shown in a frame that may run its own script and nothing else.
+"""
 
 import hashlib
 import shutil
@@ -28,32 +31,16 @@ from musiclime_torch.song.track import Track
 from musiclime_torch.views.figures import plot_heatmap, plot_lyrics
 from musiclime_torch.views.page.song import to_html
 
-#: Megabytes of a report that is shown in the page; a larger one is to be opened by itself.
+#: The most megabytes of a report shown in the page; a larger one must be opened separately.
 SHOWN_MB = 12
 
-
-def frame_report(text: str) -> str:
-    """The report in a frame that may run its own script and nothing else; a sentence where it is too large for that."""
-    size = len(text.encode()) / 1e6
-    if size > SHOWN_MB:
-        return f"<p>The report has {size:.0f} MB, sound and all: save it and open it by itself.</p>"
-    return (
-        f'<iframe title="report" sandbox="allow-scripts" srcdoc="{escape(text)}" '
-        'style="width:100%;height:90vh;border:1px solid #8888"></iframe>'
-    )
-
-
-def find_folder(folder: Path, session: str | None) -> Path:
-    """A session's own; its name comes from the browser, and must not lead anywhere else."""
-    return folder / hashlib.sha256(str(session).encode()).hexdigest()[:32]
-
-
-#: Stands for the predicted class among the numbers of classes.
+#: The number that stands for the predicted class.
 PREDICTED = -1
+
 #: Seconds after which gradio's copies of files are deleted, and how often it looks.
 KEPT = (600, 3600)
 
-#: Gradio draws lines around every cell of a table.
+#: Removes the lines that Gradio draws around every cell of a table.
 STYLE = ".musiclime table, .musiclime tr, .musiclime th, .musiclime td {border: 0 !important}"
 
 INTRODUCTION = """# What made the model decide?
@@ -63,8 +50,24 @@ it makes of each variant, and what moved it is fitted to the answers. Everything
 Outputs = tuple[Any, Any, Any, Any, Any]
 
 
+def frame_report(text: str) -> str:
+    """The report in a frame that may run its own script and nothing else; a sentence where it is too large for that."""
+    size = len(text.encode()) / 1e6
+    if size > SHOWN_MB:
+        return f"<p>The report has {size:.0f} MB, sound included: save it and open it separately.</p>"
+    return (
+        f'<iframe title="report" sandbox="allow-scripts" srcdoc="{escape(text)}" '
+        'style="width:100%;height:90vh;border:1px solid #8888"></iframe>'
+    )
+
+
+def find_folder(folder: Path, session: str | None) -> Path:
+    """A session's folder. Its name is a hash, for the session's name comes from the browser and might be a path."""
+    return folder / hashlib.sha256(str(session).encode()).hexdigest()[:32]
+
+
 def build_page(shelf: Shelf, limits: Limits, separator: str | None, folder: Path) -> gr.Blocks:
-    """All of it; reports lie in the folder until their session ends."""
+    """The whole page. Reports are kept in `folder` until their session ends."""
     ask = _make_ask(shelf, limits, separator, folder)
     with gr.Blocks(title="musiclime", analytics_enabled=False, delete_cache=KEPT) as page:
         gr.Markdown(INTRODUCTION)
@@ -75,7 +78,7 @@ def build_page(shelf: Shelf, limits: Limits, separator: str | None, folder: Path
                     sources=["upload"],
                     type="filepath",
                     editable=False,
-                    buttons=[],  # gradio's own would share it with a site
+                    buttons=[],  # gradio's default would share it with a site
                 )
                 demo = gr.Button("Take the demonstration's song", size="sm")
                 lyrics = gr.Textbox(label="Lyrics, plain or .lrc (none: those in the song's tags)", lines=6, max_lines=12)
@@ -90,14 +93,14 @@ def build_page(shelf: Shelf, limits: Limits, separator: str | None, folder: Path
                 with gr.Row():
                     start, stop = gr.Button("Explain", variant="primary"), gr.Button("Stop")
             with gr.Column(scale=3, min_width=320):
-                said = gr.Markdown("Nothing has been asked yet.")
+                status = gr.Markdown("No song has been explained yet.")
                 table, figure = gr.HTML(), gr.Plot(show_label=False, visible=False)
                 kept = gr.File(label="The report, to keep", visible=False, height=110)
         report = gr.HTML()
         model.change(lambda name: _change_model(shelf, name), model, target, api_visibility="private")
-        inputs, outputs = [song, lyrics, lyrics_file, model, target, masks], [said, table, figure, kept, report]
+        inputs, outputs = [song, lyrics, lyrics_file, model, target, masks], [status, table, figure, kept, report]
         running = start.click(ask, inputs, outputs, api_name="explain", concurrency_limit=1, show_progress="minimal")
-        stop.click(lambda: "Stopped.", None, said, cancels=[running], api_visibility="private")
+        stop.click(lambda: "Stopped.", None, status, cancels=[running], api_visibility="private")
         demo.click(_take_demo, None, [song, lyrics], api_visibility="private", show_progress="hidden")
         page.unload(_make_forget(folder))
     page.queue(max_size=16)
@@ -105,12 +108,12 @@ def build_page(shelf: Shelf, limits: Limits, separator: str | None, folder: Path
 
 
 def make_theme() -> gr.Theme:
-    """Gradio's own with the system's fonts: others would be fetched."""
+    """Gradio's default with the system's fonts: others would be downloaded."""
     return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 
 
 def draw(explanation: Explanation) -> Figure:
-    """Stems × time over the words, whichever there are; a figure of its own, for requests run in threads."""
+    """Stems × time over the words, whichever there are. Not a pyplot figure, because requests run in threads."""
     n_audio, count = explanation.components.n_audio, len(explanation.components)
     parts = [plot for plot, there in ((plot_heatmap, n_audio), (plot_lyrics, count - n_audio)) if there]
     figure = Figure(figsize=(9, 3.4 * len(parts)), layout="constrained")
@@ -160,7 +163,7 @@ def _close(explanation: Explanation, number: int, track: Track, folder: Path) ->
 
 def _list_choices(shelf: Shelf, name: str) -> list[tuple[str, int]]:
     classes = shelf.list_classes(name)
-    return [("the predicted one", PREDICTED), *((of, number) for number, of in enumerate(classes))]
+    return [("the predicted one", PREDICTED), *((name, number) for number, name in enumerate(classes))]
 
 
 def _change_model(shelf: Shelf, name: str) -> Any:

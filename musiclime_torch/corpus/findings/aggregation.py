@@ -2,10 +2,10 @@
 better.
 
 Their three numbers are computed as defined: LIME importance I_cj = sqrt(Σ|w|), average importance Σ|w| / count, and
-homogeneity-weighted importance H_cj = (1 - (H_j - H_min) / (H_max - H_min)) I_cj, H_j being the entropy in bits of I_cj over
-classes; where all features are as homogeneous, the weight is 1. Beside them stand the signed mean over songs with its
-bootstrap interval. A feature is a word, whatever its case, or a stem at a position; its occurrences in one song are summed
-first, so that a song counts once. Shards are read some at a time: memory hangs on the number of features, not of songs.
+homogeneity-weighted importance H_cj = (1 - (H_j - H_min) / (H_max - H_min)) I_cj, where H_j is the entropy in bits of I_cj
+over classes. To these we add the signed mean over songs with its bootstrap interval. A feature is a word, whatever its case,
+or a stem at a position. Its occurrences in one song are summed first, so that a song counts once. Shards are read some at a
+time: memory depends on the number of features, not of songs.
 """
 
 import hashlib
@@ -23,15 +23,18 @@ from musiclime_torch.corpus.findings.control_results import ROTATED, Floor, Rota
 from musiclime_torch.corpus.findings.parts import add_up, cut_parts, open_tables, read_parts, reading
 from musiclime_torch.surrogate.intervals import discover, halve_interval
 
-#: Songs that a class or a feature must be in to be ranked: fewer say something of the songs, not of the class.
+#: Songs that a class or a feature must be in to be ranked: with fewer, a mean describes the songs and not the class.
 MIN_SONGS = 10
-#: Of intervals over songs.
+#: Confidence of intervals over songs.
 CONFIDENCE = 0.95
 #: Resamplings of the songs behind an interval.
 RESAMPLINGS = 500
 
-# One row a song, class and feature; lines and sections, which no two songs share, are none: they have a null together. Names
-# of features can't meet: words hold no tab.
+# One row per song, class and feature: w is the sum of the feature's attributions in the song, size that of their absolute
+# values, n their number. energy is Σ(w² − se²): E[ŵ²] = w² + se², so subtracting the squared errors leaves an unbiased
+# estimate of the squared attributions themselves. Lines and sections are no features, for no two songs share one: their
+# feature is null, and they count towards shares only. A tab separates stem and position; words never hold one, so names
+# can't collide.
 _PER_SONG = """
     create or replace temp table per_song as
     select id, class, kind, case when kind = 'audio' then stem || chr(9) || position
@@ -47,13 +50,14 @@ _PAIRS = """
     from pairs where songs >= $least order by class, songs desc, abs(w / songs) desc, stem, word
 """
 
-# A song's stems with their shares; none where all is noise.
+# A song's stems with their shares of its energy; null where all of it is noise.
 _STEMS = """stems as (
         select class, id, stem, greatest(sum(energy), 0) as e from per_song where kind = 'audio' group by class, id, stem),
     shares as (select class, id, stem, e / nullif(sum(e) over (partition by class, id), 0) as share from stems)"""
 
-# Sums over the part's songs. Negative energies are sampling noise; where nothing is left a song has no shares, and isn't
-# counted among those that have.
+# Sums over the part's songs. A negative energy is sampling noise and counts as zero. Where nothing is left a song has no
+# shares and isn't counted among those that have. Sums and sums of squares over songs are kept, from which means and their
+# standard errors follow however the catalogue was cut into parts.
 _SUMS = {
     "features": """select class, kind, feature, any_value(stem) as stem, any_value(position) as position, count(*) as songs,
         sum(n) as components, sum(size) as size, sum(w) as w from per_song where feature is not null
@@ -70,13 +74,14 @@ _SUMS = {
             sum(by_each) as by_each, sum(by_each * by_each) as by_each2 from shares group by class""",
     "stems": f"""with {_STEMS} select class, stem, sum(share) as share, sum(share * share) as share2 from shares
         group by class, stem""",
-    "heard": f"with {_STEMS} select class, count(distinct id) as songs from shares where share is not null group by class",
+    "audible_songs": f"""with {_STEMS} select class, count(distinct id) as songs from shares where share is not null
+        group by class""",
     "pairs": """with each as (
             select i.id, i.class, i.stem, replace(lower(i.word), '’', '''') as word, sum(interaction) as w
             from part.interactions i join part.songs s on i.id = s.id and i.class = s.predicted where i.word is not null
             group by all)
         select class, stem, word, count(*) as songs, sum(w) as w, sum(w * w) as w2 from each group by class, stem, word""",
-    # A row a song, of the few that are their own control.
+    # One row per song, of the few that are their own control.
     "rotated": ROTATED,
 }
 
@@ -87,7 +92,7 @@ _JOINED = {
     "classes": """select class, sum(songs)::bigint as songs, sum(shared)::bigint as shared, sum(lyrics) as lyrics,
         sum(lyrics2) as lyrics2, sum(by_each) as by_each, sum(by_each2) as by_each2 from classes group by class""",
     "stems": "select class, stem, sum(share) as share, sum(share2) as share2 from stems group by class, stem",
-    "heard": "select class, sum(songs)::bigint as songs from heard group by class",
+    "audible_songs": "select class, sum(songs)::bigint as songs from audible_songs group by class",
     "pairs": """select class, stem, word, sum(songs)::bigint as songs, sum(w) as w, sum(w2) as w2 from pairs
         group by class, stem, word""",
 }
@@ -95,11 +100,12 @@ _JOINED = {
 
 @dataclass(frozen=True)
 class Feature:
-    """What a feature does for a class. `mean` is signed, over the songs that have it, `low` to `high` its interval (None
-    where it isn't ranked); `told` allows for how many features were asked, `components` counts occurrences.
+    """What a feature does for a class. `mean` is signed and taken over the songs that have the feature, `low` to `high` is
+    its interval (None where it isn't ranked). `significant` allows for the number of features that were tested;
+    `components` counts occurrences.
     """
 
-    of: str
+    class_name: str
     kind: str
     name: str
     stem: str | None
@@ -112,14 +118,16 @@ class Feature:
     mean: float
     low: float | None = None
     high: float | None = None
-    told: bool = False
+    significant: bool = False
 
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """A class over its songs: the lyrics' and each stem's share of all squared attributions, freed of sampling noise, the
-    mean over songs where any is left (NaN where in none); and the same a component, which long lyrics can't inflate. Errors
-    are standard errors over songs, infinite for a single one.
+    """A class over its songs: the lyrics' and each stem's share of all squared attributions, freed of sampling noise.
+
+    A share is the mean over the songs where anything is left of it (NaN where that is none). Shares by component divide by
+    the number of components first, so that long lyrics can't inflate them. Errors are standard errors over songs, infinite
+    for a single song.
     """
 
     name: str
@@ -135,11 +143,11 @@ class ClassSummary:
 
 @dataclass(frozen=True)
 class Pair:
-    """A stem and a word that act together in a class: `songs` are those in which that is significant, `mean` is the
-    interaction's over these songs alone, its occurrences in one song summed; `standard_error` is over these songs too.
+    """A stem and a word that act together in a class. `songs` counts those in which their interaction is significant;
+    `mean` and `standard_error` are taken over these songs alone, occurrences in one song summed.
     """
 
-    of: str
+    class_name: str
     stem: str
     word: str
     songs: int
@@ -163,17 +171,22 @@ class Global:
     floors: tuple[Floor, ...]
     rotation: Rotation | None
 
-    def top(self, of: str, k: int, kind: str | None = None) -> list[Feature]:
+    def top(self, class_name: str, k: int, kind: str | None = None) -> list[Feature]:
         """The k features of a class with the largest means that are significant, largest first."""
-        chosen = [one for one in self.features if one.of == of and one.told and kind in (None, one.kind)]
-        return sorted(chosen, key=lambda one: -abs(one.mean))[:k]
+        chosen = [
+            feature
+            for feature in self.features
+            if feature.class_name == class_name and feature.significant and kind in (None, feature.kind)
+        ]
+        return sorted(chosen, key=lambda feature: -abs(feature.mean))[:k]
 
 
 def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float = CONFIDENCE, seed: int = 0) -> Global:
     """Stream over a run's tables. Only explanations of the predicted class count.
 
-    Intervals come from resampling songs (Poisson bootstrap, each song's counts drawn from its id); each is for itself. What
-    is `told` from zero allows for the number of a class's features: at most 1 - `confidence` of it is there by chance.
+    Intervals come from resampling songs (Poisson bootstrap, each song's counts drawn from its id), each feature by itself.
+    `significant` allows for the number of a class's features: on average at most 1 - `confidence` of those marked are false
+    discoveries.
 
     Raises:
         InputError: the folder holds no run, no song has been explained, or a table is damaged.
@@ -195,12 +208,12 @@ def _aggregate(out: Path, min_songs: int, confidence: float, seed: int) -> Globa
     ).fetchall()
     features, classes = _weigh(rows), _summarise(database, min_songs)
     ranked = {one.name for one in classes if one.ranked}
-    chosen = [number for number, one in enumerate(features) if one.songs >= min_songs and one.of in ranked]
+    chosen = [number for number, one in enumerate(features) if one.songs >= min_songs and one.class_name in ranked]
     limits = _resample(database, out, parts, [rows[number][:3] for number in chosen], confidence, seed)
     for number, (low, high, _) in zip(chosen, limits, strict=True):
         features[number] = replace(features[number], low=low, high=high)
-    for number in _tell(features, chosen, [spread for _, _, spread in limits], 1 - confidence):
-        features[number] = replace(features[number], told=True)
+    for number in _find_significant(features, chosen, [spread for _, _, spread in limits], 1 - confidence):
+        features[number] = replace(features[number], significant=True)
     failed = int(database.execute("select count(*) from failures").fetchall()[0][0])
     pairs = tuple(Pair(*row) for row in database.execute(_PAIRS, {"least": max(min_songs, 2)}).fetchall())
     return Global(songs, failed, classes, tuple(features), pairs, find_floors(database), compare_rotated(database))
@@ -209,45 +222,63 @@ def _aggregate(out: Path, min_songs: int, confidence: float, seed: int) -> Globa
 def _weigh(rows: Sequence[tuple[Any, ...]]) -> list[Feature]:
     """Importances as van der Linden et al. define them."""
     importance: dict[tuple[str, str], dict[str, float]] = {}
-    for of, kind, name, _, _, _, _, size, _ in rows:
-        importance.setdefault((kind, name), {})[of] = float(np.sqrt(size))
-    entropies = {key: _entropy(list(found.values())) for key, found in importance.items()}
+    for class_name, kind, name, _, _, _, _, size, _ in rows:
+        importance.setdefault((kind, name), {})[class_name] = float(np.sqrt(size))
+    # A feature that matters to all classes alike has the largest entropy over classes and gets weight 0; one that matters
+    # to a single class has entropy 0. Scaled by the range over all features; where all are alike, the weight is 1.
+    entropies = {key: _entropy(list(by_class.values())) for key, by_class in importance.items()}
     low, high = min(entropies.values(), default=0.0), max(entropies.values(), default=0.0)
     features = []
-    for of, kind, name, stem, position, songs, components, size, mean in rows:
+    for class_name, kind, name, stem, position, songs, components, size, mean in rows:
         spread = (entropies[kind, name] - low) / (high - low) if high > low else 0.0
-        own = importance[kind, name][of]
+        lime = importance[kind, name][class_name]
         shown = name.replace("\t", " ") if kind == "audio" else name
         features.append(
-            Feature(of, kind, shown, stem, position, songs, components, own, size / components, (1 - spread) * own, mean)
+            Feature(
+                class_name,
+                kind,
+                shown,
+                stem,
+                position,
+                songs,
+                components,
+                lime,
+                size / components,
+                (1 - spread) * lime,
+                mean,
+            )
         )
     return features
 
 
 def _entropy(importances: Sequence[float]) -> float:
     total = sum(importances)
-    shares = [one / total for one in importances if one > 0] if total else []
+    shares = [importance / total for importance in importances if importance > 0] if total else []
     return float(-sum(share * np.log2(share) for share in shares))
 
 
 def _summarise(database: Any, min_songs: int) -> tuple[ClassSummary, ...]:
     stems: dict[str, dict[str, tuple[float, float]]] = {}
-    heard = dict(database.execute("select class, songs from heard").fetchall())
-    for of, stem, *sums in database.execute("select class, stem, share, share2 from stems order by class, stem").fetchall():
-        stems.setdefault(of, {})[stem] = _average(heard.get(of, 0), *sums)
+    audible_songs = dict(database.execute("select class, songs from audible_songs").fetchall())
+    for class_name, stem, *sums in database.execute(
+        "select class, stem, share, share2 from stems order by class, stem"
+    ).fetchall():
+        stems.setdefault(class_name, {})[stem] = _average(audible_songs.get(class_name, 0), *sums)
     summaries = []
-    for of, songs, shared, *sums in database.execute(
+    for class_name, songs, shared, *sums in database.execute(
         "select class, songs, shared, lyrics, lyrics2, by_each, by_each2 from classes order by class"
     ).fetchall():
         (lyrics, error), (each, each_error) = _average(shared, *sums[:2]), _average(shared, *sums[2:])
-        shares = {stem: share for stem, (share, _) in stems.get(of, {}).items()}
-        errors = {stem: error for stem, (_, error) in stems.get(of, {}).items()}
-        summaries.append(ClassSummary(of, songs, songs >= min_songs, lyrics, each, shares, error, each_error, errors))
+        shares = {stem: share for stem, (share, _) in stems.get(class_name, {}).items()}
+        errors = {stem: error for stem, (_, error) in stems.get(class_name, {}).items()}
+        summaries.append(
+            ClassSummary(class_name, songs, songs >= min_songs, lyrics, each, shares, error, each_error, errors)
+        )
     return tuple(summaries)
 
 
 def _average(count: int, total: float | None, squares: float | None) -> tuple[float, float]:
-    """A mean and its standard error, from sums; no number where there is nothing to sum."""
+    """A mean and its standard error, from sums; NaN and infinity where nothing was summed."""
     if not count or total is None or squares is None:
         return float("nan"), float("inf")
     mean = total / count
@@ -263,12 +294,17 @@ def _resample(
     confidence: float,
     seed: int,
 ) -> list[tuple[float, float, float]]:
-    """Percentiles of each chosen feature's mean over resampled songs."""
+    """Percentiles and standard deviation of each chosen feature's mean over resampled songs."""
     if not chosen:
         return []
-    of, kind, name = (list(column) for column in zip(*chosen, strict=True))
-    database.register("chosen", pyarrow.table({"class": of, "kind": kind, "feature": name, "number": range(len(chosen))}))
-    # Single precision: they are most of the memory that this takes, and an interval's ends need no more.
+    class_name, kind, name = (list(column) for column in zip(*chosen, strict=True))
+    database.register(
+        "chosen", pyarrow.table({"class": class_name, "kind": kind, "feature": name, "number": range(len(chosen))})
+    )
+    # Resampling n songs with replacement draws multinomial counts; independent Poisson(1) counts have the same limit and
+    # need no n, so that each song draws its own from its id and shards can be read one after the other. Mean b of a
+    # feature is then Σ count_b(song) w(song) / Σ count_b(song): two sparse products per part. Single precision: these are
+    # most of the memory that this takes, and the ends of an interval need no more.
     sums, counts = (np.zeros((len(chosen), RESAMPLINGS), dtype=np.float32) for _ in range(2))
     for _ in read_parts(database, out, parts):
         database.execute(_PER_SONG)
@@ -282,33 +318,35 @@ def _resample(
         where, shape = (place, rows["song"]), (len(present), len(songs))
         sums[present] += sparse.csr_array((rows["w"], where), shape) @ drawn
         counts[present] += sparse.csr_array((np.ones(len(place)), where), shape) @ drawn
-    # A resampling may hold none of a feature's songs; with ten of them one in 20,000 does.
+    # A resampling may hold none of a feature's songs: with ten songs one in 20,000 does (e⁻¹⁰).
     means = np.divide(sums, counts, out=sums, where=counts > 0)
-    whole = counts.all(axis=1)
+    complete = counts.all(axis=1)
     limits = np.empty((3, len(chosen)))
-    for number in np.flatnonzero(~whole):
+    for number in np.flatnonzero(~complete):
         limits[:, [number]] = _describe_spread(means[[number]][:, counts[number] > 0], confidence)
-    for some in np.array_split(np.flatnonzero(whole), len(chosen) // 10_000 + 1):
+    for some in np.array_split(np.flatnonzero(complete), len(chosen) // 10_000 + 1):
         limits[:, some] = _describe_spread(means[some], confidence)
     return list(zip(*limits.tolist(), strict=True))
 
 
 def _describe_spread(means: np.ndarray, confidence: float) -> tuple[np.ndarray, ...]:
-    """Of each row's resamplings: both ends of the interval, and the standard deviation."""
+    """Both ends of the interval of each row's resampled means, and their standard deviation."""
     low, high = np.percentile(means, [50 * (1 - confidence), 50 * (1 + confidence)], axis=1)
     return low, high, means.std(axis=1)
 
 
-def _tell(features: Sequence[Feature], chosen: Sequence[int], spreads: Sequence[float], rate: float) -> Iterator[int]:
-    """Which of the chosen features aren't zero, class by class."""
-    for of in dict.fromkeys(features[number].of for number in chosen):
-        own = [place for place, number in enumerate(chosen) if features[number].of == of]
-        songs = torch.tensor([features[chosen[place]].songs for place in own], dtype=torch.float64)
-        values = torch.tensor([features[chosen[place]].mean for place in own], dtype=torch.float64)
-        # A bootstrap of n songs divides by n, not by n - 1.
-        errors = torch.tensor([spreads[place] for place in own], dtype=torch.float64) * (songs / (songs - 1)).sqrt()
-        told = discover(values, errors, songs - 1, rate).tolist()
-        yield from (chosen[place] for place, found in zip(own, told, strict=True) if found)
+def _find_significant(
+    features: Sequence[Feature], chosen: Sequence[int], spreads: Sequence[float], rate: float
+) -> Iterator[int]:
+    """Numbers of the chosen features that are significant; false discoveries are controlled within each class."""
+    for class_name in dict.fromkeys(features[number].class_name for number in chosen):
+        members = [place for place, number in enumerate(chosen) if features[number].class_name == class_name]
+        songs = torch.tensor([features[chosen[place]].songs for place in members], dtype=torch.float64)
+        values = torch.tensor([features[chosen[place]].mean for place in members], dtype=torch.float64)
+        # The variance of a bootstrap mean is Σ(w − w̄)² / n², where the usual estimate divides by n (n - 1).
+        errors = torch.tensor([spreads[place] for place in members], dtype=torch.float64) * (songs / (songs - 1)).sqrt()
+        discovered = discover(values, errors, songs - 1, rate).tolist()
+        yield from (chosen[place] for place, is_significant in zip(members, discovered, strict=True) if is_significant)
 
 
 def _draw_counts(song: str, seed: int) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""Two runs over the same songs, of two versions of a model, say: what they decide otherwise, and what they listen to now.
+"""Two runs over the same songs, for example of two versions of a model: which decisions changed, and which attributions.
 
-Songs are matched by their ids, components by what they are.
+Songs are matched by their ids, components by their stem and position or their word. A feature's change is tested by a
+paired t test over songs: both runs explain the same songs, so the song-to-song spread cancels in the difference. Within a
+class the false discovery rate over its features is controlled (Benjamini & Hochberg 1995).
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,15 +28,15 @@ _FEATURES = """
 
 @dataclass(frozen=True)
 class Shift:
-    """A feature of a class whose mean attribution differs, over the songs that have it in both runs and are given that class
-    by both; its occurrences in one song are summed.
+    """A feature of a class whose mean attribution differs, over the songs that have it in both runs and get that class from
+    both; its occurrences in one song are summed.
 
-    `standard_error` is that of the change. `share`: absolute attributions of all its occurrences in these songs, added up
-    over both runs, by those of all that both runs see in the songs that both give the class. `examples` are ids of the songs
-    in which it changed most, in either direction.
+    `standard_error` is that of the change. `share` is the feature's absolute attribution in these songs, over both runs,
+    as a share of that of all components that both runs see in songs of the class. `examples` are ids of the songs in which
+    it changed most, in either direction.
     """
 
-    of: str
+    class_name: str
     kind: str
     name: str
     songs: int
@@ -50,7 +52,7 @@ class Shift:
         return self.second - self.first
 
     def half_width(self, confidence: float) -> float:
-        """Half the interval of the change, for itself."""
+        """Half the interval of the change, not corrected for the number of features."""
         return halve_interval(self.standard_error, self.songs, confidence)
 
 
@@ -66,8 +68,8 @@ class Move:
 
 @dataclass(frozen=True)
 class Alone:
-    """Songs that one run has explained and the other hasn't; `failed` of them failed there, the rest it was never given or
-    hasn't come to. `examples` are ids of some.
+    """Songs that one run has explained and the other hasn't: `failed` of them failed there, the rest it was never given or
+    hasn't reached. `examples` are ids of some.
     """
 
     songs: int
@@ -80,8 +82,8 @@ class Comparison:
     """`songs` are in both runs, `altered` of them with other sound or lyrics, whose changes aren't the model's alone.
 
     `moves` are all changes of the decision, `shifts` those of the `compared` features whose change is significant,
-    largest first each. `agreement` is the mean over songs of the correlation of all attributions, of songs that both runs
-    decide alike.
+    largest first. `agreement` is the correlation of a song's attributions in both runs, averaged over the songs that both
+    runs decide alike.
     """
 
     songs: int
@@ -96,20 +98,20 @@ class Comparison:
     @property
     def decided_otherwise(self) -> int:
         """Songs whose class changed."""
-        return sum(one.songs for one in self.moves)
+        return sum(move.songs for move in self.moves)
 
 
 def compare(
     first: str | Path, second: str | Path, *, min_songs: int = MIN_SONGS, confidence: float = CONFIDENCE
 ) -> Comparison:
-    """Match two runs and say where they part.
+    """Match two runs and say where they differ.
 
-    A shift is a change that Student's t over songs tells from zero, allowing for how many features of its class were
-    compared: of those found in a class, at most 1 - `confidence` are there by chance.
+    A shift is a change that is significant by Student's t over songs, allowing for how many features of its class were
+    compared: on average at most 1 - `confidence` of a class's shifts are false discoveries.
 
     Raises:
-        InputError: either folder holds no run or a damaged one, no song is in both, they are on different scales or cut
-            songs otherwise.
+        InputError: either folder holds no run or a damaged one, no song is in both, or they are on different scales or cut
+            songs differently.
     """
     first, second = Path(first), Path(second)
     with reading(first, second):
@@ -124,8 +126,8 @@ def _compare(first: Path, second: Path, min_songs: int, confidence: float) -> Co
     ).fetchall()
     sum_for_comparison(database, first, second)
     rows = database.execute(_FEATURES, {"least": max(min_songs, 2)}).fetchall()
-    clear = sorted(_find_clear(rows, 1 - confidence), key=lambda row: (-abs(row[5] - row[4]), row[:3]))
-    examples = find_examples(database, first, second, [row[:3] for row in clear])
+    significant = sorted(_find_significant(rows, 1 - confidence), key=lambda row: (-abs(row[5] - row[4]), row[:3]))
+    examples = find_examples(database, first, second, [row[:3] for row in significant])
     return Comparison(
         songs=songs,
         altered=altered,
@@ -134,22 +136,22 @@ def _compare(first: Path, second: Path, min_songs: int, confidence: float) -> Co
         moves=_find_moves(database),
         agreement=_find_agreement(database),
         compared=len(rows),
-        shifts=tuple(_make_shift(row, named) for row, named in zip(clear, examples, strict=True)),
+        shifts=tuple(_make_shift(row, named) for row, named in zip(significant, examples, strict=True)),
     )
 
 
-def _find_clear(rows: Sequence[tuple[Any, ...]], rate: float) -> Iterator[tuple[Any, ...]]:
+def _find_significant(rows: Sequence[tuple[Any, ...]], rate: float) -> Iterator[tuple[Any, ...]]:
     """The rows whose change, which comes last, is significant, class by class."""
     for _, family in groupby(rows, key=lambda row: row[0]):
-        own = list(family)
-        changes, errors, songs = (torch.tensor([row[at] for row in own], dtype=torch.float64) for at in (8, 6, 3))
-        told = discover(changes, errors, songs - 1, rate).tolist()
-        yield from (row for row, found in zip(own, told, strict=True) if found)
+        members = list(family)
+        changes, errors, songs = (torch.tensor([row[at] for row in members], dtype=torch.float64) for at in (8, 6, 3))
+        discovered = discover(changes, errors, songs - 1, rate).tolist()
+        yield from (row for row, is_significant in zip(members, discovered, strict=True) if is_significant)
 
 
 def _make_shift(row: tuple[Any, ...], examples: tuple[str, ...]) -> Shift:
-    of, kind, name, songs, first, second, error, share, _ = row
-    return Shift(of, kind, name, songs, first, second, error, share, examples)
+    class_name, kind, name, songs, first, second, error, share, _ = row
+    return Shift(class_name, kind, name, songs, first, second, error, share, examples)
 
 
 def _find_alone(database: Any, run: str, other: str) -> Alone:
@@ -171,5 +173,5 @@ def _find_moves(database: Any) -> tuple[Move, ...]:
 
 def _find_agreement(database: Any) -> float | None:
     ((songs, total),) = database.execute("select songs, r from agreement").fetchall()
-    # Sums in another order leave their mark in the last digits.
+    # The order of summation changes the last digits.
     return round(total / songs, 12) if songs else None

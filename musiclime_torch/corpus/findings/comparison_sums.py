@@ -1,4 +1,4 @@
-"""What a comparison asks of two runs' tables, added up part by part: some shards of the first run, and those of the second
+"""What a comparison needs of two runs' tables, added up part by part: some shards of the first run, and those of the second
 that hold the same songs. Tables here grow with features, classes and the ids of songs, but not with the songs' rows.
 """
 
@@ -21,8 +21,9 @@ _FEATURE = """case when kind = 'audio' then stem || ' ' || position
 _PER_SONG = f"""select id, class, kind, {_FEATURE} as feature, sum(attribution) as w, sum(abs(attribution)) as size
     from {{}}.attributions where predicted and not unseen group by all"""
 
-# A stem at a position or a word, once a song and class; what either run couldn't see is left out. Lines are matched within a
-# song only, for no two songs share one. Sums in another order differ in their last digits, which is no change.
+# One row per song, class and feature, with its attribution in the first run (a) and the second (b); what either run
+# couldn't see is left out. Lines are matched within a song only, for no two songs share one. A change within rounding,
+# which comes from another order of summation, counts as none.
 _MATCHED = f"""
     create or replace temp table matched as
     select id, class, kind, feature, a.w as a, b.w as b, a.size + b.size as size,
@@ -30,6 +31,8 @@ _MATCHED = f"""
     from ({_PER_SONG.format("part")}) a join ({_PER_SONG.format("beside")}) b using (id, class, kind, feature)
 """
 
+# change and change2 are sums of d = b − a and of d²: the paired test's mean is Σd / n, its standard error
+# √((Σd² − (Σd)² / n) / (n (n − 1))), and neither needs the songs one by one.
 _SUMS = {
     "features": """select class, kind, feature, count(*) as songs, sum(a) as a, sum(b) as b, sum(change) as change,
         sum(change * change) as change2, sum(size) as size from matched
@@ -80,14 +83,16 @@ def find_examples(
     """For each (class, kind, feature) ids of the songs in which it changed most."""
     if not features:
         return []
-    of, kind, name = (list(column) for column in zip(*features, strict=True))
-    database.register("chosen", pyarrow.table({"class": of, "kind": kind, "feature": name, "number": range(len(features))}))
+    class_name, kind, name = (list(column) for column in zip(*features, strict=True))
+    database.register(
+        "chosen", pyarrow.table({"class": class_name, "kind": kind, "feature": name, "number": range(len(features))})
+    )
     for _ in _match_parts(database, first, second):
         add_up(database, _EXAMPLES, _EXAMPLES_JOINED)
-    found: list[list[str]] = [[] for _ in features]
+    songs: list[list[str]] = [[] for _ in features]
     for number, song in database.execute("select number, id from examples order by number, size desc, id").fetchall():
-        found[number].append(song)
-    return [tuple(songs) for songs in found]
+        songs[number].append(song)
+    return [tuple(examples) for examples in songs]
 
 
 def _match_parts(database: Any, first: Path, second: Path) -> Iterator[None]:
@@ -106,11 +111,13 @@ def _check_scales(database: Any) -> None:
     query = "select distinct coalesce(value, ''), coalesce(space, '') from {}.songs order by all"
     first, second = (database.execute(query.format(name)).fetchall() for name in ("first", "second"))
     if first != second:
-        shown = (", ".join(" ".join(filter(None, one)) for one in found) for found in (first, second))
-        raise InputError("the runs are on different scales, {} and {}: run both with the same --space.".format(*shown))
+        shown = (", ".join(" ".join(filter(None, scale)) for scale in scales) for scales in (first, second))
+        raise InputError(
+            "the runs are on different scales, {} and {}: run both with the same space.".format(*shown), argument="space"
+        )
 
 
-# What a song was cut into; none of one kind where that wasn't heard or read.
+# What a song was cut into; null for sound or lyrics that the model didn't take.
 _CUT = """
     select id, max(position) + 1 as segments, string_agg(distinct stem, ', ' order by stem) as stems,
         any_value(case when word is not null then 'words' when line is not null then 'lines' else 'sections' end)
@@ -120,7 +127,7 @@ _CUT = """
 
 
 def _check_components(database: Any) -> None:
-    """InputError where a song is cut otherwise in one run: the third of ten positions is not the third of four."""
+    """InputError where a song is cut differently in one run: the third of ten positions is not the third of four."""
     cut = database.execute(
         f"""select id, a.stems, b.stems, a.segments, b.segments, a.units, b.units
             from ({_CUT.format("first")}) a join ({_CUT.format("second")}) b using (id)
@@ -129,9 +136,11 @@ def _check_components(database: Any) -> None:
     if cut is None:
         return
     song, *pairs = cut
-    options = (("stems", "--separator"), ("segments", "--segments"), ("lyrics in", "--units"))
-    for (what, option), before, now in zip(options, pairs[::2], pairs[1::2], strict=True):
+    arguments = (("stems", "separator"), ("segments", "segments"), ("lyrics in", "units"))
+    for (what, argument), before, now in zip(arguments, pairs[::2], pairs[1::2], strict=True):
         if None not in (before, now) and before != now:
             raise InputError(
-                f"the runs cut songs otherwise ({song!r} has {what} {before} and {now}): run both with the same {option}."
+                f"the runs cut songs differently ({song!r} has {what} {before} and {now}): "
+                f"run both with the same {argument}.",
+                argument=argument,
             )

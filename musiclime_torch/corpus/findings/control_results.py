@@ -1,4 +1,4 @@
-"""What songs that were explained as their own control say about all others: a noise floor, and whether attribution follows
+"""What songs that were explained as their own control show for all others: a noise floor, and whether attribution follows
 the music or the position.
 """
 
@@ -9,10 +9,12 @@ import numpy as np
 
 #: Share of the decoys that lie below the floor.
 BELOW = 0.95
-#: Songs named for what was found.
+#: Songs named as examples.
 EXAMPLES = 10
 
-# Energies are freed of sampling noise: what is left of a decoy's is the model's and the masking's.
+# The floor is the 95% quantile of the decoys' absolute attributions: a real component below it is no larger than what
+# nothing gets. noise and real are mean squares with the squared standard errors subtracted, so what is left of a decoy's
+# is due to the model and the masking, not to the draw of masks.
 _FLOORS = """
     select kind, count(distinct id) filter (decoy) as songs, quantile_cont(abs(attribution), $below) filter (decoy) as floor,
         avg(attribution * attribution - standard_error * standard_error) filter (decoy) as noise,
@@ -25,8 +27,10 @@ _BELOW = """
     select avg((abs(attribution) <= $floor)::int) from attributions where predicted and significant and kind = $kind
 """
 
-#: Of a part's songs that were rotated, each segment beside the song's own attribution at that position, and of that music:
-#: sums of their products.
+#: For each rotated segment of a part's songs: its attribution now, what the unrotated song had at this position (there),
+#: and what it had for this music (same). With attributions centred within a song's stem, position and music are the slopes
+#: of now = position · there + music · same + error, by least squares; the query sums the products that its normal
+#: equations need.
 ROTATED = """
     with matched as (
         select c.id, c.stem, c.attribution as now, there.attribution as there, same.attribution as same
@@ -62,9 +66,9 @@ class Floor:
 
 @dataclass(frozen=True)
 class Rotation:
-    """Regression of rotated songs' attributions on what the position had and on what the music had, each song's stems
-    centred; `error` is the standard error of `position`, by leaving songs out. `examples` are ids of the songs in which most
-    stays at its position.
+    """Regression of rotated songs' attributions on what the position had and on what the music had, centred within each
+    song's stems. `error` is the standard error of `position`, by the jackknife over songs. `examples` are ids of the songs
+    in which most stays at its position.
     """
 
     songs: int
@@ -75,7 +79,7 @@ class Rotation:
 
 
 def find_floors(tables: Any) -> tuple[Floor, ...]:
-    """One for the sound and one for the lyrics, where songs were explained as their own control."""
+    """A floor for the sound and one for the lyrics, where songs were explained as their own control."""
     floors = []
     for kind, songs, size, noise, real in tables.execute(_FLOORS, {"below": BELOW}).fetchall():
         ratio = (max(noise, 0.0) / real) ** 0.5 if real and real > 0 else 0.0
@@ -87,15 +91,17 @@ def find_floors(tables: Any) -> tuple[Floor, ...]:
 def compare_rotated(tables: Any) -> Rotation | None:
     """Does attribution follow the music? From the table `rotated`, all parts' `ROTATED`.
 
-    None with fewer than two rotated songs, or two segments, which can't tell.
+    None with fewer than two rotated songs, or with two segments, where position and music can't be separated.
     """
     columns = tables.execute("select * exclude (id) from rotated order by id").fetchnumpy()
     sums = np.stack([np.asarray(column, dtype=float) for column in columns.values()])
-    whole = sums.sum(1, keepdims=True)
-    position, music = _regress(whole)
+    total = sums.sum(1, keepdims=True)
+    position, music = _regress(total)
     if sums.shape[1] < 2 or np.isnan(position[0]):
         return None
-    spread = _regress(whole - sums)[0]
+    # The jackknife: slopes without each song in turn, and (n − 1) / n times their squared deviations. Songs, not segments,
+    # are independent of each other.
+    spread = _regress(total - sums)[0]
     spread = spread[~np.isnan(spread)]
     count = len(spread)
     error = float(np.sqrt((count - 1) / count * ((spread - spread.mean()) ** 2).sum())) if count > 1 else float("inf")
@@ -104,8 +110,9 @@ def compare_rotated(tables: Any) -> Rotation | None:
 
 
 def _regress(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes on both, from columns of their sums of products; none (NaN) where the two are one."""
+    """Both slopes, from columns of sums of products; NaN where position and music are collinear."""
     there, same, both, there_now, same_now = sums
+    # Cramer's rule on the two normal equations.
     determinant = there * same - both * both
     determinant = np.where(determinant > 1e-6 * there * same, determinant, np.nan)
     return (same * there_now - both * same_now) / determinant, (there * same_now - both * there_now) / determinant

@@ -1,4 +1,4 @@
-"""A run's tables, whole or some shards at a time: what is summed part by part takes memory for a part, however many follow.
+"""A run's tables, all at once or some shards at a time: sums over parts need the memory of one part, however many there are.
 
 Every song is in one shard, so a part has all rows of its songs.
 """
@@ -16,14 +16,14 @@ from pyarrow import parquet
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.runs.shards import TABLES, describe_run
 
-#: Rows of attributions in a part, and songs; or one shard's where that has more.
+#: The most rows of attributions in a part, and songs; a single shard may have more.
 PART, PART_SONGS = 1_000_000, 10_000
 
 _DAMAGE = (duckdb.Error, duckdb.InvalidInputException, duckdb.IOException)
 
 
 def list_shards(out: Path) -> list[str]:
-    """Files of the shards that are done. Songs tell: what was begun and not finished doesn't count."""
+    """Files of the shards that are done, which are those in `songs`: it is written last."""
     done = sorted(path.name for path in (out / "songs").glob("[0-9]*.parquet"))
     if not done:
         raise InputError(f"no song in {str(out)!r} has been explained yet.")
@@ -32,7 +32,7 @@ def list_shards(out: Path) -> list[str]:
 
 def open_tables(out: Path, schema: str = "main", database: Any = None) -> Any:
     """A run's tables as a DuckDB connection with views `attributions`, `interactions`, `controls`, `failures` and `songs`,
-    or as a schema of a connection that there is.
+    or as a schema of a given connection.
 
     InputError where the folder holds no run, or nothing has been explained yet.
     """
@@ -46,17 +46,17 @@ def open_tables(out: Path, schema: str = "main", database: Any = None) -> Any:
 
 @contextmanager
 def reading(*runs: Path) -> Iterator[None]:
-    """InputError for tables that something has damaged since they were written."""
+    """Inside, tables that were damaged since they were written raise an InputError."""
     try:
         yield
     except (duckdb.Error, pyarrow.ArrowInvalid, OSError) as error:
-        # What DuckDB finds in a file that is none is of its base class, or an input's or a disk's fault; all else is ours.
+        # DuckDB reports a damaged file by its base class, or as an input or IO error; any other class is a fault in a query.
         if isinstance(error, duckdb.Error) and type(error) not in _DAMAGE:
             raise
         named = " or ".join(repr(str(run)) for run in runs)
         raise InputError(
-            f"a table in {named} can't be read ({str(error).splitlines()[0]}): remove its file, and give the musiclime "
-            f"corpus command again, which makes its shard anew."
+            f"a table in {named} can't be read ({str(error).splitlines()[0]}): remove its file and resume the run, which "
+            f"explains its shard again."
         ) from error
 
 
@@ -75,15 +75,15 @@ def cut_parts(out: Path) -> list[list[str]]:
 
 
 def read_parts(database: Any, out: Path, parts: Sequence[Sequence[str]]) -> Iterator[None]:
-    """The views of `open_tables` as schema `part`, of some shards' rows, then of the next ones'."""
+    """The views of `open_tables` as schema `part`, for each part's shards in turn."""
     for files in parts:
         make_views(database, "part", out, files)
         yield
 
 
 def add_up(database: Any, sums: Mapping[str, str], joined: Mapping[str, str]) -> None:
-    """Put a part's sums into tables of the same names, and make one row of what several parts have in common, where `joined`
-    says how: or else tables would grow with the songs.
+    """Append a part's sums to tables of the same names, and merge rows with the same key as `joined` says, for otherwise the
+    tables would grow with the songs.
     """
     for name, query in sums.items():
         database.execute(f"create temp table if not exists {name} as from ({query}) limit 0")
@@ -93,13 +93,13 @@ def add_up(database: Any, sums: Mapping[str, str], joined: Mapping[str, str]) ->
 
 
 def make_views(database: Any, schema: str, out: Path, files: Sequence[str]) -> None:
-    """A run's tables as a schema of a connection, of these shards only."""
+    """A run's tables as a schema of a connection, for these shards only."""
     database.execute(f"create schema if not exists {schema}")
     for name in TABLES:
         database.execute(f"create or replace view {schema}.{name} as from {scan(out / name, files)}")
 
 
 def scan(folder: Path, files: Sequence[str], more: str = "") -> str:
-    """DuckDB's reading of some files. Folders mean nothing: `[1]` is no pattern, and `class=pop` no column."""
+    """A DuckDB expression that reads some files. Names are taken literally: `[1]` is no pattern, `class=pop` no column."""
     paths = ", ".join("'" + glob.escape(str(folder / file)).replace("'", "''") + "'" for file in files)
     return f"read_parquet([{paths}], hive_partitioning = false{more})"

@@ -1,4 +1,4 @@
-"""Songs decoded and taken apart ahead of the device, in processes of their own, and handed on in order."""
+"""Songs decoded and taken apart ahead of the device, in other processes, and handed on in order."""
 
 import hashlib
 import multiprocessing
@@ -25,16 +25,16 @@ from musiclime_torch.song.lyrics.files import read_text
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import Track, load_track
 
-#: Songs that wait for the device, by worker: each holds its stems in memory.
+#: Songs per worker that may wait for the device: each holds its stems in memory.
 AHEAD = 2
-#: How often a song's process may die before the song is given up.
+#: A song is given up when its process has died this often.
 DEATHS = 3
-#: How often in a row processes may die that read no song: one that can't even begin never will.
+#: The run is given up when processes died this often in a row without having begun a song.
 FALSE_STARTS = 10
 
 
 def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
-    """A manifest's song as a track, or in one sentence why it is none."""
+    """A manifest's song as a track, or in one sentence why it can't be one."""
     try:
         source = entry.audio or entry.stems
         if source is None:
@@ -45,15 +45,16 @@ def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
         return load_track(source, lyrics=lyrics, stems=stems, **given)
     except InputError as error:
         return str(error)
-    # Decoders, separators and parsers fail in classes of their own, and each of a catalogue's files is somebody else's: what
-    # was raised is the song's row among the failures, and the run goes on.
+    # Decoders, separators and parsers raise their own classes of errors, and a catalogue's files come from anywhere. What
+    # was raised becomes the song's row among the failures, and the run continues.
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
 
 def prepare_readers() -> BaseContext:
-    """Begin to import what readers need, in a process that they are forked from, without waiting for it: called before a
-    model is loaded, it costs nothing. That process is a fresh one, without this one's threads and devices.
+    """Start the process that readers are forked from, which imports what they need, without waiting for it.
+
+    Called before a model is loaded, it costs no time. The process is a fresh one, without this one's threads and devices.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -66,28 +67,30 @@ def prepare_readers() -> BaseContext:
 def load_ahead(
     entries: Sequence[Entry], loading: Mapping[str, Any], workers: int
 ) -> Generator[tuple[Entry, Track | str], None, None]:
-    """Every entry with its track, or why there is none; without workers in this process, one after the other."""
+    """Every entry with its track, or why it has none; without workers in this process, one after the other."""
     if not workers:
         yield from ((entry, load_entry(entry, loading)) for entry in entries)
         return
     waiting, deaths, in_vain = deque(entries), Counter[str](), 0
     while waiting:
         before = len(waiting), deaths.total()
-        # What a dead process leaves behind is begun again with new ones.
+        # What a dead process left undone is begun again by new ones.
         yield from _load_until_death(waiting, loading, workers, deaths)
         in_vain = in_vain + 1 if (len(waiting), deaths.total()) == before else 0
         if in_vain == FALSE_STARTS:
             raise InputError(
-                f"the processes that read ahead died {in_vain} times before they had begun a song: use none (--workers 0)."
+                f"the processes that read ahead died {in_vain} times before any began a song: use "
+                "workers=0, which reads in this process.",
+                argument="workers",
             )
 
 
 def _load_until_death(
     waiting: deque[Entry], loading: Mapping[str, Any], workers: int, deaths: Counter[str]
 ) -> Generator[tuple[Entry, Track | str], None, None]:
-    """Songs until a process dies, or until one that is suspected of that has been loaded alone."""
+    """Songs until a process dies. A song suspected of having killed its process is loaded alone, as the only one."""
     alone = bool(deaths[waiting[0].id])
-    # A pool each: one of several processes may hang for ever where one dies just as another is begun (CPython 3.11).
+    # One pool per process: within a pool, a process may hang for ever if another dies just as it starts (CPython 3.11).
     pools = [ProcessPoolExecutor(1, prepare_readers(), initializer=_begin_worker) for _ in range(1 if alone else workers)]
     running: deque[tuple[Entry, Future[tuple[Track, np.ndarray] | str]]] = deque()
     rest = zip([waiting[0]] if alone else list(waiting), cycle(pools), strict=False)
@@ -101,29 +104,29 @@ def _load_until_death(
                 if not running:
                     return
                 entry, future = running[0]
-                found = future.result()
+                loaded = future.result()
                 _mark(marks, entry).unlink(missing_ok=True)
                 running.popleft()
                 waiting.popleft()
-                yield entry, found if isinstance(found, str) else unpack(*found)
+                yield entry, loaded if isinstance(loaded, str) else unpack(*loaded)
         except BrokenProcessPool:
             died = True
         finally:
-            # Where this process is itself a child of multiprocessing's, leaving without having waited can hang: its exit
-            # closes the queue through which a pool tells its worker to go.
+            # Where this process is itself a child of multiprocessing's, not waiting can hang: its exit closes the queue
+            # through which a pool tells its worker to stop.
             for pool in pools:
                 pool.shutdown(wait=True, cancel_futures=True)
-        # Suspected are those that were begun and haven't arrived: a process may die of sending a song too. One that dies
-        # before or between songs is nobody's fault.
+        # Suspected are songs that were begun and haven't arrived: a process may die while it sends a song, too. No song is
+        # to blame for a process that dies before or between songs.
         if died:
             lost = [entry for entry, future in running if not future.done() or future.cancelled() or future.exception()]
             deaths.update(entry.id for entry in lost if _mark(marks, entry).exists())
     if died and deaths[waiting[0].id] >= DEATHS:
-        yield waiting.popleft(), f"its process died {DEATHS} times: is there memory enough for its stems?"
+        yield waiting.popleft(), f"its process died {DEATHS} times: is there enough memory for its stems?"
 
 
 def _mark(folder: str, entry: Entry) -> Path:
-    """A file that is there from when a process begins a song until it has arrived."""
+    """A file that exists from when a process begins a song until the song has arrived."""
     return Path(folder, hashlib.sha256(entry.id.encode()).hexdigest())
 
 
@@ -135,7 +138,7 @@ def _load_marked(
 
 
 def _begin_worker() -> None:
-    """One thread each; and where the run is killed, its workers, which nobody asks any more, go too."""
+    """Use one thread, and end when the parent does: a killed run leaves no workers behind."""
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -148,11 +151,13 @@ def _end_with_parent() -> None:
 
 
 def load_light(entry: Entry, loading: Mapping[str, Any]) -> tuple[Track, np.ndarray] | str:
-    """With samples as an array: tensors would travel through shared memory, of which containers have little."""
-    found = load_entry(entry, loading)
-    if isinstance(found, str):
-        return found
-    return replace(found, stems=found.stems[:, :, :1].clone()), found.stems.numpy()
+    """A track with its samples apart as an array: tensors would travel through shared memory, of which containers have
+    little.
+    """
+    track = load_entry(entry, loading)
+    if isinstance(track, str):
+        return track
+    return replace(track, stems=track.stems[:, :, :1].clone()), track.stems.numpy()
 
 
 def unpack(track: Track, stems: np.ndarray) -> Track:

@@ -1,7 +1,7 @@
-"""A song as its own control: its segments in another order, with a stem nobody hears and a line that means nothing.
+"""A song as its own control: its segments in another order, with an inaudible stem and a line of filler text.
 
 What follows the music when segments rotate belongs to the music; what stays where it was belongs to the position. What the
-decoys get is what a component gets that is known to be irrelevant: masking, sampling and the model's quirks together.
+decoys get is what an irrelevant component gets: the effects of masking, sampling and the model's quirks together.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components, cut, find_borders
 from musiclime_torch.variants.sound import CROSS_FADE, make_noise
 
-#: Name of the stem nobody hears.
+#: Name of the inaudible stem.
 DECOY = "decoy"
-#: Its level beside the song's: below the last bit of 16, and below hearing beside the song.
+#: Its level relative to the song: below the last of 16 bits, and inaudible under the song.
 DECOY_LEVEL = 1e-5
-#: A line that printers fill pages with: words no class has anything to do with.
+#: A line of printers' filler text, which has nothing to do with any class.
 FILLER = "lorem ipsum dolor sit"
 
 
@@ -30,7 +30,7 @@ FILLER = "lorem ipsum dolor sit"
 class Control:
     """`shift` is by how many segments the music has moved to the front: position p holds what was at p + shift.
 
-    `filler` are the characters of the line that means nothing in the lyrics' text.
+    `filler` is the span of the filler line in the lyrics' text.
     """
 
     track: Track
@@ -39,7 +39,7 @@ class Control:
     filler: tuple[int, int] | None
 
     def is_decoy(self, components: Components, column: int) -> bool:
-        """Whether a column of the control's components is one of what was put in."""
+        """Whether a column of the control's components is a decoy."""
         item = components.items[column]
         if item.kind == "audio":
             return item.stem == DECOY
@@ -48,7 +48,7 @@ class Control:
 
 
 def is_chosen(song: str, share: float) -> bool:
-    """Whether a song is one of the share that get a control; by its id, so that it is the same in every run."""
+    """Whether a song is among the share that gets a control; decided by its id, so that it is the same in every run."""
     return int.from_bytes(hashlib.sha256(f"control {song}".encode()).digest()[:8], "big") < share * 2**64
 
 
@@ -89,6 +89,6 @@ def _rotate(
 
 
 def _fade(piece: Tensor, ramp: Float[Tensor, " frame"], last: bool) -> Tensor:
-    whole = piece.new_ones(piece.shape[-1])
-    (whole[-len(ramp) :] if last else whole[: len(ramp)]).copy_(ramp[-piece.shape[-1] :])
-    return piece * whole
+    gains = piece.new_ones(piece.shape[-1])
+    (gains[-len(ramp) :] if last else gains[: len(ramp)]).copy_(ramp[-piece.shape[-1] :])
+    return piece * gains

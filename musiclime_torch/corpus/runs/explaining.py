@@ -39,12 +39,12 @@ def explain_shard(
     with evaluating(module_behind(model)), keeping_random_states():
         while some := list(islice(rest, together)):
             if len(some) == 1:
-                found = [_explain_song(model, job, *some[0])]
+                results = [_explain_song(model, job, *some[0])]
             else:
-                found = shared.run_together([functools.partial(_explain_song, shared, job, *one) for one in some])
-            for one in found:
-                rows.extend(one)
-            advance(len(found))
+                results = shared.run_together([functools.partial(_explain_song, shared, job, *song) for song in some])
+            for song in results:
+                rows.extend(song)
+            advance(len(results))
     return rows
 
 
@@ -55,19 +55,19 @@ def _count_together(job: Job) -> int:
     return min(max(job.settings.batch_size // masks, 1), TOGETHER)
 
 
-def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Track | str) -> Rows:
+def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, track: Track | str) -> Rows:
     rows, started = Rows(), time.perf_counter()
-    if isinstance(found, str):
-        rows.fail(entry, found)
+    if isinstance(track, str):
+        rows.fail(entry, track)
         return rows
     try:
-        explanation = explain_with(model, found, replace(job.settings, seed=draw_seed(job.settings.seed, entry.id)))
+        explanation = explain_with(model, track, replace(job.settings, seed=draw_seed(job.settings.seed, entry.id)))
         predicted = int(explanation.output_song.argmax())
         asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
         if is_chosen(entry.id, job.controls):
-            explanation = _control(model, job, entry, found, explanation, rows)
-    # The model is anybody's, and so are its errors: the song's row among the failures keeps class and words, and the run
-    # goes on. A broken device is no song's fault, and does end it.
+            explanation = _control(model, job, entry, track, explanation, rows)
+    # A model may raise anything: the song's row among the failures keeps the error's class and message, and the run
+    # continues. A broken device is no song's fault and ends the run.
     except Exception as error:
         if _device_failed(error):
             raise
@@ -75,7 +75,7 @@ def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, found: Trac
         rows.fail(entry, str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
         return rows
     chosen = range(len(explanation.classes)) if job.all_classes else sorted(asked)
-    rows.add(entry, found, explanation, chosen, time.perf_counter() - started)
+    rows.add(entry, track, explanation, chosen, time.perf_counter() - started)
     return rows
 
 
@@ -87,7 +87,7 @@ def draw_seed(seed: int, song: str) -> int:
 
 
 def _device_failed(error: BaseException | None) -> bool:
-    """Whether it was the device, which then fails for every song after: they would all be failures, and done."""
+    """Whether the device failed: it would fail for every later song too, and all would be recorded as failures."""
     while error is not None and not isinstance(error, torch.AcceleratorError):
         error = error.__cause__
     return error is not None
@@ -108,6 +108,6 @@ def _control(
         )
         rows.add_control(entry, explain_with(model, control.track, settings), control)
     except InputError as error:
-        told = f"there is no control of this song: {error}"
-        return replace(explanation, warnings=(*explanation.warnings, told))
+        warning = f"this song has no control: {error}"
+        return replace(explanation, warnings=(*explanation.warnings, warning))
     return explanation

@@ -1,4 +1,4 @@
-"""What is done to every song of a catalogue, and which shards of it are left. Any launcher works a job off."""
+"""What is done to every song of a catalogue, and which shards of it are left. Any launcher can run a job."""
 
 import inspect
 import os
@@ -19,7 +19,7 @@ from musiclime_torch.song.track import load_track
 #: Songs a shard: what is lost at most when a process dies.
 SHARD = 16
 
-#: What changes no result, or only within rounding, and what each song has for itself.
+#: Arguments that change no result, or only within rounding, and those that each song has for itself.
 _ELSEWHERE = ("device", "batch_size", "cache_dir", "lyrics", "stems")
 
 #: Songs a second, also where one takes longer: tqdm then turns to seconds a song.
@@ -28,10 +28,10 @@ _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fm
 
 @dataclass(frozen=True)
 class Job:
-    """A run that has been begun, or gone on with, in the folder `out`.
+    """A run that was begun, or resumed, in the folder `out`.
 
     `settings` are those of `explain`, `loading` the arguments of `load_track`; `controls` is the share of songs that are
-    explained a second time as their own control; `retry` says that shards in which songs failed are done again.
+    explained a second time as their own control; with `retry`, shards in which songs failed are run again.
     """
 
     out: Path
@@ -45,7 +45,7 @@ class Job:
     retry: bool = False
 
     def divide(self, rank: int = 0, world: int = 1) -> tuple[list[Shard], list[Shard]]:
-        """Shards of one of so many processes: those that are left or to be done again, and those that were done before."""
+        """Shards of one of so many processes: those to do, and those that were done before."""
         left: list[Shard] = []
         before: list[Shard] = []
         for shard in self.shards[rank::world]:
@@ -83,7 +83,7 @@ class Progress:
 
 @dataclass
 class Tally:
-    """Counts on the way to a `Progress`."""
+    """Counts while a launcher runs, which `close` turns into a `Progress`."""
 
     explained: int = 0
     failures: list[str] = field(default_factory=list)
@@ -119,7 +119,7 @@ def begin_job(
     retry: bool = False,
     about: Mapping[str, Any] | None = None,
 ) -> Job:
-    """Lay a job out, and claim its folder; a run that was begun there under the same settings goes on.
+    """Lay a job out and claim its folder; a run that was begun there under the same settings is resumed.
 
     Args:
         entries: songs, from `read_manifest`.
@@ -131,7 +131,7 @@ def begin_job(
         controls: share of the songs, from 0 to 1, that are also explained as their own control (`corpus.controls`).
         shard_size: songs a shard.
         retry: explain shards in which songs failed once more.
-        about: what else makes this run another one, such as the model's name.
+        about: what else distinguishes this run from others, such as the model's name.
 
     Raises:
         InputError: an option of `explain` that no song could be explained with, an id that occurs twice, a folder that holds
@@ -139,7 +139,7 @@ def begin_job(
     """
     check_ids(entries, "the manifest")
     if not 0 <= controls <= 1:
-        raise InputError(f"controls of {controls:g} are no share of the songs: give a number from 0 to 1.")
+        raise InputError(f"controls must be a share from 0 to 1, got {controls:g}.", argument="controls")
     out, settings, loading = Path(out), read_settings(options or {}), dict(loading or {})
     described = {
         "explain": _describe({name: getattr(settings, name) for name in SETTINGS}),
@@ -169,8 +169,8 @@ def _describe(arguments: Mapping[str, Any]) -> dict[str, str]:
 
 
 def clear_leftovers(job: Job, shards: Sequence[Shard], alone: bool) -> None:
-    """Remove what killed processes had begun to write of shards that are this process's now; and of the run, where this is
-    its only process.
+    """Remove half-written files of killed processes: those of the shards that are this process's now, and, where it is the
+    only process, those of the run.
     """
     files = {shard.file for shard in shards}
     for name in TABLES:
@@ -182,7 +182,9 @@ def clear_leftovers(job: Job, shards: Sequence[Shard], alone: bool) -> None:
 
 
 def write_shard(job: Job, shard: Shard, rows: Rows) -> None:
-    """All tables of a shard; the last one says that it is done, and one from before it was done again no longer does."""
+    """Write all tables of a shard. The last one marks it as done, so an old one is removed before a shard is written
+    again.
+    """
     last = job.out / "songs" / shard.file
     with changing(last):
         last.unlink(missing_ok=True)
@@ -191,24 +193,25 @@ def write_shard(job: Job, shard: Shard, rows: Rows) -> None:
 
 
 def check_weights(job: Job, weights: str) -> None:
-    """InputError where songs of the run were explained by a model of other weights; empty hashes tell nothing.
+    """InputError where songs of the run were explained by a model with other weights; empty hashes are not compared.
 
-    A model's name says little of what is in it, and settings hold nothing that only a process with the model knows.
+    A model's name doesn't identify its weights, and the settings hold nothing that only a process with the model knows.
     """
     from pyarrow import parquet
 
     done = (job.out / "songs" / shard.file for shard in job.shards if job.has_done(shard))
     path = next(done, None)
     hashes = set() if path is None else set(parquet.read_table(path, columns=["model_hash"])["model_hash"].to_pylist())
-    if weights and any(one not in ("", weights) for one in hashes):
+    if weights and any(digest not in ("", weights) for digest in hashes):
         raise InputError(
             f"{str(job.out)!r} holds songs that a model of this name with other weights explained: give another "
-            f"--out folder, or the old weights."
+            f"out folder, or the old weights.",
+            argument="out",
         )
 
 
 def close_job(job: Job) -> None:
-    """All failures in one file, once every shard is done; whoever finds that out first or last writes the same."""
+    """All failures in one file, once every shard is done; every process that finds this so writes the same file."""
     from pyarrow import parquet
 
     if all(job.has_done(shard) for shard in job.shards):
@@ -223,25 +226,25 @@ def watch(shards: Sequence[Shard], progress: bool) -> Bar:
 
 
 def _find_changed(job: Job, shards: Sequence[Shard], failed: Container[str]) -> tuple[str, ...]:
-    """Ids of songs with files younger than what is said of them, but for those that failed, which may have been mended.
+    """Ids of songs whose files are newer than their results, except those that failed, whose files may have been repaired.
 
-    Hashing a catalogue anew would take hours. What was replaced under its old times isn't found, nor what was written over
-    within a folder of stems.
+    Hashing a catalogue again would take hours. Files that were replaced with their old times aren't found, nor files that
+    were overwritten within a folder of stems.
     """
-    found = []
+    changed = []
     for shard in shards:
-        said = _find_time(job.out / "songs" / shard.file)
+        written = _find_time(job.out / "songs" / shard.file)
         for entry in shard.entries:
             files = [value for value in (entry.audio, entry.lyrics, entry.stems) if isinstance(value, Path)]
-            if entry.id not in failed and any(_find_time(path) > said for path in files):
-                found.append(entry.id)
-    return tuple(found)
+            if entry.id not in failed and any(_find_time(path) > written for path in files):
+                changed.append(entry.id)
+    return tuple(changed)
 
 
 def _find_time(path: Path) -> int:
     try:
         return os.stat(path).st_mtime_ns
-    except (OSError, ValueError):  # gone, or no file's name
+    except (OSError, ValueError):  # gone, or not a valid file name
         return 0
 
 

@@ -1,7 +1,7 @@
-"""A job worked off by Ray Data: songs are read by tasks on the CPUs, shards explained by actors that hold the model.
+"""A job run by Ray Data: songs are read by tasks on the CPUs, shards explained by actors that hold the model.
 
-What they find comes back through the object store and is written here, or is written where they run, to a folder that all
-nodes share. Shards are the same as under any other launcher, so that a run that was begun here goes on there.
+Results come back through the object store and are written here, or are written where the actors run, to a folder that all
+nodes share. Shards are the same as under any other launcher, so that a run begun under one can be resumed under another.
 """
 
 import json
@@ -51,7 +51,7 @@ def run_on_ray(
     Args:
         make_model: loads the model, once in every actor; it must be importable, or pickle.
         job: from `begin_job`.
-        actors: processes that explain, each with a model of its own.
+        actors: processes that explain, each with its own model.
         gpus: GPUs of each actor.
         output: who writes: this process, or ("filesystem") the actors, into the job's folder, which they must share.
         progress: show a bar on standard error, if that is a terminal.
@@ -60,7 +60,7 @@ def run_on_ray(
         InputError: fewer than one actor, the folder can't be written to, or what is done there was done with other weights.
     """
     if actors < 1:
-        raise InputError(f"{actors} actors explain nothing: give 1 or more.")
+        raise InputError(f"actors must be at least 1, got {actors}.", argument="actors")
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -81,7 +81,7 @@ def run_on_ray(
 
 
 def _settle_paths(job: Job) -> Job:
-    """With paths that mean the same wherever a process runs."""
+    """The job with absolute paths, which mean the same wherever a process runs."""
     shards = tuple(replace(shard, entries=tuple(_settle(entry) for entry in shard.entries)) for shard in job.shards)
     return replace(job, out=job.out.resolve(), shards=shards)
 
@@ -99,8 +99,8 @@ def _stream(
     """Shards as they are done."""
     if not left:
         return
-    # An actor that dies is made anew, and its shard begun again: so Ray Data goes about it by itself.
-    # Reading must find room beside the actors, or both would wait for ever.
+    # Ray Data replaces an actor that dies and begins its shard again. Reading tasks need CPUs that the actors leave free, or
+    # both would wait for each other for ever.
     cpus = ray.cluster_resources().get("CPU", 1.0)
     each = min(1.0, max((cpus - 1) / actors, cpus / (2 * actors)))
     reading = min(1.0, cpus - actors * each)
@@ -114,12 +114,12 @@ def _stream(
     )
     for row in done.iter_rows():
         if row["refusal"]:
-            raise InputError(row["refusal"])
+            raise InputError(row["refusal"], argument="out")
         yield int(row["shard"]), json.loads(row["tables"])
 
 
 def _find_refusal(model: Callable[..., Any], job: Job) -> str:
-    """Why this model can't go on with the job, or nothing: an actor whose making fails is made again and again."""
+    """Why this model can't resume the job, or "": an actor that fails to start would be started again and again."""
     try:
         check_weights(job, hash_weights(module_behind(model)))
     except InputError as error:
@@ -156,7 +156,7 @@ class _Explainer:
 
     def _collect(self, entry: Entry, song: Any) -> Loaded:
         try:
-            found = ray.get(song)
+            loaded = ray.get(song)
         except ray.exceptions.RayError as error:
-            return entry, f"its process died {DEATHS} times ({type(error).__name__}): is there memory enough for its stems?"
-        return entry, found if isinstance(found, str) else unpack(*found)
+            return entry, f"its process died {DEATHS} times ({type(error).__name__}): is there enough memory for its stems?"
+        return entry, loaded if isinstance(loaded, str) else unpack(*loaded)

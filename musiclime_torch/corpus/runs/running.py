@@ -1,4 +1,4 @@
-"""A job worked off in this process, or in the ranks of torchrun and Slurm, shard by shard."""
+"""A job run in this process, or in the ranks of torchrun and Slurm, shard by shard."""
 
 from collections.abc import Callable
 from contextlib import closing

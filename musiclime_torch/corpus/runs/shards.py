@@ -1,7 +1,7 @@
 """A catalogue in pieces: which songs a shard holds, which shards a process takes, and when one is done.
 
-Shards are runs of the manifest's order, so that they are the same for any number of processes. A shard's files appear whole:
-written under another name, flushed, renamed; the one that says it is done comes last.
+Shards are consecutive songs of the manifest, so that they are the same for any number of processes. A shard's files appear
+complete: they are written under another name, flushed and renamed. The one that marks the shard as done comes last.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import name_partial, remove_partials
 from musiclime_torch.song.manifest import Entry
 
-#: Under this key a file tells the settings it was made under.
+#: The key in a file's metadata of the hash of the settings it was made under.
 HASH_KEY = b"musiclime_torch.settings"
 
-#: What a run writes, in this order: songs say that the rest is there.
+#: The tables of a run in the order they are written: `songs` marks the others as complete.
 TABLES = ("attributions", "interactions", "controls", "failures", "songs")
 
 
@@ -32,7 +32,7 @@ class Shard:
 
     @property
     def file(self) -> str:
-        """Name of its files. Ids, which may be anything, are never part of one."""
+        """Name of its files. Ids, which may hold any characters, are never part of it."""
         return f"{self.number:06d}.parquet"
 
 
@@ -45,15 +45,15 @@ class Place:
 
 
 def cut_shards(entries: Sequence[Entry], size: int) -> tuple[Shard, ...]:
-    """Shards of `size` songs, the last one of what is left."""
+    """Shards of `size` songs; the last one has what is left."""
     if size < 1:
-        raise InputError(f"a shard of {size} songs holds none: give 1 or more.")
+        raise InputError(f"shard_size must be at least 1, got {size}.", argument="shard_size")
     starts = range(0, len(entries), size)
     return tuple(Shard(number, tuple(entries[start : start + size])) for number, start in enumerate(starts))
 
 
 def find_place(environment: Mapping[str, str] = os.environ) -> Place:
-    """From what torchrun or a Slurm array sets; the only process where nothing is set.
+    """The place of this process, from what torchrun or a Slurm array sets; the only one where nothing is set.
 
     >>> find_place({"RANK": "1", "WORLD_SIZE": "4"}), find_place({})
     (Place(rank=1, world=4), Place(rank=0, world=1))
@@ -68,22 +68,24 @@ def find_place(environment: Mapping[str, str] = os.environ) -> Place:
     except InputError:
         raise
     except (KeyError, ValueError) as error:
-        raise InputError(f"the launcher's rank isn't understood ({error}): set RANK and WORLD_SIZE.") from error
+        raise InputError(f"the launcher's rank can't be read ({error}): set RANK and WORLD_SIZE.") from error
     if not 0 <= place.rank < place.world:
-        raise InputError(f"rank {place.rank} of {place.world} processes is none of them: set RANK and WORLD_SIZE.")
+        raise InputError(
+            f"RANK must be from 0 to WORLD_SIZE - 1, got {place.rank} of {place.world}: set RANK and WORLD_SIZE."
+        )
     return place
 
 
 def _find_task(environment: Mapping[str, str]) -> Place:
-    """Tasks of an array are counted by its step. Of a list, such as 1,3,7, no task knows the others."""
+    """A task's place in a Slurm array with any step. In a list, such as 1,3,7, a task can't know the other numbers."""
     given = {name: int(environment.get(f"SLURM_ARRAY_TASK_{name}", default)) for name, default in (("MIN", 0), ("STEP", 1))}
     count, step = int(environment["SLURM_ARRAY_TASK_COUNT"]), max(given["STEP"], 1)
     last = int(environment.get("SLURM_ARRAY_TASK_MAX", given["MIN"] + (count - 1) * step))
     rank, rest = divmod(int(environment["SLURM_ARRAY_TASK_ID"]) - given["MIN"], step)
     if rest or last - given["MIN"] != (count - 1) * step:
         raise InputError(
-            f"{count} tasks from {given['MIN']} to {last} in steps of {step} are no range, and in a list no task knows its "
-            f"place: use --array=0-{count - 1}, or set RANK and WORLD_SIZE."
+            f"the Slurm array of {count} tasks from {given['MIN']} to {last} in steps of {step} is not a range, so a task "
+            f"can't know its place: use --array=0-{count - 1}, or set RANK and WORLD_SIZE."
         )
     return Place(rank, count)
 
@@ -94,8 +96,8 @@ def hash_settings(settings: Mapping[str, Any]) -> str:
 
 
 def hash_entries(entries: Sequence[Entry]) -> str:
-    """SHA-256 of what a manifest says, in its order; a path is the same however it is written."""
-    rows = [[one.id, *map(_spell, (one.audio, one.lyrics, one.stems)), list(one.labels)] for one in entries]
+    """SHA-256 of a manifest's entries in their order; relative and absolute paths to the same file are equal."""
+    rows = [[entry.id, *map(_spell, (entry.audio, entry.lyrics, entry.stems)), list(entry.labels)] for entry in entries]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
@@ -104,7 +106,7 @@ def _spell(value: Path | str | None) -> str:
 
 
 def is_done(out: Path, shard: Shard, settings_hash: str) -> bool:
-    """Whether the shard's files are there and end as they should, the last one made under these settings."""
+    """Whether the shard's files are there and complete, the last one made under these settings."""
     from pyarrow import ArrowInvalid, parquet
 
     if not all(_has_end(out / name / shard.file) for name in TABLES):
@@ -118,7 +120,7 @@ def is_done(out: Path, shard: Shard, settings_hash: str) -> bool:
 
 
 def _has_end(path: Path) -> bool:
-    """Whether a Parquet file wasn't cut off: something else may have done so since it was written."""
+    """Whether a Parquet file has its end: something may have truncated it since it was written."""
     try:
         with path.open("rb") as file:
             file.seek(-4, os.SEEK_END)
@@ -128,21 +130,21 @@ def _has_end(path: Path) -> bool:
 
 
 def claim_folder(out: Path, settings: Mapping[str, Any], manifest_hash: str) -> str:
-    """Begin a run in a folder, or go on with the same one; returns the settings' hash.
+    """Begin a run in a folder, or resume the same one; returns the settings' hash.
 
     InputError where the folder holds a run with other settings or of another manifest: nothing is overwritten.
     """
-    said: dict[str, Any] = {"settings": dict(settings), "hash": hash_settings(settings), "manifest": manifest_hash}
+    described: dict[str, Any] = {"settings": dict(settings), "hash": hash_settings(settings), "manifest": manifest_hash}
     path = out / "run.json"
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             if any((out / name).exists() for name in TABLES):
-                raise InputError(f"{str(out)!r} holds tables but no run.json: give another --out folder.")
+                raise InputError(f"{str(out)!r} holds tables but no run.json: give another out folder.", argument="out")
             partial = name_partial(path)
-            partial.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            # Whoever comes first; the others find the same there, or say that they don't. Who has found it removes what
-            # is left of others' attempts.
+            partial.write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            # A hard link fails if the file exists: of several processes exactly one creates it, and the others then compare
+            # what they find. Each removes its own temporary file here, and leftovers of killed ones below.
             try:
                 os.link(partial, path)
             except (FileExistsError, FileNotFoundError):
@@ -152,19 +154,22 @@ def claim_folder(out: Path, settings: Mapping[str, Any], manifest_hash: str) -> 
         began = _read_run(path)
         remove_partials(out, (path.name,))
     except OSError as error:
-        raise InputError(f"{str(out)!r} can't be written to ({error.strerror}): give another --out folder.") from error
-    if began["hash"] != said["hash"]:
-        shown = ", ".join(_list_changes(began["settings"], said["settings"])[:3])
-        raise InputError(f"{str(out)!r} holds a run with other settings, {shown}: give another --out folder.")
+        raise InputError(
+            f"{str(out)!r} can't be written to ({error.strerror}): give another out folder.", argument="out"
+        ) from error
+    if began["hash"] != described["hash"]:
+        shown = ", ".join(_list_changes(began["settings"], described["settings"])[:3])
+        raise InputError(f"{str(out)!r} holds a run with other settings, {shown}: give another out folder.", argument="out")
     if began["manifest"] != manifest_hash:
         raise InputError(
-            f"the manifest isn't the one that the run in {str(out)!r} began with: give another --out folder, or the old one."
+            f"the run in {str(out)!r} began with another manifest: give another out folder, or the old manifest.",
+            argument="out",
         )
-    return str(said["hash"])
+    return str(described["hash"])
 
 
 def describe_run(out: Path) -> dict[str, Any]:
-    """What `run.json` says; InputError for a folder without one."""
+    """The contents of `run.json`; InputError for a folder without one."""
     try:
         return _read_run(out / "run.json")
     except OSError as error:
@@ -174,32 +179,32 @@ def describe_run(out: Path) -> dict[str, Any]:
 def _read_run(path: Path) -> dict[str, Any]:
     """InputError where the file isn't as `claim_folder` writes it."""
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-        fault = "" if _is_run(found) else "it doesn't hold settings, their hash and the manifest's"
+        run: Any = json.loads(path.read_text(encoding="utf-8"))
+        fault = "" if _is_run(run) else "it doesn't hold settings, their hash and the manifest's"
     except ValueError as error:
         fault = str(error)
     if fault:
-        raise InputError(f"{str(path)!r} is no run's ({fault}): give another folder.")
-    return dict(found)
+        raise InputError(f"{str(path)!r} is not the record of a run ({fault}): give another folder.")
+    return dict(run)
 
 
-def _is_run(found: Any) -> bool:
-    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+def _is_run(run: Any) -> bool:
+    if not isinstance(run, dict) or not isinstance(run.get("settings"), dict):
         return False
-    return found.get("hash") == hash_settings(found["settings"]) and isinstance(found.get("manifest"), str)
+    return run.get("hash") == hash_settings(run["settings"]) and isinstance(run.get("manifest"), str)
 
 
 def _list_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Every setting that differs, in words; of settings in groups those that do."""
-    said = []
+    """Every setting that differs, in words; settings in groups one by one."""
+    changes = []
     for name in {**before, **now}:
         if name in before and name in now and before[name] == now[name]:
             continue
         if isinstance(before.get(name), dict) and isinstance(now.get(name), dict):
-            said += [f"{name} {change}" for change in _list_changes(before[name], now[name])]
+            changes += [f"{name} {change}" for change in _list_changes(before[name], now[name])]
         else:
-            said.append(f"{name} {_show(before, name)} (now {_show(now, name)})")
-    return said
+            changes.append(f"{name} {_show(before, name)} (now {_show(now, name)})")
+    return changes
 
 
 def _show(settings: Mapping[str, Any], name: str) -> str:

@@ -1,7 +1,7 @@
-"""Batches shared by several songs: where each has few variants, what they ask of a model at the same time is asked at once.
+"""Batches shared by several songs: where each has few variants, their requests to a model are joined.
 
-Every song runs in a thread of its own until it needs the model. When all of them wait, requests of the same kind and shape
-are joined, batch by batch, so that what shares a batch never hangs on which thread was faster.
+Every song runs in its own thread until it needs the model. When all of them wait, requests of the same kind and shape
+are joined, batch by batch, so that what shares a batch never depends on which thread was faster.
 """
 
 import functools
@@ -22,13 +22,13 @@ from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import name_model
 
-#: What of a model is asked in shared batches; heads run over pairs of one song and cost little.
+#: The model's functions that run in shared batches; heads run over pairs of one song and cost little.
 _SHARED = ("encode_audio", "encode_text")
 
 
 @dataclass(eq=False)
 class _Request:
-    """What one song asks; `leads` are the requests that it runs together with its own."""
+    """A song's request; `leads` is the batch of requests that its thread runs, its own among them."""
 
     song: int
     part: str
@@ -43,7 +43,7 @@ class _Request:
 
 
 class SharedModel:
-    """Stands in for a model inside `run_together`: the same declarations, the same answers, fuller batches."""
+    """A model inside `run_together`: the same declarations and the same answers, with fuller batches."""
 
     def __init__(self, model: Callable[..., Any], batch_size: int) -> None:
         self.name = name_model(model)
@@ -53,15 +53,15 @@ class SharedModel:
         self._song = threading.local()
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._model, name)
-        return functools.partial(self._ask, name) if name in _SHARED else found
+        attribute = getattr(self._model, name)
+        return functools.partial(self._ask, name) if name in _SHARED else attribute
 
     def __call__(self, *inputs: Any) -> Any:
         """Outputs of the model for a batch, which other songs may share."""
         return self._ask("__call__", *inputs)
 
     def run_together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        """Results of all calls, each in a thread of its own; one that raises does so here, after the others."""
+        """Results of all calls, each run in its own thread; an error is raised here after all have ended."""
         self._running = len(calls)
         with ThreadPoolExecutor(len(calls)) as pool:
             futures = [pool.submit(self._take_part, song, call) for song, call in enumerate(calls)]
@@ -93,14 +93,16 @@ class SharedModel:
         return request.answer
 
     def _share_out(self) -> None:
-        """Once all that run wait: form batches, each run by the first of its songs, in that thread's settings."""
+        """Once all running songs wait: form batches, each run in the thread of its first song, under that thread's
+        settings.
+        """
         if not self._waiting or len(self._waiting) < self._running:
             return
         batches: dict[Any, list[_Request]] = {}
-        for request in sorted(self._waiting, key=lambda one: one.song):
+        for request in sorted(self._waiting, key=lambda waiting: waiting.song):
             kind = (request.part, request.counted, *map(_describe, request.inputs))
             batch = batches.setdefault(kind, [])
-            if batch and sum(one.rows for one in batch) + request.rows > self._batch_size:
+            if batch and sum(other.rows for other in batch) + request.rows > self._batch_size:
                 batch = batches[kind] = []
             batch.append(request)
             batch[0].leads = batch
@@ -121,8 +123,8 @@ class SharedModel:
         try:
             joined = tuple(_join(parts) for parts in zip(*(request.inputs for request in batch), strict=True))
             outputs, flops = self._count(batch[0], joined)
-        # Nobody can tell which of the songs a shared batch failed for, so nothing is lost here: each is asked again alone
-        # below, and what it raises then is its own.
+        # It can't be known which song a shared batch failed for. Each is run again alone below, and an error raised there
+        # belongs to that song.
         except Exception as error:
             outputs, flops = None, 0.0
             if ran_out(error):
@@ -133,7 +135,8 @@ class SharedModel:
             return
         for request, answer in zip(batch, outputs.split(rows), strict=True):
             request.answer, request.flops = answer, flops * request.rows / sum(rows)
-        # The counter of this thread has seen all of them.
+        # This thread's counter has seen the operations of the whole batch, and its share was just credited to every request:
+        # take the batch off once, so that each song is counted exactly once.
         batch[0].flops -= flops
 
     def _answer_alone(self, request: _Request) -> None:
@@ -155,21 +158,21 @@ class SharedModel:
 
 def _count_rows(inputs: tuple[Any, ...]) -> int | None:
     """Rows of a batch; None for inputs that can't be joined."""
-    known = all(isinstance(one, Tensor | TokenBatch | list) for one in inputs)
+    known = all(isinstance(value, Tensor | TokenBatch | list) for value in inputs)
     first = inputs[0] if inputs else None
     return len(first.embeddings if isinstance(first, TokenBatch) else inputs[0]) if inputs and known else None
 
 
-def _describe(one: Any) -> Any:
-    """What must be the same for two inputs to be joined, precision settings included."""
-    if isinstance(one, TokenBatch):
-        return _describe(one.embeddings), _describe(one.attended)
-    if isinstance(one, list):
+def _describe(value: Any) -> Any:
+    """What must be equal for two inputs to be joined, precision settings included."""
+    if isinstance(value, TokenBatch):
+        return _describe(value.embeddings), _describe(value.attended)
+    if isinstance(value, list):
         return list
-    return one.shape[1:], one.dtype, one.device, torch.is_autocast_enabled(one.device.type)
+    return value.shape[1:], value.dtype, value.device, torch.is_autocast_enabled(value.device.type)
 
 
 def _join(parts: Sequence[Any]) -> Any:
     if isinstance(parts[0], TokenBatch):
-        return TokenBatch(_join([one.embeddings for one in parts]), _join([one.attended for one in parts]))
+        return TokenBatch(_join([part.embeddings for part in parts]), _join([part.attended for part in parts]))
     return [text for texts in parts for text in texts] if isinstance(parts[0], list) else torch.cat(list(parts))

@@ -1,4 +1,4 @@
-"""An explanation as rows of Parquet: one a class and component, one a song, one a pair that acts together."""
+"""An explanation as rows of Parquet: one per class and component, one per song, one per significant pair."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -24,8 +24,8 @@ _NAME = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
 _TEXTS = pyarrow.list_(pyarrow.string())
 _NUMBERS = pyarrow.list_(pyarrow.float64())
 
-#: `position` counts a stem's segments from 0; `start` and `end` are seconds; `line` counts from 1; `text` is that of
-#: lines and sections. In `controls`, `position` is where a segment is heard and `origin` the position it has in the song.
+#: `position` counts a stem's segments from 0; `start` and `end` are seconds; `line` counts from 1; `text` is given for
+#: lines and sections. In `controls`, `position` is a segment's place in the control and `origin` its place in the song.
 #: `seed` is the song's own: `explain` gives the same numbers with it.
 SCHEMAS = {
     "attributions": pyarrow.schema(
@@ -101,13 +101,13 @@ SCHEMAS = {
     ),
 }
 
-#: Pairs kept a song and class: those that are significant, largest first.
+#: The most pairs kept per song and class: significant ones, largest first.
 MOST_PAIRS = 50
 
 
 @dataclass
 class Rows:
-    """Rows by table, as they come in."""
+    """Rows by table, in the order they were added."""
 
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in SCHEMAS})
 
@@ -134,7 +134,7 @@ class Rows:
 
 
 def write_table(rows: Sequence[dict[str, Any]], name: str, path: Path, settings_hash: str) -> None:
-    """One table of one shard, whole or not at all. InputError where the disk is full or can't be written to."""
+    """Write one table of one shard atomically. InputError where the disk is full or can't be written to."""
     schema = SCHEMAS[name].with_metadata({HASH_KEY: settings_hash.encode()})
     with changing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,18 +146,17 @@ def write_table(rows: Sequence[dict[str, Any]], name: str, path: Path, settings_
 
 @contextmanager
 def changing(path: Path) -> Iterator[None]:
-    """InputError where what is in a run's folder can't be written or removed."""
+    """Inside, a file of a run that can't be written or removed raises an InputError."""
     try:
         yield
     except OSError as error:
         raise InputError(
-            f"{str(path)!r} can't be written ({error.strerror or error}): make room, and give the same command again; what "
-            f"is done stays."
+            f"{str(path)!r} can't be written ({error.strerror or error}): make room and resume the run; what is done stays."
         ) from error
 
 
 def _list_components(song: str, track: Track, explanation: Explanation, row: int, predicted: bool) -> list[dict[str, Any]]:
-    told = explanation.significant[row].tolist()
+    significant = explanation.significant[row].tolist()
     values, errors = explanation.attributions[row].tolist(), explanation.standard_errors[row].tolist()
     segments = max(explanation.components.n_segments, 1)
     return [
@@ -167,7 +166,7 @@ def _list_components(song: str, track: Track, explanation: Explanation, row: int
             "predicted": predicted,
             "attribution": values[column],
             "standard_error": errors[column],
-            "significant": told[column],
+            "significant": significant[column],
             "unseen": column in explanation.unseen,
             "kind": item.kind,
             "stem": item.stem,
@@ -195,7 +194,7 @@ def _list_control(song: str, explanation: Explanation, control: Control) -> list
     rows = []
     for column, item in enumerate(components.items):
         if column not in explanation.unseen:
-            heard = item.kind == "audio"
+            is_audio = item.kind == "audio"
             rows.append(
                 {
                     "id": song,
@@ -203,8 +202,8 @@ def _list_control(song: str, explanation: Explanation, control: Control) -> list
                     "decoy": control.is_decoy(components, column),
                     "kind": item.kind,
                     "stem": item.stem,
-                    "position": column % segments if heard else None,
-                    "origin": (column + control.shift) % segments if heard else None,
+                    "position": column % segments if is_audio else None,
+                    "origin": (column + control.shift) % segments if is_audio else None,
                     "word": item.word,
                     "attribution": values[column],
                     "standard_error": errors[column],
@@ -214,20 +213,20 @@ def _list_control(song: str, explanation: Explanation, control: Control) -> list
 
 
 def _list_pairs(song: str, explanation: Explanation, row: int) -> list[dict[str, Any]]:
-    found = explanation.interactions
-    if found is None:
+    interactions = explanation.interactions
+    if interactions is None:
         return []
-    scale = found.find_space(None)
-    values, errors = found.values[scale, row], found.standard_errors[scale, row]
+    scale = interactions.find_space(None)
+    values, errors = interactions.values[scale, row], interactions.standard_errors[scale, row]
     items = explanation.components.items
-    # Joint masks also tell of words with words and of stems with stems.
-    mixed = torch.tensor([(items[a].kind, items[b].kind) == ("audio", "lyrics") for a, b in found.columns.tolist()])
+    # Joint masks also give pairs of two words and of two stems, which are left out.
+    mixed = torch.tensor([(items[a].kind, items[b].kind) == ("audio", "lyrics") for a, b in interactions.columns.tolist()])
     order = values.abs().argsort(descending=True, stable=True)
-    told = order[(found.significant[scale, row] & mixed.bool())[order]][:MOST_PAIRS].tolist()
+    kept = order[(interactions.significant[scale, row] & mixed.bool())[order]][:MOST_PAIRS].tolist()
     segments = max(explanation.components.n_segments, 1)
     rows = []
-    for pair in told:
-        sound, words = found.columns[pair].tolist()
+    for pair in kept:
+        sound, words = interactions.columns[pair].tolist()
         rows.append(
             {
                 "id": song,

@@ -1,4 +1,4 @@
-"""Masks of the audio crossed with masks of the lyrics, for late-fusion models: every side is encoded by itself, and
+"""Masks of the audio crossed with masks of the lyrics, for late-fusion models: each side is encoded separately, and
 N_a + N_t encoder passes stand for N_a × N_t variants.
 """
 
@@ -28,7 +28,7 @@ from musiclime_torch.variants.scale import Scale, check_means, list_spaces, to_v
 #: Pairs of encodings that are fused at a time: their joined features take a hundred megabytes at most.
 PAIRS = 16_384
 
-#: Blocks a side to begin with, where the budget allows them: the audio is the noisier side.
+#: Blocks per side to begin with, where the budget allows them: the audio is the noisier side.
 START = (2, 1)
 
 
@@ -36,7 +36,7 @@ START = (2, 1)
 class Encodings:
     """All masks that either side may draw, and the encodings of the first of them; `sounds` has one tensor a window.
 
-    `costs` are what one mask of either side takes to encode.
+    `costs` are the operations that encoding one mask of each side takes.
     """
 
     audio: Design
@@ -54,18 +54,18 @@ class Encodings:
 def estimate_crossed(
     probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], sampling: Sampling, until: Until | None, confidence: float
 ) -> Estimate:
-    """Ask a late-fusion model about crossed masks until what is waited for has come, or the budget is spent."""
+    """Run a late-fusion model on crossed masks until the condition `until` holds, or the budget is spent."""
     sampled = _sample(probe, scale, sampling, until, confidence)
     design = sampled.sample.design
-    here = design.to(probe.device)
+    on_device = design.to(probe.device)
     pairs, parts, main = {}, {}, None
     for space in dict.fromkeys((scale.space, *list_spaces(scale.output_kind, ends.shape[1]))):
         grid = _check_grid(probe, sampled.sample, scale.on(space))
-        fit = solve_crossed(here, grid)
+        fit = solve_crossed(on_device, grid)
         main = main or fit
         pairs[space] = list_interactions(fit)
-        if here.audio.uniform and here.lyrics.uniform:
-            parts[space] = split_variance(here, grid)
+        if on_device.audio.uniform and on_device.lyrics.uniform:
+            parts[space] = split_variance(on_device, grid)
         del grid  # before the next one is built
     assert main is not None, "the scale's own space comes first"
     na, nt = design.audio.n_samples, design.lyrics.n_samples
@@ -93,7 +93,7 @@ def encode_masks(probe: Probe, design: CrossedDesign) -> Encodings:
 
 
 def build_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor, "value na nt"]:
-    """Values of every pair of masks, fused a tile at a time; kept in the precision of the outputs."""
+    """Values of every pair of masks, fused in tiles and kept in the precision of the outputs."""
     grid: Tensor | None = None
     step = max(PAIRS // len(encodings.texts), 1)
     na = len(encodings.sounds[0])
@@ -118,7 +118,7 @@ def _check_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tenso
 
 
 def _sample(probe: Probe, scale: Scale, sampling: Sampling, until: Until | None, confidence: float) -> Sampled[Encodings]:
-    """Encode what the user fixed; else a few blocks first, and the rest of the budget where it helps most."""
+    """Encode the numbers of masks that were given; else a few blocks first, and the rest where it helps most."""
     if isinstance(sampling.n_samples, tuple):
         fixed = encode_masks(probe, _draw(probe, sampling, *sampling.n_samples))
         return Sampled(fixed, stopped=describe_stop(until, False, 1, confidence))
@@ -136,7 +136,7 @@ def _sample(probe: Probe, scale: Scale, sampling: Sampling, until: Until | None,
 
 def _draw(probe: Probe, sampling: Sampling, n_audio: int, n_lyrics: int) -> CrossedDesign:
     name = "crossed" if sampling.design == "auto" else sampling.design
-    # Another seed for the lyrics: sides with as many columns would get the same masks.
+    # Another seed for the lyrics: sides with equally many columns would get the same masks.
     other = replace(sampling, seed=sampling.seed + 1)
     return CrossedDesign(
         draw_design(sampling, name, len(probe.seen_audio), n_audio),
@@ -145,7 +145,7 @@ def _draw(probe: Probe, sampling: Sampling, n_audio: int, n_lyrics: int) -> Cros
 
 
 def _begin(probe: Probe, sampling: Sampling, budget: int) -> Encodings:
-    """Masks for the entire budget on either side; the first blocks encoded, which tells what a mask of a side costs."""
+    """Masks for the entire budget on each side, and encodings of the first blocks, which show what a mask costs."""
     drawn = _draw(probe, sampling, budget, budget)
     blocks = (drawn.audio.block, drawn.lyrics.block)
     start = (START[0] * blocks[0], START[1] * blocks[1])
@@ -167,7 +167,7 @@ def _encode_more(probe: Probe, encodings: Encodings, counts: tuple[int, int]) ->
 
 
 def _pick_folding(probe: Probe, scale: Scale, encodings: Encodings, sampling: Sampling) -> Encodings:
-    """Give complements up on a side where odd terms dominate; masks that are encoded already stay."""
+    """Drop complements on a side where odd terms dominate; masks that are encoded already stay."""
     if sampling.design != "auto" or not encodings.audio.uniform:
         return encodings
     column = _check_grid(probe, encodings, scale)[scale.column].double()
@@ -181,7 +181,10 @@ def _pick_folding(probe: Probe, scale: Scale, encodings: Encodings, sampling: Sa
 
 
 def _share_out(probe: Probe, scale: Scale, encodings: Encodings, size: int) -> tuple[int, int]:
-    """How many masks each side gets of `size`, by what they cost and what they add to the squared errors so far."""
+    """How many of `size` masks each side gets, by what they cost and what they add to the squared errors so far."""
+    # A side's part of the squared errors falls as V / N with its number of masks N. From the present N and its part the
+    # variance is V = N · part. Minimising V_a / N_a + V_t / N_t at the cost c_a N_a + c_t N_t gives N ∝ √(V / c): `allocate`
+    # does this in whole blocks and never takes masks away.
     design = encodings.design
     by_audio, by_lyrics = split_errors(design.to(probe.device), _check_grid(probe, encodings, scale)).tolist()
     counts = (design.audio.n_samples, design.lyrics.n_samples)
@@ -198,7 +201,9 @@ def _look(probe: Probe, scale: Scale, encodings: Encodings) -> Look:
 def _note_weights(sampling: Sampling) -> tuple[str, ...]:
     if sampling.weights == "uniform":
         return ()
-    return ("sound and lyrics have a kernel each, where LIME has one on both together: design joint has that.",)
+    return (
+        "sound and lyrics each have their own kernel here, where LIME has one for both together: use design joint for that.",
+    )
 
 
 def _note_rounding(sampling: Sampling, design: CrossedDesign) -> tuple[str, ...]:

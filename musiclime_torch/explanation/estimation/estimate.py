@@ -20,8 +20,8 @@ class Estimate:
     `dependent` columns are combinations of others, and their coefficients mean nothing. `ends` are the model's values on the
     song and the empty song, `passes` those of its audio side and its lyrics side. `pairs` are interactions and `parts` the
     shares of the variance of audio, lyrics and both, by the name of the space they were solved in; empty where the masks
-    tell none. `design` says in words how masks were drawn; `looks` is how often sampling might have been stopped, which
-    intervals pay for; `stopped` says why it was.
+    can't give them. `design` describes how masks were drawn; `looks` is how often sampling could have stopped, which widens
+    the intervals; `stopped` says why it did.
     """
 
     coefficients: Known
@@ -46,7 +46,7 @@ def count_passes(probe: Probe, audio: int, lyrics: int) -> tuple[int, int]:
 
 
 def estimate_nothing(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"]) -> Estimate:
-    """Without any component to switch there are only the song and the empty song."""
+    """The estimate where no component can be switched: only the song and the empty song are known."""
     values = to_values(scale, ends)
     none = values.new_zeros(values.shape[1], 0)
     return Estimate(

@@ -1,4 +1,4 @@
-"""Masks over all columns at once, for any model: drawn in blocks, asked, solved."""
+"""Masks over all columns at once, for any model: drawn in blocks, run, solved."""
 
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,7 @@ from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import ENDS, Scale, check_outputs, list_spaces, to_values
 
-#: More interactions than this, all classes together, are left out: nobody reads them, and they would take gigabytes.
+#: More interactions than this, over all classes, are left out: they would take gigabytes.
 MOST_PAIRS = 20_000_000
 
 
@@ -36,7 +36,7 @@ class Answers:
 
     @property
     def design(self) -> Design:
-        """The masks that have been asked."""
+        """The masks that have been run."""
         return self.masks.first(len(self.outputs))
 
 
@@ -44,7 +44,7 @@ def estimate_joint(
     probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], sampling: Sampling, ridge: float, until: Until | None,
     confidence: float,
 ) -> Estimate:  # fmt: skip
-    """Ask the model about joint masks until what is waited for has come, or the budget is spent.
+    """Run the model on joint masks until the condition `until` holds, or the budget is spent.
 
     `ends` are its outputs on the song and the empty song. Where every mask fits the budget, every mask is taken.
     """
@@ -53,10 +53,10 @@ def estimate_joint(
     sampled = _enumerate(probe, scale, sampling) if every_mask else _sample(probe, scale, sampling, ridge, until, confidence)
     design, outputs = sampled.sample.design, sampled.sample.outputs
     values = to_values(scale, torch.cat([ends, outputs]))
-    here = design.to(probe.device)
-    fit = solve(here, values[2:], ridge)
+    on_device = design.to(probe.device)
+    fit = solve(on_device, values[2:], ridge)
     check_outputs(values, scale.classes, probe.subject.name, first=ENDS)
-    pairs, notes = _find_pairs(probe, scale, here, outputs, every_mask)
+    pairs, notes = _find_pairs(probe, scale, on_device, outputs, every_mask)
     return Estimate(
         coefficients=know_exactly(fit.coefficients.values) if every_mask else fit.coefficients,
         intercept=fit.intercept,
@@ -81,7 +81,7 @@ def _enumerate(probe: Probe, scale: Scale, sampling: Sampling) -> Sampled[Answer
 def _sample(
     probe: Probe, scale: Scale, sampling: Sampling, ridge: float, until: Until | None, confidence: float
 ) -> Sampled[Answers]:
-    """A first block, which may show that complements don't pay, and as many more as are needed."""
+    """A first block, which may show that complements don't help, and as many more as are needed."""
     free = sampling.design in ("auto", "joint")
     design = draw_design(sampling, "joint" if free else sampling.design, len(probe.seen), sampling.total)
     may_unfold = free and design.uniform
@@ -97,14 +97,14 @@ def _sample(
         return replace(answers, outputs=torch.cat([answers.outputs, more]))
 
     def fit(answers: Answers) -> Look:
-        here, column = answers.design.to(probe.device), to_values(scale, answers.outputs)[:, scale.column]
-        return Look(solve(here, column[:, None], ridge).coefficients, trace_errors(here, column, ridge))
+        on_device, column = answers.design.to(probe.device), to_values(scale, answers.outputs)[:, scale.column]
+        return Look(solve(on_device, column[:, None], ridge).coefficients, trace_errors(on_device, column, ridge))
 
     return sample_until(answers, sizes, grow, fit, until, confidence)
 
 
 def _plan_sizes(design: Design) -> list[int]:
-    """Numbers of masks at which to look: doubling numbers of blocks, or of as many rows where rows are independent."""
+    """Numbers of masks at which to look: doubling numbers of blocks, or of equally many rows where rows are independent."""
     step = design.block if design.block > 1 else 2 * smallest_order(design.masks.shape[1])
     return [min(step * size, design.n_samples) for size in plan_looks(1, -(-design.n_samples // step))]
 
@@ -116,7 +116,7 @@ def _ask_first(probe: Probe, scale: Scale, design: Design, size: int) -> Answers
 
 
 def _pick_folding(probe: Probe, scale: Scale, answers: Answers, sampling: Sampling) -> Answers:
-    """Give complements up where the first block says that odd terms dominate; its own masks stay."""
+    """Drop complements where the first block shows that odd terms dominate; its own masks stay."""
     pilot, design = answers.design, answers.masks
     column = to_values(scale, answers.outputs)[:, scale.column]
     if not is_better_unfolded(pilot.to(probe.device), column, design.third_order):
@@ -132,7 +132,9 @@ def _find_pairs(
     if d < 2 or not design.uniform or (design.units < 3 and not every_mask):
         return {}, ()
     if d * (d - 1) // 2 * outputs.shape[1] > MOST_PAIRS:
-        return {}, (f"interactions of {d} components for {outputs.shape[1]} classes are too many to keep: left out.",)
+        return {}, (
+            f"interactions of {d} components for {outputs.shape[1]} classes are too many to keep and were left out.",
+        )
     pairs = {}
     for space in list_spaces(scale.output_kind, outputs.shape[1]):
         values = to_values(scale.on(space), outputs)

@@ -1,4 +1,8 @@
-"""The sampling loop that all designs share: draw, look, stop or draw more."""
+"""The sampling loop that all designs share: draw, look, stop or draw more.
+
+Sizes are planned in advance, so that the number of looks is known before the first one and the risk can be divided among
+them.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +19,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Sampled(Generic[S]):
-    """The sample at which the loop ended; `looks` is how often it might have stopped, `stopped` why it did, in words."""
+    """The sample at which the loop ended; `looks` is how often it could have stopped, `stopped` says why it did."""
 
     sample: S
     looks: int = 1
@@ -38,14 +42,16 @@ def sample_until(
     until: Until | None,
     confidence: float,
 ) -> Sampled[S]:
-    """Grow a sample through the planned sizes until what is waited for has come, or the budget is spent.
+    """Grow a sample through the planned sizes until the condition `until` holds, or the budget is spent.
 
-    `sample` has the first size already. `grow` enlarges a sample to a size, `fit` solves it for the explained class. Where
-    nothing is waited for, nobody looks and the last size is drawn at once.
+    `sample` has the first size already. `grow` enlarges a sample to a size, `fit` solves it for the explained class. Without
+    a condition the last size is drawn at once.
     """
     if until is None:
         return Sampled(sample if len(sizes) == 1 else grow(sample, sizes[-1]))
-    # Bonferroni: each of the looks gets an equal share of what may go wrong.
+    # Stopping at the first look that seems settled is right at all looks only with 1 − (1 − confidence) / looks at each:
+    # by Bonferroni's inequality the chance that any of them is wrong is then at most 1 − confidence. The looks count as
+    # planned, not as made: which ones are made depends on the data.
     share = 1 - (1 - confidence) / len(sizes)
     settled, look = False, 0
     for look, size in enumerate(sizes, start=1):

@@ -10,7 +10,7 @@ from musiclime_torch.explanation.estimation.estimate import Estimate, count_pass
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, enumerate_masks
 from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.sampling import Sampling
-from musiclime_torch.surrogate.shapley.exact import solve_exact
+from musiclime_torch.surrogate.shapley.coalitions import solve_exact
 from musiclime_torch.surrogate.shapley.level_fit import solve_levels
 from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels
 from musiclime_torch.surrogate.shapley.leverage import draw_leverage, solve_leverage
@@ -19,7 +19,9 @@ from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, check_means, to_values
 
-#: Inclusion levels: four are exact for products of up to eight components, and eight err more at the same budget.
+#: Inclusion levels. The integrand of a product of k components is a polynomial of degree k − 1 in the level t, and four
+#: Gauss-Legendre nodes are exact up to degree 7: products of up to eight components. Eight levels have larger errors at the
+#: same budget.
 LEVELS = 4
 
 #: Classes whose scores are held at a time, in levels: (pair, component, class) tables fill memory otherwise.
@@ -29,7 +31,7 @@ CLASSES = 16
 def estimate_shapley(
     probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], sampling: Sampling, cross: bool
 ) -> Estimate:
-    """Shapley values, which sum to song − empty. `cross` asks for inclusion levels on both sides apart."""
+    """Shapley values, which sum to song − empty song. With `cross`, inclusion levels are drawn for both sides separately."""
     d = len(probe.seen)
     ends = to_values(scale, ends)
     if isinstance(sampling.n_samples, int) and d <= MOST_ENUMERATED and 2**d <= sampling.n_samples:
@@ -38,18 +40,18 @@ def estimate_shapley(
         return _cross(probe, scale, ends, sampling)
     design = draw_leverage(d, sampling.total, sampling.seed)
     values = _ask(probe, scale, design.masks)
-    here = design.to(probe.device)
-    fit = solve_leverage(here, values, ends[0], ends[1])
-    fidelity = _measure_fidelity(here.masks, values, fit, ends[1])
+    on_device = design.to(probe.device)
+    fit = solve_leverage(on_device, values, ends[0], ends[1])
+    fidelity = _measure_fidelity(on_device.masks, values, fit, ends[1])
     return _gather(probe, fit, ends, fidelity, "coalitions of all sizes, in pairs", len(values), (len(values), len(values)))
 
 
 def _enumerate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 value"]) -> Estimate:
     masks = enumerate_masks(len(probe.seen)).masks
     values = _ask(probe, scale, masks)
-    here = masks.to(probe.device)
-    fit = solve_exact(here, values)
-    fidelity = _measure_fidelity(here, values, fit, ends[1])
+    on_device = masks.to(probe.device)
+    fit = solve_exact(on_device, values)
+    fidelity = _measure_fidelity(on_device, values, fit, ends[1])
     return _gather(probe, fit, ends, fidelity, f"every one of the {len(masks)} masks", len(masks), (len(masks), len(masks)))
 
 
@@ -66,16 +68,16 @@ def _cross(probe: Probe, scale: Scale, ends: Float[Tensor, "2 value"], sampling:
         check_count(probe.subject, len(scale.song), outputs.shape[2])
         values.append(to_values(scale, outputs))
         check_means(values[-1].mean((0, 1)), scale.classes, probe.subject.name)
-    here = design.to(probe.device)
-    fit = _solve_in_turn(here, values, ends)
-    fidelity = _measure_fidelity(_pair_masks(here), torch.cat([level.flatten(0, 1) for level in values]), fit, ends[1])
+    on_device = design.to(probe.device)
+    fit = _solve_in_turn(on_device, values, ends)
+    fidelity = _measure_fidelity(_pair_masks(on_device), torch.cat([level.flatten(0, 1) for level in values]), fit, ends[1])
     counts = (len(design.audio), len(design.lyrics))
     name = f"crossed at {LEVELS} inclusion levels, {counts[0]} masks of the sound and {counts[1]} of the lyrics"
     return _gather(probe, fit, ends, fidelity, name, sum(level.shape[0] * level.shape[1] for level in values), counts)
 
 
 def _solve_in_turn(design: LevelDesign, values: list[Tensor], ends: Float[Tensor, "2 value"]) -> Known:
-    """A few classes at a time."""
+    """Solve a few classes at a time, which bounds memory."""
     parts = []
     for start in range(0, ends.shape[1], CLASSES):
         chunk = slice(start, start + CLASSES)
@@ -88,7 +90,9 @@ def _solve_in_turn(design: LevelDesign, values: list[Tensor], ends: Float[Tensor
 
 
 def share_masks(n_samples: int, d_audio: int, d_lyrics: int) -> tuple[int, int]:
-    """Masks a side for the smallest sum of errors where every component's variance goes with 1 / masks: as √d.
+    """Masks per side for the smallest sum of squared errors, where every component's variance falls as 1 / masks.
+
+    d_a / n_a + d_t / n_t with n_a + n_t fixed is smallest at n_a : n_t = √d_a : √d_t.
 
     >>> share_masks(1400, 40, 90)
     (560, 840)
@@ -113,7 +117,7 @@ def _ask(probe: Probe, scale: Scale, masks: Bool[Tensor, "n d"]) -> Float[Tensor
 def _measure_fidelity(
     masks: Bool[Tensor, "n d"], values: Float[Tensor, "n value"], fit: Known, empty: Float[Tensor, " value"]
 ) -> Float[Tensor, " value"]:
-    """R² of empty + Σ of what is kept, over the variants that were looked at."""
+    """R² of empty song + Σ of the kept components' values, over the variants that were run."""
     missed = (values - empty - masks.double() @ fit.values.T).square().mean(0)
     spread = values.var(0, correction=0)
     return torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.shapley.exact import DECIDES, count_freedom
+from musiclime_torch.surrogate.shapley.coalitions import DECIDES, count_freedom
 from musiclime_torch.surrogate.shapley.levels import LevelDesign, centre
 
 # From the levels to a regression. At level t the masks' columns are independent with variance t (1 − t), so the slope β_i(t)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.shapley.exact import ATTEMPTS, is_supported
+from musiclime_torch.surrogate.shapley.coalitions import ATTEMPTS, is_supported
 
 #: Masks of a side beyond those that its slopes and level means use up, in pairs: with fewer the intervals don't cover.
 SPARE_PAIRS = 8

@@ -1,6 +1,8 @@
-"""Moments as labels for Audacity and Sonic Visualiser: what is significant, where it is heard or sung.
+"""An explanation as labels and annotations for other tools: Audacity, Sonic Visualiser, JAMS, Captum.
 
 Cells of sound have their segment's times; words and lines those of the lyrics file, and are left out where it has none.
+Audacity and Sonic Visualiser get what is significant. JAMS (Humphrey et al., ISMIR 2014) gets every component with a
+time. Captum's `VisualizationDataRecord` gets the lyrics, for `captum.attr.visualization.visualize_text`.
 """
 
 import csv
@@ -15,12 +17,12 @@ from captum.attr import visualization
 from musiclime_torch.basics.errors import InputError, needing
 from musiclime_torch.explanation.explanation import Explanation
 
-#: How long a moment is that has a start but no end, such as a line without a following one.
+#: Seconds of a moment with a start but no end, such as the last line.
 INSTANT = 0.0
 
 
 def to_audacity(explanation: Explanation, target: int | str | None = None) -> str:
-    """A label track (File > Import > Labels): start, end and text a line, between tabs, in order of time.
+    """A label track (File > Import > Labels): one line each of start, end and text, separated by tabs, in order of time.
 
     Source: the label track format of Audacity's manual, seconds with six decimals.
     """
@@ -39,27 +41,27 @@ def to_sonic_visualiser(explanation: Explanation, target: int | str | None = Non
 
 
 def _list_moments(explanation: Explanation, target: int | str | None) -> Iterator[tuple[float, float, str, float]]:
-    """(start, end, name, attribution) of all that is significant and has a time."""
+    """(start, end, name, attribution) of the significant components that have a time."""
     row = explanation.class_index(target)
-    found = [
+    moments = [
         (item.start, item.start + INSTANT if item.end is None else item.end, item.name, column)
         for column, item in enumerate(explanation.components.items)
         if item.start is not None and explanation.significant[row, column]
     ]
-    for start, end, name, column in sorted(found):
+    for start, end, name, column in sorted(moments):
         yield start, end, name, float(explanation.attributions[row, column])
 
 
 def _clean(name: str) -> str:
-    """On one line and in one field: labels of both programs are plain text."""
+    """The name on one line and without tabs: labels of both programs are plain text."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
 
 
 def to_jams(explanation: Explanation, seconds: float, target: int | str | None = None) -> Any:
     """A `jams.JAMS` with one annotation in the namespace `tag_open`: an observation for every component with a time.
 
-    Its value is the component's name; its confidence the attribution, which is no probability: the annotation's sandbox says
-    on which scale, and has the standard errors and which of them are significant. `seconds` is the song's length.
+    Its value is the component's name; its confidence the attribution, which is not a probability: the annotation's sandbox
+    holds the scale, the standard errors and which attributions are significant. `seconds` is the song's length.
     InputError where jams isn't installed.
     """
     with needing("musiclime_torch[jams]"):
@@ -71,7 +73,7 @@ def to_jams(explanation: Explanation, seconds: float, target: int | str | None =
         data_source="program",
         version=explanation.provenance["versions"]["musiclime_torch"],
     )
-    errors, told = [], []
+    errors, significant = [], []
     for column, item in enumerate(explanation.components.items):
         if item.start is None:
             continue
@@ -79,24 +81,24 @@ def to_jams(explanation: Explanation, seconds: float, target: int | str | None =
         value = float(explanation.attributions[row, column])
         annotation.append(time=item.start, duration=length, value=item.name, confidence=value)
         errors.append(float(explanation.standard_errors[row, column]))
-        told.append(bool(explanation.significant[row, column]))
+        significant.append(bool(explanation.significant[row, column]))
     annotation.sandbox.update(
         target=explanation.classes[row],
         confidence_is=f"{explanation.value} ({explanation.space})",
         standard_errors=errors,
-        significant=told,
+        significant=significant,
         fidelity=float(explanation.fidelity[row]),
     )
-    found = jams.JAMS(annotations=[annotation])
-    found.file_metadata.duration = seconds
-    found.file_metadata.title = explanation.provenance["title"]
-    return found
+    record = jams.JAMS(annotations=[annotation])
+    record.file_metadata.duration = seconds
+    record.file_metadata.title = explanation.provenance["title"]
+    return record
 
 
 def to_visualization_record(
     explanation: Explanation, true_class: str = "", target: int | str | None = None
 ) -> visualization.VisualizationDataRecord:
-    """The lyrics' components in their order, scaled to the largest one's size as Captum's colours expect.
+    """The lyrics' components in their order, scaled to the largest absolute value, as Captum's colours expect.
 
     What is not significant is 0 and stays white. `pred_prob` is the model's output in the explained space,
     `attr_score` the sum over the lyrics, `convergence_score` the remainder of the whole explanation. Words are escaped,
@@ -105,7 +107,7 @@ def to_visualization_record(
     row, first = explanation.class_index(target), explanation.components.n_audio
     items = explanation.components.items[first:]
     if not items:
-        raise InputError("this explanation has no lyrics: Captum's record shows words alone.")
+        raise InputError("this explanation has no lyrics, and Captum's record shows only words.")
     values = explanation.attributions[row, first:]
     shown = torch.where(explanation.significant[row, first:], values, 0.0)
     predicted = int(explanation.output_song.argmax())

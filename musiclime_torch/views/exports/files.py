@@ -1,4 +1,7 @@
-"""Exports by name, as the command line asks for them: each a file or more in one folder."""
+"""Exports by name, as the command line asks for them: each a file or more in one folder.
+
+The sounds among them are the song, its evidence alone, and the song without it, matched in loudness.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,14 +18,20 @@ from musiclime_torch.views.exports.tables import to_csv, write_parquet
 from musiclime_torch.views.page.mixes import make_versions
 from musiclime_torch.views.page.sound import match_loudness
 
-#: Bits that both formats keep, and that no mix needs more of.
+#: 24 bits: both formats have them, and no mix needs more.
 SUBTYPE = "PCM_24"
+
+_TEXTS: dict[str, tuple[str, Callable[[Explanation], str]]] = {
+    "audacity": ("labels.txt", to_audacity),
+    "sonic-visualiser": ("regions.csv", to_sonic_visualiser),
+    "csv": ("attributions.csv", to_csv),
+}
 
 
 def write_mixes(
     explanation: Explanation, track: Track, out: str | Path, form: str = "wav", baseline: AudioBaseline | None = None
 ) -> list[Path]:
-    """`song`, `keeping` and `flipping`, those that there are, at the song's rate; `form` is "wav" or "flac".
+    """Write `song`, and `keeping` and `flipping` where they were found, at the song's rate; `form` is "wav" or "flac".
 
     All get the same loudness (BS.1770) by gain alone, so that none clips. `baseline` is needed where it was another song.
 
@@ -30,7 +39,7 @@ def write_mixes(
         InputError: another format, another track, or a folder that can't be written to.
     """
     if form not in ("wav", "flac"):
-        raise InputError(f"mixes are not written as {form!r}: use wav or flac.")
+        raise InputError(f"form must be wav or flac, got {form!r}.", argument="form")
     versions = [version for version in make_versions(explanation, track, baseline) if version.sound is not None]
     gains = match_loudness([version.sound for version in versions if version.sound is not None], track.sample_rate)
     paths = []
@@ -44,21 +53,14 @@ def write_mixes(
                 soundfile.write(partial, samples, track.sample_rate, SUBTYPE, format=form.upper())
             paths.append(path)
     except (OSError, soundfile.LibsndfileError) as error:
-        raise InputError(f"{str(out)!r} can't be written to ({error}): give another folder.") from error
+        raise InputError(f"{str(out)!r} can't be written to ({error}): give another out folder.", argument="out") from error
     return paths
-
-
-_TEXTS: dict[str, tuple[str, Callable[[Explanation], str]]] = {
-    "audacity": ("labels.txt", to_audacity),
-    "sonic-visualiser": ("regions.csv", to_sonic_visualiser),
-    "csv": ("attributions.csv", to_csv),
-}
 
 
 def write_exports(
     explanation: Explanation, track: Track, names: Sequence[str], out: Path, baseline: AudioBaseline | None
 ) -> None:
-    """Each of `names`, of those that the command line lists. InputError where an extra is missing or the disk is full."""
+    """Write each of `names`, which the command line lists. InputError where an extra is missing or the disk is full."""
     for name in names:
         if name in _TEXTS:
             file, make = _TEXTS[name]

@@ -1,4 +1,4 @@
-"""Every component of every class as a row, for CSV and Parquet: columns as in a catalogue's `attributions`, and more."""
+"""Every component of every class as a row, for CSV and Parquet: the columns of a catalogue's `attributions`, and more."""
 
 import csv
 from io import StringIO
@@ -11,14 +11,14 @@ from musiclime_torch.explanation.explanation import Explanation
 
 
 def list_rows(explanation: Explanation) -> list[dict[str, Any]]:
-    """Class by class, components in their columns' order; `low` to `high` is the interval. What doesn't apply is None."""
+    """Rows by class, then by column; `low` to `high` is the interval. Values that don't apply are None."""
     rows = []
-    for row, of in enumerate(explanation.classes):
+    for row, class_name in enumerate(explanation.classes):
         for column, item in enumerate(explanation.components.items):
             value, half = float(explanation.attributions[row, column]), float(explanation.half_width[row, column])
             rows.append(
                 {
-                    "class": of,
+                    "class": class_name,
                     "component": item.name,
                     "kind": item.kind,
                     "stem": item.stem,

@@ -1,7 +1,7 @@
-"""A page from its template: everything that comes from outside is escaped, and nothing runs or loads but what is ours.
+"""A page from its template: all input is escaped, and only our own script runs.
 
-Style and script stand in the page itself; the Content-Security-Policy lets these two through by their hashes, and sound
-where there is some. A page says nothing to any network, and what a song's lyrics smuggled into it couldn't run.
+Style and script are in the page itself. The Content-Security-Policy allows these two by their hashes, and sound where
+there is some. A page makes no network requests, and a script smuggled in with a song's lyrics couldn't run.
 """
 
 import base64
@@ -42,12 +42,12 @@ def render(template: str, scripts: tuple[str, ...], media: str | None, values: d
         "form-action": "'none'",
     }
     policy = "; ".join(f"{name} {source}" for name, source in sources.items())
-    own = {"policy": policy, "style": Markup(style), "script": Markup(script)}
-    return environment.get_template(template).render(**clean(values), **own)
+    parts = {"policy": policy, "style": Markup(style), "script": Markup(script)}
+    return environment.get_template(template).render(**clean(values), **parts)
 
 
 def _say(number: float | None) -> str:
-    """Three figures with a minus sign that is one."""
+    """Three significant figures with a typographic minus sign."""
     return "?" if number is None else f"{number:#.3g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 

@@ -1,7 +1,7 @@
-"""What there is to listen to: the song, the evidence alone, the song without it; mixed by the gates of the variants.
+"""The mixes to listen to: the song, the evidence alone, the song without it; rendered by the gates of the variants.
 
-At the song's own rate and channels, which may be better than what the model hears. Components that the model can't notice
-stay on, as they do in variants.
+They have the song's own rate and channels, which may be better than the model's input. Components that the model can't
+notice stay on, as in variants.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from musiclime_torch.variants.sound import AudioBaseline, gate_stems, make_stand
 
 @dataclass(frozen=True)
 class Version:
-    """One way to hear the song: which components stay on, its sound, and what the model says of it in the explained space.
+    """One mix of the song: which components stay on, its sound, and the model's output on it in the explained space.
 
-    `sound` is None where silence alone is left of it, or nothing of it is changed.
+    `sound` is None where only silence is left, or where the sound is unchanged.
     """
 
     name: str
@@ -31,10 +31,11 @@ class Version:
 
 
 def make_versions(explanation: Explanation, track: Track, baseline: AudioBaseline | None) -> list[Version]:
-    """The song first, then what of the evidence was found; `baseline` where it was another song, which can't be remembered.
+    """The song first, then what of the evidence was found; `baseline` is needed where it was another song, which isn't
+    saved.
 
     Raises:
-        InputError: the track isn't the one that was explained, or the baseline song is lacking.
+        InputError: the track isn't the one that was explained, or the baseline song is missing.
     """
     _check(explanation, track)
     evidence, components = explanation.evidence, explanation.components
@@ -52,30 +53,30 @@ def make_versions(explanation: Explanation, track: Track, baseline: AudioBaselin
         kept = everything.clone() if name == "flipping" else torch.zeros_like(everything)
         kept[list(columns)] = name == "keeping"
         kept[list(explanation.unseen)] = True
-        heard = kept[: components.n_audio]
-        # With everything removed there is still what stands in for it, unless that is silence.
-        audible = bool(heard.any()) or (len(heard) > 0 and not _is_silence(explanation))
-        audible &= not bool(heard.all())
-        sound = render_masked(explanation, track, heard, baseline) if audible else None
+        cells = kept[: components.n_audio]
+        # With everything removed the baseline is still audible, unless that is silence.
+        audible = bool(cells.any()) or (len(cells) > 0 and not _is_silence(explanation))
+        audible &= not bool(cells.all())
+        sound = render_masked(explanation, track, cells, baseline) if audible else None
         versions.append(Version(name, kept, sound, output))
     return versions
 
 
 def render_masked(
-    explanation: Explanation, track: Track, heard: Bool[Tensor, " cell"], baseline: AudioBaseline | None = None
+    explanation: Explanation, track: Track, cells: Bool[Tensor, " cell"], baseline: AudioBaseline | None = None
 ) -> Float[Tensor, "channel frame"]:
-    """The track with some cells on, the rest their baseline, cross-faded as the model heard it.
+    """The track with some cells on, the rest their baseline, cross-faded as in the model's input.
 
     One channel at a time: a long song's stems are large, and gates hold a copy of them.
     """
     components = explanation.components
     stand_in = _stand_in(explanation, track, baseline)
-    masks = heard.reshape(1, components.n_stems, components.n_segments)
+    masks = cells.reshape(1, components.n_stems, components.n_segments)
     channels = []
     for number in range(track.stems.shape[1]):
-        own = slice(number, number + 1)
-        floor = None if stand_in is None else stand_in[:, own]
-        windows = gate_stems(track.stems[:, own], floor, components.edges, track.sample_rate, None)
+        channel = slice(number, number + 1)
+        floor = None if stand_in is None else stand_in[:, channel]
+        windows = gate_stems(track.stems[:, channel], floor, components.edges, track.sample_rate, None)
         channels.append(mix(windows[0], masks)[0, 0])
     return torch.stack(channels)
 
@@ -85,21 +86,27 @@ def _stand_in(
 ) -> Float[Tensor, "stem channel frame"] | None:
     settings, song = explanation.provenance["settings"], find_baseline_song(explanation.provenance)
     if song is not None and not isinstance(baseline, Track):
-        raise InputError(f"what stood in for removed stems was the song {song['title']!r}: give its track as baseline.")
+        raise InputError(
+            f"removed stems were replaced by those of the song {song['title']!r}: give its track as baseline.",
+            argument="baseline",
+        )
     known = baseline if isinstance(baseline, Track) else settings["baseline"]
     return make_stand_in(track.stems, track.stem_names, track.sample_rate, known, settings["seed"])
 
 
 def _is_silence(explanation: Explanation) -> bool:
-    """Whether nothing is heard of what was removed."""
+    """Whether removed stems became silence."""
     provenance = explanation.provenance
     return find_baseline_song(provenance) is None and provenance["settings"]["baseline"] == "silence"
 
 
 def _check(explanation: Explanation, track: Track) -> None:
-    known, own = explanation.provenance.get("audio_hash"), track.audio_hash
+    known, actual = explanation.provenance.get("audio_hash"), track.audio_hash
     components = explanation.components
     lasts = components.edges[-1] if components.edges else track.seconds
     stems = tuple(dict.fromkeys(item.stem for item in components.items if item.stem is not None))
-    if (known and own and known != own) or abs(lasts - track.seconds) > 1e-3 or (stems and stems != track.stem_names):
-        raise InputError(f"the track {track.title!r} is not the one that was explained: give the same song, part and stems.")
+    if (known and actual and known != actual) or abs(lasts - track.seconds) > 1e-3 or (stems and stems != track.stem_names):
+        raise InputError(
+            f"the track {track.title!r} is not the one that was explained: give the same song, excerpt and stems.",
+            argument="track",
+        )

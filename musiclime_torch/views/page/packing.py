@@ -1,4 +1,4 @@
-"""All classes' numbers in little room: every one rounded to what the page shows, as 16-bit steps of a power of ten."""
+"""All classes' numbers in compact form: each is rounded to what the page shows, as 16-bit multiples of a power of ten."""
 
 import base64
 import math
@@ -12,17 +12,17 @@ from torch import Tensor
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.surrogate.intervals import quantile
 
-#: Bytes that the numbers of all classes may take in a page; classes past that are left out, those with least output first.
+#: The most bytes for the numbers of all classes in a page; beyond that, classes with the smallest outputs are left out.
 ROOM = 560_000
-#: Pairs shown a class.
+#: The most pairs shown per class.
 MOST_PAIRS = 8
-#: A step too many: the half width of an interval that is wider than can be written.
+#: The largest 16-bit value, for half widths that are too large to be written.
 UNBOUNDED = 32767
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The classes that a page has room for, and how many there are."""
+    """The classes that fit into a page, and how many there are."""
 
     classes: list[dict[str, Any]]
     shown: int
@@ -30,15 +30,15 @@ class Packed:
 
 
 def pack_classes(explanation: Explanation) -> Packed:
-    """The target first, its contrast and rivals after it, by the output on the song."""
-    # Two numbers of two bytes and two bits a component, in base64; and what each class has besides.
+    """The target first, then the two sides of a contrast, then the rest by the output on the song."""
+    # Per component two numbers of two bytes and two bits, in base64; 1,500 bytes for the other fields of a class.
     each = math.ceil(len(explanation.components) * 4.25 * 4 / 3) + 1500
     rows = order_classes(explanation)[: max(ROOM // each, 2)]
     return Packed([_pack_class(explanation, row) for row in rows], len(rows), len(explanation.classes))
 
 
 def order_classes(explanation: Explanation) -> list[int]:
-    """Rows of the classes: the target, of a contrast its two sides, then the rest from the largest output down."""
+    """Rows of the classes: the target, the two sides of a contrast, then the rest by falling output."""
     target, names = explanation.target, explanation.classes
     by_output = [int(row) for row in explanation.output_song.argsort(descending=True, stable=True)]
     sides = [row for row in by_output if names[target] in (f"{names[row]} rather than {other}" for other in names)]
@@ -49,7 +49,7 @@ def order_classes(explanation: Explanation) -> list[int]:
 def _pack_class(explanation: Explanation, row: int) -> dict[str, Any]:
     values, halves = explanation.attributions[row], explanation.half_width[row]
     decimals = choose_decimals(values, halves)
-    told = explanation.significant[row]
+    significant = explanation.significant[row]
     return {
         "name": explanation.classes[row],
         "song": round_to(float(explanation.output_song[row]), 5),
@@ -60,7 +60,7 @@ def _pack_class(explanation: Explanation, row: int) -> dict[str, Any]:
         "decimals": decimals,
         "values": pack_steps(values, decimals),
         "halves": pack_steps(halves, decimals),
-        "told": _pack_bits(told),
+        "told": _pack_bits(significant),
         **_pack_pairs(explanation, row),
     }
 
@@ -79,14 +79,14 @@ def choose_decimals(values: Float[Tensor, " d"], halves: Float[Tensor, " d"]) ->
 def pack_steps(numbers: Float[Tensor, " d"], decimals: int) -> str:
     """Base64 of little-endian 16-bit integers, in steps of 10^-decimals."""
     steps = torch.nan_to_num(numbers.double() * 10.0**decimals, UNBOUNDED, UNBOUNDED, -UNBOUNDED)
-    whole = steps.round().clamp(-UNBOUNDED, UNBOUNDED).to(torch.int16)
-    return base64.b64encode(whole.numpy().astype("<i2").tobytes()).decode()
+    integers = steps.round().clamp(-UNBOUNDED, UNBOUNDED).to(torch.int16)
+    return base64.b64encode(integers.numpy().astype("<i2").tobytes()).decode()
 
 
-def _pack_bits(told: Bool[Tensor, " d"]) -> str:
+def _pack_bits(significant: Bool[Tensor, " d"]) -> str:
     import numpy as np
 
-    return base64.b64encode(np.packbits(told.numpy(), bitorder="little").tobytes()).decode()
+    return base64.b64encode(np.packbits(significant.numpy(), bitorder="little").tobytes()).decode()
 
 
 def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
@@ -95,10 +95,10 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
         return {}
     space = interactions.default_space
     scale = interactions.find_space(space)
-    values, told = interactions.values[scale, row], interactions.significant[scale, row]
-    count = min(MOST_PAIRS, int(told.sum()))
-    shown = torch.where(told, values.abs(), -1.0).topk(count).indices
-    # Of a long song's hundred thousands of pairs only these need an interval.
+    values, significant = interactions.values[scale, row], interactions.significant[scale, row]
+    count = min(MOST_PAIRS, int(significant.sum()))
+    shown = torch.where(significant, values.abs(), -1.0).topk(count).indices
+    # A long song has hundreds of thousands of pairs: intervals are computed for the shown ones only.
     freedom = interactions.degrees_of_freedom[scale, row, shown]
     halves = interactions.standard_errors[scale, row, shown] * quantile(freedom, 1 - interactions.risk)
     pairs = [
@@ -108,20 +108,20 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     parts = [[part, round(share, 3), round_to(half, 2)] for part, share, half in interactions.shares(row, space)]
     return {
         "pairs": pairs,
-        "pairsTold": int(told.sum()),
+        "pairsTold": int(significant.sum()),
         "explained": round(max(float(interactions.explained[scale, row]), 0.0), 4),
         "parts": parts,
     }
 
 
 def _typical(errors: Float[Tensor, " d"], explanation: Explanation) -> float:
-    """The median over what the model can notice."""
+    """The median over the components that the model can notice."""
     seen = list(explanation.components.seen(explanation.unseen))
     return float(errors[seen].median()) if seen else 0.0
 
 
 def round_to(number: float, figures: int) -> float | None:
-    """A number to so many significant figures; None for what is none, which JSON can't hold.
+    """A number rounded to significant figures; None for NaN and infinity, which JSON can't hold.
 
     >>> round_to(0.0123456, 3)
     0.0123

@@ -1,4 +1,4 @@
-"""The lyrics cut into what is coloured: runs of characters that belong to one component, line by line, with their times."""
+"""The lyrics cut into coloured pieces: runs of characters of one component, line by line, with their times."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from musiclime_torch.variants.components import Components
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of text; `column` is its component, None for what belongs to none (punctuation, spaces)."""
+    """A run of text; `column` is its component, None outside components (punctuation, spaces)."""
 
     text: str
     column: int | None
@@ -17,7 +17,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class SheetLine:
-    """One line as written; a line with nothing in it parts sections. `opens` is the name of a section that begins here."""
+    """One line as written; empty lines separate sections. `opens` is the name of a section that begins here."""
 
     pieces: tuple[Piece, ...]
     start_seconds: float | None
@@ -33,19 +33,19 @@ def lay_out_lyrics(lyrics: Lyrics, components: Components) -> tuple[SheetLine, .
     )
     line_times = {line.start: line.start_seconds for line in lyrics.lines}
     word_times = {word.start: word.start_seconds for word in lyrics.words}
-    # Sections without a header of their own are numbered: a blank line says as much.
+    # Sections without a header have numbers as names, which aren't shown: the blank line suffices.
     openings = {
         section.start: section.name
         for number, section in enumerate(lyrics.sections, 1)
         if section.name != f"section {number}"
     }
-    found, here = [], 0
+    rows, start = [], 0
     for row in lyrics.text.split("\n"):
-        end = here + len(row)
-        pieces = _cut_line(lyrics.text, here, end, spans, word_times)
-        found.append(SheetLine(pieces, line_times.get(here), openings.get(here)))
-        here = end + 1
-    return tuple(found)
+        end = start + len(row)
+        pieces = _cut_line(lyrics.text, start, end, spans, word_times)
+        rows.append(SheetLine(pieces, line_times.get(start), openings.get(start)))
+        start = end + 1
+    return tuple(rows)
 
 
 def _cut_line(
@@ -53,21 +53,21 @@ def _cut_line(
 ) -> tuple[Piece, ...]:
     from bisect import bisect_left
 
-    pieces, here = [], start
+    pieces, place = [], start
     first = bisect_left(spans, (start, -1, -1))
-    # A section reaches over several lines: it may have begun before this one.
+    # A section spans several lines: it may have begun before this one.
     if first and spans[first - 1][1] > start:
         first -= 1
     for begins, ends, column in spans[first:]:
         if begins >= end:
             break
-        begins, ends = max(begins, here), min(ends, end)
+        begins, ends = max(begins, place), min(ends, end)
         if begins >= ends:
             continue
-        if here < begins:
-            pieces.append(Piece(text[here:begins], None, None))
+        if place < begins:
+            pieces.append(Piece(text[place:begins], None, None))
         pieces.append(Piece(text[begins:ends], column, times.get(begins)))
-        here = ends
-    if here < end:
-        pieces.append(Piece(text[here:end], None, None))
+        place = ends
+    if place < end:
+        pieces.append(Piece(text[place:end], None, None))
     return tuple(pieces)

@@ -1,4 +1,8 @@
-"""Sound as a browser plays it: an mp3 where libsndfile writes one, else ogg or wav; in the page itself or beside it."""
+"""The sound of a page: encoded for the browser, equally loud, and outlined.
+
+Sound is an mp3 where libsndfile writes one, else ogg or wav, in the page itself or next to it. Loudness is that of
+ITU-R BS.1770-4; gains match it without clipping. Outlines are SVG paths in a box of 1000 × 100 that the page stretches.
+"""
 
 import base64
 import io
@@ -15,8 +19,20 @@ from musiclime_torch.song.audio.recording import resample
 
 #: Seconds up to which a song lies in the page itself: three players of longer songs would make it many megabytes.
 EMBED_SECONDS = 45.0
+
 #: Rates that mp3 knows; others are brought to the last.
 _RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+
+#: dBFS that no sample passes: lossy encoders overshoot the samples they are given.
+CEILING = -1.5
+
+#: Below this (LUFS) nothing is measured, by the standard: silence has no loudness.
+ABSOLUTE_GATE = -70.0
+
+_BLOCK, _STEP = 0.4, 0.1
+
+#: Steps of an outline: about one a pixel on a wide screen for the song, fewer for the rows of its stems.
+SONG_STEPS, STEM_STEPS = 900, 300
 
 
 def encode_sound(sound: Float[Tensor, "channel frame"], sample_rate: int, gain: float) -> tuple[str, bytes]:
@@ -47,17 +63,6 @@ def lay_beside(name: str, ending: str, data: bytes, folder: Path) -> str:
     path = folder / "audio" / f"{name}.{ending}"
     write_atomically(data, path, "out")
     return f"audio/{path.name}"
-
-
-#: dBFS that no sample passes: lossy encoders overshoot the samples they are given.
-CEILING = -1.5
-
-
-#: Below this (LUFS) nothing is measured, by the standard: silence has no loudness.
-ABSOLUTE_GATE = -70.0
-
-
-_BLOCK, _STEP = 0.4, 0.1
 
 
 def measure_loudness(sound: Float[Tensor, "channel frame"], sample_rate: int) -> float | None:
@@ -124,10 +129,6 @@ def _pass_high(sample_rate: int, frequency: float, quality: float) -> list[float
     k = math.tan(math.pi * frequency / sample_rate)
     a0 = 1 + k / quality + k * k
     return [1.0, -2.0, 1.0, 1.0, 2 * (k * k - 1) / a0, (1 - k / quality + k * k) / a0]
-
-
-#: Steps of an outline: about one a pixel on a wide screen for the song, fewer for the rows of its stems.
-SONG_STEPS, STEM_STEPS = 900, 300
 
 
 def measure_peaks(sound: Float[Tensor, "channel frame"], steps: int) -> Float[Tensor, " step"]:

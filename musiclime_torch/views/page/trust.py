@@ -1,4 +1,4 @@
-"""What tells how far an explanation can be trusted, and how to make it again: rows of (name, what stands there)."""
+"""How far an explanation can be trusted, and how to reproduce it: rows of (name, value)."""
 
 from musiclime_torch.explanation.explanation import Explanation
 
@@ -7,7 +7,7 @@ MOST_NAMES = 24
 
 
 def list_checks(explanation: Explanation) -> list[tuple[str, str]]:
-    """How it was sampled."""
+    """How the explanation was sampled."""
     passes = [
         f"{number:,} of the {side}"
         for number, side in ((explanation.audio_passes, "sound"), (explanation.lyrics_passes, "lyrics"))
@@ -15,12 +15,12 @@ def list_checks(explanation: Explanation) -> list[tuple[str, str]]:
     ]
     stopped = explanation.stopped
     rows = [
-        ("variants looked at", f"{explanation.n_variants:,}"),
+        ("variants run", f"{explanation.n_variants:,}"),
         ("encoder passes", ", ".join(passes) or "none"),
         ("design of the masks", explanation.design),
         ("ended because", stopped or "the budget was spent"),
-        ("intervals", f"{100 * explanation.confidence:g}%, each for itself"),
-        ("false finds allowed among what is significant", f"{100 * explanation.risk:.2g}%"),
+        ("intervals", f"{100 * explanation.confidence:g}%, each by itself"),
+        ("false discovery rate", f"{100 * explanation.risk:.2g}%"),
     ]
     if explanation.evidence is not None:
         rows.append(("more variants, to find the evidence", f"{explanation.evidence.variants:,}"))
@@ -28,11 +28,11 @@ def list_checks(explanation: Explanation) -> list[tuple[str, str]]:
 
 
 def list_origins(explanation: Explanation) -> list[tuple[str, str]]:
-    """Where it comes from: model, inputs, versions."""
+    """Where the explanation comes from: model, inputs, versions."""
     known = explanation.provenance
     rows = [
         ("model", known.get("model", "")),
-        ("model's weights", known.get("model_hash", "") or "not known: a bare function"),
+        ("model's weights", known.get("model_hash", "") or "unknown: a plain function"),
         ("sound", known.get("audio_hash", "")),
         ("lyrics", known.get("lyrics_hash", "")),
         ("stems", known.get("stems", "")),
@@ -43,7 +43,7 @@ def list_origins(explanation: Explanation) -> list[tuple[str, str]]:
 
 
 def list_settings(explanation: Explanation) -> list[tuple[str, str]]:
-    """What `explain` was asked for."""
+    """The settings of `explain`."""
     return [(name.replace("_", " "), _say(value)) for name, value in explanation.provenance.get("settings", {}).items()]
 
 

@@ -53,7 +53,7 @@ def test_two_runs_are_compared_song_by_song(tmp_path):
     found = compare(tmp_path / "one", tmp_path / "two")
     assert (found.songs, found.decided_otherwise, found.compared) == (30, 2, 7)
     assert found.moves == (Move("pop", "rock", 2, ("s00", "s01")),)
-    assert [(one.of, one.name, one.songs) for one in found.shifts] == [("pop", "love", 28)]
+    assert [(one.class_name, one.name, one.songs) for one in found.shifts] == [("pop", "love", 28)]
     assert found.shifts[0].change == pytest.approx(2.0, abs=0.1)
     assert found.agreement is not None
     assert 0.3 < found.agreement < 1
@@ -122,7 +122,7 @@ def test_noise_alone_moves_something_in_one_class_of_twenty(tmp_path):
                 run.append(song(f"{of}-{number}", *rows, of=f"class{of}"))
     found = contrast(tmp_path, *runs)
     assert found.compared == classes * words
-    moved = len({one.of for one in found.shifts})
+    moved = len({one.class_name for one in found.shifts})
     # Of 200 that 5% are expected of, 99.9% of draws lie here.
     low, high = stats.binom.ppf([0.0005, 0.9995], classes, 0.05)
     assert low <= moved <= high
@@ -142,7 +142,7 @@ def test_a_planted_shift_is_found_among_noise(tmp_path):
             run.append(song(f"s{number:02d}", *noise, heard("vocals", value, place=1), heard("vocals", 0.1)))
     (one,) = contrast(tmp_path, *runs).shifts
     change = np.array(planted[1::2]) - np.array(planted[::2])
-    assert (one.of, one.kind, one.name, one.songs) == ("a", "audio", "vocals 1", 14)
+    assert (one.class_name, one.kind, one.name, one.songs) == ("a", "audio", "vocals 1", 14)
     assert one.change == pytest.approx(change.mean())
     assert (one.first, one.second) == pytest.approx((np.mean(planted[::2]), np.mean(planted[1::2])))
     # Student's interval, by scipy.
@@ -255,7 +255,7 @@ def test_parts_say_what_the_whole_says(tmp_path, monkeypatch):
             )
     rng.shuffle(runs[1])
     whole = contrast(tmp_path, runs[0], runs[1][:36])
-    assert {(one.of, one.name) for one in whole.shifts} == {("pop", "love"), ("rock", "love")}
+    assert {(one.class_name, one.name) for one in whole.shifts} == {("pop", "love"), ("rock", "love")}
     write_shards(tmp_path / "a", runs[0], 4)
     write_shards(tmp_path / "b", runs[1][:36], 7)
     monkeypatch.setattr(parts, "PART", 20)
@@ -264,7 +264,12 @@ def test_parts_say_what_the_whole_says(tmp_path, monkeypatch):
     assert (found.songs, found.compared, found.agreement) == (whole.songs, whole.compared, pytest.approx(whole.agreement))
     assert (found.moves, found.only_first, found.only_second) == (whole.moves, whole.only_first, whole.only_second)
     for one, other in zip(found.shifts, whole.shifts, strict=True):
-        assert (one.of, one.name, one.songs, one.examples) == (other.of, other.name, other.songs, other.examples)
+        assert (one.class_name, one.name, one.songs, one.examples) == (
+            other.class_name,
+            other.name,
+            other.songs,
+            other.examples,
+        )
         assert (one.first, one.second, one.share) == pytest.approx((other.first, other.second, other.share))
         assert one.standard_error == pytest.approx(other.standard_error)
 
@@ -353,7 +358,12 @@ def test_tables_are_written(odd, tmp_path):
     with (tmp_path / "examples.csv").open(newline="") as file:
         examples = list(csv.DictReader(file))
     assert [row["id"] for row in examples] == ["[/b] 1", "2", "3", "4, 5"]
-    assert examples[3] == {"of": "$x_1$ of a class with a name", "kind": "audio", "name": "vocals [dry] 0", "id": "4, 5"}
+    assert examples[3] == {
+        "class_name": "$x_1$ of a class with a name",
+        "kind": "audio",
+        "name": "vocals [dry] 0",
+        "id": "4, 5",
+    }
     assert parquet.read_table(tmp_path / "moves.parquet").to_pylist() == [
         {"before": "[red]sad", "after": LONG, "songs": 1, "examples": ["[bold]x"]}
     ]
@@ -381,9 +391,9 @@ def test_tables_without_rows_keep_their_columns(odd, tmp_path):
         assert first == second
     pairs, findings = (parquet.read_table(tmp_path / "few" / f"{name}.parquet") for name in ("pairs", "findings"))
     assert pairs.num_rows == findings.num_rows == 0
-    assert pairs.schema.names == ["of", "stem", "word", "songs", "mean", "standard_error"]
+    assert pairs.schema.names == ["class_name", "stem", "word", "songs", "mean", "standard_error"]
     assert [str(kind) for kind in pairs.schema.types] == ["string"] * 3 + ["int64"] + ["double"] * 2
-    assert {"kind", "said", "songs", "share", "examples"} <= set(findings.schema.names)
+    assert {"kind", "message", "songs", "share", "examples"} <= set(findings.schema.names)
 
 
 @pytest.fixture

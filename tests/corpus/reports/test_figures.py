@@ -50,18 +50,18 @@ def test_bars_are_what_is_told_from_zero_largest_first(found):
 def test_cells_are_signed_means_and_the_untold_are_crossed(found):
     ax = plot_positions(found, "pop")
     table = ax.images[0].get_array()
-    cells = {(one.stem, one.position): one for one in found.features if one.of == "pop" and one.stem}
+    cells = {(one.stem, one.position): one for one in found.features if one.class_name == "pop" and one.stem}
     stems = [label.get_text() for label in ax.get_yticklabels()]
     assert {(stem, place): table[row, place] for row, stem in enumerate(stems) for place in range(3)} == {
         key: one.mean for key, one in cells.items()
     }
-    assert len(ax.texts) == sum(not one.told for one in cells.values())
+    assert len(ax.texts) == sum(not one.significant for one in cells.values())
 
 
 def test_two_classes_share_their_features(found):
     ax = plot_classes(found, "rock", "pop", labels=1)
     points = {tuple(point.get_offsets()[0]) for point in ax.collections}
-    one, other = ({f.name: f for f in found.features if f.of == of and f.low is not None} for of in ("rock", "pop"))
+    one, other = ({f.name: f for f in found.features if f.class_name == of and f.low is not None} for of in ("rock", "pop"))
     assert points == {(one[name].mean, other[name].mean) for name in one if name in other}
     assert [text.get_text() for text in ax.texts] == ["drums, segment 1"]
     assert any(mpl.colors.same_color(point.get_facecolor()[0], UNTOLD) for point in ax.collections)

@@ -47,7 +47,7 @@ def test_findings_come_first_and_classes_after_them(browser, path, found, run):
     with open_page(browser, path) as (page, heard):
         headings = page.locator("h2").all_text_contents()
         assert headings[:2] == ["What stands out", "Classes side by side"]
-        assert page.locator(".card p:first-of-type").all_text_contents() == [one.said for one in audit(run, found)]
+        assert page.locator(".card p:first-of-type").all_text_contents() == [one.message for one in audit(run, found)]
         assert set(page.locator("tbody th bdi").all_text_contents()) == {one.name for one in found.classes}
         assert heard.complaints == []
 
@@ -60,11 +60,11 @@ def test_each_class_shows_its_own(browser, path, found):
             assert page.locator("#class-words .label").all_text_contents() == [one.name for one in top]
             numbers = page.locator("#class-words .number").all_text_contents()
             assert [float(text.replace("−", "-")) for text in numbers] == pytest.approx([one.mean for one in top], abs=0.01)
-            cells = [one for one in found.features if one.of == name and one.position is not None]
+            cells = [one for one in found.features if one.class_name == name and one.position is not None]
             for kind, wanted in (
-                ("for", [one for one in cells if one.told and one.mean > 0]),
-                ("against", [one for one in cells if one.told and one.mean < 0]),
-                ("untold", [one for one in cells if not one.told]),
+                ("for", [one for one in cells if one.significant and one.mean > 0]),
+                ("against", [one for one in cells if one.significant and one.mean < 0]),
+                ("untold", [one for one in cells if not one.significant]),
             ):
                 assert page.locator(f"#map rect.{kind}").count() == len(wanted)
         page.locator("#map rect").first.focus()
@@ -79,7 +79,7 @@ def test_two_classes_are_set_against_each_other(browser, path, found):
         page.select_option("#first", str(names.index("rock")))
         page.select_option("#second", str(names.index("pop")))
         assert page.locator("#apart .label").first.text_content() == "drums, segment 1"
-        told = {one.name: one.mean for one in found.features if one.of == "rock" and one.name == "<b>x</b>"}
+        told = {one.name: one.mean for one in found.features if one.class_name == "rock" and one.name == "<b>x</b>"}
         assert any(text.startswith("<b>x</b>: ") for text in page.locator("#scatter title").all_text_contents()), told
         assert heard.complaints == []
 

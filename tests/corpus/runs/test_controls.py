@@ -110,7 +110,7 @@ def test_controls_find_what_was_planted_and_nothing_else(tmp_path, planted, expe
     assert found.rotation is not None
     assert {floor.kind for floor in found.floors} == {"audio", "lyrics"}
     if planted == "place":
-        assert "the last 4 of 5 positions" in findings["unseen"].said
+        assert "the last 4 of 5 positions" in findings["unseen"].message
         assert findings["rotation"].share > 0.9
         weights = duckdb.sql(
             f"select id, sum(abs(attribution)) from '{tmp_path}/attributions/*.parquet' "
@@ -122,7 +122,7 @@ def test_controls_find_what_was_planted_and_nothing_else(tmp_path, planted, expe
         assert abs(found.rotation.position) < 0.1
     if planted in ("hiss", "filler"):
         heard = "hiss" if planted == "hiss" else "mean nothing"
-        assert heard in findings["noise"].said
+        assert heard in findings["noise"].message
         (loud,) = [floor for floor in found.floors if floor.ratio > 0.25]
         assert loud.size > 0.1
 

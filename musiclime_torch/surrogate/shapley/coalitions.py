@@ -1,4 +1,8 @@
-"""Shapley values from all 2^d coalitions: the definition, for few components."""
+"""Shapley values from coalitions: exactly from all of them, and what a sample must satisfy to replace all.
+
+All 2^d coalitions are the definition, for few components. In a sample, a pair that alone decides a direction makes the
+fit unsupported and its errors unbelievable: its leverage tells. `leverage` and `levels` draw again until no pair does.
+"""
 
 import torch
 from jaxtyping import Bool, Float
@@ -6,6 +10,12 @@ from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.known import Known, know_exactly
+
+#: A sampled pair of more leverage decides a direction by itself: its error is fitted away and would be reported as zero.
+DECIDES = 0.99
+
+#: Draws of a whole design before its budget is called too small.
+ATTEMPTS = 100
 
 
 def solve_exact(masks: Bool[Tensor, "n d"], values: Float[Tensor, "n class"]) -> Known:
@@ -28,14 +38,6 @@ def solve_exact(masks: Bool[Tensor, "n d"], values: Float[Tensor, "n class"]) ->
     with_it, without_it = joining[sizes], joining.flip(0)[sizes]
     coefficients = torch.where(masks, with_it[:, None], -without_it[:, None]).T @ centred
     return know_exactly(coefficients.T)
-
-
-#: A sampled pair of more leverage decides a direction by itself: its error is fitted away and would be reported as zero.
-DECIDES = 0.99
-
-
-#: Draws of a whole design before its budget is called too small.
-ATTEMPTS = 100
 
 
 def is_supported(directions: Float[Tensor, "unit d"], rank: int, sampled: Bool[Tensor, " unit"]) -> bool:
