@@ -57,6 +57,7 @@ def report(lines: Lines, request: Request, return_input_shape: bool) -> Explaine
     refuse_infinite(lines.coefficients)
 
     def give(values: Float[Tensor, "row component"]) -> Inputs:
+        # Solved in float64; given in float32, which is what Captum's attributions have.
         values = values.to(request.device, torch.float32).contiguous()
         return request.spread(values) if return_input_shape else values
 

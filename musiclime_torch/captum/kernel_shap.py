@@ -50,6 +50,7 @@ class KernelShap(Lime, CaptumKernelShap):
         progress = f"{self.get_name()} attribution" if show_progress else None
         plan = plan_rows(self.forward_func, request, n_samples, per_eval, progress)
         plan = replace(plan, n_samples=max(plan.n_samples, 2))
+        # With every coalition at hand the values are exact, and cheaper than any sample of that size.
         few = request.components <= MOST_ENUMERATED and 2**request.components <= plan.n_samples
         lines, outputs = self._explain_every(plan, judged) if few else self._explain_drawn(plan, judged)
         leave_fitted(self.interpretable_model, lines, outputs)
@@ -61,6 +62,7 @@ class KernelShap(Lime, CaptumKernelShap):
         return solve_every(masks.to(outputs.device), outputs.flatten(1), judged), outputs.shape[2]
 
     def _explain_drawn(self, plan: Plan, judged: bool) -> tuple[Lines, int]:
+        # Two of the samples are the inputs and the baselines: they fix intercept and sum. The rest are pairs of complements.
         components, pairs = plan.request.components, (plan.n_samples - 2) // 2
         if pairs < components - 1:
             warn_of_few(plan.n_samples, 2 * components, components)
@@ -69,6 +71,7 @@ class KernelShap(Lime, CaptumKernelShap):
             draw_coalitions(components, pairs, torch.Generator().manual_seed(draw_seed(generator)))
             for _ in range(1 if plan.summed or self.chance.shared else plan.request.examples)
         ]
+        # The two ends come first, so that `solve_coalitions` finds them in every design.
         ends = mask_ends(components)
         masks = torch.stack([torch.cat([ends, design.masks]) for design in designs]).to(plan.request.device)
         outputs = evaluate(self.forward_func, widen(plan), masks)

@@ -61,6 +61,8 @@ class Lime(CaptumLime):
         seed: SupportsIndex | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
+        # Captum's default surrogate is a lasso with alpha 0.01, which has no closed form and sets small attributions to zero
+        # in the units of the output. Ours is least squares, unless a surrogate is given.
         if interpretable_model is None:
             interpretable_model = LeastSquares()
             similarity_func = similarity_func or MaskKernel()
@@ -127,6 +129,8 @@ class Lime(CaptumLime):
         plan = plan_rows(self.forward_func, request, n_samples, per_eval, progress)
         if plan.n_samples <= request.components:
             warn_of_few(plan.n_samples, request.components + 1, request.components)
+        # Two paths: what is known in closed form goes through shared forwards and one solve; anything that only calling it
+        # can reveal (a similarity, a surrogate, a way to draw) is treated example by example, as Captum does.
         kernel, ridge = recognise(self.similarity_func), find_ridge(self.interpretable_model)
         if kernel is not None and ridge is not None and not self._is_customised():
             return self._explain_together(plan, kernel, ridge, judged)
@@ -142,6 +146,8 @@ class Lime(CaptumLime):
         drawn = []
         for _ in range(1 if plan.summed or self.chance.shared else request.examples):
             drawn.append(self._draw(plan, generator))
+            # Captum's surrogates draw from the global generator while they are fitted. Skipping as many draws keeps the
+            # samples of the next example, and whatever the caller draws later, the same as with Captum.
             if self.chance.is_global:
                 skip_fit_draws(request.components)
         masks = torch.stack(drawn).to(request.device)
@@ -169,6 +175,8 @@ class Lime(CaptumLime):
 
     def _draw(self, plan: Plan, generator: torch.Generator | None) -> Bool[Tensor, "n component"]:
         masks = draw_masks(plan.n_samples, plan.request.components, generator)
+        # The inputs themselves are the first sample of our default: LIME weighs its samples by their distance from them.
+        # With a surrogate of the caller's, samples are Captum's to the letter.
         if type(self.interpretable_model) is LeastSquares:
             masks[0] = True
         return masks
@@ -202,6 +210,7 @@ def match_designs(
     masks: Bool[Tensor, "design n component"], weights: Float[Tensor, "some n"], outputs: Float[Tensor, "n example output"]
 ) -> tuple[Bool[Tensor, "one n component"], Float[Tensor, "one n"], Float[Tensor, "one n out"]]:
     """Designs with their weights and outputs: examples with the same masks and weights become outputs of one design."""
+    # One design with one set of weights has one factorisation: examples × outputs become its right-hand sides.
     if len(masks) == len(weights) == 1:
         return gather(masks, weights, outputs.flatten(1)[None])
     examples = outputs.shape[1]

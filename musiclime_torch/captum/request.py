@@ -78,6 +78,7 @@ def read_request(
             f"{components} components make a large surrogate: group elements into fewer with feature_mask.", stacklevel=5
         )
     pairs = list(zip(owners, tensors, strict=True))
+    # Captum takes masks without the batch axis; here every owner has one, of length 1 where all examples share it.
     owners = tuple(owner[None] if owner.dim() == tensor.dim() - 1 else owner for owner, tensor in pairs)
     plain = len(tensors) == 1 and (feature_mask is None or _counts_up(owners[0], components))
     return Request(
@@ -95,6 +96,7 @@ def read_request(
 def settle_target(target: Target, tensor: Tensor) -> Target:
     """One number as an int, one a example as a tensor on the device: so nothing is read from the device later."""
     examples = tensor.shape[0]
+    # The one read of a device in a call, here at its start: later ones would make the host wait for every batch.
     if isinstance(target, Tensor) and target.numel() == 1:
         return int(target.item())
     if isinstance(target, list) and all(isinstance(item, int) for item in target):

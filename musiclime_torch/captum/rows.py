@@ -65,6 +65,7 @@ def plan_rows(forward: Forward, request: Request, n_samples: int, perturbations_
     if n_samples < 1:
         raise InputError(f"n_samples must be at least 1, got {n_samples}.", argument="n_samples")
     summed = False
+    # One forward tells what no signature does: whether a batch comes back as one row per example or as one number.
     if request.examples > 1:
         output = _run_forward(forward, request.inputs, None, request.extra)
         summed = not isinstance(output, Tensor) or output.dim() == 0 or output.shape[0] == 1
@@ -82,6 +83,7 @@ def evaluate(forward: Forward, plan: Plan, masks: Bool[Tensor, "design n compone
     `masks` are one design for all examples, or one each.
     """
     examples = plan.request.examples
+    # A function that sums a batch must see each example once per forward, under one mask each.
     step = examples if plan.summed else plan.per_eval
     total = masks.shape[1] * examples
     with watch(plan, total, step) as bar:
@@ -101,6 +103,8 @@ def _run_all(
     # Captum looks the signature up in every forward, which takes longer than a small model.
     call = forward if signature(forward).parameters else lambda *inputs: forward()
     for start in range(0, total, stride):
+        # Rows are numbered mask-major: row r is mask r // examples of example r % examples. The first rows then show every
+        # example once, and a design is used up evenly if the run is interrupted.
         number = torch.arange(start, min(start + stride, total), device=request.device)
         rows = Rows(start, number % request.examples, plan.summed)
         altered = alter(request, _pick(masks, rows, number, request.examples), rows)

@@ -115,6 +115,8 @@ class AstRoberta(nn.Module):
         """Lyrics of several songs, padded on the right."""
         cut = [self.tokenize(text) for text in texts]
         longest = max(len(tokens.ids) for tokens in cut)
+        # On the right: RoBERTa counts positions from the first token that isn't padding, and embeddings given in place of
+        # ids are counted from the left.
         ids = torch.full((len(cut), longest), self.tokenizer.pad_token_id)
         for row, tokens in zip(ids, cut, strict=True):
             row[: len(tokens.ids)] = tokens.ids
@@ -153,6 +155,7 @@ class AstRoberta(nn.Module):
             preparation, classes = Preparation(**described["text_preparation"]), tuple(described["classes"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{str(folder)!r} is not a saved AST + RoBERTa ({error}).") from error
+        # Weights are drawn at random only to be overwritten: the caller's random state must not move.
         with torch.random.fork_rng(devices=[]):
             model = cls(*configs, tokenizer, classes, preparation, described.get("output_kind", "logits"))
         return model.load_checkpoint(folder / WEIGHTS).eval()
@@ -169,6 +172,7 @@ def build_ast_roberta(
     """
     from transformers import ASTModel, AutoTokenizer, RobertaModel
 
+    # RoBERTa's pooler isn't used: the paper takes the first token's last state as it is.
     audio, text = load_weights(ASTModel, audio_model), load_weights(RobertaModel, text_model, unused=("pooler.",))
     model = AstRoberta(audio.config, text.config, load_part(AutoTokenizer, text_model), classes, preparation)
     model.audio_model, model.text_model = audio, text

@@ -49,6 +49,7 @@ class ClapZeroShot(nn.Module):
         self.module, self.front_end, self.classes = module, make_front_end(extractor), tuple(labels)
         self.sample_rate, self.max_seconds = self.front_end.rate, self.front_end.seconds
         self.name = str(getattr(module.config, "name_or_path", "") or type(module).__name__)
+        # Prompts don't depend on the song: encoding them here leaves one encoder pass per variant.
         with torch.no_grad():
             read = tokenizer([prompt.format(label) for label in labels], padding=True, return_tensors="pt")
             read = {name: value.to(module.device) for name, value in read.items()}
@@ -57,6 +58,7 @@ class ClapZeroShot(nn.Module):
 
     def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
         """Cosines at CLAP's own temperature."""
+        # CLAP compares directions: both sides are normalised, and the learnt temperature turns cosines into logits.
         heard = self.module.get_audio_features(**self.front_end(audio)).pooler_output
         cosines = nn.functional.normalize(heard, dim=1) @ self.prompts.T
         logits: Tensor = self.module.logit_scale_a.exp() * cosines
@@ -107,6 +109,7 @@ class LateEnsemble(nn.Module):
     def __init__(self, ear: Any, eye: Any, weights: tuple[float, float]) -> None:
         """InputError if the two share no label, or if one's outputs compete and the other's don't."""
         super().__init__()
+        # Log shares of competing classes and logits of independent ones have no common unit.
         if ear.output_kind != eye.output_kind:
             raise InputError(f"{ear.name} gives {ear.output_kind} and {eye.name} {eye.output_kind}: they can't be added up.")
         places = {label.casefold(): place for place, label in enumerate(eye.classes)}
@@ -161,6 +164,7 @@ class LateEnsemble(nn.Module):
 
 def read_labels(config: Any) -> tuple[tuple[str, ...], str]:
     """Class names and the kind of outputs, from a `transformers` configuration."""
+    # By number, for JSON keeps the order of writing; a single output has nothing to compete with.
     names = tuple(str(config.id2label[number]) for number in sorted(config.id2label))
     kinds = {"multi_label_classification": "multilabel", "regression": "regression"}
     return names, kinds.get(str(config.problem_type), "multilabel" if len(names) == 1 else "logits")

@@ -40,7 +40,6 @@ TESTED_BY = {
     ],
     "faithfulness/test_checking.py": [
         "faithfulness/deletion", "faithfulness/fidelity", "faithfulness/ladder", "faithfulness/stability",
-        "models/hashing",
     ],
     "commands/test_check.py": ["faithfulness/summary", "faithfulness/table"],
     "laws/test_imports.py": ["basics/faces"],
