@@ -12,15 +12,15 @@ import torch
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.devices import find_device
 
-#: What a label is put into for models that compare sound with text.
+#: The sentence that a label is put into for models that compare sound with text.
 PROMPT = "This audio is a song of {}."
 
 
 def load_model(name: str, device: torch.device | str, labels: Sequence[str] | None = None) -> Callable[..., Any]:
     """The model called `name`, moved to the device.
 
-    "demo"; "musicnn-minilm" (tags of MagnaTagATune; with "-msd" those of the Million Song Dataset) or its ear "musicnn"
-    alone; a folder that `save_pretrained` wrote, ours or of `transformers`; a hub id such as
+    "demo"; "musicnn-minilm" (tags of MagnaTagATune; with "-msd" those of the Million Song Dataset) or its audio tower
+    "musicnn" alone; a folder that `save_pretrained` wrote, ours or of `transformers`; a hub id such as
     "MIT/ast-finetuned-audioset-10-10-0.4593"; or "package.module:object" from the path or this folder (a class is made
     without arguments; anything else is the model itself). `labels` are what a zero-shot model chooses from.
     """
@@ -37,8 +37,8 @@ def load_model(name: str, device: torch.device | str, labels: Sequence[str] | No
         model = _load_pretrained(name, labels)
     else:
         raise InputError(
-            f"model {name!r} is not understood: give demo, musicnn-minilm, a folder, a hub id (owner/name), or "
-            f"package.module:object for a model of your own."
+            f"model {name!r} is not known: give demo, musicnn-minilm, a folder, a hub id (owner/name), or "
+            f"package.module:object for your own model."
         )
     return model.to(device) if isinstance(model, torch.nn.Module) else model
 
@@ -50,21 +50,21 @@ def load_ensemble(
     device: torch.device | str,
     labels: Sequence[str] | None = None,
 ) -> Callable[..., Any]:
-    """A classifier of sound and one of lyrics, each by name, added up over the labels they share."""
+    """The sum of an audio and a lyrics classifier, each by name, over the labels they share."""
     from musiclime_torch.models.classifiers import LateEnsemble
 
-    ear, eye = load_model(audio_model, device, labels), load_model(text_model, device)
-    for name, model, takes in ((audio_model, ear, "audio"), (text_model, eye, "lyrics")):
+    audio, text = load_model(audio_model, device, labels), load_model(text_model, device)
+    for name, model, takes in ((audio_model, audio, "audio"), (text_model, text, "lyrics")):
         if getattr(model, "modalities", None) != (takes,):
-            raise InputError(f"the model {name!r} doesn't take {takes} alone: an ensemble adds a hearing and a reading one.")
-    return LateEnsemble(ear, eye, weights).to(find_device(device))
+            raise InputError(f"the model {name!r} doesn't take {takes} alone: an ensemble adds an audio and a lyrics model.")
+    return LateEnsemble(audio, text, weights).to(find_device(device))
 
 
 _TRAINED = ("musicnn", "musicnn-msd", "musicnn-minilm", "musicnn-minilm-msd")
 
 
 def _load_trained(name: str) -> Any:
-    """Towers whose weights come with packages."""
+    """A model whose weights come with packages."""
     from musiclime_torch.models.musicnn import load_musicnn
     from musiclime_torch.models.musicnn_minilm import load_musicnn_minilm
 
@@ -73,7 +73,7 @@ def _load_trained(name: str) -> Any:
 
 
 def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
-    """By what its configuration says it is."""
+    """A saved model, by the type in its configuration."""
     from transformers import (
         AutoConfig,
         AutoFeatureExtractor,
@@ -109,5 +109,5 @@ def _import_model(name: str) -> Any:
     try:
         found = getattr(import_module(module_name), attribute)
         return found() if isinstance(found, type) else found
-    except (Exception, SystemExit) as error:  # somebody else's code, which may do anything when it is imported
+    except (Exception, SystemExit) as error:  # imported code may raise anything
         raise InputError(f"model {name!r} can't be made ({type(error).__name__}: {error}).") from error

@@ -29,7 +29,7 @@ _LOADING_OPTIONS = [
     click.option(
         "--separator",
         metavar="NAME",
-        help="demucs, demucs:FOLDER, hpss, midside or none.  [default: demucs where its weights are at hand, else hpss]",
+        help="demucs, demucs:FOLDER, hpss, midside or none.  [default: demucs if its weights are cached, else hpss]",
     ),
     click.option("--start", type=float, metavar="SECONDS", help="Start of the part to explain."),
     click.option("--end", type=float, metavar="SECONDS", help="End of the part to explain."),
@@ -38,11 +38,11 @@ _LOADING_OPTIONS = [
     ),
 ]
 
-#: Which model: names that only people type. They stand before the settings of `explain`.
+#: The options that name models. They come before the settings of `explain`.
 _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {
         "metavar": "NAME",
-        "help": "demo, musicnn-minilm, a folder, a hub id, or package.module:object for a model of your own.  "
+        "help": "demo, musicnn-minilm, a folder, a hub id, or package.module:object for your own model.  "
         "[default: demo; a catalogue has none]",
     },
     "--audio-model": {
@@ -62,8 +62,11 @@ _PRESET: dict[str, dict[str, Any]] = {
 def _describe_settings() -> dict[str, dict[str, Any]]:
     """An option for each field of `Settings`: its type from the annotation, its help and default from the field."""
     return {
-        f"--{one.name.replace('_', '-')}": {**_read_type(one), "help": one.metadata["help"] + _say_default(one)}
-        for one in fields(Settings)
+        f"--{setting.name.replace('_', '-')}": {
+            **_read_type(setting),
+            "help": setting.metadata["help"] + _say_default(setting),
+        }
+        for setting in fields(Settings)
     }
 
 
@@ -75,7 +78,7 @@ def _read_type(setting: "Field[Any]") -> dict[str, Any]:
         return {"type": click.Choice(_LISTED[setting.name])}
     if setting.metadata["form"] is not None:
         return {"metavar": setting.metadata["form"] or None}
-    # Without the None of "not given" one type is left.
+    # `X | None` without None leaves one type.
     kinds = [kind for kind in get_args(setting.type) or (setting.type,) if kind is not NoneType]
     if all(isinstance(kind, str) for kind in kinds):
         return {"type": click.Choice(kinds)}
@@ -112,13 +115,13 @@ _OUTPUT_OPTIONS = [
 
 
 def loading_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Everything `load_track` takes of a song, all but its file."""
+    """The arguments of `load_track`, except the song's file."""
     return _add(command, _LOADING_OPTIONS)
 
 
 def explain_options(*unlisted: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Models, and everything `explain` takes. Options that a command has no use for are `unlisted` in its help: it
-    refuses them with a reason, which says more than "no such option".
+    """Models, and all settings of `explain`. Options that a command can't use are `unlisted` in its help: it refuses them
+    with a reason, which is more helpful than "no such option".
     """
     described = _MODEL_OPTIONS | _describe_settings() | _PRESET
     options = [click.option(flag, hidden=flag in unlisted, **more) for flag, more in described.items()]
@@ -126,7 +129,7 @@ def explain_options(*unlisted: str) -> Callable[[Callable[..., None]], Callable[
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Where one explanation goes."""
+    """Options for the output of one explanation."""
     return _add(command, _OUTPUT_OPTIONS)
 
 
@@ -151,17 +154,17 @@ def _read_counts(text: str) -> int | tuple[int, ...]:
     try:
         counts = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--n-samples {text!r} is not understood: give one number, or two such as 528,208.") from None
+        raise InputError(f"--n-samples {text!r} can't be read: give one number, or two such as 528,208.") from None
     return counts[0] if len(counts) == 1 else counts
 
 
 def names_model(options: dict[str, Any]) -> bool:
-    """Whether a model was given; the embedded one is meant where none was."""
+    """Whether a model was given; otherwise the embedded one is used."""
     return any(options[name] for name in ("model", "audio_model", "text_model"))
 
 
 def tell_of_demo_model(options: dict[str, Any]) -> None:
-    """Say on standard error that the embedded model is taken, where none was given."""
+    """Say on standard error that the embedded model is used, where none was given."""
     if not names_model(options):
         click.echo(
             "No --model was given: using the embedded demonstration model, which only knows its own kind of song.", err=True
@@ -185,7 +188,7 @@ def load_models(options: dict[str, Any], device: str) -> Any:
 
 
 def load_baseline(options: dict[str, Any], device: str, loading: dict[str, Any]) -> None:
-    """Read the song whose stems stand in, where the baseline is one, and put it in the name's place."""
+    """Where the baseline is a song, replace its path by the loaded track."""
     from musiclime_torch.song.track import load_track
 
     if options["baseline"] not in (None, "silence", "noise"):
@@ -196,7 +199,7 @@ def _read_weights(text: str) -> tuple[float, float]:
     try:
         first, second = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--model-weights {text!r} is not understood: give two numbers (1,0.5).") from None
+        raise InputError(f"--model-weights {text!r} can't be read: give two numbers (1,0.5).") from None
     return first, second
 
 
@@ -206,7 +209,7 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def default_device() -> str:
-    """The first GPU, where there is one; of several processes that a launcher begins on a machine each has its own."""
+    """The first GPU, where there is one; each of several processes that a launcher starts on one machine gets its own."""
     import torch
 
     if not torch.cuda.is_available():
@@ -216,6 +219,6 @@ def default_device() -> str:
 
 
 def pop_given(options: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Take options out; those that were given."""
+    """Remove options and return those that were given."""
     taken = {name: options.pop(name) for name in names}
     return {name: value for name, value in taken.items() if value is not None}

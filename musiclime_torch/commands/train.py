@@ -86,7 +86,7 @@ def _train(manifest: Path, out: Path, options: dict[str, Any]) -> "Trained":
         entries = _keep_classes(entries, [part.strip() for part in options["classes"].split(",")])
     hears = options["audio_model"] or not options["text_model"]
     reads = options["text_model"] or not options["audio_model"]
-    # Songs without words are songs too, where sound is heard besides.
+    # Where the model takes audio, songs without lyrics are trained on too.
     needs = ["label", *(["audio"] if hears else []), *(["lyrics"] if reads and not hears else [])]
     bad = find_bad(entries, needs)
     kept = leave_out(entries, bad, options["skip_bad"])

@@ -1,6 +1,6 @@
-"""What the model was meant to learn, measured: accuracy, cause and effect, and what a plain LIME finds.
+"""Whether the model learned what it should: accuracy, cause and effect, and what a plain LIME finds.
 
-Seeds name songs: training takes them from 0, these checks from ``HELD_OUT`` on.
+Seeds identify songs: training takes them from 0, these checks from ``HELD_OUT`` on, so that no song is in both.
 """
 
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ class Count:
 
 
 def run(model: Tagger, plans: Iterable[SongPlan]) -> Float[Tensor, "song class"]:
-    """Logits of songs, each heard and read as it is; on the CPU, wherever the model is."""
+    """Logits of unaltered songs; on the CPU, wherever the model is."""
     device = next(model.parameters()).device
     with evaluating(model):
         rows = [
@@ -70,14 +70,14 @@ def measure_exact(model: Tagger, songs: int, seed: int = HELD_OUT) -> Count:
 
 
 def measure_classes(model: Tagger, pairs: int, seed: int = HELD_OUT + 1_000_000) -> dict[str, Count]:
-    """Right decisions on each tag, in as many songs with it as without; each has one other tag besides."""
+    """Right decisions on each tag, in as many songs with it as without; each also has one other tag."""
     counts = {}
     for number, name in enumerate(TAGS):
         plans, truth = [], []
         for index in range(pairs):
-            here = seed + number * pairs + index
-            other = _draw_other(name, here)
-            plans += [plan_song(2 * here, {name, other}), plan_song(2 * here + 1, {other})]
+            song_seed = seed + number * pairs + index
+            other = _draw_other(name, song_seed)
+            plans += [plan_song(2 * song_seed, {name, other}), plan_song(2 * song_seed + 1, {other})]
             truth += [True, False]
         right = decide(model, plans)[:, number] == torch.tensor(truth)
         counts[name] = Count(int(right.sum()), 2 * pairs)
@@ -93,23 +93,23 @@ def count_cause_flips(model: Tagger, pairs: int, seed: int = HELD_OUT + 3_000_00
     for number, (name, kind) in enumerate(_list_causes()):
         plans = []
         for index in range(pairs):
-            here = seed + number * pairs + index
-            plan = plan_song(here, {name})
-            plans += [plan, _swap(plan, name, kind, here, to_other=index % 2 == 1)]
+            song_seed = seed + number * pairs + index
+            plan = plan_song(song_seed, {name})
+            plans += [plan, _swap(plan, name, kind, song_seed, to_other=index % 2 == 1)]
         decisions = decide(model, plans)[:, list(TAGS).index(name)]
         counts[f"{name}, {kind}"] = Count(int((decisions[::2] & ~decisions[1::2]).sum()), pairs)
     return counts
 
 
 def count_other_flips(model: Tagger, pairs: int, seed: int = HELD_OUT + 5_000_000) -> dict[str, Count]:
-    """How often any of the seven decisions changes when everything but the tag's causes is drawn anew, by tag."""
+    """How often any of the seven decisions changes when everything but the tag's causes is drawn again, by tag."""
     counts = {}
     for number, name in enumerate(TAGS):
         plans = []
         for index in range(pairs):
-            here = seed + number * pairs + index
-            plan = plan_song(2 * here, {name})
-            plans += [plan, swap_background(plan, 2 * here + 1)]
+            song_seed = seed + number * pairs + index
+            plan = plan_song(2 * song_seed, {name})
+            plans += [plan, swap_background(plan, 2 * song_seed + 1)]
         decisions = decide(model, plans)
         counts[name] = Count(int((decisions[::2] != decisions[1::2]).any(1).sum()), pairs)
     return counts
@@ -129,11 +129,13 @@ def find_top_components(model: Tagger, plan: SongPlan, n_samples: int, seed: int
     with evaluating(model):
         tokens = model.tokenize(" ".join(words))
         stand_in = model.embed_text(torch.tensor([tokens.mask_id]))
-        known = model.embed_text(tokens.ids)
+        embedded = model.embed_text(tokens.ids)
         for rows in torch.split(masks, 64):
             kept = rows[:, n_audio:, None]
-            text = TokenBatch(torch.where(kept, known, stand_in), torch.ones_like(kept[..., 0]))
+            text = TokenBatch(torch.where(kept, embedded, stand_in), torch.ones_like(kept[..., 0]))
             outputs.append(model(mix(window, rows[:, :n_audio].unflatten(1, (len(STEMS), -1))), text))
+    # Ordinary least squares with an intercept: written out here rather than shared with the package, so that an error there
+    # can't hide in both.
     features = torch.cat([torch.ones(n_samples, 1), masks.float()], 1).double()
     slopes = torch.linalg.lstsq(features, torch.cat(outputs).double()).solution[1:]
     order = slopes.argsort(0, descending=True).T.tolist()
@@ -141,15 +143,15 @@ def find_top_components(model: Tagger, plan: SongPlan, n_samples: int, seed: int
 
 
 def count_found_causes(model: Tagger, songs: int, n_samples: int, seed: int = HELD_OUT + 7_000_000) -> dict[str, Count]:
-    """Songs by tag in which the planted causes, one or two, are the first of all components."""
+    """Songs by tag in which the one or two planted causes rank first among all components."""
     counts = {}
     for number, name in enumerate(TAGS):
         hits = 0
         for index in range(songs):
-            here = seed + number * songs + index
-            plan = plan_song(here, {name, _draw_other(name, here)})
+            song_seed = seed + number * songs + index
+            plan = plan_song(song_seed, {name, _draw_other(name, song_seed)})
             planted = {find_column(cause) for cause in find_causes(plan, name)}
-            hits += set(find_top_components(model, plan, n_samples, here)[name][: len(planted)]) == planted
+            hits += set(find_top_components(model, plan, n_samples, song_seed)[name][: len(planted)]) == planted
         counts[name] = Count(hits, songs)
     return counts
 

@@ -1,7 +1,6 @@
-"""Songs to learn from, damaged the way explanations will damage them: stems silenced for moments, words masked.
+"""Training songs altered as explanations alter them: stems silenced for moments, words masked.
 
-Labels follow the damage: a tag is off once one of its causes is gone. Where a cue is neither gone nor whole, the tag
-has no label.
+Labels follow: a tag is off once one of its causes is gone. Where a cue is neither gone nor intact, the tag has no label.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from musiclime_torch.models.tokens import MASK
 from musiclime_torch.training.songs import Batch, draw_rates
 from musiclime_torch.variants.sound import gate_stems, mix
 
-#: Share of a cue that must be left for its tag to stay on, and that may be left for it to be off.
+#: A tag stays on with at least this share of its cue left, and is off with at most that share.
 WHOLE, GONE = 0.75, 0.1
 
 
@@ -39,10 +38,10 @@ def make_example(seed: int) -> Example:
 
 
 class DamagedSongs:
-    """`Songs` for `training.fitting.fit`: ``variants`` damaged versions of every song, or whole ones.
+    """`Songs` for `training.fitting.fit`: ``variants`` altered versions of every song, or unaltered ones.
 
     ``damage`` is "followed", where labels go with their causes; "kept", where they stay whatever is lost (all that component
-    dropout can do for songs whose causes nobody knows); or "none".
+    dropout can do for songs whose causes are unknown); or "none".
     """
 
     def __init__(
@@ -64,9 +63,11 @@ class DamagedSongs:
         dropped = ~kept & (rng.random((self.variants, 1)) < 0.25)
         if self.damage == "none":
             cells[:], kept[:], dropped[:] = True, True, False
+        # Masked words keep their place and are attended to; dropped ones aren't. Explanations may do either, by baseline.
         known = torch.tensor([self.vocabulary[word] for word in words])
-        whole = self.damage == "kept"
-        left = _measure_left(plan, edges, cells | whole, kept | whole)
+        # Under "kept" the labels are those of the intact song, whatever was removed.
+        intact = self.damage == "kept"
+        left = _measure_left(plan, edges, cells | intact, kept | intact)
         return Batch(
             audio=mix(gate_stems(stems, None, edges, SAMPLE_RATE, None)[0], torch.from_numpy(cells)),
             ids=torch.where(torch.from_numpy(kept), known, self.vocabulary[MASK]),
@@ -79,9 +80,11 @@ class DamagedSongs:
 def _draw_cells(plan: SongPlan, variants: int, rng: np.random.Generator) -> tuple[tuple[float, ...], np.ndarray]:
     """Borders in seconds, at half-bars three times of four, and which cells (variant, stem, segment) stay."""
     seconds = plan.frames / SAMPLE_RATE
+    # Mostly the half-bars that explanations cut at; other grids too, so that the model doesn't depend on that one.
     count = HALF_BARS if rng.random() < 0.75 else int(rng.integers(4, 16))
     edges = tuple(seconds * index / count for index in range(count + 1))
     cells = rng.random((variants, len(STEMS), count)) >= draw_rates(variants, rng)[:, None, None]
+    # A whole stem goes now and then: a separator may leave one empty.
     cells &= rng.random((variants, len(STEMS), 1)) >= 0.08
     return edges, cells
 
@@ -100,7 +103,9 @@ def _measure_left(plan: SongPlan, edges: tuple[float, ...], cells: np.ndarray, k
             if cause.stem is None:
                 share = kept[:, cause.place]
             else:
+                # A cue lasts one half-bar; its share is what of it lies in cells that stay, borders measured in half-bars.
                 overlap = np.minimum(borders[1:], cause.place + 1) - np.maximum(borders[:-1], cause.place)
                 share = cells[:, STEMS.index(cause.stem)] @ np.maximum(overlap, 0)
+            # AND: the tag is only as present as its weakest cause.
             left[:, column] = np.minimum(left[:, column], share)
     return left

@@ -16,9 +16,9 @@ from musiclime_torch.song.track import Track
 
 #: Loudest sample of each stem.
 LEVELS = {"drums": 0.3, "bass": 0.22, "other": 0.22, "vocals": 0.24}
-#: How much of the ordinary stem a cue pushes aside; the singer sings on under the crowd.
+#: The share of the ordinary stem that a cue replaces; the singer continues under the crowd.
 DUCKING = {"drums": 1.0, "bass": 1.0, "other": 1.0, "vocals": 0.6}
-#: Seconds a cue takes to come in and to go.
+#: Seconds of a cue's fade-in and fade-out.
 FADE = 0.004
 
 
@@ -31,6 +31,7 @@ def render_stems(plan: SongPlan) -> Float32[ndarray, "stem frame"]:
         "other": play_other(plan, harmony),
         "vocals": play_vocals(plan, harmony),
     }
+    # A cue fades within its half-bar: outside it no sample changes, so a swap of causes leaves the rest bit-identical.
     ramp = np.arange(plan.half_bar) / (FADE * SAMPLE_RATE)
     presence = np.minimum(1, np.minimum(ramp, ramp[::-1]))
     for cause in plan.causes:
@@ -38,23 +39,25 @@ def render_stems(plan: SongPlan) -> Float32[ndarray, "stem frame"]:
             place = slice(cause.place * plan.half_bar, (cause.place + 1) * plan.half_bar)
             ordinary = stems[cause.stem][place] * (1 - DUCKING[cause.stem] * presence)
             stems[cause.stem][place] = ordinary + presence * play_cue(plan, cause, harmony)
+    # tanh bounds each stem by its level whatever is played, and the levels sum to less than 1: normalising by the peak
+    # instead would let a cue change the loudness of the whole song.
     return np.stack([LEVELS[name] * np.tanh(stems[name]) for name in STEMS]).astype(np.float32)
 
 
 def write_lyrics(plan: SongPlan) -> Lyrics:
-    """Lay the words out: one line a half-bar, a blank line between the two sections, times as sung."""
-    text, here = "", 0
+    """Lay the words out: one line per half-bar, a blank line between the two sections, times as sung."""
+    text, first_word = "", 0
     words: list[Word] = []
     lines: list[Line] = []
     sung = list(zip(plan.words, place_words(plan), strict=True))
     for number, length in enumerate(plan.line_lengths):
         text += "" if number == 0 else "\n\n" if number == plan.section_break else "\n"
         start, section = len(text), int(number >= plan.section_break)
-        for word, (first, last) in sung[here : here + length]:
+        for word, (first, last) in sung[first_word : first_word + length]:
             text += word if len(text) == start else f" {word}"
             times = (first * plan.step / SAMPLE_RATE, last * plan.step / SAMPLE_RATE)
             words.append(Word(word, len(text) - len(word), len(text), number, section, *times))
-        here += length
+        first_word += length
         lines.append(Line(start, len(text), words[-length].start_seconds))
     halves = (lines[: plan.section_break], lines[plan.section_break :])
     sections = tuple(Section(half[0].start, half[-1].end, f"section {n}") for n, half in enumerate(halves, 1))
@@ -62,7 +65,7 @@ def write_lyrics(plan: SongPlan) -> Lyrics:
 
 
 def make_track(plan: SongPlan) -> Track:
-    """The song as the pipeline takes it."""
+    """The song as a `Track`."""
     return Track(
         stems=torch.from_numpy(render_stems(plan))[:, None],
         stem_names=STEMS,

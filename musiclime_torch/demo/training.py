@@ -1,7 +1,6 @@
 """Trains the demonstration model: ``python -m musiclime_torch.demo.training --seed 0 --out DIR``.
 
-The recipe goes through `training.fitting`, as all training does. ``training.json`` beside the weights holds what was
-measured on songs that training never saw.
+Training uses `training.fitting`, like all other. ``training.json`` next to the weights holds the scores on held-out songs.
 """
 
 import argparse
@@ -33,8 +32,8 @@ from musiclime_torch.training.fitting import Recipe, fit
 VARIANTS = 4
 #: Songs, or pairs of songs, behind every figure by tag.
 SONGS_MEASURED = 60
-#: A word is seen in few of a batch's songs, and the strongest of forty words is the only one to learn from: reading needs
-#: longer steps than hearing. Targets a hundredth from 0 and 1 let logits settle near ±4.6 instead of growing without end.
+#: A word occurs in few of a batch's songs, and max pooling lets only the strongest of forty words learn: the lyrics' side
+#: needs larger steps than the audio side. Targets of 0.01 and 0.99 let logits settle near ±4.6 = log(0.99 / 0.01).
 RECIPE = Recipe(
     epochs=24,
     batch_size=16,
@@ -52,7 +51,7 @@ def list_words() -> tuple[str, ...]:
 
 
 def make_model(seed: int) -> Tagger:
-    """Untrained."""
+    """The untrained model."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Tagger(tuple(TAGS), list_words(), "multilabel", name="demo")
@@ -66,7 +65,7 @@ def train(
     callbacks: Sequence[Any] = (),
     device: torch.device | str = "cpu",
 ) -> Tagger:
-    """Fit a new model, from seed to weights; checkpoints and logs go to the folder."""
+    """Fit a new model; checkpoints and logs are written to the folder."""
     model = make_model(recipe.seed)
     songs = DamagedSongs(examples, model, VARIANTS, recipe.seed, damage)
     about = f"{len(examples)} generated songs, damage {damage}"
@@ -96,7 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if not 0 < given.songs < HELD_OUT:
         parser.error(f"--songs {given.songs} would reach into the held-out seeds: use less than {HELD_OUT}.")
-    # One thread: the order of every sum is then fixed, and a busy machine doesn't stall what is split in two.
+    # One thread fixes the order of every sum, so that the weights can be reproduced to the last bit.
     torch.set_num_threads(1)
     examples = [make_example(seed) for seed in range(given.songs)]
     with tempfile.TemporaryDirectory() as folder:

@@ -38,6 +38,8 @@ def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"])
         n_asked += len(masks)
         return measure_margin(run_checked(probe, scale, masks), scale).cpu()
 
+    # Where the decision is against the target, the components that contribute against it are its evidence: the same search
+    # with all signs turned.
     sign = 1.0 if float(measure_margin(scale.song[None], scale)) > 0 else -1.0
     order = (sign * attributions.cpu()).argsort(descending=True, stable=True)
     keeping = find_minimal(lambda sets: sign * measure(sets), order)
@@ -72,6 +74,7 @@ def find_minimal(margin: Margin, order: Tensor) -> Bool[Tensor, " d"] | None:
     d = len(order)
     rank = torch.empty(d, dtype=torch.long).scatter_(0, order, torch.arange(d))
     prefixes = rank[None] < torch.arange(d + 1)[:, None]
+    # All prefixes at once: the margin needn't grow with the prefix, so a bisection could miss the shortest one.
     good = margin(prefixes) > 0
     chosen = prefixes[int(good.long().argmax())] if bool(good.any()) else _grow(margin, d)
     return None if chosen is None else _thin_out(margin, chosen)
@@ -104,6 +107,8 @@ def _thin_out(margin: Margin, kept: Bool[Tensor, " d"]) -> Bool[Tensor, " d"]:
         spare = places[margins.argsort(descending=True, stable=True)][: int((margins > 0).sum())]
         if not len(spare):
             break
+        # Row i leaves out the first i + 1 of those that can be left out one by one; the longest row that still keeps the
+        # margin is taken, which needs one pass where removing them one by one would need many.
         growing = kept.repeat(len(spare), 1)
         for step, place in enumerate(spare.tolist()):
             growing[step:, place] = False

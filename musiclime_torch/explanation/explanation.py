@@ -128,6 +128,8 @@ class Explanation:
         values, errors, freedom = self.attributions[:, seen], self.standard_errors[:, seen], self.degrees_of_freedom[:, seen]
         discovered = torch.zeros_like(self.attributions, dtype=torch.bool)
         discovered[:, seen] = discover(values, errors, freedom, self.risk)
+        # Relative to the outputs, float32 has an error of ε; a slope is a mean of differences of outputs, and its rounding
+        # is at most of that size. The sum of attributions bounds outputs between the two ends.
         outputs = torch.stack([self.output_song, self.output_empty]).abs().amax(0)
         rounding = torch.finfo(torch.float32).eps * torch.maximum(outputs, self.attributions.abs().sum(1))
         return discovered & (self.attributions.abs() > rounding[:, None])
@@ -142,6 +144,8 @@ class Explanation:
         row = self.class_index(target)
         inside = torch.zeros(len(self.components), dtype=torch.bool)
         inside[list(columns)] = True
+        # Half widths are multiples of standard errors, so their squares add up like variances. For Shapley values the
+        # total is known exactly, song − empty song: an error in a group is the negative of that in all others.
         squares = self.half_width[row].square()
         square = squares[inside].sum()
         if self.value == SUMMING:

@@ -78,6 +78,8 @@ class Interactions:
         scale = self.find_space(space)
         if not len(self.parts):
             return []
+        # Shares come from mean squares over the pairs of masks of each side, so their errors have few degrees of freedom:
+        # one less than the pairs of the smaller side. Student's quantile allows for that.
         half = self.part_errors[scale, row] * quantile(torch.tensor(self.part_freedom), 1 - self.risk)
         return list(zip(PARTS, self.parts[scale, row].tolist(), half.tolist(), strict=True))
 

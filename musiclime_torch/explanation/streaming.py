@@ -81,6 +81,8 @@ def explain_in_steps(
     Raises:
         InputError: whatever `explain` raises, at the first step.
     """
+    # Masks are drawn from one seed, so that a later step's first blocks are the earlier step's masks: their encodings are
+    # looked up. A model without separate encoders has no such parts, and every step runs in full.
     late = is_late_fusion(model)
     remembering = Remembering(model) if late else model
     n_variants = 0

@@ -106,6 +106,7 @@ def check(
         columns = list(probe.seen)
         if not columns:
             raise InputError("the model can't notice any of this song's components: there is nothing to check.")
+        # Seeds next to the explanation's own: none of these draws may coincide with the masks it was fitted to.
         dealt = deal(values[columns], chances, question.settings.seed + 1)
         wide = scale.on("probability") if "probability" in list_spaces(scale.output_kind, len(scale.song)) else scale
         ladder = climb(probe, scale, dealt.orders, sorted({*count_steps(len(columns), POINTS), *count_top(len(columns))}))

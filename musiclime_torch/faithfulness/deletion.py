@@ -54,6 +54,8 @@ def measure_erasure(ladder: Ladder, scale: Scale) -> Erasure:
     """Comprehensiveness and sufficiency, from a ladder with the counts of `count_top`."""
     counts = count_top(ladder.counts[-1])
     places = [ladder.counts.index(count) for count in counts]
+    # Comprehensiveness is f(song) − f(song without the top), sufficiency f(song) − f(top alone): eqs. 1 and 2 of ERASER,
+    # with the mean over shares as their AOPC.
     song = to_values(scale, scale.song[None])[0, scale.column]
     without, alone = (
         (song - to_values(scale, outputs[:, places])[..., scale.column]).cpu() for outputs in (ladder.removed, ladder.kept)
@@ -109,6 +111,8 @@ def measure_flips(probe: Probe, scale: Scale, dealt: Deal) -> Flips:
     exclude each other). Where the decision is against the target, what contributes against it is removed.
     """
     counts = tuple(count for count in COUNTS if count <= dealt.orders.shape[1])
+    # Removing what contributes against the target couldn't flip a decision against it; so for such a decision the order is
+    # turned round.
     decided = measure_margin(scale.song[None], scale) > 0
     orders = dealt.orders if bool(decided) else dealt.orders.flip(1)
     margins = measure_margin(climb(probe, scale, orders, counts).removed.flatten(0, 1), scale)

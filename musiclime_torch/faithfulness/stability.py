@@ -78,6 +78,8 @@ def measure_sensitivity(attributions: Float[Tensor, " d"], others: Float[Tensor,
     >>> float(measure_sensitivity(torch.tensor([3.0, 4.0]), torch.tensor([[3.0, 4.0], [3.0, 5.0]])))
     0.2...
     """
+    # Eq. 2 takes the maximum over a ball around the input; here it is over the draws that were made, with the other
+    # explanation in place of that of a perturbed input. Relative to the length, so that scales don't matter.
     length = attributions.norm()
     return (others - attributions).norm(dim=1).amax() / torch.where(length > 0, length, 1.0)
 
@@ -113,6 +115,8 @@ def measure_randomisation(
     module = module_behind(question.model)
     if not shares or module is None or next(module.parameters(), None) is None:
         return None
+    # The cascade of Adebayo et al.: the shuffled share grows from the output down to the input. A faithful explanation loses
+    # its rank correlation on the way.
     correlations = []
     for share in shares:
         try:

@@ -108,6 +108,8 @@ def _average(rows: Sequence[Row], confidence: float) -> Mean:
     first = rows[0]
     values = torch.tensor([[row.figure.value, row.figure.random] for row in rows], dtype=torch.float64)
     means, spreads = values.mean(0), values.std(0) if len(rows) > 1 else torch.full((2,), float("inf"))
+    # Songs are the sampling unit: the spread over songs holds the noise of the masks too. Shares of songs get Wilson's
+    # interval, because Student's has no width where all songs agree.
     halves = [halve_interval(float(spread) / len(rows) ** 0.5, len(rows), confidence) for spread in spreads]
     low, high = float(means[0]) - halves[0], float(means[0]) + halves[0]
     if first.share:

@@ -67,6 +67,7 @@ def split(entries: Sequence[Entry]) -> dict[str, tuple[Entry, ...]]:
 
 
 def _draw_split(number: str) -> str:
+    # A hash, not a draw: a song keeps its split when others are added to the manifest or it is reordered.
     place = int.from_bytes(hashlib.sha256(number.encode()).digest()[:4], "big") % 100
     return "train" if place < TRAIN else "valid" if place < TRAIN + VALID else "test"
 
@@ -80,4 +81,5 @@ def balance(labels: Float[Tensor, "song class"], kind: str) -> Float[Tensor, " c
     """
     songs, counts = len(labels), labels.sum(0)
     weights = (songs - counts) / counts if kind == "multilabel" else songs / (labels.shape[1] * counts)
+    # Clamped: a class with a single song among thousands would otherwise dominate every batch it is in.
     return torch.where(counts > 0, weights.clamp(max=100), torch.ones_like(counts))

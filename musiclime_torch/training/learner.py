@@ -46,6 +46,7 @@ class Learner(nn.Module):
                 model.encode_audio(audio),
                 model.encode_text(TokenBatch(model.embed_text(ids), attended)),
             )
+            # Under autocast encoders give bfloat16; widened first, the head and the loss run in float32.
             with in_float32(encoded_audio.device):
                 logits = model.fuse(widen(encoded_audio), widen(encoded_text))
         else:
@@ -57,6 +58,7 @@ def _measure_independent(
     logits: Tensor, labels: Tensor, known: Tensor, weights: Tensor | None, smoothing: float
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy; a class's weight applies where the class is present."""
+    # Smoothed targets lie in [smoothing, 1 − smoothing]: the logits have a finite optimum, ±log((1 − s) / s).
     targets = labels * (1 - 2 * smoothing) + smoothing
     losses = nn.functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights, reduction="none")
     return (losses * known).sum() / known.sum().clamp(min=1)
@@ -67,6 +69,7 @@ def _measure_competing(
 ) -> Float[Tensor, ""]:
     """Cross-entropy, a song's loss weighted by its class."""
     targets = labels * (1 - smoothing) + smoothing / labels.shape[1]
+    # A song counts only if all its labels are known: a softmax over an unknown one would train against it.
     each = labels.new_ones(len(labels)) if weights is None else labels @ weights
     each = each * known.all(1)
     return -((targets * logits.log_softmax(1)).sum(1) * each).sum() / each.sum().clamp(min=torch.finfo(each.dtype).tiny)

@@ -108,6 +108,7 @@ class Monitor:
         started = time.perf_counter()
         model = unwrap(model)
         explanations = self._explain(model)
+        # Once, at the first look: see the class docstring.
         if self._shuffled is None:
             self._shuffled = self._explain_shuffled(model)
         now = [_attributions(explanation) for explanation in explanations]
@@ -220,6 +221,8 @@ def _share_lyrics(explanation: Explanation) -> float | None:
     values, split = _attributions(explanation).square(), explanation.components.n_audio
     if not 0 < split < len(values):
         return None
+    # Squares, not absolute values: of orthogonal masks the squared slopes add up to the variance that the surrogate
+    # explains.
     total = float(values.sum())
     return float(values[split:].sum()) / total if total else 0.0
 

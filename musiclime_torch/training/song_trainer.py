@@ -166,6 +166,8 @@ class _Shuffled(Sampler[int]):
         return self.songs
 
     def __iter__(self) -> Iterator[int]:
+        # The order follows from seed and epoch and from no random state, so that a resumed run continues with the same one.
+        # The index adds the epoch, from which `songs` draw excerpts and dropout.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.songs, generator=generator)
         return iter((order + self.epoch * self.songs).tolist())

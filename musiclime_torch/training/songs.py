@@ -112,6 +112,7 @@ class ManifestSongs:
     def __getitem__(self, index: int) -> Batch:
         """The song as the epoch has it."""
         number = index % len(self.entries)
+        # Seeded by the index, which holds the epoch: the same for any number of workers, and after a run is resumed.
         rng = np.random.default_rng([self.seed, index])
         rate = float(draw_rates(1, rng)[0]) if self.separator is not None else 0.0
         audio = self._hear(self.entries[number], rate, rng) if self.hears else torch.zeros(1, 1, 0)
@@ -136,8 +137,10 @@ class ManifestSongs:
         if reading is None:
             return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.bool)
         ids, kept = reading.tokens.ids, rng.random(reading.words + 1) >= rate
+        # The last entry stands for tokens outside words, which always stay.
         kept[-1] = True
         stays = torch.from_numpy(kept[list(reading.owner)])
+        # As explanations do: the mask token where the model has one, else the word isn't attended to.
         if reading.tokens.mask_id is None:
             return ids, stays
         return torch.where(stays, ids, reading.tokens.mask_id), torch.ones_like(stays)

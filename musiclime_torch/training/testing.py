@@ -30,6 +30,7 @@ def predict(
                 tokens = model.tokenize("" if without == "lyrics" else songs.texts[number])
                 embedded = model.embed_text(tokens.ids.to(device)).expand(windows, -1, -1)
                 inputs.append(TokenBatch(embedded, torch.ones(embedded.shape[:2], dtype=torch.bool, device=device)))
+            # The mean over windows, as explanations average a song longer than the model's input.
             rows.append(model(*inputs).mean(0).float().cpu())
     return torch.stack(rows)
 

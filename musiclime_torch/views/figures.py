@@ -112,6 +112,8 @@ def plot_waterfall(explanation: Explanation, target: int | str | None = None, to
         _, half = explanation.sum_over(range(len(explanation.components)), row)
         steps.append(("interactions (remainder)", float(explanation.remainder[row]), half))
     ax = make_axes(ax, (7, 1.4 + 0.34 * (len(steps) + 2)))
+    # Every bar starts where the last one ended. With the remainder the last one ends at the song's output, exactly: the
+    # remainder is defined as what the attributions leave of song − empty song.
     level = float(explanation.output_empty[row])
     for place, (_, value, half) in enumerate(steps, 1):
         colour = pick_colour(value, significant=place <= len(shown))

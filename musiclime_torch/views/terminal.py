@@ -95,6 +95,8 @@ def _name_exactness(explanation: Explanation, row: int) -> str:
     """A note where this class has rounding errors only, as with all masks, or with a fold-over on a second-order model."""
     if explanation.unseen and len(explanation.unseen) == len(explanation.components):
         return ""
+    # Only masks that separate all terms of this class have no sampling error: all masks do, and a fold-over does for models
+    # of second order. What is left then is the rounding of float32 outputs.
     largest = float(explanation.attributions[row].abs().max())
     if float(explanation.half_width[row].max()) > ROUNDING * largest:
         return ""

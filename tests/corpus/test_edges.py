@@ -247,7 +247,7 @@ def test_a_control_that_fails_leaves_its_song(entries, tmp_path):
     done = run_here(Additive(), begin(entries, tmp_path / "out", options=options, controls=1.0), workers=0)
     assert (done.explained, done.failed) == (3, 0)
     rows = parquet.read_table(tmp_path / "out" / "songs" / "000000.parquet").to_pylist()
-    assert all(any("there is no control of this song" in said for said in row["warnings"]) for row in rows)
+    assert all(any("this song has no control" in said for said in row["warnings"]) for row in rows)
     assert aggregate(tmp_path / "out").songs == 3
 
 

@@ -102,7 +102,7 @@ def test_a_shard_that_was_cut_off_is_done_again(tmp_path, name):
 def test_other_stems_are_not_compared(tmp_path):
     write_songs(tmp_path / "a", draw(12))
     write_songs(tmp_path / "b", draw(12, stem="mix"))
-    with pytest.raises(InputError, match=r"'s0' has stems drums and mix\): run both with the same --separator"):
+    with pytest.raises(InputError, match=r"'s0' has stems drums and mix\): run both with the same separator"):
         compare(tmp_path / "a", tmp_path / "b")
 
 
@@ -113,7 +113,7 @@ def test_lines_are_not_compared_with_words(tmp_path):
     table = parquet.read_table(path)
     rows = [{**row, "word": None, "line": 1, "text": row["word"]} if row["word"] else row for row in table.to_pylist()]
     parquet.write_table(table.from_pylist(rows, table.schema), path)
-    with pytest.raises(InputError, match=r"'s0' has lyrics in words and lines\): run both with the same --units"):
+    with pytest.raises(InputError, match=r"'s0' has lyrics in words and lines\): run both with the same units"):
         compare(tmp_path / "a", tmp_path / "b")
 
 

@@ -246,7 +246,7 @@ def test_runs_that_go_on(tmp_path: Path, name: str):
     for data in [b"", *make_pickles(marker)][::3]:
         (last / name).write_bytes(data)
         refuse(lambda: fit(Words(), Eight(), None, RUN, folder), marker)
-    with pytest.raises(InputError, match=r"checkpoint-4' can't be gone on from .*: remove it, and the run goes on"):
+    with pytest.raises(InputError, match=r"checkpoint-4' can't be resumed from .*: remove it, and the run resumes"):
         fit(Words(), Eight(), None, RUN, folder)
     shutil.rmtree(last)
     assert fit(Words(), Eight(), None, RUN, folder).steps == 6

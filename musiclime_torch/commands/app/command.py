@@ -20,7 +20,7 @@ MAX_UPLOAD_MB, MAX_SECONDS = 60.0, 600.0
     "[default: demo; demo and musicnn-minilm are always there]",
 )
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on: any other one can be reached from outside."
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; any but the default lets others in."
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: the first free one from 7860]")
 @click.option("--max-upload-mb", type=click.FloatRange(min=0, min_open=True), default=MAX_UPLOAD_MB, show_default=True)

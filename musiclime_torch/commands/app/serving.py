@@ -1,4 +1,4 @@
-"""The app served: on one address, with nothing fetched from elsewhere, and everything uploaded gone when it ends."""
+"""The app's server: on one address, without downloads from elsewhere, and uploads are deleted when it ends."""
 
 import os
 import tempfile
@@ -13,14 +13,14 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.app.answering import Limits, Shelf
 from musiclime_torch.demo.bundle import find_assets
 
-#: What the page may load: itself. Gradio's scripts and styles stand in the page, and it makes some of them as it goes.
+#: The page may load only from itself. Gradio's scripts and styles are inline, and some are generated while it runs.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; form-action 'self'"
 
 Message = MutableMapping[str, Any]
 
 
 class Confined:
-    """Every answer of a web application gets the policy; plain ASGI, so that what is streamed stays streamed."""
+    """Adds the policy to every response of a web application; plain ASGI, so that streams stay streams."""
 
     def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
         self.app = app
@@ -28,7 +28,7 @@ class Confined:
     async def __call__(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
-        """Pass on, with one header more."""
+        """Pass the request on and add the header."""
 
         async def send_confined(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -41,9 +41,9 @@ class Confined:
 def serve(
     shelf: Shelf, limits: Limits, separator: str | None, *, host: str, port: int | None, block: bool = True
 ) -> tuple[str, Callable[[], None]]:
-    """Serve until interrupted, or, without `block`, until what is returned beside the address is called.
+    """Serve until interrupted. Without `block`, return the address and a function that ends the server.
 
-    InputError where the address can't be listened on.
+    InputError where the server can't listen on the address.
     """
     holder = tempfile.TemporaryDirectory(prefix="musiclime-app-")
     # Read when gradio is imported, or when it serves.

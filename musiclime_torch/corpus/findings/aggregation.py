@@ -281,6 +281,7 @@ def _average(count: int, total: float | None, squares: float | None) -> tuple[fl
     """A mean and its standard error, from sums; NaN and infinity where nothing was summed."""
     if not count or total is None or squares is None:
         return float("nan"), float("inf")
+    # The variance of a mean from sums: (Σx² / n − x̄²) / (n − 1). Rounding may take the difference below zero.
     mean = total / count
     error = (max(squares / count - mean * mean, 0.0) / (count - 1)) ** 0.5 if count > 1 else float("inf")
     return mean, error
@@ -313,6 +314,8 @@ def _resample(
         )
         songs = database.execute("select distinct id from picked order by id").fetchall()
         rows = database.execute("select number, dense_rank() over (order by id) - 1 as song, w from picked").fetchnumpy()
+        # Philox keyed by seed and id: a song's counts are the same in whichever part and order it is read, and pairs of
+        # features of the same song share them, as in a resampling of whole songs.
         drawn = np.array([_draw_counts(song, seed) for (song,) in songs]).reshape(-1, RESAMPLINGS)
         present, place = np.unique(rows["number"], return_inverse=True)
         where, shape = (place, rows["song"]), (len(present), len(songs))

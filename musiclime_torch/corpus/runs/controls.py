@@ -57,6 +57,8 @@ def make_control(track: Track, segments: Segments, song: str) -> Control:
     edges = cut(track.seconds, segments, track.offset)
     count = len(edges) - 1
     digest = hashlib.sha256(f"shift {song}".encode()).digest()
+    # Never 0: every segment moves, or position and music couldn't be told apart. Drawn from the id, so that it is the same
+    # in every run and all shifts occur over a catalogue.
     shift = 0 if count < 2 else 1 + int.from_bytes(digest[:8], "big") % (count - 1)
     stems, moved = _rotate(track.stems, edges, shift, track.sample_rate)
     hiss = make_noise(stems.sum(0, keepdim=True), int.from_bytes(digest[8:12], "big")) * DECOY_LEVEL

@@ -50,6 +50,7 @@ def explain_shard(
 
 def _count_together(job: Job) -> int:
     """How many songs' masks fill a batch."""
+    # For crossed designs the smaller side counts: its batches are the ones that stay unfilled.
     counts = job.settings.n_samples
     masks = counts if isinstance(counts, int) else min(counts)
     return min(max(job.settings.batch_size // masks, 1), TOGETHER)
@@ -97,6 +98,7 @@ def _control(
     model: Callable[..., Any], job: Job, entry: Entry, track: Track, explanation: Explanation, rows: Rows
 ) -> Explanation:
     """Add the song as its own control. Where that can't be explained the song still is, and its explanation says so."""
+    # The control is cut where the song was, so that a rotated segment is the same stretch of sound as in the song.
     cuts = [edge + track.offset for edge in explanation.components.edges[1:-1]]
     try:
         control = make_control(track, cuts or 1, entry.id)

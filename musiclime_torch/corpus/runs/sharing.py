@@ -96,6 +96,7 @@ class SharedModel:
         """Once all running songs wait: form batches, each run in the thread of its first song, under that thread's
         settings.
         """
+        # Only when every running song waits is the set of requests, and so the batches, independent of the threads' timing.
         if not self._waiting or len(self._waiting) < self._running:
             return
         batches: dict[Any, list[_Request]] = {}

@@ -78,6 +78,7 @@ def choose_decimals(values: Float[Tensor, " d"], halves: Float[Tensor, " d"]) ->
 
 def pack_steps(numbers: Float[Tensor, " d"], decimals: int) -> str:
     """Base64 of little-endian 16-bit integers, in steps of 10^-decimals."""
+    # Four figures of the largest attribution are at most 9,999 steps; an int16 holds three times that, for wide intervals.
     steps = torch.nan_to_num(numbers.double() * 10.0**decimals, UNBOUNDED, UNBOUNDED, -UNBOUNDED)
     integers = steps.round().clamp(-UNBOUNDED, UNBOUNDED).to(torch.int16)
     return base64.b64encode(integers.numpy().astype("<i2").tobytes()).decode()
@@ -97,6 +98,7 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     scale = interactions.find_space(space)
     values, significant = interactions.values[scale, row], interactions.significant[scale, row]
     count = min(MOST_PAIRS, int(significant.sum()))
+    # Not significant pairs get −1, below any size, so that the largest `count` are significant ones.
     shown = torch.where(significant, values.abs(), -1.0).topk(count).indices
     # A long song has hundreds of thousands of pairs: intervals are computed for the shown ones only.
     freedom = interactions.degrees_of_freedom[scale, row, shown]

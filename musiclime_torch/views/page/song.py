@@ -33,21 +33,22 @@ Placing = Callable[[str, str, bytes], str]
 
 
 def to_html(explanation: Explanation, track: Track, *, baseline: AudioBaseline | None = None) -> str:
-    """A page that is complete in itself, sound too: megabytes for a long song, whose sound `write_report` lays beside it.
+    """A page that needs no other file, sound included: megabytes for a long song, where `write_report` writes separate
+    files.
 
     Args:
-        explanation: made with ``evidence=True``, if what kept the decision is to be shown and heard.
+        explanation: made with ``evidence=True``, if the evidence is to be shown and played.
         track: the track that was explained.
-        baseline: the track that stood in for removed stems, where it was one.
+        baseline: the track whose stems replaced removed ones, if one was used.
 
     Raises:
-        InputError: the track isn't the one that was explained, or its baseline is lacking.
+        InputError: the track isn't the one that was explained, or its baseline is missing.
     """
     return _compose(explanation, track, baseline, lambda name, ending, data: embed_sound(ending, data), "data:")
 
 
 def write_report(explanation: Explanation, track: Track, folder: Path, *, baseline: AudioBaseline | None = None) -> Path:
-    """Write index.html, and for songs over `EMBED_SECONDS` the sound beside it as audio/*; the path of the page."""
+    """Write index.html, and for songs over `EMBED_SECONDS` the sound as audio/* next to it; returns the page's path."""
     if track.seconds <= EMBED_SECONDS:
         text = to_html(explanation, track, baseline=baseline)
     else:
@@ -55,7 +56,7 @@ def write_report(explanation: Explanation, track: Track, folder: Path, *, baseli
         def place(name: str, ending: str, data: bytes) -> str:
             return lay_beside(name, ending, data, folder)
 
-        # A page opened as a file has no origin that 'self' could mean.
+        # A page opened as a file has no origin, so 'self' matches nothing there: file: is needed too.
         text = _compose(explanation, track, baseline, place, "'self' file:")
     write_atomically(text.encode(), folder / "index.html", "out")
     return folder / "index.html"
@@ -104,13 +105,13 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
 
 
 def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
-    """Outlines of the song and its stems, and where the segments lie, in percent of the song."""
+    """Outlines of the song and its stems, and the segments' positions in percent of the song."""
     song = track.stems.sum(0)
     peaks = measure_peaks(song, SONG_STEPS)
     components, whole = explanation.components, track.seconds
     edges = [round(100 * edge / whole, 3) for edge in components.edges]
     outlines = [measure_peaks(stem, STEM_STEPS) for stem in track.stems] if edges else []
-    # One click would make all else look silent.
+    # Not scaled by the largest peak: a single click would make all else look silent.
     loudest = max([float(outline.quantile(0.98)) for outline in outlines], default=0.0)
     return {
         "song": draw_outline(peaks, float(peaks.max()), mirrored=True),
@@ -138,20 +139,20 @@ def _describe_line(line: SheetLine) -> dict[str, Any]:
 
 
 def _describe_versions(explanation: Explanation, track: Track, versions: list[Version], place: Placing) -> dict[str, Any]:
-    """By name: sound, gain, what the model says, the components' names and the lyrics that were left."""
-    heard = [version for version in versions if version.sound is not None]
-    sounds = [version.sound for version in heard if version.sound is not None]
-    gains = dict(zip((version.name for version in heard), match_loudness(sounds, track.sample_rate), strict=True))
+    """By name: sound, gain, the model's output, the components' names and the remaining lyrics."""
+    audible = [version for version in versions if version.sound is not None]
+    sounds = [version.sound for version in audible if version.sound is not None]
+    gains = dict(zip((version.name for version in audible), match_loudness(sounds, track.sample_rate), strict=True))
     evidence = explanation.evidence
     columns = {} if evidence is None else {"keeping": evidence.keeping, "flipping": evidence.flipping}
-    found: dict[str, Any] = {"keeping": None, "flipping": None}
+    described: dict[str, Any] = {"keeping": None, "flipping": None}
     for version in versions:
         address = None
         if version.sound is not None:
             ending, data = encode_sound(version.sound, track.sample_rate, gains[version.name])
             address = place(version.name, ending, data)
         named = columns.get(version.name) or ()
-        found[version.name] = {
+        described[version.name] = {
             "address": address,
             "hears": "" if address else _say_unheard(explanation, version),
             "gain": round(gains.get(version.name, 0.0), 1),
@@ -159,15 +160,15 @@ def _describe_versions(explanation: Explanation, track: Track, versions: list[Ve
             "columns": [(column, explanation.components.items[column].name) for column in named],
             "lyrics": _list_left(explanation, track, version),
         }
-    return found
+    return described
 
 
 def _say_unheard(explanation: Explanation, version: Version) -> str:
-    """Why there is nothing of its own to hear."""
-    heard = version.kept[: explanation.components.n_audio]
-    if not len(heard):
+    """Why the version has no sound of its own."""
+    cells = version.kept[: explanation.components.n_audio]
+    if not len(cells):
         return ""
-    return "Its sound is the song’s, unchanged." if bool(heard.all()) else "There is no sound in it."
+    return "Its sound is the song’s, unchanged." if bool(cells.all()) else "There is no sound in it."
 
 
 def _list_left(explanation: Explanation, track: Track, version: Version) -> list[list[tuple[str, bool]]]:

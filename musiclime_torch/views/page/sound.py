@@ -17,26 +17,27 @@ from torch import Tensor
 from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.song.audio.recording import resample
 
-#: Seconds up to which a song lies in the page itself: three players of longer songs would make it many megabytes.
+#: Up to this length in seconds sound is embedded in the page: three longer mixes would make it many megabytes.
 EMBED_SECONDS = 45.0
 
-#: Rates that mp3 knows; others are brought to the last.
+#: Sample rates of mp3; others are resampled to the last one.
 _RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
-#: dBFS that no sample passes: lossy encoders overshoot the samples they are given.
+#: The highest sample in dBFS: lossy encoders overshoot their input.
 CEILING = -1.5
 
-#: Below this (LUFS) nothing is measured, by the standard: silence has no loudness.
+#: Blocks below this loudness (LUFS) are ignored, by the standard: silence has no loudness.
 ABSOLUTE_GATE = -70.0
 
+#: Seconds of a block and between blocks, by the standard: they overlap by 75%.
 _BLOCK, _STEP = 0.4, 0.1
 
-#: Steps of an outline: about one a pixel on a wide screen for the song, fewer for the rows of its stems.
+#: Steps of an outline: about one per pixel on a wide screen for the song, fewer for its stems.
 SONG_STEPS, STEM_STEPS = 900, 300
 
 
 def encode_sound(sound: Float[Tensor, "channel frame"], sample_rate: int, gain: float) -> tuple[str, bytes]:
-    """File ending and bytes of a sound with `gain` dB on it. Constant bit rate: a seek lands where it was asked to."""
+    """File ending and bytes of a sound with `gain` dB applied. Constant bit rate, so that seeking is exact."""
     rate = sample_rate if sample_rate in _RATES else _RATES[-1]
     samples = (resample(sound, sample_rate, rate) * 10 ** (gain / 20)).T.contiguous().numpy()
     for ending, form, more in (
@@ -53,20 +54,20 @@ def encode_sound(sound: Float[Tensor, "channel frame"], sample_rate: int, gain: 
 
 
 def embed_sound(ending: str, data: bytes) -> str:
-    """As a data URI."""
+    """The sound as a data URI."""
     kinds = {"mp3": "audio/mpeg", "ogg": "audio/ogg", "wav": "audio/wav"}
     return f"data:{kinds[ending]};base64,{base64.b64encode(data).decode()}"
 
 
 def lay_beside(name: str, ending: str, data: bytes, folder: Path) -> str:
-    """As a file in `folder`/audio; the address from a page in `folder`."""
+    """Write the sound to `folder`/audio; returns its address relative to a page in `folder`."""
     path = folder / "audio" / f"{name}.{ending}"
     write_atomically(data, path, "out")
     return f"audio/{path.name}"
 
 
 def measure_loudness(sound: Float[Tensor, "channel frame"], sample_rate: int) -> float | None:
-    """Integrated, gated loudness in LUFS: of what sounds, however much silence is around it. None for silence.
+    """Integrated, gated loudness in LUFS: silence around the sound doesn't count. None for silence alone.
 
     Sounds shorter than a block of 0.4 s are one block. A 997 Hz sine at full scale in one channel has −3.01 LUFS:
 
@@ -74,6 +75,8 @@ def measure_loudness(sound: Float[Tensor, "channel frame"], sample_rate: int) ->
     >>> round(measure_loudness((2 * math.pi * 997 * time).sin()[None], 48000), 2)
     -3.01
     """
+    # The power of the K-weighted channels, summed, in overlapping blocks of 0.4 s. Gated twice: first at an absolute −70
+    # LUFS, then at 10 LU below the mean of what passed, so that pauses don't lower the loudness of what is played.
     energy = _weigh(sound.double(), sample_rate).square().sum(0)
     length, step = round(_BLOCK * sample_rate), round(_STEP * sample_rate)
     blocks = energy.unfold(0, length, step).mean(1) if len(energy) >= length else energy.mean()[None]
@@ -87,12 +90,14 @@ def measure_loudness(sound: Float[Tensor, "channel frame"], sample_rate: int) ->
 def match_loudness(sounds: list[Float[Tensor, "channel frame"]], sample_rate: int) -> list[float]:
     """Gains in dB that bring all to the first one's loudness, or lower where one would pass `CEILING`.
 
-    Peaks are kept by gain alone, never by a limiter: all are turned down together. What is silent gets 0.
+    Peaks are kept by gain alone, never by a limiter: all are turned down together. Silent sounds get 0.
     """
     levels = [measure_loudness(sound, sample_rate) for sound in sounds]
     known = [level for level in levels if level is not None]
     if not known:
         return [0.0] * len(sounds)
+    # The most each may be raised until its peak reaches the ceiling, as the loudness it then has: the common loudness is the
+    # first one's or the smallest of these.
     rooms = [
         level + CEILING - 20 * math.log10(float(sound.abs().max()))
         for level, sound in zip(levels, sounds, strict=True)
@@ -103,11 +108,14 @@ def match_loudness(sounds: list[Float[Tensor, "channel frame"]], sample_rate: in
 
 
 def _to_lufs(power: Tensor) -> Tensor:
+    # −0.691 cancels the K-weighting's gain at 997 Hz. The clamp keeps silence finite.
     return -0.691 + 10 * power.clamp_min(1e-30).log10()
 
 
 def _weigh(sound: Float[Tensor, "channel frame"], sample_rate: int) -> Float[Tensor, "channel frame"]:
     """K-weighting: a shelf for the head, then a high pass; its two filters are given at 48 kHz and warped to other rates."""
+    # The standard tabulates coefficients at 48 kHz only. These are the analogue prototypes behind them: frequency in Hz,
+    # gain in dB and quality, so that the same two filters can be made at any rate.
     from scipy.signal import sosfilt
 
     sections = [
@@ -118,6 +126,8 @@ def _weigh(sound: Float[Tensor, "channel frame"], sample_rate: int) -> Float[Ten
 
 
 def _shelve(sample_rate: int, frequency: float, gain: float, quality: float) -> list[float]:
+    # A high shelf by the bilinear transform: k = tan(π f / rate) warps the corner so that it lands at f exactly; the gain is
+    # `high` above it, and `middle` is its value at the corner.
     k, high = math.tan(math.pi * frequency / sample_rate), 10 ** (gain / 20)
     middle = high**0.4996667741545416
     a0 = 1 + k / quality + k * k
@@ -126,13 +136,14 @@ def _shelve(sample_rate: int, frequency: float, gain: float, quality: float) -> 
 
 
 def _pass_high(sample_rate: int, frequency: float, quality: float) -> list[float]:
+    # A second-order high pass, likewise warped; its numerator 1 − 2 z⁻¹ + z⁻² is left unnormalised, as in the standard.
     k = math.tan(math.pi * frequency / sample_rate)
     a0 = 1 + k / quality + k * k
     return [1.0, -2.0, 1.0, 1.0, 2 * (k * k - 1) / a0, (1 - k / quality + k * k) / a0]
 
 
 def measure_peaks(sound: Float[Tensor, "channel frame"], steps: int) -> Float[Tensor, " step"]:
-    """The largest absolute sample of each of `steps` equal stretches (fewer where there are fewer frames).
+    """The largest absolute sample of each of `steps` equal intervals (fewer where there are fewer frames).
 
     >>> measure_peaks(torch.tensor([[0.0, 0.5, -1.0, 0.0]]), 2).tolist()
     [0.5, 1.0]
@@ -145,7 +156,7 @@ def measure_peaks(sound: Float[Tensor, "channel frame"], steps: int) -> Float[Te
 
 
 def draw_outline(peaks: Float[Tensor, " step"], loudest: float, mirrored: bool) -> str:
-    """Path data: about the middle where `mirrored`, else standing on the bottom; `loudest` reaches the edge."""
+    """SVG path data, symmetric about the middle where `mirrored`, else from the bottom up; `loudest` reaches the edge."""
     reach = (peaks / loudest if loudest > 0 else peaks).clamp(0, 1).tolist()
     wide = 1000 / max(len(reach), 1)
     base, height = (50, 49) if mirrored else (100, 100)

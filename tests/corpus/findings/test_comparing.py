@@ -319,7 +319,7 @@ def test_the_terminal_says_names_as_they_are(odd, tmp_path):
     assert lines[1] == "1 only in the second run (1 failed in the first): [i]y"
     assert lines[2] == "  [red]sad became You might also like [b]this[/b]… in 1: [bold]x"
     assert lines[3:] == [
-        "3 of 20 means that were compared have moved.",
+        "3 of 20 means that were compared changed.",
         "[red]sad, You might also like [b]this[/b]…: changed most in [/b] 1, 2, …",
     ]
 
@@ -374,7 +374,7 @@ def test_tables_are_written(odd, tmp_path):
     with (tmp_path / "shifts.csv").open(newline="") as file:
         assert json.loads(next(csv.DictReader(file))["examples"]) == ["[/b] 1", "2"]
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="another --out folder"):
+    with pytest.raises(InputError, match="another out folder"):
         write_comparison(odd, tmp_path / "file")
 
 
@@ -434,14 +434,14 @@ def test_the_command_says_writes_and_draws(tmp_path):
     folders = ["--out", str(tmp_path / "out"), "--plots", str(tmp_path / "plots")]
     done = CliRunner().invoke(cli, ["compare", str(tmp_path / "first"), str(tmp_path / "second"), *folders])
     assert done.exit_code == 0, done.output
-    assert "12 songs in both; 0 are decided otherwise" in done.stdout
+    assert "12 songs in both; the decision changed in 0" in done.stdout
     assert "1 only in the first run: [b]:cd:\n" in done.stdout
-    assert "1 of 2 means that were compared have moved." in done.stdout
+    assert "1 of 2 means that were compared changed." in done.stdout
     assert "a, love: changed most in [s]11, [s]10, [s]09, [s]08, [s]07, …" in done.stdout
     assert "Written to" in done.stderr
     assert f"Figures written to {tmp_path / 'plots'}: 1." in done.stderr
     assert duckdb.sql(f"select name, songs from '{tmp_path}/out/shifts.csv'").fetchall() == [("love", 12)]
     same = CliRunner().invoke(cli, ["compare", str(tmp_path / "first"), str(tmp_path / "first")])
     assert same.exit_code == 0, same.output
-    assert "0 of 2 means that were compared have moved." in same.stdout
+    assert "0 of 2 means that were compared changed." in same.stdout
     assert "±" not in same.stdout

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.findings.aggregation import Global, aggregate
 from musiclime_torch.corpus.reports.figures import plot_classes, plot_features, plot_positions, write_plots
-from musiclime_torch.views.figures import UNTOLD
+from musiclime_torch.views.figures import NOT_SIGNIFICANT
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_two_classes_share_their_features(found):
     one, other = ({f.name: f for f in found.features if f.class_name == of and f.low is not None} for of in ("rock", "pop"))
     assert points == {(one[name].mean, other[name].mean) for name in one if name in other}
     assert [text.get_text() for text in ax.texts] == ["drums, segment 1"]
-    assert any(mpl.colors.same_color(point.get_facecolor()[0], UNTOLD) for point in ax.collections)
+    assert any(mpl.colors.same_color(point.get_facecolor()[0], NOT_SIGNIFICANT) for point in ax.collections)
 
 
 def test_they_draw_on_axes_given(found):
@@ -86,7 +86,7 @@ def test_files_are_whole_drawings(found, tmp_path):
     assert all(ElementTree.parse(path).getroot().tag.endswith("svg") for path in paths)
     assert not plt.get_fignums()
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="another --plots folder"):
+    with pytest.raises(InputError, match="another plots folder"):
         write_plots(found, tmp_path / "file")
 
 

@@ -143,4 +143,4 @@ def test_what_is_left_out_is_said(found):
     assert list(say_left_out(found, ())) == []
     many = [replace(one, name=str(number)) for number, one in enumerate([found.classes[1]] * 7)]
     (line,) = say_left_out(replace(found, classes=tuple(many)), ())
-    assert "the 5 classes with the most songs; 2 more" in line
+    assert "the 5 classes with the most songs are shown side by side; choose among the other 2" in line

@@ -121,7 +121,7 @@ def test_controls_find_what_was_planted_and_nothing_else(tmp_path, planted, expe
         assert found.rotation.music == pytest.approx(1, abs=0.1)
         assert abs(found.rotation.position) < 0.1
     if planted in ("hiss", "filler"):
-        heard = "hiss" if planted == "hiss" else "mean nothing"
+        heard = "hiss" if planted == "hiss" else "filler words"
         assert heard in findings["noise"].message
         (loud,) = [floor for floor in found.floors if floor.ratio > 0.25]
         assert loud.size > 0.1

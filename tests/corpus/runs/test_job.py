@@ -156,9 +156,9 @@ def test_a_setting_that_is_left_out_now_is_named(tmp_path):
 )
 def test_a_run_json_of_something_else_is_no_runs(tmp_path, text):
     (tmp_path / "run.json").write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(InputError, match="is no run's"):
+    with pytest.raises(InputError, match="is not the record of a run"):
         claim_folder(tmp_path, {"a": 1}, "m")
-    with pytest.raises(InputError, match="is no run's"):
+    with pytest.raises(InputError, match="is not the record of a run"):
         describe_run(tmp_path)
 
 

@@ -76,5 +76,5 @@ def test_ray_goes_on_with_the_same_weights_only(tmp_path, entries):
 
 
 def test_it_needs_an_actor(tmp_path):
-    with pytest.raises(InputError, match="give 1 or more"):
+    with pytest.raises(InputError, match="actors must be at least 1, got"):
         on_ray.run_on_ray(load_demo_model, begin_job([Entry("a")], tmp_path), actors=0)
