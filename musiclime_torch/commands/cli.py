@@ -94,6 +94,7 @@ def explain(song: Path, **options: Any) -> None:
     output = plan_output(options)
     device = options.pop("device") or default_device()
     tell_of_demo_model(options)
+    # Standard output belongs to the result: models, separators and their libraries print whatever they like meanwhile.
     with redirect_stdout(sys.stderr):
         from musiclime_torch.song.track import load_track
 
@@ -142,6 +143,7 @@ def main() -> None:
     stopped = threading.Event()
     try:
         with _noting_interrupts(stopped):
+            # Without click's own handling, which would print a traceback for our errors and exit with 1.
             cli(standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         # An interrupt that some package's import swallows comes back as an error of another kind.
@@ -169,6 +171,7 @@ def _noting_interrupts(stopped: threading.Event) -> Iterator[None]:
         stopped.set()
         if not _is_importing(frame):
             signal.default_int_handler(number, frame)
+        # An import is under way: ask again in 50 ms, until the interrupt finds ordinary code to stop.
         again.append(threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)))
         again[-1].daemon = True
         again[-1].start()
@@ -199,6 +202,7 @@ def _run(model: Any, track: "Track", device: str, options: dict[str, Any], outpu
     from musiclime_torch.explanation.explainer import explain as run
 
     given = gather(options)
+    # A regression decides nothing: asking for its evidence would be refused.
     if output.plays_evidence and (given.get("output_kind") or getattr(model, "output_kind", "logits")) in DECIDING:
         given["evidence"] = True
     return run(model, track, device=device, progress=True, **given)

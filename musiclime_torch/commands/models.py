@@ -31,6 +31,7 @@ def load_model(name: str, device: torch.device | str, labels: Sequence[str] | No
         model: Any = load_demo_model()
     elif name in _TRAINED:
         model = _load_trained(name)
+    # A folder may have a colon in its name.
     elif ":" in name and not exists(name):
         model = _import_model(name)
     elif isdir(name) or "/" in name:
@@ -90,6 +91,7 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
     from musiclime_torch.models.hub import load_part, load_weights
     from musiclime_torch.models.tagger import Tagger
 
+    # Our own folders first: `transformers` would refuse their model type.
     for kind in (AstRoberta, Tagger):
         if read_type(Path(name)) == kind.model_type:
             return kind.from_pretrained(name)
@@ -104,6 +106,7 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
 
 def _import_model(name: str) -> Any:
     module_name, _, attribute = name.partition(":")
+    # An installed command doesn't look into the current folder, where people keep their model's module.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

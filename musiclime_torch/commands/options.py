@@ -134,6 +134,7 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _add(command: Callable[..., None], options: list[Any]) -> Callable[..., None]:
+    # Decorators apply from the bottom up; the help lists options in the order given here.
     for option in reversed(options):
         command = option(command)
     return command
@@ -141,6 +142,7 @@ def _add(command: Callable[..., None], options: list[Any]) -> Callable[..., None
 
 def gather(options: dict[str, Any]) -> dict[str, Any]:
     """Arguments of `explain` from what was given; a preset comes first, the rest overrides it."""
+    # None is "not given": only then do the defaults of `Settings` and a preset's values hold.
     given = {name: value for name, value in options.items() if value is not None and name != "preset"}
     for name in ("classes", "modalities"):
         if name in given:
@@ -176,6 +178,7 @@ def load_models(options: dict[str, Any], device: str) -> Any:
     from musiclime_torch.commands.models import load_ensemble, load_model
 
     given = pop_given(options, "model", "audio_model", "text_model", "model_weights")
+    # A zero-shot model chooses from the class names; any other model has its own.
     labels = None if options["classes"] is None else split(options["classes"])
     if "model" in given and len(given) > 1:
         raise InputError("--model is the whole model: leave --audio-model, --text-model and --model-weights out.")
@@ -214,6 +217,7 @@ def default_device() -> str:
 
     if not torch.cuda.is_available():
         return "cpu"
+    # torchrun and its like number the processes of a machine in LOCAL_RANK.
     rank = os.environ.get("LOCAL_RANK", "")
     return f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda"
 

@@ -42,6 +42,7 @@ class Output:
         from musiclime_torch.views.record import to_json
         from musiclime_torch.views.terminal import print_table
 
+        # Files first: if standard output is a closed pipe, the explanation is saved all the same.
         if self.out is not None:
             self._write(explanation, track, self.out, baseline)
         if self.form == "json":
@@ -82,6 +83,7 @@ def plan_output(options: dict[str, Any]) -> Output:
     """
     out, exports = options.pop("out"), options.pop("export")
     names = () if exports is None else split(exports)
+    # Refused before anything runs: a mistyped folder should not cost an explanation.
     refuse_file(out)
     unknown = next((name for name in names if name not in EXPORTS), None)
     if unknown is not None:

@@ -59,6 +59,8 @@ def _prepare_sound(
 ) -> tuple[tuple[Window, ...], dict[int, str]]:
     if "audio" not in subject.modalities:
         return (), {}
+    # Resampled once, before mixing: a mix of resampled stems is the resampled mix, and stems are few where variants are
+    # many.
     rate = subject.sample_rate
     assert rate is not None, "describe_model refuses a model that takes audio and has no rate"
     stems = fit_stems(track, rate, subject.channels)

@@ -71,6 +71,7 @@ def probing(
     """A probe while the model is in eval mode; then the model gets its flags back, and the process its random states."""
     with keeping_random_states(), evaluating(subject.module):
         sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, device)
+        # Unseen columns never enter a design: they would cost masks, and get exactly zero without.
         seen = components.seen(sources.unseen)
         yield Probe(subject, sources, seen, len(components), device, batch_size, advance, precision)
 

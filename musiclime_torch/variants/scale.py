@@ -92,6 +92,7 @@ def settle_scale(
     plain = Scale(subject.output_kind, space, ends[0], names, 0, None)
     values = to_values(plain, ends)
     check_outputs(values, names, subject.name, first=ENDS)
+    # The predicted class is the song's own, whatever its variants are taken for.
     about = int(values[0].argmax()) if target is None else find_class(target, names)
     if foil is None:
         return replace(plain, target=about)
@@ -132,6 +133,7 @@ def to_space(
         raise InputError(
             "one logit has no other to compete with in a softmax: give output_kind multilabel.", argument="output_kind"
         )
+    # An embedding's axes mean nothing one by one. What can be explained is how near a variant stays to the song.
     if output_kind == "embedding":
         return torch.nn.functional.cosine_similarity(values, song.double(), dim=1)[:, None]
     if space == "probability" and output_kind != "probabilities":
@@ -174,6 +176,7 @@ def check_outputs(
 
 def check_means(means: Float[Tensor, " class"], names: tuple[str, ...], model: str) -> None:
     """As `check_outputs`, for the means over a grid of mask pairs: one NaN or infinite value makes a mean neither finite."""
+    # A grid of pairs has millions of values. Its means are at hand, and one NaN spoils them.
     bad = (~torch.isfinite(means)).nonzero().flatten().tolist()
     if bad:
         raise InputError(

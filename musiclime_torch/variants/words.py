@@ -99,9 +99,11 @@ def gate_embeddings(
     model: EmbedsText, tokens: Tokens, spans: Spans, baseline: LyricsBaseline, device: torch.device
 ) -> TokenGates:
     """Look the song's token embeddings up once, and the baseline's."""
+    # Looked up once per song: every variant is a choice between two rows per token, made on the device.
     ids = tokens.ids.to(device)
     embeddings = model.embed_text(ids)
     if baseline in ("zero", "gone"):
+        # A sum over the first row only gives shape, dtype and device, for lyrics without a token, too.
         stand_in = torch.zeros_like(embeddings[:1].sum(0))
     else:
         stand_in = model.embed_text(_baseline_id(tokens, baseline).to(device).reshape(1))[0]
@@ -112,6 +114,7 @@ def gate_embeddings(
 
 def gate_ids(tokens: Tokens, spans: Spans, baseline: LyricsBaseline, device: torch.device) -> IdGates:
     """Token ids for models that take no embeddings: only another token can stand in."""
+    # An id is all that such a model takes, and neither zero nor "not attended to" is one.
     if baseline not in ("mask", "pad"):
         raise InputError(
             f"lyrics baseline {baseline!r} needs token embeddings, which this model doesn't take: use mask or pad.",
@@ -173,6 +176,7 @@ def mask_lyrics(gates: LyricGates, masks: Bool[Tensor, "variant column"]) -> Tex
 
 
 def _cut_out(gates: StringGates, kept: list[bool]) -> str:
+    # By position, whatever column they belong to: a word type has spans all over the song.
     removed = sorted(span for spans, keep in zip(gates.spans, kept, strict=True) if not keep for span in spans)
     parts, here = [], 0
     for start, end in removed:
