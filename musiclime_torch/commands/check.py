@@ -62,14 +62,16 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
         model = load_models(options, device)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
         asked = gather(options) | {"device": device}
-        checks, failures = [], {}
+        checks: list[Check] = []
+        errors: dict[str, InputError] = {}
         for name, track in _load_songs(songs, loading, device):
             try:
                 checks.append(_check(model, track, asked, measuring))
             except InputError as error:
-                failures[name] = str(error)
+                errors[name] = error
     if not checks:
-        raise InputError(next(iter(failures.values())))
+        raise next(iter(errors.values()))
+    failures = {name: str(error) for name, error in errors.items()}
     for name, reason in failures.items():
         click.echo(f"{name}: {reason}", err=True)
     _report(checks, failures, out, form)
@@ -112,7 +114,13 @@ def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: d
     explanation = explain(model, track, progress=True, **asked)
     baseline = asked.get("baseline")
     borrowed = baseline if isinstance(baseline, Track) else None
-    return measure(model, track, explanation, baseline=borrowed, device=asked["device"], progress=True, **measuring)
+    try:
+        return measure(model, track, explanation, baseline=borrowed, device=asked["device"], progress=True, **measuring)
+    except InputError as error:
+        # The only argument that has an option of another form here.
+        if error.argument == "shuffled":
+            raise InputError(str(error).replace("shuffled=()", "--no-shuffle")) from error
+        raise
 
 
 def _report(checks: list["Check"], failures: dict[str, str], out: Path | None, form: str) -> None:

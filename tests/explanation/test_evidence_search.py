@@ -63,7 +63,7 @@ def test_what_is_asked_for_decides_the_margin():
     assert measure_margin(outputs, scale("logits", 2, 1)).tolist() == [0.5, -4.0]
     assert measure_margin(outputs, scale("multilabel", 1, None)).tolist() == [0.5, 3.0]
     assert measure_margin(outputs[:, :1], scale("probabilities", 0, None, 1)).tolist() == [1.5, -0.5]
-    with pytest.raises(InputError, match="decide nothing"):
+    with pytest.raises(InputError, match="evidence needs a classifier"):
         measure_margin(outputs, scale("regression", 0, None))
 
 

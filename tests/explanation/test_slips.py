@@ -73,7 +73,10 @@ assert not asked
         ({"ridge": -1.0}, "ridge must be zero or positive, got -1."),
         ({"seed": -1}, "seed must be between 0 and 2**63 - 1, got -1."),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0."),
-        ({"weights": "shapley", "until": "top 5"}, "Shapley values are sampled in one go: leave until 'top 5' out, or use"),
+        (
+            {"weights": "shapley", "until": "top 5"},
+            "Shapley values are sampled without stopping: leave until 'top 5' out",
+        ),
     ],
 )
 def test_numbers_out_of_range_name_the_way_out(track: Track, options, said: str):

@@ -100,7 +100,7 @@ def test_a_song_that_stood_in_is_asked_for_whatever_its_title(track: Track, titl
     model, other = Additive(), other_song(track, title=title)
     explain(model, track, baseline=other, **SMALL).save(tmp_path / "it.safetensors")
     explanation = Explanation.load(tmp_path / "it.safetensors")
-    with pytest.raises(InputError, match=f"stems of '{title}' stood in"):
+    with pytest.raises(InputError, match=f"replaced by those of '{title}'"):
         recall(model, track, explanation, None, None)
     assert recall(model, track, explanation, other, None).settings.baseline is other
 
@@ -109,7 +109,7 @@ def test_a_song_that_did_not_stand_in_is_refused(track: Track):
     model, options = Additive(), {"segments": 2, "n_samples": 60}
     for baseline in ("silence", "noise"):
         explanation = explain(model, track, baseline=baseline, **options)
-        with pytest.raises(InputError, match=f"{baseline} stood in .* not the song 'other': leave baseline out"):
+        with pytest.raises(InputError, match=f"replaced by {baseline}, not by the song 'other': leave baseline out"):
             check(model, track, explanation, baseline=other_song(track))
     explanation = explain(model, track, baseline=other_song(track, audio_hash="a"), **options)
     with pytest.raises(InputError, match="this is another song"):

@@ -118,7 +118,7 @@ def test_names_that_lead_nowhere_say_what_to_do(tmp_path: Path):
     for name, message in (
         ("nobody/nothing", "hf download nobody/nothing"),
         (str(tmp_path / "empty"), "can be loaded"),
-        ("nonsense", "is not understood"),
+        ("nonsense", "is not known"),
         ("no.such.module:thing", "can't be made"),
     ):
         with pytest.raises(InputError, match=message):

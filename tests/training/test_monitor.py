@@ -126,7 +126,10 @@ def test_limits_warn_or_stop(track: Track):
         Monitor([track], every=1, options=OPTIONS, limits=limits).step(model, 0)
     with pytest.raises(InputError, match="lyrics_share"):
         Monitor([track], every=1, options=OPTIONS, limits=limits, stop=True).step(model, 0)
-    for wrong, message in (({"tracks": [], "every": 1}, "needs songs"), ({"tracks": [track], "every": 0}, "never comes")):
+    for wrong, message in (
+        ({"tracks": [], "every": 1}, "needs songs"),
+        ({"tracks": [track], "every": 0}, "every must be at least 1, got 0"),
+    ):
         with pytest.raises(InputError, match=message):
             Monitor(**wrong)
 
@@ -175,8 +178,8 @@ def test_what_was_shuffled_is_the_model_of_the_first_look(track: Track):
         ({"step": (0, 9)}, "no reading has a number 'step'"),
         ({"stem_shares": (0, 1)}, "no reading has a number 'stem_shares'"),
         ({"stem_share/vocal": (0, 1)}, "'stem_share/vocal': .* stem_share/drums, stem_share/vocals"),
-        ({"fidelity": (0.9, 0.1)}, "nothing lies between the limits 0.9 and 0.1 of fidelity"),
-        ({"fidelity": (float("nan"), 1)}, "nothing lies between the limits nan and 1 of fidelity"),
+        ({"fidelity": (0.9, 0.1)}, "the limits of fidelity are 0.9 and 0.1"),
+        ({"fidelity": (float("nan"), 1)}, "the limits of fidelity are nan and 1"),
     ],
 )
 def test_limits_that_would_never_hold_or_never_break_are_refused(track: Track, limits, message: str):

@@ -580,7 +580,7 @@ def test_a_process_that_was_killed_goes_on_to_the_same_weights(catalogue, tmp_pa
     process.wait()
     assert not (tmp_path / "killed" / "results.json").exists()
     resumed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    assert "Going on from checkpoint-" in resumed.stderr
+    assert "Resuming from checkpoint-" in resumed.stderr
     one, two = ((tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "killed"))
     assert one == two
 

@@ -73,7 +73,7 @@ def test_lyrics_come_from_the_file_else_the_text_with_its_times(question, tmp_pa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"n_samples": 10**9}, "1000000000 masks are not offered here"),
+        ({"n_samples": 10**9}, "1000000000 masks can't be chosen here"),
         ({"model": "os:system"}, "'os:system' is not offered here: choose one of demo"),
         ({"model": "nowhere:model"}, "can't be made"),
     ],
