@@ -4,8 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from scipy import stats
+from scipy.stats import binomtest, rankdata, spearmanr
 
-from musiclime_torch.surrogate.intervals import discover, quantile
+from musiclime_torch.surrogate.intervals import bound_share, discover, quantile, rank, rank_correlation
 
 
 def test_quantiles_are_students():
@@ -46,3 +47,28 @@ def test_hardly_anything_is_found_where_there_is_nothing():
     alone = (values.abs() > 1.96).float().sum(1).mean()
     assert 6 < alone < 8
     assert 0.03 < found.any(1).float().mean() < 0.07
+
+
+@settings(deadline=None, max_examples=50)
+@given(values=st.lists(st.integers(-4, 4), min_size=1, max_size=30))
+def test_ranks_equal_scipys_with_ties(values: list[int]):
+    assert rank(torch.tensor(values).double()).tolist() == rankdata(values).tolist()
+
+
+def test_correlation_equals_scipys_and_is_zero_where_nothing_can_be_ranked():
+    first, second = torch.randn(2, 40, generator=torch.Generator().manual_seed(0)).round(decimals=1)
+    assert rank_correlation(first, second) == pytest.approx(spearmanr(first, second).statistic)
+    assert rank_correlation(first, -first) == -1
+    assert rank_correlation(first, torch.ones(40)) == 0
+    assert rank_correlation(first[:1], first[:1]) == 0
+
+
+def test_wilsons_interval_and_spearmans_correlation_are_scipys():
+    for hits in range(8):
+        assert bound_share(hits, 7, 0.95) == pytest.approx(
+            tuple(binomtest(hits, 7).proportion_ci(method="wilson")), abs=1e-6
+        )
+    generator = torch.Generator().manual_seed(0)
+    one, other = torch.randint(4, (2, 30), generator=generator).double()
+    assert rank_correlation(one, other) == pytest.approx(spearmanr(one, other).statistic)
+    assert rank_correlation(one, torch.ones(30)) == 0

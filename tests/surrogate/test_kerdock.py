@@ -7,7 +7,7 @@ import torch
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.blocks import KERDOCK, draw_blocks, draw_kerdock
-from musiclime_torch.surrogate.kerdock import LENGTHS, kerdock_signs, sylvester
+from musiclime_torch.surrogate.kerdock import LENGTHS, kerdock_signs, share_third_order, spare, sylvester
 from musiclime_torch.surrogate.solver import solve
 
 
@@ -60,3 +60,14 @@ def test_more_columns_than_there_are_signs_for_are_refused():
         draw_kerdock(KERDOCK + 1, 100, 0)
     with pytest.raises(ValueError, match="length 32"):
         kerdock_signs(32)
+
+
+def test_the_share_of_third_order_terms_is_found():
+    generator = torch.Generator().manual_seed(0)
+    signs = 2 * (torch.rand(1500, 24, generator=generator) < 0.5).double() - 1
+    triples = torch.stack([torch.randperm(24, generator=generator)[:3] for _ in range(60)])
+    fives = torch.stack([torch.randperm(24, generator=generator)[:5] for _ in range(60)])
+    third, fifth = signs[:, triples].prod(2).sum(1), signs[:, fives].prod(2).sum(1)
+    found = share_third_order(signs, torch.stack([third, fifth, third + fifth, torch.zeros(1500).double()], 1))
+    assert found.tolist() == pytest.approx([1.0, 0.0, 0.5, 0.0], abs=0.12)
+    assert spare(0.25, torch.tensor([1.0, 0.0, 0.5])).tolist() == pytest.approx([0.25, 1.0, 0.625])
