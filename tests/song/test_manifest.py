@@ -108,3 +108,26 @@ def test_any_text_survives_a_csv_and_json_lines(text: str):
         for kind in ("csv", "jsonl"):
             (entry,) = read_manifest(write(Path(folder), kind, [{"id": "x", "lyrics": cleaned + "\n."}]))
             assert entry.lyrics == (cleaned + "\n.").strip()
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"id": "a", "lyrics": ["one", "two"]}', "lyrics is a list or an object"),
+        ('{"id": {"n": 1}}', "id is a list or an object"),
+        ('{"id": "\\ud800"}', "half a character"),
+        ('{"id": NaN}', "has no id"),
+    ],
+)
+def test_cells_that_are_no_text_are_refused(tmp_path, row, said):
+    (tmp_path / "m.jsonl").write_text(row)
+    with pytest.raises(InputError, match=said):
+        read_manifest(tmp_path / "m.jsonl")
+
+
+def test_nan_stands_for_nothing(tmp_path):
+    (tmp_path / "m.jsonl").write_text(
+        '{"id": "a", "audio": "a.wav", "lyrics": NaN, "label": NaN, "stems": NaN, "split": NaN}'
+    )
+    (entry,) = read_manifest(tmp_path / "m.jsonl")
+    assert (entry.lyrics, entry.labels, entry.stems, entry.split) == (None, (), None, "")
