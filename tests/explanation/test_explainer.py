@@ -346,17 +346,6 @@ except InputError as error:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_an_explanation_survives_saving(track: Track, tmp_path):
-    explanation = explain(Additive(limit=4), track, segments=2, target="sad")
-    explanation.save(tmp_path / "e.safetensors")
-    loaded = Explanation.load(tmp_path / "e.safetensors")
-    assert to_record(loaded) == to_record(explanation)
-    assert loaded.components == explanation.components
-    assert loaded.unseen == explanation.unseen
-    assert loaded.classes[loaded.target] == "sad"
-    assert [path.name for path in tmp_path.iterdir()] == ["e.safetensors"]
-
-
 def test_numbers_may_be_numpys(track: Track, tmp_path):
     """They come out of sweeps; files and generators take Python's own alone."""
     model = Additive()
@@ -390,43 +379,6 @@ def test_passes_of_nothing_to_switch_are_those_of_the_two_ends(track: Track):
     assert (found.audio_passes, found.lyrics_passes) == (2, 0)
 
 
-def test_other_files_and_newer_formats_are_refused(tmp_path):
-    import json
-
-    from safetensors.torch import save_file
-
-    (tmp_path / "text").write_text("no")
-    save_file({}, tmp_path / "bare")
-    save_file({}, tmp_path / "newer", {"musiclime_torch": json.dumps({"format_version": 99})})
-    for name, message in (("text", "not a saved"), ("bare", "not a saved"), ("newer", "format 99"), ("none", "not a saved")):
-        with pytest.raises(InputError, match=message):
-            Explanation.load(tmp_path / name)
-
-
-@pytest.mark.parametrize(("change", "said"), [
-    (lambda fields: fields.pop("components"), "'components'"),
-    (lambda fields: fields.pop("looks"), "'looks'"),
-    (lambda fields: fields.update(mood="sad"), "'mood'"),
-    (lambda fields: fields["components"]["items"][0].update(mood="sad"), "'mood'"),
-    (lambda fields: fields.update(unseen={"first": "silent"}), "'first'"),
-    (lambda fields: fields.update(evidence={"keeping": None}), "'flipping'"),
-])  # fmt: skip
-def test_files_with_other_fields_are_refused(track: Track, tmp_path, change, said: str):
-    import json
-
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
-    explain(Additive(), track, segments=2, n_samples=60).save(tmp_path / "whole")
-    with safe_open(tmp_path / "whole", "pt") as file:
-        fields = json.loads(file.metadata()["musiclime_torch"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    change(fields)
-    save_file(tensors, tmp_path / "changed", {"musiclime_torch": json.dumps(fields)})
-    with pytest.raises(InputError, match=f"is not a saved explanation .*{said}"):
-        Explanation.load(tmp_path / "changed")
-
-
 #: Peak memory of a process, KiB; the sound is 30 s long, so that stored audio would be gigabytes.
 JOINT_PEAK = """
 import resource, sys, torch
@@ -437,6 +389,7 @@ thin = lambda audio: audio[:, :, ::100].mean((1, 2))
 explain(thin, track, sample_rate=16000, modalities=("audio",), n_samples=n_samples, batch_size=16)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
+
 
 CROSSED_PEAK = """
 import resource, sys, torch

@@ -1,9 +1,7 @@
 """What a check asks is what the explanation asked: of the same model and song, with the same stand-ins, in numbers."""
 
 from dataclasses import replace
-from itertools import product
 
-import numpy as np
 import pytest
 import torch
 from counting import ALONE, SMALL, count_words
@@ -14,34 +12,12 @@ from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.faithfulness import check
 from musiclime_torch.faithfulness.checking import _read as read_attributions  # past `check`'s annotations
-from musiclime_torch.faithfulness.fidelity import measure_fidelity
-from musiclime_torch.faithfulness.ladder import climb, deal
-from musiclime_torch.faithfulness.question import asking, recall
-from musiclime_torch.faithfulness.stability import measure_sensitivity, measure_stability
+from musiclime_torch.faithfulness.question import recall
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.asking import run_joint
-from musiclime_torch.variants.scale import to_values
 
 NAMES = tuple("abcdefghijklmn")
-
-
-class Brittle:
-    """A logit that counts words; NaN for texts whose first words are left as `bad` says."""
-
-    modalities, output_kind = ("lyrics",), "multilabel"
-
-    def __init__(self) -> None:
-        self.seen: set[tuple[bool, ...]] = set()
-        self.bad: set[tuple[bool, ...]] = set()
-
-    def __call__(self, text: list[str]) -> torch.Tensor:
-        rows = [[name in line.split() for name in NAMES] for line in text]
-        self.seen |= {tuple(row[:6]) for row in rows}
-        broken = torch.tensor([tuple(row[:6]) in self.bad for row in rows])
-        counts = torch.tensor(rows).float() @ torch.linspace(-1, 2, 14)
-        return torch.where(broken, float("nan"), counts)[:, None]
 
 
 @pytest.fixture
@@ -69,26 +45,6 @@ def test_a_model_that_gives_no_number_as_components_go_is_refused(fourteen: Trac
             check(model, fourteen, explanation, **ALONE)
         return
     pytest.fail("every draw of 32 masks shows it")
-
-
-def test_so_is_one_that_gives_none_on_a_mask_of_fidelity_alone(fourteen: Track):
-    model = Brittle()
-    explanation = explain(model, fourteen, design="bernoulli", n_samples=32)
-    dealt = deal(explanation.attributions[0], 2, 1)
-    with asking(recall(model, fourteen, explanation, None, None), lambda rows: None) as (probe, scale):
-        climb(probe, scale, dealt.orders, range(15))
-        model.bad = {next(words for words in product((True, False), repeat=6) if words not in model.seen)}
-        climb(probe, scale, dealt.orders, range(15))
-    with pytest.raises(InputError, match="returned nan for class"):
-        check(model, fourteen, explanation, chances=2, held_out=1000, **ALONE)
-
-
-def test_fidelity_is_free_where_the_value_is_constant_and_nowhere_else():
-    masks = torch.tensor([[True, True], [True, False], [False, False]])
-    one, nothing = torch.tensor([1.0, 2.0]), torch.zeros(2)
-    assert measure_fidelity(one, masks, torch.ones(3), torch.full((3,), 4.0)) == 1
-    assert measure_fidelity(nothing, masks, torch.ones(3), torch.tensor([1.0, 2.0, 4.0])) == 0
-    assert measure_fidelity(one, masks, torch.ones(3), torch.tensor([1.0, float("nan"), 4.0])).isnan()
 
 
 def other_song(track: Track, **changes: object) -> Track:
@@ -144,64 +100,6 @@ def test_what_a_model_does_not_take_may_be_another(track: Track):
     song = replace(track, audio_hash="a")
     explanation = explain(count_words, song, modalities=("lyrics",))
     recall(count_words, replace(song, audio_hash="b"), explanation, None, None)
-
-
-def test_fidelity_of_crossed_masks_has_a_kernel_for_each_side(track: Track):
-    model = Late()
-    explanation = explain(model, track, segments=4, n_samples=(32, 32), design="crossed", weights="lime", kernel_width=0.3)
-    found = check(model, track, explanation, held_out=300, **ALONE)
-    kept = torch.rand(300, 15, generator=torch.Generator().manual_seed(2)) < 0.5
-    with asking(recall(model, track, explanation, None, None), lambda rows: None) as (probe, scale):
-        values = to_values(scale, run_joint(probe, kept))[:, scale.column].numpy()
-    sides = [1 - np.sqrt(side.numpy().mean(1)) for side in (kept[:, :8], kept[:, 8:])]
-    rows = np.exp(-sum(distance**2 for distance in sides) / (2 * 0.3**2))
-    left = values - kept.numpy() @ explanation.attributions[explanation.target].numpy()
-    missed, spread = (np.average((y - np.average(y, weights=rows)) ** 2, weights=rows) for y in (left, values))
-    assert found.fidelity.value == pytest.approx(1 - missed / spread, abs=1e-5)
-
-
-class Ear(torch.nn.Module):
-    """Hears at a rate of its own, and not linearly."""
-
-    modalities, sample_rate, channels = ("audio",), 6000, 1
-
-    def forward(self, audio: torch.Tensor) -> torch.Tensor:
-        parts = torch.stack([part.abs().mean((1, 2)) for part in audio.chunk(4, -1)], 1)
-        return torch.cat([parts.prod(1, keepdim=True) * 100, parts.square()], 1)
-
-
-def test_noise_stays_while_seeds_of_masks_change(track: Track):
-    explanation = explain(Ear(), track, baseline="noise", segments=3, n_samples=64, seed=2**63 - 1)
-    question = recall(Ear(), track, explanation, None, None)
-    assert torch.equal(question.explain_again().attributions, explanation.attributions)
-    found = check(Ear(), track, explanation, seeds=2)
-    # Every mask was taken, under any seed.
-    assert found.stability.sensitivity.value == 0
-    assert found.stability.correlation.value == 1
-
-
-def test_the_largest_change_stands_beside_the_largest_of_as_many_random_ones():
-    draws = torch.randn(18, 6, generator=torch.Generator().manual_seed(0)).double()
-    runs, dealt, several = draws[:3], draws[3:8], draws[8:].reshape(5, 2, 6)
-    found = measure_stability(runs, dealt, several).sensitivity
-    largest = [max(float((row - runs[0]).norm() / runs[0].norm()) for row in pair) for pair in several]
-    assert found.value == pytest.approx(float(measure_sensitivity(runs[0], runs[1:])))
-    assert (found.random, found.spread) == pytest.approx((np.mean(largest), np.std(largest, ddof=1)))
-
-
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_every_chance_has_random_ones_of_its_own_however_few_they_are(track: Track, seeds: int):
-    explanation = explain(Late(), track, segments=2, n_samples=64)
-    options = {"chances": 3, "seeds": seeds, "shuffled": ()}
-    found, again = (check(Late(), track, explanation, **options).stability for _ in range(2))
-    assert found == again
-    assert found.sensitivity.spread > 0
-    own = explanation.attributions[explanation.target]
-    rows = deal(own, 3 * seeds, explanation.provenance["settings"]["seed"] + 3).attributions[1:]
-    largest = [
-        float(((rows[start : start + seeds] - own).norm(dim=1) / own.norm()).max()) for start in range(0, 3 * seeds, seeds)
-    ]
-    assert (found.sensitivity.random, found.sensitivity.spread) == pytest.approx((np.mean(largest), np.std(largest, ddof=1)))
 
 
 class Counting(Late):

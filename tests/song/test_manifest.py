@@ -1,4 +1,4 @@
-"""Manifests in every form, and what is said of rows that can't be used."""
+"""Manifests: every form gives the same songs, and rows that cannot be read are named."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,6 @@ from hypothesis import given, strategies as st
 from pyarrow import parquet
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.song.datasets import EMOTIONS, name_emotion, read_dataset
-from musiclime_torch.song.lyrics.boilerplate import PATTERNS, describe_stripped, strip_boilerplate
-from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.manifest import Entry, find_bad, leave_out, read_manifest
 
 ROWS = [
@@ -113,100 +110,24 @@ def test_any_text_survives_a_csv_and_json_lines(text: str):
             assert entry.lyrics == (cleaned + "\n.").strip()
 
 
-def music4all(folder: Path) -> Path:
-    (folder / "audios").mkdir(parents=True)
-    (folder / "lyrics").mkdir()
-    for name in ("aa", "bb"):
-        soundfile.write(folder / "audios" / f"{name}.mp3", np.zeros(8000), 16000, format="MP3")
-    (folder / "lyrics" / "aa.txt").write_text("la la")
-    (folder / "id_genres.csv").write_text("id\tgenres\naa\tHeavy Metal,rock\nbb\tpop\n")
-    (folder / "id_metadata.csv").write_text("id\tspotify_id\tenergy\tvalence\naa\tx\t0.9\t0.1\nbb\ty\t\t0.5\n")
-    return folder
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"id": "a", "lyrics": ["one", "two"]}', "lyrics is a list or an object"),
+        ('{"id": {"n": 1}}', "id is a list or an object"),
+        ('{"id": "\\ud800"}', "half a character"),
+        ('{"id": NaN}', "has no id"),
+    ],
+)
+def test_cells_that_are_no_text_are_refused(tmp_path, row, said):
+    (tmp_path / "m.jsonl").write_text(row)
+    with pytest.raises(InputError, match=said):
+        read_manifest(tmp_path / "m.jsonl")
 
 
-def test_music4all_is_read_as_its_folder_comes(tmp_path: Path):
-    folder = music4all(tmp_path / "m4a")
-    one, two = read_dataset(folder, "genre")
-    assert (one.id, one.audio, one.lyrics) == ("aa", folder / "audios" / "aa.mp3", folder / "lyrics" / "aa.txt")
-    assert (one.labels, two.labels, two.lyrics, two.place) == (("heavy metal",), ("pop",), None, "id_genres.csv, line 3")
-    assert [(entry.id, entry.labels) for entry in read_dataset(folder, "emotion")] == [("aa", ("angry",))]
-    assert find_bad([one, two], ("audio", "label")) == ()
-
-
-def test_splits_in_json_are_read_with_either_label(tmp_path: Path):
-    (tmp_path / "audio").mkdir()
-    soundfile.write(tmp_path / "audio" / "yt1.wav", np.zeros(800), 8000)
-    rows = [
-        {"id": "yt1", "lyrics": "la", "primary_short": "Pop", "emotion": "Sad"},
-        {"id": "yt2", "lyrics": None, "primary_short": None, "valence": 0.9, "energy": 0.9},
-    ]
-    for name in ("train", "val", "test"):
-        here = [{**row, "id": f"{row['id']}"} for row in rows] if name == "train" else []
-        (tmp_path / f"{name}.json").write_text(json.dumps(here))
-    (entry,) = read_dataset(tmp_path, "genre")
-    assert (entry.labels, entry.split, entry.lyrics, entry.audio) == (
-        ("pop",),
-        "train",
-        "la",
-        tmp_path / "audio" / "yt1.wav",
+def test_nan_stands_for_nothing(tmp_path):
+    (tmp_path / "m.jsonl").write_text(
+        '{"id": "a", "audio": "a.wav", "lyrics": NaN, "label": NaN, "stems": NaN, "split": NaN}'
     )
-    assert [one.labels for one in read_dataset(tmp_path, "emotion")] == [("sad",), ("excited",)]
-    (tmp_path / "train.json").write_text('{"a": 1}')
-    with pytest.raises(InputError, match="not a list of objects"):
-        read_dataset(tmp_path, "genre")
-    with pytest.raises(InputError, match="not a known data set"):
-        read_dataset(tmp_path / "audio", "genre")
-
-
-def test_emotions_are_a_grid_of_nine():
-    steps = (0.0, 0.5, 1.0)
-    assert tuple(tuple(name_emotion(valence, energy) for energy in steps) for valence in steps) == EMOTIONS
-    assert len({name for row in EMOTIONS for name in row}) == 9
-
-
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        ("12 ContributorsNight Lyrics[Verse 1]\nhold me\nYou might also like\nnow5Embed", "[Verse 1]\nhold me\n\nnow"),
-        ("Night Lyrics\nhold me", "hold me"),
-        ("hold meYou might also like[Chorus]\nnow", "hold me[Chorus]\nnow"),
-        ("hold me\nSee Them LiveGet tickets as low as $49\nnow", "hold me\n\nnow"),
-        ("hold me\n******* This Lyrics is NOT for Commercial use *******\n(1409617829201)", "hold me"),
-        ("hold me\nLyrics licensed by Nobody", "hold me"),
-        ("nowEmbed", "now"),
-        ("now2.1KEmbed", "now"),
-    ],
-)
-def test_what_sites_add_is_taken_out_and_told(text: str, left: str):
-    found = strip_boilerplate(text)
-    assert found.text == left
-    assert found.found
-    assert strip_boilerplate(left).text == left
-    assert "1 songs" in describe_stripped([found, strip_boilerplate("la")])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "you might also like the rain\nembed me in your heart",
-        "I sing you might also like",
-        "three contributors came\nmy lyrics are gone",
-        "hold me, and embed",
-        "[Chorus]\nla la\n",
-        "",
-    ],
-)
-def test_what_may_be_sung_stays(text: str):
-    assert strip_boilerplate(text).text == text
-    assert parse_lyrics(text).warnings == ()
-
-
-@given(
-    st.lists(st.sampled_from(["hold me", "You might also like", "[Chorus]", "3Embed", "12 Contributors", "Lyrics", "\n"]))
-)
-def test_stripping_never_adds_and_ends(parts: list[str]):
-    text = "".join(parts)
-    once = strip_boilerplate(text)
-    assert len(once.text) <= len(text)
-    assert set(once.found) <= set(PATTERNS)
-    assert describe_stripped([]) == ""
+    (entry,) = read_manifest(tmp_path / "m.jsonl")
+    assert (entry.lyrics, entry.labels, entry.stems, entry.split) == (None, (), None, "")

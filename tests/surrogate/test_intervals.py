@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from scipy import stats
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import binomtest, rankdata, spearmanr
 
-from musiclime_torch.surrogate.intervals import discover, quantile, rank, rank_correlation
+from musiclime_torch.surrogate.intervals import bound_share, discover, quantile, rank, rank_correlation
 
 
 def test_quantiles_are_students():
@@ -61,3 +61,14 @@ def test_correlation_equals_scipys_and_is_zero_where_nothing_can_be_ranked():
     assert rank_correlation(first, -first) == -1
     assert rank_correlation(first, torch.ones(40)) == 0
     assert rank_correlation(first[:1], first[:1]) == 0
+
+
+def test_wilsons_interval_and_spearmans_correlation_are_scipys():
+    for hits in range(8):
+        assert bound_share(hits, 7, 0.95) == pytest.approx(
+            tuple(binomtest(hits, 7).proportion_ci(method="wilson")), abs=1e-6
+        )
+    generator = torch.Generator().manual_seed(0)
+    one, other = torch.randint(4, (2, 30), generator=generator).double()
+    assert rank_correlation(one, other) == pytest.approx(spearmanr(one, other).statistic)
+    assert rank_correlation(one, torch.ones(30)) == 0

@@ -1,13 +1,9 @@
-"""Figures of one song and of a training run: what they show is what the explanation says."""
+"""Figures of one song show what the explanation says."""
 
+import itertools
 from dataclasses import replace
 
 import matplotlib as mpl
-
-mpl.use("agg")
-
-import itertools
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -17,9 +13,9 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.training.figures import plot_readings
-from musiclime_torch.training.monitor import Reading
 from musiclime_torch.views.figures import NOT_SIGNIFICANT, plot_heatmap, plot_interactions, plot_lyrics, plot_waterfall
+
+mpl.use("agg")
 
 
 @pytest.fixture(scope="module")
@@ -133,18 +129,3 @@ def test_what_is_lacking_is_said(explained):
         plot_heatmap(replace(explained, components=words))
     nothing = replace(explained.interactions, values=torch.zeros_like(explained.interactions.values))
     assert "nothing is significant" in plot_interactions(replace(explained, interactions=nothing)).texts[0].get_text()
-
-
-def test_readings_are_curves_over_steps():
-    readings = [
-        Reading(step, 0.1 * place, {"drums": 0.7, "$bass$": 0.3}, 0.9, None if not place else 0.8, 0.2, None, 1.0)
-        for place, step in enumerate((0, 500, 1000))
-    ]
-    ax = plot_readings(readings)
-    lines = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
-    assert list(lines["lyrics' share"].get_xdata()) == [0, 500, 1000]
-    assert list(lines["lyrics' share"].get_ydata()) == pytest.approx([0, 0.1, 0.2])
-    assert np.isnan(lines["correlation with the last look"].get_ydata()[0])
-    assert len(plot_readings(readings, stems=False).lines) == len(ax.lines) - 2
-    with pytest.raises(InputError, match="not looked yet"):
-        plot_readings([])

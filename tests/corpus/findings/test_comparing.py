@@ -1,35 +1,28 @@
 """Two runs compared: what moved is found with its size and its songs, what is noise isn't, and all of it is written."""
 
-import csv
-import json
 from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib as mpl
-
-mpl.use("agg")
-
-import duckdb
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from catalogues import heard, make_global, read, song, write_run, write_songs
-from click.testing import CliRunner
+from catalogues import heard, read, song, write_run, write_songs
 from matplotlib.collections import LineCollection, PathCollection
 from pyarrow import parquet
 from rich.console import Console
 from scipy import stats
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.cli import cli
 from musiclime_torch.corpus.findings import parts
 from musiclime_torch.corpus.findings.comparing import Alone, Comparison, Move, Shift, compare
 from musiclime_torch.corpus.findings.comparison_sums import find_examples, open_both
-from musiclime_torch.corpus.reports.columns import write_summary
 from musiclime_torch.corpus.reports.figures import plot_shifts, write_shifts
-from musiclime_torch.corpus.reports.terminal import describe_comparison, describe_shift, make_comparison, write_comparison
+from musiclime_torch.corpus.reports.terminal import describe_comparison, describe_shift, make_comparison
 from musiclime_torch.corpus.runs.shards import claim_folder
 from musiclime_torch.corpus.runs.tables import SCHEMAS, write_table
+
+mpl.use("agg")
 
 
 def contrast(folder: Path, first: list[dict], second: list[dict], **options: float) -> Comparison:
@@ -103,9 +96,6 @@ def test_sections_are_matched_by_their_text(tmp_path):
     assert found.agreement is not None
     assert abs(found.agreement) < 0.9
     assert (found.compared, found.shifts) == (0, ())
-
-
-# --- what is a shift ---
 
 
 def test_noise_alone_moves_something_in_one_class_of_twenty(tmp_path):
@@ -189,9 +179,6 @@ def test_a_share_is_of_all_that_both_runs_see_of_the_class(tmp_path):
     assert one.examples == ("0", "1", "10", "11", "2")
 
 
-# --- songs that part ---
-
-
 def test_songs_that_one_run_lacks_are_told(tmp_path):
     write_songs(tmp_path / "first", [song(f"s{n:02d}", heard("drums", 1.0)) for n in range(20)])
     write_songs(tmp_path / "second", [song(f"s{n:02d}", heard("drums", 1.0)) for n in range(8, 22)])
@@ -224,9 +211,6 @@ def test_moves_are_counted_the_largest_first(tmp_path):
         "  a became b in 2: s00, s01",
         "  and 1 more, in 1",
     ]
-
-
-# --- shards ---
 
 
 def write_shards(out: Path, songs: list[dict], size: int) -> None:
@@ -264,12 +248,7 @@ def test_parts_say_what_the_whole_says(tmp_path, monkeypatch):
     assert (found.songs, found.compared, found.agreement) == (whole.songs, whole.compared, pytest.approx(whole.agreement))
     assert (found.moves, found.only_first, found.only_second) == (whole.moves, whole.only_first, whole.only_second)
     for one, other in zip(found.shifts, whole.shifts, strict=True):
-        assert (one.class_name, one.name, one.songs, one.examples) == (
-            other.class_name,
-            other.name,
-            other.songs,
-            other.examples,
-        )
+        assert (one.of, one.name, one.songs, one.examples) == (other.of, other.name, other.songs, other.examples)
         assert (one.first, one.second, one.share) == pytest.approx((other.first, other.second, other.share))
         assert one.standard_error == pytest.approx(other.standard_error)
 
@@ -283,9 +262,6 @@ def test_examples_are_kept_few(tmp_path):
     (named,) = find_examples(database, tmp_path / "a", tmp_path / "b", [("a", "audio", "drums 0")])
     assert named == ("s29", "s28", "s27", "s26", "s25")
     assert database.execute("select count(*) from examples").fetchall() == [(5,)]
-
-
-# --- told, written and drawn ---
 
 
 LONG = "You might also like [b]this[/b] :cd: very long song by somebody else"
@@ -348,54 +324,6 @@ def test_names_are_no_commands_and_segments_count_from_one(tmp_path):
     assert "segment 10" in text
 
 
-def test_tables_are_written(odd, tmp_path):
-    write_comparison(odd, tmp_path)
-    names = {"shifts", "moves", "alone", "examples"}
-    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.{end}" for name in names for end in ("csv", "parquet")}
-    rows = parquet.read_table(tmp_path / "shifts.parquet").to_pylist()
-    assert (rows[0]["name"], rows[0]["change"], rows[0]["share"], rows[0]["examples"]) == (LONG, 2.0, 0.25, ["[/b] 1", "2"])
-    assert rows[0]["half_width"] == pytest.approx(0.22010, abs=1e-4)
-    with (tmp_path / "examples.csv").open(newline="") as file:
-        examples = list(csv.DictReader(file))
-    assert [row["id"] for row in examples] == ["[/b] 1", "2", "3", "4, 5"]
-    assert examples[3] == {
-        "class_name": "$x_1$ of a class with a name",
-        "kind": "audio",
-        "name": "vocals [dry] 0",
-        "id": "4, 5",
-    }
-    assert parquet.read_table(tmp_path / "moves.parquet").to_pylist() == [
-        {"before": "[red]sad", "after": LONG, "songs": 1, "examples": ["[bold]x"]}
-    ]
-    assert parquet.read_table(tmp_path / "alone.parquet").to_pylist() == [
-        {"run": "first", "songs": 0, "failed": 0, "examples": []},
-        {"run": "second", "songs": 1, "failed": 1, "examples": ["[i]y"]},
-    ]
-    with (tmp_path / "shifts.csv").open(newline="") as file:
-        assert json.loads(next(csv.DictReader(file))["examples"]) == ["[/b] 1", "2"]
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="another out folder"):
-        write_comparison(odd, tmp_path / "file")
-
-
-def test_tables_without_rows_keep_their_columns(odd, tmp_path):
-    write_comparison(odd, tmp_path / "full")
-    write_comparison(Comparison(14, 0, Alone(0, 0, ()), Alone(0, 0, ()), (), None, 20, ()), tmp_path / "empty")
-    songs = [song("1", heard("drums", 1.0))]
-    write_summary(make_global(tmp_path / "run", songs), (), tmp_path / "few")
-    for name in ("shifts", "moves", "examples"):
-        full, empty = (parquet.read_table(tmp_path / folder / f"{name}.parquet") for folder in ("full", "empty"))
-        assert empty.num_rows == 0
-        assert empty.schema == full.schema
-        first, second = ((tmp_path / folder / f"{name}.csv").read_text().splitlines()[0] for folder in ("full", "empty"))
-        assert first == second
-    pairs, findings = (parquet.read_table(tmp_path / "few" / f"{name}.parquet") for name in ("pairs", "findings"))
-    assert pairs.num_rows == findings.num_rows == 0
-    assert pairs.schema.names == ["class_name", "stem", "word", "songs", "mean", "standard_error"]
-    assert [str(kind) for kind in pairs.schema.types] == ["string"] * 3 + ["int64"] + ["double"] * 2
-    assert {"kind", "message", "songs", "share", "examples"} <= set(findings.schema.names)
-
-
 @pytest.fixture
 def _no_figures():
     yield
@@ -424,24 +352,3 @@ def test_drawings_are_whole_files(odd, tmp_path):
     assert [path.name for path in paths] == ["class00-shifts.svg", "class01-shifts.svg"]
     assert all(ElementTree.parse(path).getroot().tag.endswith("svg") for path in paths)
     assert not plt.get_fignums()
-
-
-def test_the_command_says_writes_and_draws(tmp_path):
-    rng = np.random.default_rng(0)
-    first = [song(f"[s]{n:02d}", heard("drums", float(rng.normal())), read("love", 1.0)) for n in range(12)]
-    second = [song(one["id"], *one["rows"][:1], read("love", 2.0 + 0.01 * n)) for n, one in enumerate(first)]
-    contrast(tmp_path, [*first, song("[b]:cd:", heard("drums", 0.0))], second)
-    folders = ["--out", str(tmp_path / "out"), "--plots", str(tmp_path / "plots")]
-    done = CliRunner().invoke(cli, ["compare", str(tmp_path / "first"), str(tmp_path / "second"), *folders])
-    assert done.exit_code == 0, done.output
-    assert "12 songs in both; the decision changed in 0" in done.stdout
-    assert "1 only in the first run: [b]:cd:\n" in done.stdout
-    assert "1 of 2 means that were compared changed." in done.stdout
-    assert "a, love: changed most in [s]11, [s]10, [s]09, [s]08, [s]07, …" in done.stdout
-    assert "Written to" in done.stderr
-    assert f"Figures written to {tmp_path / 'plots'}: 1." in done.stderr
-    assert duckdb.sql(f"select name, songs from '{tmp_path}/out/shifts.csv'").fetchall() == [("love", 12)]
-    same = CliRunner().invoke(cli, ["compare", str(tmp_path / "first"), str(tmp_path / "first")])
-    assert same.exit_code == 0, same.output
-    assert "0 of 2 means that were compared changed." in same.stdout
-    assert "±" not in same.stdout

@@ -1,0 +1,114 @@
+"""`musiclime corpus` and its followers, also where processes are killed or share a run."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from catalogues import OPTIONS
+from click.testing import CliRunner
+
+from musiclime_torch.commands.cli import cli
+from musiclime_torch.corpus.runs.job import begin_job
+from musiclime_torch.corpus.runs.running import run_here
+from musiclime_torch.corpus.runs.shards import Place
+from musiclime_torch.demo.bundle import load_demo_model
+from musiclime_torch.demo.catalogue import main as make_catalogue
+from musiclime_torch.song.manifest import Entry, read_manifest
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten generated songs."""
+    folder = tmp_path_factory.mktemp("corpus")
+    make_catalogue(["--songs", "10", "--tags", "drum fill,love song", "--out", str(folder)])
+    return folder / "manifest.csv"
+
+
+@pytest.fixture
+def entries(manifest: Path) -> tuple[Entry, ...]:
+    return read_manifest(manifest)
+
+
+def begin(entries, out: Path, **more):
+    given = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 3} | more
+    return begin_job(entries, out, **given)
+
+
+def run(entries, out: Path, place: Place | None = None, **more):
+    return run_here(load_demo_model(), begin(entries, out, **more), workers=0, place=place)
+
+
+def read(out: Path, name: str) -> list[tuple]:
+    return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
+
+
+def start(manifest: Path, out: Path, *more: str, **environment: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "musiclime_torch", "corpus", str(manifest), "--model", "demo", "--out", str(out)]
+    options = ["--separator", "none", "--n-samples", "64", "--segments", "2", "--units", "line", "--shard-size", "2"]
+    here = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen([*command, *options, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=here)
+
+
+@pytest.mark.slow
+def test_kills_lose_and_double_nothing_and_leave_no_process(manifest, entries, tmp_path):
+    run(entries, tmp_path / "whole", shard_size=2)
+    out, rng, finished = tmp_path / "killed", np.random.default_rng(0), 0
+    for _ in range(3):
+        process = start(manifest, out, "--workers", "1")
+        while len(list(out.glob("songs/0*.parquet"))) <= finished and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(float(rng.uniform(0, 0.5)))
+        process.kill()
+        # Ends once every process that holds its pipes has gone.
+        process.communicate(timeout=60)
+        finished = len(list(out.glob("songs/0*.parquet")))
+    process = start(manifest, out, "--workers", "1")
+    said = process.communicate(timeout=200)[1]
+    assert process.returncode == 0, said
+    for name in ("attributions", "interactions"):
+        assert read(out, name) == read(tmp_path / "whole", name)
+    assert Counter(row[0] for row in read(out, "songs")) == Counter(entry.id for entry in entries)
+
+
+@pytest.mark.slow
+def test_two_ranks_side_by_side(manifest, entries, tmp_path):
+    run(entries, tmp_path / "whole", shard_size=2)
+    both = [start(manifest, tmp_path / "two", RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+    said = [process.communicate()[1] for process in both]
+    assert all(process.returncode == 0 for process in both), said
+    assert read(tmp_path / "two", "attributions") == read(tmp_path / "whole", "attributions")
+
+
+def test_commands(manifest, tmp_path):
+    out = tmp_path / "out"
+    options = ["--model", "demo", "--separator", "none", "--n-samples", "64", "--segments", "4", "--workers", "0"]
+    done = CliRunner().invoke(cli, ["corpus", str(manifest), *options, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "10 songs explained, 0 failed, 0 done before" in done.stderr
+    folders = ["--out", str(tmp_path / "tables"), "--plots", str(tmp_path / "plots")]
+    shown = CliRunner().invoke(cli, ["global", str(out), "--min-songs", "3", *folders])
+    assert shown.exit_code == 0, shown.output
+    assert "love song: means over 5 songs" in shown.stdout
+    assert len(duckdb.sql(f"select * from '{tmp_path}/tables/features.csv'").fetchall()) > 8
+    assert {path.suffix for path in (tmp_path / "tables").iterdir()} == {".csv", ".parquet"}
+    assert len(list((tmp_path / "plots").glob("*.svg"))) == 5
+    wrong = CliRunner().invoke(cli, ["global", str(out), "--class", "jazz"])
+    assert "choose from drum fill, love song" in str(wrong.exception)
+    assert "holds no run" in str(CliRunner().invoke(cli, ["global", str(tmp_path)]).exception)
+    part = CliRunner().invoke(cli, ["corpus", str(manifest), *options, "--end", "1.5", "--out", str(tmp_path / "part")])
+    assert part.exit_code == 0, part.output
+    seconds = duckdb.sql(f"select distinct sound_seconds from '{tmp_path}/part/songs/*.parquet'").fetchall()
+    assert seconds == [(pytest.approx(1.5, abs=0.01),)]
+    for more, said in (
+        (["--foil", "anthem"], "one song"),
+        (["--baseline", "x.wav"], "silence or noise"),
+        (["--actors", "2"], "not for --engine here"),
+    ):
+        failed = CliRunner().invoke(cli, ["corpus", str(manifest), *options, *more, "--out", str(tmp_path / "b")])
+        assert said in str(failed.exception)

@@ -1,0 +1,60 @@
+"""A run's rows are what `explain` says."""
+
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+from catalogues import OPTIONS
+from pyarrow import parquet
+
+from musiclime_torch.corpus.runs.job import begin_job
+from musiclime_torch.corpus.runs.running import run_here
+from musiclime_torch.corpus.runs.shards import Place
+from musiclime_torch.demo.bundle import load_demo_model
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.song.manifest import Entry
+from musiclime_torch.song.track import load_track
+
+
+def begin(entries, out: Path, **more):
+    given = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 3} | more
+    return begin_job(entries, out, **given)
+
+
+def run(entries, out: Path, place: Place | None = None, **more):
+    return run_here(load_demo_model(), begin(entries, out, **more), workers=0, place=place)
+
+
+def read(out: Path, name: str) -> list[tuple]:
+    return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
+
+
+def test_rows_are_what_explain_says(entries, tmp_path):
+    done = run(entries[:2], tmp_path, targets=["anthem"])
+    assert (done.explained, done.failed) == (2, 0)
+    entry = entries[1]
+    (song,) = [row for row in parquet.read_table(tmp_path / "songs").to_pylist() if row["id"] == entry.id]
+    track = load_track(entry.audio, lyrics=entry.lyrics, separator="none")
+    found = explain(load_demo_model(), track, **OPTIONS, seed=song["seed"])
+    table = parquet.read_table(tmp_path / "attributions" / "000000.parquet").to_pylist()
+    rows = [row for row in table if row["id"] == entry.id]
+    assert {row["class"] for row in rows} == {found.classes[found.target], "anthem"}
+    own = [row for row in rows if row["predicted"]]
+    assert [row["attribution"] for row in own] == found.attributions[found.target].tolist()
+    assert [row["standard_error"] for row in own] == found.standard_errors[found.target].tolist()
+    assert [row["significant"] for row in own] == found.significant[found.target].tolist()
+    assert [row["position"] for row in own][:3] == [0, 1, None]
+    assert [row["line"] for row in own] == [item.line for item in found.components.items]
+    lines = [line for line in Path(entry.lyrics).read_text(encoding="utf-8").splitlines() if line.strip()]
+    assert [row["text"] for row in own if row["kind"] == "lyrics"] == lines
+    assert {row["text"] for row in own if row["kind"] == "audio"} == {None}
+    assert song["outputs"] == found.output_song.tolist()
+    assert (song["labels"], song["audio_hash"]) == ([entry.labels[0]], found.provenance["audio_hash"])
+
+
+def test_all_classes_and_lyrics_as_text(entries, tmp_path):
+    text = [Entry("a", entries[0].audio, "love me\ndo"), Entry("b", entries[0].audio)]
+    run(text, tmp_path, all_classes=True)
+    counted = Counter((row[0], row[1]) for row in read(tmp_path, "attributions"))
+    assert {count for (song, _), count in counted.items() if song == "a"} == {4}
+    assert len(counted) == 14

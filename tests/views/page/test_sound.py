@@ -1,0 +1,71 @@
+"""Loudness is that of ITU-R BS.1770's own test signals; outlines keep every peak."""
+
+import io
+import math
+import re
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, strategies as st
+
+from musiclime_torch.views.page.sound import (
+    CEILING,
+    draw_outline,
+    encode_sound,
+    match_loudness,
+    measure_loudness,
+    measure_peaks,
+)
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_loudness_is_that_of_the_standards_own_signals(rate):
+    """EBU Tech 3341: stereo 1 kHz at -23 dBFS is -23 LUFS, and quiet parts around it don't count (cases 1, 2, 3)."""
+    time = torch.arange(20 * rate) / rate
+    tone = (2 * math.pi * 1000 * time).sin().repeat(2, 1)
+    assert measure_loudness(10 ** (-23 / 20) * tone, rate) == pytest.approx(-23, abs=0.1)
+    assert measure_loudness(10 ** (-33 / 20) * tone, rate) == pytest.approx(-33, abs=0.1)
+    quiet, loud = 10 ** (-36 / 20) * tone[:, : 10 * rate], 10 ** (-23 / 20) * tone.repeat(1, 3)
+    assert measure_loudness(torch.cat([quiet, loud, quiet], 1), rate) == pytest.approx(-23, abs=0.1)
+    assert measure_loudness(torch.zeros(2, rate), rate) is None
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100])
+def test_matched_sounds_are_equally_loud_after_encoding_and_none_clips(rate):
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, 3 * rate, generator=generator)
+    since = torch.arange(3 * rate) % (rate // 2) / rate
+    hits = 0.9 * (2 * math.pi * 300 * since).sin().repeat(2, 1) * (-since / 0.02).exp()
+    part = torch.where(torch.arange(3 * rate) < rate, 0.02 * noise, 0.0)
+    sounds = [0.1 * noise, hits, part, torch.zeros(2, 3 * rate)]
+    gains = match_loudness(sounds, rate)
+    exact = [measure_loudness(sound * 10 ** (gain / 20), rate) for sound, gain in zip(sounds[:3], gains, strict=False)]
+    assert max(exact) - min(exact) < 0.01
+    levels = []
+    for sound, gain in zip(sounds, gains, strict=True):
+        assert float((sound * 10 ** (gain / 20)).abs().max()) <= 10 ** (CEILING / 20) + 1e-6
+        _, data = encode_sound(sound, rate, gain)
+        heard, at = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        assert np.abs(heard).max() < 1
+        levels.append(measure_loudness(torch.from_numpy(np.ascontiguousarray(heard.T)), at))
+    assert levels.pop() is None
+    assert gains[3] == 0
+    assert max(levels) - min(levels) < 0.5
+    assert max(abs(gain) for gain in gains[:3]) > 3, "there was something to match"
+
+
+@given(frames=st.integers(1, 60), steps=st.integers(1, 20))
+def test_peaks_are_the_largest_of_each_stretch_and_none_is_lost(frames, steps):
+    sound = torch.randn(2, frames, generator=torch.Generator().manual_seed(frames))
+    peaks = measure_peaks(sound, steps)
+    assert len(peaks) == min(frames, steps)
+    assert float(peaks.max()) == float(sound.abs().max())
+    assert (peaks > 0).all()
+    if frames % steps == 0:
+        assert torch.equal(peaks, sound.abs().amax(0).reshape(steps, -1).amax(1))
+    numbers = [float(number) for number in re.findall(r"[\d.]+", draw_outline(peaks, float(peaks.max()), mirrored=True))]
+    assert min(numbers) >= 0
+    assert max(numbers[1::2]) <= 100
+    assert max(numbers[::2]) == 1000
