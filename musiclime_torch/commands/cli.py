@@ -70,7 +70,7 @@ def say_error(error: InputError) -> str:
     # nothing.
     quoted = r"(?<!\w)'[^']*'(?!\w)|(?<!\w)\"[^\"]*\"(?!\w)"
     argument = rf"\b{re.escape(error.argument)}\b(?!\()"
-    return re.sub(f"{quoted}|{argument}", lambda found: _name(found[0], error.argument or ""), str(error))
+    return re.sub(f"{quoted}|{argument}", lambda match: _name(match[0], error.argument or ""), str(error))
 
 
 def _name(text: str, argument: str) -> str:

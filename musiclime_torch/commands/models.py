@@ -110,7 +110,7 @@ def _import_model(name: str) -> Any:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        found = getattr(import_module(module_name), attribute)
-        return found() if isinstance(found, type) else found
+        model = getattr(import_module(module_name), attribute)
+        return model() if isinstance(model, type) else model
     except (Exception, SystemExit) as error:  # imported code may raise anything
         raise InputError(f"model {name!r} can't be made ({type(error).__name__}: {error}).") from error

@@ -36,7 +36,7 @@ def load_demo_model(folder: Path | None = None) -> Tagger:
 def load_demo_plan() -> SongPlan:
     """What the embedded song was made from, as written beside it: its causes are known.
 
-    Not planned anew from its seed: other versions of numpy may draw other numbers.
+    Not planned again from its seed: other versions of numpy may draw other numbers.
     """
     plan = json.loads((find_assets() / "song.json").read_text(encoding="utf-8"))["plan"]
     lengths, causes = tuple(plan.pop("line_lengths")), tuple(Cause(**cause) for cause in plan.pop("causes"))

@@ -155,8 +155,8 @@ def plan_song(seed: int, tags: Collection[str] | None = None) -> SongPlan:
         section_break=int(rng.integers(4, 7)),
         causes=(),
     )
-    whole = [(name, kind) for name in TAGS if name in wanted for kind in TAGS[name].kinds]
-    return _add_causes(plan, whole + _draw_halves(wanted, rng), rng)
+    complete = [(name, kind) for name in TAGS if name in wanted for kind in TAGS[name].kinds]
+    return _add_causes(plan, complete + _draw_halves(wanted, rng), rng)
 
 
 def find_causes(plan: SongPlan, tag: str) -> tuple[Cause, ...]:
@@ -181,7 +181,7 @@ def swap_cause(plan: SongPlan, tag: str, kind: str, other: str) -> SongPlan:
 
 
 def swap_background(plan: SongPlan, seed: int) -> SongPlan:
-    """Draw everything anew from ``seed`` but the causes of the song's tags, its tempo and the lengths of its lines.
+    """Draw everything again from ``seed`` except the causes of the song's tags, its tempo and the lengths of its lines.
 
     Chords, patterns, melody, ordinary words, and halves of causes that make no tag.
     """
@@ -220,10 +220,10 @@ def place_words(plan: SongPlan) -> list[tuple[int, int]]:
 
 
 def _get_cause(plan: SongPlan, tag: str, kind: str) -> Cause:
-    found = [cause for cause in find_causes(plan, tag) if cause.kind == kind]
-    if not found:
+    matching = [cause for cause in find_causes(plan, tag) if cause.kind == kind]
+    if not matching:
         raise ValueError(f"the song has no {kind} cause of {tag!r}: it has {[(c.tag, c.kind) for c in plan.causes]}.")
-    return found[0]
+    return matching[0]
 
 
 def _draw_halves(tags: Collection[str], rng: np.random.Generator) -> list[tuple[str, str]]:

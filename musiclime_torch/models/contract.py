@@ -10,7 +10,7 @@ More, all optional, read as plain attributes:
                   its weights are hashed. Without it, modules are looked for in what the callable holds.
 ``channels``      1 or 2; without it the track's own number is kept.
 ``max_seconds``   length taken in one call; longer songs are run in successive windows and averaged.
-``shortest_seconds``   the model can't judge shorter segments: `explain` makes none unless told to.
+``shortest_seconds``   the model can't judge shorter segments: `explain` makes none unless asked to.
 ``classes``       names of the output columns.
 ``output_kind``   one of ``OutputKind``.
 ``modalities``    ``("audio", "lyrics")``, ``("audio",)`` or ``("lyrics",)``: the positional arguments it takes.

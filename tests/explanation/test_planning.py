@@ -47,13 +47,13 @@ def test_the_design_depends_on_model_sides_and_weights(late: bool, sides: tuple[
     [
         (False, (4, 6), {"design": "crossed"}, "a crossed design needs encode_audio, encode_text and fuse"),
         (True, (4, 0), {"design": "crossed"}, "a crossed design needs components on both sides"),
-        (True, (4, 6), {"design": "crossed", "ridge": 1.0}, "without a ridge penalty"),
-        (True, (4, 6), {"design": "crossed", "weights": "paper"}, "without MusicLIME's kernel"),
+        (True, (4, 6), {"design": "crossed", "ridge": 1.0}, "with a ridge penalty"),
+        (True, (4, 6), {"design": "crossed", "weights": "paper"}, "with MusicLIME's kernel"),
         (False, (4, 6), {"n_samples": (64, 64)}, "give one number"),
         (True, (4, 6), {"n_samples": (64, 64), "weights": "lime"}, "give one number"),
         (False, (4, 6), {"n_samples": (64, 64), "weights": "shapley"}, "give one number"),
         (True, (4, 6), {"weights": "shapley", "design": "kerdock"}, "use design auto, not kerdock"),
-        (True, (4, 6), {"weights": "shapley", "ridge": 1.0}, "off their sum"),
+        (True, (4, 6), {"weights": "shapley", "ridge": 1.0}, "would not add up"),
         (True, (4, 6), {"weights": "shapley", "until": "top 5"}, "leave until 'top 5' out"),
     ],
 )

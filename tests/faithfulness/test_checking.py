@@ -134,10 +134,10 @@ def test_what_cannot_be_checked_is_said_in_a_sentence(track: Track):
     model = Additive()
     explanation = explain(model, track, segments=2, n_samples=100)
     for wrong, message in (
-        ({"chances": 1}, "1 random attributions"),
-        ({"seeds": -1}, "-1 seeds"),
-        ({"held_out": 1}, "1 masks have no variance"),
-        ({"shuffled": (0.0,)}, "a share of 0"),
+        ({"chances": 1}, "chances must be at least 2, got 1"),
+        ({"seeds": -1}, "seeds must be at least 0, got -1"),
+        ({"held_out": 1}, "held_out must be at least 2, got 1"),
+        ({"shuffled": (0.0,)}, "at most 1, got 0"),
         ({"attributions": [1.0, 2.0]}, r"shape \(2,\) don't fit: give 11"),
         ({"attributions": [float("nan")] * 11}, "NaN"),
     ):

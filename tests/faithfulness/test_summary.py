@@ -36,5 +36,5 @@ def test_means_over_songs_have_intervals(track: Track):
             assert (mean.low, mean.high) == pytest.approx((np.mean(own) - half, np.mean(own) + half))
     assert "means over 3 songs (90% intervals over songs)" in to_text(tabulate_means(found))
     assert "deletion area" in to_text(tabulate(checks[0]))
-    with pytest.raises(InputError, match="1 songs has no interval"):
+    with pytest.raises(InputError, match="at least 2 songs, got 1"):
         summarise(checks[:1])

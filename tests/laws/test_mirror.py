@@ -1,6 +1,6 @@
-"""Tests lie where their module lies: `surrogate/solver.py` is tested by `tests/surrogate/test_solver.py`.
+"""Tests mirror the package: each module has a test file of its name, or this file says which one tests it.
 
-Modules whose tests are those of another one, or of their room as a whole, are listed here with the file that has them.
+`tests/surrogate/test_solver.py` tests `surrogate/solver.py`; `test_solver_laws.py` beside it would test the same module.
 """
 
 import ast
@@ -8,154 +8,173 @@ import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import musiclime_torch
 
 ROOT = Path(musiclime_torch.__file__).parent
 TESTS = ROOT.parent / "tests"
 
-#: Test file -> modules without a test file of their own name that it tests.
-TESTED_BY = {
-    "captum/test_kernel_shap.py": ["captum/coalitions"],
-    "captum/test_lime.py": [
-        "captum/explained", "captum/kernels", "captum/least_squares", "captum/request", "captum/surrogates",
-    ],
-    "commands/app/test_app.py": [
-        "commands/app/answering", "commands/app/command", "commands/app/page", "commands/app/serving",
-    ],
-    "commands/test_cli.py": ["commands/output"],
-    "corpus/findings/test_comparing.py": ["corpus/findings/comparison_sums"],
-    "corpus/runs/test_controls.py": ["corpus/findings/control_results"],
-    "corpus/test_corpus.py": [
-        "commands/corpus", "commands/findings", "corpus/findings/aggregation", "corpus/reports/columns",
-        "corpus/runs/explaining", "corpus/runs/running", "corpus/runs/shards", "corpus/runs/tables",
-    ],
-    "corpus/test_edges.py": ["corpus/findings/auditing", "corpus/findings/audit_sums", "corpus/runs/ahead"],
-    "demo/test_explained.py": ["demo/bundle", "demo/examples", "demo/checks"],
-    "demo/test_songs.py": ["demo/music", "demo/plan", "demo/synthesis"],
-    "demo/test_training.py": ["demo/song", "models/tagger"],
-    "explanation/test_evidence_search.py": ["explanation/evidence"],
-    "explanation/test_explainer.py": [
-        "explanation/composing", "explanation/explanation", "explanation/fragment", "explanation/interactions",
-        "explanation/provenance",
-    ],
-    "faithfulness/test_checking.py": [
-        "faithfulness/deletion", "faithfulness/fidelity", "faithfulness/ladder", "faithfulness/stability",
-    ],
-    "commands/test_check.py": ["faithfulness/summary", "faithfulness/table"],
-    "laws/test_imports.py": ["basics/faces"],
-    "commands/test_options.py": ["basics/choices"],
-    "models/test_ast_roberta.py": ["models/tokens"],
-    "models/test_hub.py": ["commands/models", "models/classifiers", "models/front_ends"],
-    "models/test_musicnn.py": ["models/musicnn_minilm", "models/tensorflow_checkpoint"],
-    "song/audio/test_truncation.py": ["song/audio/chunks", "song/audio/packets"],
-    "song/audio/test_recording.py": ["song/audio/decoding"],
-    "song/lyrics/test_files.py": ["song/lyrics/boilerplate"],
-    "song/stems/test_neural.py": ["song/stems/cache", "song/stems/weights"],
-    "song/test_manifest.py": ["song/datasets"],
-    "surrogate/shapley/test_levels.py": ["surrogate/shapley/level_fit"],
-    "surrogate/test_crossed.py": ["surrogate/crossed_errors"],
-    "training/test_monitor.py": ["training/callbacks"],
-    "training/test_training.py": [
-        "commands/train", "demo/catalogue", "models/contract", "training/fitting", "training/labels", "training/learner",
-        "training/recipes", "training/scores", "training/song_trainer", "training/songs", "training/starting",
-        "training/table", "training/testing",
-    ],
-    "variants/test_asking.py": ["variants/forward"],
-    "views/page/test_page.py": [
-        "views/page/document", "views/page/mixes", "views/page/packing", "views/page/sheet", "views/page/song",
-        "views/page/sound", "views/page/trust",
-    ],
-    "views/test_exports.py": ["views/exports/annotations", "views/exports/files", "views/exports/tables"],
-    "views/test_figures.py": ["training/figures"],
-    "views/test_terminal.py": ["views/record"],
-}  # fmt: skip
-
-#: Test files of a module beside the one of its name, or of a room as a whole.
-BESIDE = {
-    "commands/test_broken_cli.py",
-    "commands/test_flags.py",
-    "corpus/test_trust.py",
-    "explanation/test_explainer_laws.py",
-    "explanation/test_slips.py",
-    "song/audio/test_resampling.py",
-    "views/page/test_hostile.py",
-    "views/page/test_in_chromium.py",
+#: Modules without a test file of their own name, each with the file that tests it.
+TESTED_ELSEWHERE = {
+    "basics/faces": "laws/test_imports",
+    "captum/explained": "captum/test_lime",
+    "captum/kernels": "captum/test_lime",
+    "captum/least_squares": "captum/test_lime",
+    "captum/request": "captum/test_lime",
+    "captum/surrogates": "captum/test_lime",
+    "captum/coalitions": "captum/test_kernel_shap",
+    "commands/app/command": "commands/app/test_serving",
+    "commands/models": "models/test_classifiers",
+    "commands/output": "commands/test_cli",
+    "corpus/findings/audit_sums": "corpus/findings/test_parts",
+    "corpus/findings/comparison_sums": "corpus/findings/test_comparing",
+    "corpus/findings/control_results": "corpus/runs/test_controls",
+    "demo/bundle": "demo/test_training",
+    "demo/checks": "demo/test_training",
+    "demo/examples": "demo/test_training",
+    "demo/catalogue": "corpus/runs/test_running",
+    "demo/music": "demo/test_songs",
+    "demo/plan": "demo/test_songs",
+    "demo/song": "demo/test_training",
+    "demo/synthesis": "demo/test_songs",
+    "explanation/evidence": "explanation/test_evidence_search",
+    "explanation/interactions": "explanation/estimation/test_crossed",
+    "explanation/provenance": "explanation/test_explainer",
+    "faithfulness/table": "commands/test_check",
+    "models/contract": "models/test_subject",
+    "models/front_ends": "models/test_ast_roberta",
+    "models/musicnn_minilm": "models/test_musicnn",
+    "models/tagger": "demo/test_training",
+    "models/tensorflow_checkpoint": "models/test_musicnn",
+    "models/tokens": "models/test_ast_roberta",
+    "song/audio/chunks": "song/audio/test_truncation",
+    "song/audio/decoding": "song/audio/test_recording",
+    "song/audio/packets": "song/audio/test_truncation",
+    "song/stems/cache": "song/stems/test_neural",
+    "song/stems/weights": "song/stems/test_neural",
+    "surrogate/crossed_errors": "surrogate/test_crossed",
+    "surrogate/shapley/level_fit": "surrogate/shapley/test_levels",
+    "training/song_trainer": "training/test_fitting",
+    "training/starting": "training/test_fitting",
+    "training/table": "training/test_recipes",
+    "variants/forward": "variants/test_asking",
+    "views/page/document": "views/page/test_song",
+    "views/page/trust": "views/page/test_song",
 }
 
-MODULES = sorted(
-    path.relative_to(ROOT).with_suffix("").as_posix()
-    for path in ROOT.rglob("*.py")
-    if path.name not in ("__init__.py", "__main__.py")
-)
+#: Tests of a room as a whole, or of what several of its modules do together.
+OF_A_ROOM = {
+    "commands/test_broken_cli": "broken files through the command line",
+    "commands/test_flags": "arguments of the library as options of the commands",
+    "corpus/runs/test_resuming": "runs that were killed",
+    "corpus/test_edges": "unusual songs, from the manifest to the report",
+    "corpus/test_trust": "runs that were damaged, moved or mixed up",
+    "demo/test_explained": "the embedded model explained",
+    "views/page/test_hostile": "hostile names on any page",
+    "views/page/test_in_chromium": "the page of a song in a browser",
+}
+
+
+def list_modules() -> list[str]:
+    """Modules by their path without suffix, faces and `__main__` left out."""
+    paths = [path for path in ROOT.rglob("*.py") if path.name not in ("__init__.py", "__main__.py")]
+    return sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in paths)
+
+
+def list_tests() -> list[str]:
+    """Test files by their path without suffix, but for those of the laws and of the benchmarks."""
+    paths = [path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")]
+    return sorted(path.with_suffix("").as_posix() for path in paths if path.parts[0] not in ("laws", "benchmarks"))
 
 
 def name_test(module: str) -> str:
+    """The test file of a module's own name."""
     folder, _, name = module.rpartition("/")
-    return f"{folder}/test_{name}.py"
+    return f"{folder}/test_{name}"
 
 
-LISTED = {module: test for test, modules in TESTED_BY.items() for module in modules}
+MODULES, FILES = list_modules(), list_tests()
+HOMES = {module: TESTED_ELSEWHERE.get(module, name_test(module)) for module in MODULES}
 
 
-def test_every_module_has_a_test_file_of_its_name_or_is_listed_with_another():
-    lacking = [module for module in MODULES if not (TESTS / name_test(module)).exists() and module not in LISTED]
-    assert lacking == []
-
-
-def test_no_entry_is_stale():
-    assert set(LISTED) <= set(MODULES)
-    assert [module for module in LISTED if (TESTS / name_test(module)).exists()] == []
-    assert sum(map(len, TESTED_BY.values())) == len(LISTED), "a module is listed twice"
-    assert [test for test in (*TESTED_BY, *BESIDE) if not (TESTS / test).exists()] == []
-
-
-def test_every_test_file_belongs_to_a_module_or_is_listed():
-    own = {name_test(module) for module in MODULES} | set(TESTED_BY) | BESIDE
-    files = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
-    assert {file for file in files - own if file.split("/")[0] not in ("laws", "benchmarks")} == set()
+#: A module's dotted name, and `from MODULE import NAMES`, in scripts that tests run in other processes.
+DOTTED = re.compile(r"\bmusiclime_torch(?:\.\w+)+")
+SCRIPTED = re.compile(r"from (musiclime_torch[\w.]*) import ([\w, ]+)")
 
 
 @cache
-def reach(path: Path) -> frozenset[str]:
-    """Modules that a file imports, directly or through test helpers and other modules, strings of subprocesses included."""
-    found: set[str] = set()
-    waiting = [path]
-    while waiting:
-        text = waiting.pop().read_text(encoding="utf-8")
-        for module in {name for node in ast.walk(ast.parse(text)) for name in list_imports(node)} | set(list_strings(text)):
-            file = locate(module)
-            if file is not None and str(file) not in found:
-                found.add(str(file))
-                waiting.append(file)
-    return frozenset(found)
+def imported(path: Path) -> frozenset[Path]:
+    """Files that one file imports, at its top or inside a function, or runs in a process of its own."""
+    files: list[Path] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            files += [file for alias in node.names for file in find_files(node.module or "", alias.name)]
+        elif isinstance(node, ast.Import):
+            files += [file for alias in node.names for file in find_files(alias.name, "")]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and TESTS in path.parents:
+            files += [ROOT / "__main__.py"] if node.value == "musiclime_torch" else []
+            files += [file for module in DOTTED.findall(node.value) for file in find_files(module, "")]
+            for module, names in SCRIPTED.findall(node.value):
+                files += [file for name in names.split(",") for file in find_files(module, name.strip())]
+    return frozenset(files)
 
 
-def list_imports(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.ImportFrom) and node.module:
-        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+def find_files(module: str, name: str) -> list[Path]:
+    """The file behind `from module import name`: of the package, of its faces, or of the tests' helpers."""
+    path = Path(*module.split("."))
+    if module.split(".")[0] != "musiclime_torch":
+        return [file for file in [TESTS / "support" / f"{module}.py"] if file.exists()]
+    for file in (
+        ROOT.parent / path / f"{name}.py",
+        ROOT.parent / path.with_suffix(".py"),
+        ROOT.parent / path / "__init__.py",
+    ):
+        if file.exists():
+            # A face hands names on from the modules that it lists.
+            handed = [
+                ROOT.parent / Path(*node.module.split(".")).with_suffix(".py")
+                for node in (ast.walk(ast.parse(file.read_text())) if file.name == "__init__.py" else ())
+                if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == name for alias in node.names)
+            ]
+            return [other for other in handed if other.exists()] or [file]
+    return []
 
 
-def list_strings(text: str) -> list[str]:
-    """Modules in code that is run in a process of its own, and the command line's."""
-    named = re.findall(r"musiclime_torch(?:\.[a-z_]+)+", text)
-    return [*named, *(["musiclime_torch.commands.cli"] if "musiclime_torch" in text else [])]
+def reach(path: Path) -> set[Path]:
+    """All files that importing one brings in."""
+    shared = [folder / "conftest.py" for folder in path.parents if TESTS in folder.parents or folder == TESTS]
+    reached, left = set(), [path, *(file for file in shared if file.exists())]
+    while left:
+        for file in imported(left.pop()) - reached:
+            reached.add(file)
+            left.append(file)
+    return reached
 
 
-def locate(module: str) -> Path | None:
-    """A module of the package, a face of it, or a test helper."""
-    parts = module.split(".")
-    if parts[0] == "musiclime_torch":
-        path = ROOT.joinpath(*parts[1:])
-        return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
-    helper = TESTS / "support" / f"{module}.py"
-    return helper if helper.exists() else None
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_a_test_file_that_reaches_it(module: str):
+    path = TESTS / f"{HOMES[module]}.py"
+    assert path.exists(), f"{module}.py has no test file: write tests/{HOMES[module]}.py, or name another in the table"
+    assert ROOT / f"{module}.py" in reach(path), f"tests/{HOMES[module]}.py doesn't import {module}.py"
 
 
-def test_a_listed_test_file_reaches_its_modules():
-    astray = [
-        f"{test} does not reach {module}"
-        for module, test in LISTED.items()
-        if str(ROOT / f"{module}.py") not in reach(TESTS / test)
+def test_the_table_has_no_stale_entry():
+    assert set(TESTED_ELSEWHERE) <= set(MODULES)
+    assert not [module for module in TESTED_ELSEWHERE if (TESTS / f"{name_test(module)}.py").exists()]
+    assert set(OF_A_ROOM) <= set(FILES)
+
+
+def test_every_test_file_belongs_to_a_module_or_to_a_room():
+    own = {name_test(module) for module in MODULES}
+    strays = [
+        file for file in FILES if file not in own | set(OF_A_ROOM) and not any(file.startswith(f"{name}_") for name in own)
     ]
-    assert astray == []
+    assert strays == []
+
+
+def test_benchmarks_are_mirrored_too():
+    benchmarks, tests = ROOT.parent / "benchmarks", TESTS / "benchmarks"
+    for path in tests.rglob("test_*.py"):
+        tested = benchmarks / path.relative_to(tests).with_name(path.name.removeprefix("test_"))
+        assert tested.exists(), f"{path.relative_to(TESTS)} tests no benchmark of its name"

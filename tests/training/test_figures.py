@@ -29,5 +29,5 @@ def test_readings_are_curves_over_steps():
     assert list(lines["lyrics' share"].get_ydata()) == pytest.approx([0, 0.1, 0.2])
     assert np.isnan(lines["correlation with the last look"].get_ydata()[0])
     assert len(plot_readings(readings, stems=False).lines) == len(ax.lines) - 2
-    with pytest.raises(InputError, match="not looked yet"):
+    with pytest.raises(InputError, match="has not run yet"):
         plot_readings([])

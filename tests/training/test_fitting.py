@@ -83,8 +83,8 @@ def test_a_folder_holds_one_run(entries, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"epochs": 0}, "epochs 0"),
-        ({"rate": 2.0}, "learning rate"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"rate": 2.0}, "rate must be between 0 and 1, got 2.0"),
         ({"precision": "int8"}, "int8"),
         ({"batch_size": 0}, "batch"),
     ],

@@ -15,7 +15,7 @@ def test_songs_without_a_split_get_one_by_their_ids():
     found = split(entries)
     assert {name: round(len(part) / 4000, 1) for name, part in found.items()} == {"train": 0.8, "valid": 0.1, "test": 0.1}
     assert {name: set(part) for name, part in split(entries[::-1]).items()} == {n: set(p) for n, p in found.items()}
-    with pytest.raises(InputError, match="has no split, and others have one"):
+    with pytest.raises(InputError, match="has no split, but other songs have one"):
         split([Entry("a", split="train"), Entry("b", place="row 2")])
     with pytest.raises(InputError, match="no song's split is train"):
         split([Entry("a", split="test")])
@@ -25,7 +25,7 @@ def test_labels_are_read_from_the_songs_that_train():
     entries = [Entry("a", labels=("x",)), Entry("b", labels=("y",))]
     assert read_labels(entries) == Labels(("x", "y"), "logits")
     assert read_labels([*entries, Entry("c", labels=("x", "y"))]).kind == "multilabel"
-    with pytest.raises(InputError, match=r"have 1 labels \(x\)"):
+    with pytest.raises(InputError, match=r"at least 2 labels, got 1 \(x\)"):
         read_labels(entries[:1])
     with pytest.raises(InputError, match=r"row 9 \(c\) is labelled 'z', which isn't among"):
         read_labels(entries).encode([Entry("c", labels=("z",), place="row 9")])

@@ -207,8 +207,10 @@ def _aggregate(out: Path, min_songs: int, confidence: float, seed: int) -> Globa
             order by class, kind, feature"""
     ).fetchall()
     features, classes = _weigh(rows), _summarise(database, min_songs)
-    ranked = {one.name for one in classes if one.ranked}
-    chosen = [number for number, one in enumerate(features) if one.songs >= min_songs and one.class_name in ranked]
+    ranked = {summary.name for summary in classes if summary.ranked}
+    chosen = [
+        number for number, feature in enumerate(features) if feature.songs >= min_songs and feature.class_name in ranked
+    ]
     limits = _resample(database, out, parts, [rows[number][:3] for number in chosen], confidence, seed)
     for number, (low, high, _) in zip(chosen, limits, strict=True):
         features[number] = replace(features[number], low=low, high=high)

@@ -136,7 +136,8 @@ def _shelve(sample_rate: int, frequency: float, gain: float, quality: float) -> 
 
 
 def _pass_high(sample_rate: int, frequency: float, quality: float) -> list[float]:
-    # A second-order high pass, likewise warped; its numerator 1 − 2 z⁻¹ + z⁻² is left unnormalised, as in the standard.
+    # A second-order high pass, warped in the same way; its numerator 1 − 2 z⁻¹ + z⁻² is left unnormalised, as in the
+    # standard.
     k = math.tan(math.pi * frequency / sample_rate)
     a0 = 1 + k / quality + k * k
     return [1.0, -2.0, 1.0, 1.0, 2 * (k * k - 1) / a0, (1 - k / quality + k * k) / a0]

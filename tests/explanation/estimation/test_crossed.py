@@ -179,7 +179,7 @@ def test_views_name_value_remainder_interactions_and_shares(track: Track):
     assert "remain for interactions" in text
     assert "Interactions (probability):" in text
     assert "Share of the decision (95%): sound alone" in text
-    assert "the error of sampling masks for this song, not of the model or of other songs" in text
+    assert "the error of sampling masks for this song, not of the model or over other songs" in text
     assert "false discovery rate 5%" in text
     assert "Decision:" in text
     record = to_record(explanation)

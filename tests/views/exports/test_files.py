@@ -36,7 +36,7 @@ def test_mixes_are_as_loud_and_what_was_kept_alone_sounds(tmp_path: Path):
     ]
     assert quiet
     assert not any(sounds["keeping"][:, int(second * track.sample_rate)].any() for second in quiet)
-    with pytest.raises(InputError, match="use wav or flac"):
+    with pytest.raises(InputError, match="form must be wav or flac"):
         write_mixes(found, track, tmp_path, "mp3")
 
 
@@ -48,6 +48,6 @@ def test_the_command_writes_them_all(tmp_path: Path):
     assert names >= {"labels.txt", "regions.csv", "explanation.jams", "attributions.csv", "attributions.parquet"}
     assert "mixes/song.wav" in names
     assert not any(name.endswith((".html", ".partial")) for name in names)
-    for more, said in ((["--export", "midi"], "choose of audacity"), (["--export", "csv"], "with --out")):
+    for more, said in ((["--export", "midi"], "choose from audacity"), (["--export", "csv"], "with --out")):
         failed = CliRunner().invoke(cli, ["demo", *(options if "midi" in more else []), *more])
         assert said in str(failed.exception)
