@@ -38,6 +38,7 @@ TESTED_ELSEWHERE = {
     "demo/plan": "demo/test_songs",
     "demo/song": "demo/test_training",
     "demo/synthesis": "demo/test_songs",
+    "explanation/composing": "explanation/test_explainer",
     "explanation/evidence": "explanation/test_evidence_search",
     "explanation/interactions": "explanation/estimation/test_crossed",
     "explanation/provenance": "explanation/test_explainer",
