@@ -62,6 +62,7 @@ TAGS = {
         Tag("synth solo", "other", ()),
         Tag("love song", None, ("love", "darling", "kiss", "sweetheart", "adore", "honey", "beloved", "embrace")),
         Tag("heartbreak", None, ("tears", "goodbye", "lonely", "crying", "broken", "sorrow", "farewell", "weep")),
+        # The last two need a sound and a word together: what crossed masks and interactions are there to find.
         Tag("anthem", "vocals", ("together", "tonight", "everybody", "united", "forever", "champions", "glory", "rise")),
         Tag("lullaby", "other", ("sleep", "dream", "pillow", "hush", "slumber", "drowsy", "cradle", "moonlight")),
     )

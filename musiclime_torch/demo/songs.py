@@ -53,6 +53,7 @@ def write_lyrics(plan: SongPlan) -> Lyrics:
     for number, length in enumerate(plan.line_lengths):
         text += "" if number == 0 else "\n\n" if number == plan.section_break else "\n"
         start, section = len(text), int(number >= plan.section_break)
+        # Positions count characters of the text as it grows: every span is known when its word is written.
         for word, (first, last) in sung[first_word : first_word + length]:
             text += word if len(text) == start else f" {word}"
             times = (first * plan.step / SAMPLE_RATE, last * plan.step / SAMPLE_RATE)

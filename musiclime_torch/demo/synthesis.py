@@ -31,7 +31,9 @@ def _fill_table(harmonics: int, slope: float) -> Sound:
 
 def play(hertz: float | Sound, frames: int, harmonics: int, slope: float = 1.0) -> Sound:
     """A steady tone, or a gliding one for one frequency a frame; slope 1 is a sawtooth's spectrum, higher is duller."""
+    # The phase is the running sum of the frequency, so that a glide has no jumps.
     turns = np.cumsum(np.broadcast_to(np.asarray(hertz, dtype=np.float64), (frames,))) / SAMPLE_RATE
+    # One table per timbre, read at the phase: many times cheaper than a sum of sines in every note.
     return np.asarray(_fill_table(harmonics, slope)[(turns * 4096).astype(np.int64) & 4095])
 
 
@@ -52,6 +54,7 @@ def add(stem: Sound, sound: Sound, start: int, gain: float) -> None:
 def hit_kick() -> Sound:
     """A bass drum."""
     seconds = np.arange(3200) / SAMPLE_RATE
+    # A falling sine: the thump is its glide from 155 Hz down to 45.
     return shape(play(45 + 110 * np.exp(-seconds / 0.03), 3200, 1), 0.001, 0.07)
 
 
@@ -82,6 +85,7 @@ def ring_bell(hertz: float, frames: int) -> Sound:
 def sing(hertz: Sound, vowel: tuple[int, ...], bandwidth: float) -> Sound:
     """A sung vowel: a rich tone through three resonances; ``hertz`` is the pitch of every frame."""
     source = play(hertz, len(hertz), 14, 0.7)
+    # A two-pole resonator per formant: the poles' radius follows from its bandwidth, their angle from its frequency.
     radius = np.exp(-np.pi * bandwidth / SAMPLE_RATE)
     voice = sum(
         lfilter([(1 - radius) / level], [1, -2 * radius * np.cos(2 * np.pi * f / SAMPLE_RATE), radius**2], source)

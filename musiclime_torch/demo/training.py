@@ -52,6 +52,7 @@ def list_words() -> tuple[str, ...]:
 
 def make_model(seed: int) -> Tagger:
     """The untrained model."""
+    # The caller's random state must not move.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Tagger(tuple(TAGS), list_words(), "multilabel", name="demo")

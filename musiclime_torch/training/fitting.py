@@ -95,6 +95,7 @@ def fit(
     except OSError as error:
         raise InputError(f"{str(folder)!r} can't be written to ({error.strerror}): give another folder.") from error
     _claim(folder, recipe, about)
+    # A finished run is loaded, not repeated: the same command may be given again after a later stage failed.
     if (folder / FINISHED).is_file():
         load_state(model, read_state(folder / WEIGHTS), str(folder / WEIGHTS))
         model.eval()
@@ -120,6 +121,7 @@ def fit(
     )
     if is_first():
         _finish(folder, model, fitted)
+    # No process goes on to read weights that the first is still writing.
     trainer.accelerator.wait_for_everyone()
     return fitted
 
@@ -156,6 +158,7 @@ def _is_complete(checkpoint: Path) -> bool:
 
 def _claim(folder: Path, recipe: Recipe, about: str) -> None:
     """Record what this folder's run is, or refuse another one's."""
+    # Workers only decode ahead; any number of them gives the same run.
     settled = {name: value for name, value in asdict(recipe).items() if name != "workers"}
     digest = hashlib.sha256(json.dumps([settled, about], sort_keys=True).encode()).hexdigest()
     path = folder / "run.json"
@@ -194,6 +197,7 @@ def _make_arguments(recipe: Recipe, checkpoints: Path, checked: bool, device: to
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.batch_size,
         per_device_eval_batch_size=recipe.batch_size,
+        # Songs per optimizer step: batch size × accumulation × processes.
         gradient_accumulation_steps=recipe.accumulation,
         learning_rate=recipe.rate,
         lr_scheduler_type="cosine",
@@ -215,6 +219,7 @@ def _make_arguments(recipe: Recipe, checkpoints: Path, checked: bool, device: to
         metric_for_best_model="macro_f1" if checked else None,
         greater_is_better=True if checked else None,
         label_names=["labels"],
+        # Batches are dictionaries of tensors that the learner knows by name; the library would drop all it doesn't.
         remove_unused_columns=False,
         report_to=[],
         logging_steps=10,
@@ -239,6 +244,7 @@ def group_parameters(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, A
     groups: dict[float, list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
+            # A part is a module's name: its trailing dot keeps "read" from matching "reader".
             rate = next((rate for part, rate in recipe.rates.items() if name.startswith(f"{part}.")), recipe.rate)
             groups.setdefault(rate, []).append(parameter)
     return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]

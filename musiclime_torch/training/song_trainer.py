@@ -51,11 +51,13 @@ class SongTrainer(Trainer):
         self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        # The library's sampler draws from a random state that a resumed run can't restore exactly.
         return _Shuffled(self.count, self.args.seed)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW on the groups."""
         if self.optimizer is None:
+            # Groups have their own peak rates; the library's schedule scales all of them alike.
             self.optimizer = torch.optim.AdamW(self.groups, weight_decay=self.args.weight_decay)
         return self.optimizer
 
@@ -106,6 +108,7 @@ class Reporting(TrainerCallback):
 
 def make_callbacks(folder: Path, patience: int | None) -> list[Any]:
     """TensorBoard's logs in the folder, lines on standard error, and early stopping where `patience` is given."""
+    # Without validation songs there is nothing to lose patience with.
     ending = [] if patience is None else [EarlyStoppingCallback(patience)]
     return [TensorBoardCallback(SummaryWriter(str(folder / "logs"))), Reporting(folder.name), *ending]
 

@@ -50,8 +50,10 @@ def make_versions(explanation: Explanation, track: Track, baseline: AudioBaselin
     for name, columns, output in sets:
         if columns is None or output is None:
             continue
+        # What keeps the decision is heard alone; what flips it is heard missing.
         kept = everything.clone() if name == "flipping" else torch.zeros_like(everything)
         kept[list(columns)] = name == "keeping"
+        # Unseen components stayed on while evidence was sought, so they are heard here, too.
         kept[list(explanation.unseen)] = True
         cells = kept[: components.n_audio]
         # With everything removed the baseline is still audible, unless that is silence.

@@ -33,6 +33,7 @@ def pack_classes(explanation: Explanation) -> Packed:
     """The target first, then the two sides of a contrast, then the rest by the output on the song."""
     # Per component two numbers of two bytes and two bits, in base64; 1,500 bytes for the other fields of a class.
     each = math.ceil(len(explanation.components) * 4.25 * 4 / 3) + 1500
+    # At least two classes, so that there is something to switch to.
     rows = order_classes(explanation)[: max(ROOM // each, 2)]
     return Packed([_pack_class(explanation, row) for row in rows], len(rows), len(explanation.classes))
 
