@@ -46,6 +46,7 @@ def _read_homes(package: str) -> dict[str, str]:
     specification = sys.modules[package].__spec__
     assert specification is not None
     source = cast(_Source, specification.loader).get_source(package)
+    # The same source that type checkers read. It is parsed, for the block itself never runs.
     blocks = [node.body for node in ast.parse(source or "").body if isinstance(node, ast.If)]
     return {
         alias.name: node.module

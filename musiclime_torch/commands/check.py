@@ -64,6 +64,7 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
         asked = gather(options) | {"device": device}
         checks: list[Check] = []
         errors: dict[str, InputError] = {}
+        # One song at a time: a broken file is a row of failures, and the others are still measured.
         for name, track in _load_songs(songs, loading, device):
             try:
                 checks.append(_check(model, track, asked, measuring))

@@ -123,6 +123,7 @@ def explain_with(model: Callable[..., Any], track: Track, settings: Settings, pr
     )
     if settings.target is not None and subject.classes is not None:
         find_class(settings.target, subject.classes)
+    # What the model's declarations alone can refuse is refused here, before stems are resampled or lyrics are tokenized.
     space = pick_space(settings.space, subject.output_kind)
     segments = _pick_segments(subject, track) if settings.segments is None else settings.segments
     components = list_components(track, segments, settings.units, subject.modalities)

@@ -38,6 +38,7 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
             f"evidence needs a classifier, and the outputs of {subject.name} are {subject.output_kind}: leave evidence out.",
             argument="evidence",
         )
+    # Weights before designs, for they rule out most; the number of masks last, for what it means depends on the design.
     sampling = Sampling(settings.design, settings.weights, settings.kernel_width, settings.n_samples, settings.seed)
     until = None if settings.until is None else read_until(settings.until)
     kind = _pick_kind(subject, sides, settings)
@@ -79,6 +80,7 @@ def _can_cross(subject: Subject, sides: tuple[int, int]) -> bool:
 def _pick_kind(subject: Subject, sides: tuple[int, int], settings: Settings) -> Kind:
     """Crossed masks where the model and the settings allow them, else masks over all columns."""
     able = _can_cross(subject, sides)
+    # First: a song without anything to switch has an explanation, whatever design was asked for.
     if not any(sides):
         return "nothing"
     if settings.design == "crossed" and not able:
@@ -88,6 +90,7 @@ def _pick_kind(subject: Subject, sides: tuple[int, int], settings: Settings) -> 
         )
     if settings.weights == "shapley":
         return "crossed coalitions" if able and settings.design != "joint" else "coalitions"
+    # Row weights of a crossed design are products of the two sides'; of the kernels only the uniform one is that by itself.
     separable = settings.weights == "uniform" and not settings.ridge
     return "crossed" if settings.design == "crossed" or (settings.design == "auto" and able and separable) else "joint"
 

@@ -95,6 +95,7 @@ def check(
         InputError: anything that can't be checked, in one sentence; by their hashes also an explanation of another model,
             song or lyrics.
     """
+    # Everything that can be refused is, before the model is asked: a check takes several explanations' time.
     _check_numbers(chances, seeds, shuffled, held_out)
     question = recall(model, track, explanation, baseline, device)
     is_own = attributions is None
@@ -108,6 +109,7 @@ def check(
             raise InputError("the model can't notice any of this song's components: there is nothing to check.")
         # Seeds next to the explanation's own: none of these draws may coincide with the masks it was fitted to.
         dealt = deal(values[columns], chances, question.settings.seed + 1)
+        # Curves and drops are read in probabilities, where there are any: a logit moves on when a decision is long settled.
         wide = scale.on("probability") if "probability" in list_spaces(scale.output_kind, len(scale.song)) else scale
         ladder = climb(probe, scale, dealt.orders, sorted({*count_steps(len(columns), POINTS), *count_top(len(columns))}))
         flips = measure_flips(probe, scale, dealt) if scale.output_kind in DECIDING else None
@@ -149,6 +151,7 @@ def _repeat(
 
 def _hold_out(probe: Probe, scale: Scale, dealt: Deal, settings: Settings, count: int) -> tuple[Figure, Figure]:
     """Fidelity and infidelity on masks with each component on with probability ½, under the explanation's kernel."""
+    # Held-out masks: an R² on the masks that were fitted would reward a design with as many masks as components.
     generator = torch.Generator().manual_seed(settings.seed + 2)
     masks = torch.rand(count, len(probe.seen), generator=generator) < 0.5
     weights = _weigh(masks, len(probe.seen_audio), settings)
@@ -172,6 +175,7 @@ def _weigh(masks: Bool[Tensor, "n d"], n_audio: int, settings: Settings) -> Floa
 
 def _read(attributions: Any, components: int) -> Float[Tensor, " component"]:
     try:
+        # Whoever made them: lists, arrays, and tensors with gradients or on a device.
         values = torch.as_tensor(attributions).detach().double().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(

@@ -66,6 +66,7 @@ def recall(
     if "confidence" not in record:
         raise InputError("the explanation was saved by a version that recorded fewer settings: explain the song again.")
     _check_baseline(explanation.provenance, baseline)
+    # A song is recorded by its title; its stems must come from the caller.
     stand_in = record["baseline"] if baseline is None else baseline
     settings = read_settings({**record, "baseline": stand_in, "evidence": False, "device": device})
     assert settings.segments is not None, "None was resolved before it was recorded"

@@ -103,6 +103,7 @@ class Monitor:
         InputError where a limit is exceeded and `stop` is set, after the reading was kept and logged; and where a song can't
         be explained.
         """
+        # One process looks: the others would compute the same, and wait for each other meanwhile.
         if step % self.every or not _is_first():
             return None
         started = time.perf_counter()
@@ -120,6 +121,7 @@ class Monitor:
             correlation=None
             if self._last is None
             else _mean([rank_correlation(*pair) for pair in zip(now, self._last, strict=True)]),
+            # An explanation that correlates with that of shuffled weights shows the architecture, not what was learned.
             random_correlation=_mean([rank_correlation(*pair) for pair in zip(now, self._shuffled, strict=True)])
             if self._shuffled
             else None,
@@ -131,6 +133,7 @@ class Monitor:
             ),
             seconds=time.perf_counter() - started,
         )
+        # Kept before a limit may raise: a training loop that catches the error finds the reading it is about.
         self._last = now
         self.readings.append(reading)
         if self.log is not None:
@@ -186,6 +189,7 @@ def add_scalars(writer: Any, prefix: str = "explanation") -> Log:
 
 def unwrap(model: Any) -> Any:
     """The model behind `DistributedDataParallel`, `DataParallel`, `torch.compile` and our own `Learner`."""
+    # Wrappers nest in any order: a compiled model in DistributedDataParallel, or the other way round.
     while True:
         inner = getattr(model, "_orig_mod", None)
         if inner is None and isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):

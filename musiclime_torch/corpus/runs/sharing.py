@@ -73,17 +73,21 @@ class SharedModel:
             return call()
         finally:
             with self._turn:
+                # A song that has ended waits for nobody: the others may now be complete without it.
                 self._running -= 1
                 self._share_out()
 
     def _ask(self, part: str, *inputs: Any) -> Any:
         rows = _count_rows(inputs)
+        # A call from outside `run_together`, or one whose inputs can't be joined, goes straight to the model.
         if rows is None or not hasattr(self._song, "number"):
             return self._run(part, inputs)
+        # Counting operations costs a dispatch mode: only where the asking thread is counting, too.
         request = _Request(self._song.number, part, inputs, rows, is_in_torch_dispatch_mode())
         with self._turn:
             self._waiting.append(request)
             self._share_out()
+            # Either this thread is the first of a batch and runs it, or another one does and wakes it up.
             self._turn.wait_for(lambda: request.leads or request.answered)
         if request.leads:
             self._answer(request.leads)
@@ -101,6 +105,7 @@ class SharedModel:
             return
         batches: dict[Any, list[_Request]] = {}
         for request in sorted(self._waiting, key=lambda waiting: waiting.song):
+            # Songs of other lengths have other shapes, and get batches of their own.
             kind = (request.part, request.counted, *map(_describe, request.inputs))
             batch = batches.setdefault(kind, [])
             if batch and sum(other.rows for other in batch) + request.rows > self._batch_size:

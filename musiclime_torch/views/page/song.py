@@ -80,6 +80,7 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "pairSpace": None if explanation.interactions is None else explanation.interactions.default_space,
         "pairCount": 0 if explanation.interactions is None else len(explanation.interactions.columns),
     }
+    # Everything in `values` is plain data: the template escapes what came from outside, and no script is made of it.
     values = {
         "title": explanation.provenance.get("title") or "untitled song",
         "model": explanation.provenance.get("model", ""),
@@ -126,6 +127,7 @@ def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
 
 def _mark_time(offset: float, seconds: float) -> list[tuple[float, str]]:
     """At most nine round times, (percent, clock)."""
+    # The smallest round step that leaves eight intervals at most; a day-long song gets its first mark alone.
     step = next(step for step in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 10**9) if seconds / step <= 8)
     first = -(-offset // step) * step
     times = [first + step * number for number in range(9) if first + step * number <= offset + seconds]
@@ -142,6 +144,7 @@ def _describe_versions(explanation: Explanation, track: Track, versions: list[Ve
     """By name: sound, gain, the model's output, the components' names and the remaining lyrics."""
     audible = [version for version in versions if version.sound is not None]
     sounds = [version.sound for version in audible if version.sound is not None]
+    # Loudness matched over all versions: a quieter mix would seem to lack more than it does.
     gains = dict(zip((version.name for version in audible), match_loudness(sounds, track.sample_rate), strict=True))
     evidence = explanation.evidence
     columns = {} if evidence is None else {"keeping": evidence.keeping, "flipping": evidence.flipping}
