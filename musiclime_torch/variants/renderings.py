@@ -23,6 +23,9 @@ class Renderings:
     places: Int[np.ndarray, " n"]
 
 
+# A model in eval mode gives a rendering the same answer whenever it is asked, so that one answer serves all questions of a
+# call: the first block and the later ones, the search for evidence, checks. Only encodings or outputs are kept, a row for
+# each rendering; audio lives as long as its batch.
 @dataclass(eq=False)
 class Kept:
     """Answers to renderings that were run, by part of the model and window; it grows while questions are asked."""

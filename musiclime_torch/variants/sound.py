@@ -191,6 +191,11 @@ def lay_windows(borders: Sequence[int], longest: int | None, slack: int) -> list
     frames = borders[-1]
     if longest is None or frames <= longest or any(end - start < longest - slack for start, end in pairwise(borders)):
         return [Place(start, end) for start, end in spread_windows(frames, longest)]
+    # A segment of L frames gets n = ⌈L / longest⌉ windows of weight L / n. The song's output, Σ w f / Σ w, is then the mean
+    # over its segments' own means, each weighted by its length, as if every window that fits had been run:
+    #     Σ_s L_s (1 / n_s) Σ_i f_si / Σ_s L_s.
+    # Windows of one segment overlap where L isn't a multiple; those of two segments never do, so that a component is in the
+    # windows of its own segment alone.
     places = []
     for segment, (left, right) in enumerate(pairwise(borders)):
         count = max(math.ceil((right - left - slack) / longest), 1)
