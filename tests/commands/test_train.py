@@ -58,7 +58,7 @@ def test_paths_that_cannot_be_are_named(catalogue, tmp_path):
     for arguments, said in (
         ((long, "--out", str(tmp_path / "out")), "there is no manifest"),
         ((str(catalogue), "--model", "tagger", "--out", str(tmp_path / long)), "can't be written to (File name too long)"),
-        ((str(catalogue), "--model", "tagger", "--out", str(catalogue)), f"--out {catalogue} is a file: give a folder."),
+        ((str(catalogue), "--model", "tagger", "--out", str(catalogue)), f"out {catalogue} is a file: give a folder."),
     ):
         failed = run_command(*arguments)
         assert isinstance(failed.exception, InputError), failed.exception
@@ -68,7 +68,7 @@ def test_paths_that_cannot_be_are_named(catalogue, tmp_path):
 def test_models_that_cannot_be_had_are_named(catalogue, tmp_path):
     failed = run_command(str(catalogue), "--audio-model", "nobody/nothing", "--out", str(tmp_path))
     assert "hf download nobody/nothing" in str(failed.exception)
-    assert "leave the other models out" in str(
+    assert "leave the other models and apart out" in str(
         run_command(str(catalogue), "--model", "tagger", "--apart", "--out", str(tmp_path)).exception
     )
 

@@ -17,7 +17,7 @@ def test_songs_without_a_split_get_one_by_their_ids():
     assert {name: set(part) for name, part in split(entries[::-1]).items()} == {n: set(p) for n, p in found.items()}
     with pytest.raises(InputError, match="has no split, but other songs have one"):
         split([Entry("a", split="train"), Entry("b", place="row 2")])
-    with pytest.raises(InputError, match="no song's split is train"):
+    with pytest.raises(InputError, match="no song has the split train"):
         split([Entry("a", split="test")])
 
 

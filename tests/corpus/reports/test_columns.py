@@ -41,7 +41,12 @@ def test_tables_are_written(odd, tmp_path):
     with (tmp_path / "examples.csv").open(newline="") as file:
         examples = list(csv.DictReader(file))
     assert [row["id"] for row in examples] == ["[/b] 1", "2", "3", "4, 5"]
-    assert examples[3] == {"of": "$x_1$ of a class with a name", "kind": "audio", "name": "vocals [dry] 0", "id": "4, 5"}
+    assert examples[3] == {
+        "class_name": "$x_1$ of a class with a name",
+        "kind": "audio",
+        "name": "vocals [dry] 0",
+        "id": "4, 5",
+    }
     assert parquet.read_table(tmp_path / "moves.parquet").to_pylist() == [
         {"before": "[red]sad", "after": LONG, "songs": 1, "examples": ["[bold]x"]}
     ]
