@@ -248,7 +248,12 @@ def test_parts_say_what_the_whole_says(tmp_path, monkeypatch):
     assert (found.songs, found.compared, found.agreement) == (whole.songs, whole.compared, pytest.approx(whole.agreement))
     assert (found.moves, found.only_first, found.only_second) == (whole.moves, whole.only_first, whole.only_second)
     for one, other in zip(found.shifts, whole.shifts, strict=True):
-        assert (one.class_name, one.name, one.songs, one.examples) == (other.of, other.name, other.songs, other.examples)
+        assert (one.class_name, one.name, one.songs, one.examples) == (
+            other.class_name,
+            other.name,
+            other.songs,
+            other.examples,
+        )
         assert (one.first, one.second, one.share) == pytest.approx((other.first, other.second, other.share))
         assert one.standard_error == pytest.approx(other.standard_error)
 
