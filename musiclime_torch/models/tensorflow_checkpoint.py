@@ -72,7 +72,7 @@ def _read_block(table: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _read_fields(message: int | bytes) -> dict[int, list[int | bytes]]:
     """A protocol buffer's fields by number: integers, and bytes of what is nested."""
     message, place = _bytes(message), 0
-    found: dict[int, list[int | bytes]] = {}
+    fields: dict[int, list[int | bytes]] = {}
     while place < len(message):
         tag, place = _varint(message, place)
         value: int | bytes
@@ -85,8 +85,8 @@ def _read_fields(message: int | bytes) -> dict[int, list[int | bytes]]:
         else:
             width = {1: 8, 5: 4}[tag & 7]
             value, place = message[place : place + width], place + width
-        found.setdefault(tag >> 3, []).append(value)
-    return found
+        fields.setdefault(tag >> 3, []).append(value)
+    return fields
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:

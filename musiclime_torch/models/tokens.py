@@ -90,13 +90,13 @@ def cut_words(text: str, vocabulary: dict[str, int], limit: int) -> Tokens:
     >>> tokens.ids.tolist(), tokens.spans
     ([3, 2], ((0, 5), (6, 8)))
     """
-    found = list(WORD.finditer(text))
-    read = found[:limit]
+    words = list(WORD.finditer(text))
+    read = words[:limit]
     ids = [vocabulary.get(match[0].lower().replace("’", "'"), vocabulary[UNKNOWN]) for match in read]
     return Tokens(
         ids=torch.tensor(ids, dtype=torch.long),
         spans=tuple(match.span() for match in read),
         mask_id=vocabulary[MASK],
         pad_id=vocabulary[PAD],
-        unread_from=found[limit].start() if len(found) > limit else None,
+        unread_from=words[limit].start() if len(words) > limit else None,
     )

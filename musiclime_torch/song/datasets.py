@@ -114,10 +114,10 @@ def _read_table(path: Path) -> list[tuple[str, dict[str, str]]]:
 def _find_label(row: Mapping[str, Any], label: Label, place: str) -> str:
     """What the row says, or makes of its numbers; "" where it says nothing."""
     if label == "genre":
-        told = next(filter(None, (read_cell(row.get(name)) for name in ("genre", "primary_short", "genres"))), "")
-        return told.split(",")[0].strip().casefold()
-    if told := read_cell(row.get("emotion")):
-        return told.casefold()
+        cell = next(filter(None, (read_cell(row.get(name)) for name in ("genre", "primary_short", "genres"))), "")
+        return cell.split(",")[0].strip().casefold()
+    if cell := read_cell(row.get("emotion")):
+        return cell.casefold()
     if not read_cell(row.get("valence")) or not read_cell(row.get("energy")):
         return ""
     try:

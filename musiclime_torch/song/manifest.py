@@ -90,8 +90,8 @@ def check_ids(entries: Sequence[Entry], source: str) -> None:
 
 def find_bad(entries: Sequence[Entry], needs: Sequence[str]) -> tuple[BadEntry, ...]:
     """Entries whose files aren't there, or can't be opened as what they should be; `needs` of "audio", "lyrics", "label"."""
-    found = ((entry, _find_fault(entry, needs)) for entry in entries)
-    return tuple(BadEntry(entry, reason) for entry, reason in found if reason is not None)
+    faults = ((entry, _find_fault(entry, needs)) for entry in entries)
+    return tuple(BadEntry(entry, reason) for entry, reason in faults if reason is not None)
 
 
 def leave_out(entries: Sequence[Entry], bad: Sequence[BadEntry], skip: bool) -> tuple[Entry, ...]:

@@ -116,21 +116,21 @@ def load_track(
             f"separator {separator!r} and stems at once: a song that has its stems isn't separated; leave one out."
         )
     # Lyrics are read first: a bad file is reported before minutes are spent on the audio.
-    words, told = _find_lyrics(path, lyrics)
+    words, notes = _find_lyrics(path, lyrics)
     if stems is None and separator is None and has_own_stems:
         track = _from_stems(read_stems(path, max_seconds=max_seconds, start=start, end=end), path)
     else:
         recording = read_audio(path, max_seconds=max_seconds, start=start, end=end, stream=0 if is_stem_file(path) else None)
         if stems is not None:
-            found = read_stems(stems, max_seconds=max_seconds, start=start, end=end, song=recording, leave_out=path)
-            track = _from_stems(found, Path(stems))
+            stem_set = read_stems(stems, max_seconds=max_seconds, start=start, end=end, song=recording, leave_out=path)
+            track = _from_stems(stem_set, Path(stems))
         else:
             separated, names, note = separate(recording, separator, device, cache_dir)
             track = Track(separated, names, recording.sample_rate, None, recording.offset, "", note, recording.content_hash)
         track = replace(track, warnings=(*recording.warnings, *track.warnings))
     if words is not None and (start is not None or end is not None):
-        told = [*told, "the lyrics are those of the whole song, not of the part between start and end."]
-    warnings = tuple(dict.fromkeys((*told, *track.warnings)))
+        notes = [*notes, "the lyrics are those of the whole song, not of the part between start and end."]
+    warnings = tuple(dict.fromkeys((*notes, *track.warnings)))
     return replace(track, lyrics=words, title=_name(path), warnings=warnings)
 
 
@@ -143,10 +143,10 @@ def _find_lyrics(song: Path, lyrics: str | Path | Lyrics | None) -> tuple[Lyrics
         return lyrics, []
     if lyrics is not None:
         return read_lyrics(lyrics), []
-    found = embedded_lyrics(song) if isfile(song) else None
-    if found is None:
+    embedded = embedded_lyrics(song) if isfile(song) else None
+    if embedded is None:
         return None, []
-    return found, [f"the lyrics are those in the tags of {song.name!r}: pass lyrics to use others."]
+    return embedded, [f"the lyrics are those in the tags of {song.name!r}: pass lyrics to use others."]
 
 
 def _from_stems(found: StemSet, path: Path) -> Track:

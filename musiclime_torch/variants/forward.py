@@ -97,9 +97,9 @@ def _call(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...
     except (Exception, SystemExit) as error:  # the model is somebody else's code and may raise anything
         shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{count} texts"
         way_out = _NO_ROOM if ran_out(error) else ""
-        said = str(error).strip().splitlines() or [""]
+        lines = str(error).strip().splitlines() or [""]
         raise InputError(
-            f"the model {subject.name} failed on a batch of {shape} with {type(error).__name__}: {said[0]}{way_out}"
+            f"the model {subject.name} failed on a batch of {shape} with {type(error).__name__}: {lines[0]}{way_out}"
         ) from error
 
 

@@ -65,7 +65,7 @@ def _group(missing: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
     group: list[int] = []
     for number in range(len(missing)):
         group.append(number)
-        if sum(len(missing[one]) for one in group) >= size:
+        if sum(len(missing[member]) for member in group) >= size:
             yield group
             group = []
     if group:

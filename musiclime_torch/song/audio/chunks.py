@@ -78,10 +78,10 @@ def _walk(
     head = struct.calcsize(code)
     while start < _FARTHEST:
         file.seek(start)
-        found = file.read(head)
-        if len(found) < head:
+        packed = file.read(head)
+        if len(packed) < head:
             return
-        name, length = struct.unpack(code, found)
+        name, length = struct.unpack(code, packed)
         length -= head if inclusive else 0
         yield name, start + head, length
         if length < 0:

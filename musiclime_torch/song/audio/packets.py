@@ -159,10 +159,10 @@ def last_flac_frame(file: BinaryIO) -> int | None:
     data = file.read()
     here = len(data)
     while (here := data.rfind(b"\xff", 0, here)) >= 0:
-        found = _read_flac_head(data[here : here + 16], block)
+        frame = _read_flac_head(data[here : here + 16], block)
         # Sync bits occur by chance; a head and a whole packet whose checksums both hold do not.
-        if found is not None and _crc(data[here:-2], 0x8005, 16) == int.from_bytes(data[-2:], "big"):
-            return found
+        if frame is not None and _crc(data[here:-2], 0x8005, 16) == int.from_bytes(data[-2:], "big"):
+            return frame
     return None
 
 
@@ -223,8 +223,8 @@ def _checksum(page: bytes) -> int:
     """Ogg's CRC: that of zlib with the bits of every byte, and of the result, the other way round."""
     # zlib reads bits from the lowest, starts from all ones and inverts the result; Ogg does none of that. Undoing all three
     # is a hundred times faster than a loop over the bytes.
-    found = zlib.crc32(page.translate(_REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
-    return int(f"{found:032b}"[::-1], 2)
+    crc = zlib.crc32(page.translate(_REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return int(f"{crc:032b}"[::-1], 2)
 
 
 def measure_matroska(file: BinaryIO) -> int | None:

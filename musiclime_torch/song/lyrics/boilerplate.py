@@ -37,8 +37,8 @@ class Cleaned:
 
 def find_boilerplate(text: str) -> str | None:
     """The first thing in the lyrics that a site has added, None for none."""
-    found = [match for pattern in PATTERNS.values() if (match := pattern.search(text)) is not None]
-    return min(found, key=lambda match: match.start())[0].strip() if found else None
+    matches = [match for pattern in PATTERNS.values() if (match := pattern.search(text)) is not None]
+    return min(matches, key=lambda match: match.start())[0].strip() if matches else None
 
 
 def strip_boilerplate(text: str) -> Cleaned:

@@ -63,10 +63,10 @@ def embedded_lyrics(path: str | Path) -> Lyrics | None:
     from tinytag import TinyTag, TinyTagException
 
     try:
-        found = TinyTag.get(str(path)).other.get("lyrics", [])
+        tags = TinyTag.get(str(path)).other.get("lyrics", [])
     except (TinyTagException, OSError):
         return None
-    texts = [str(text) for text in found if "\0" not in str(text) and len(str(text)) <= _MOST_BYTES]
+    texts = [str(text) for text in tags if "\0" not in str(text) and len(str(text)) <= _MOST_BYTES]
     texts.sort(key=looks_like_lrc, reverse=True)
     for text in texts:
         lyrics = _parse_text(text)

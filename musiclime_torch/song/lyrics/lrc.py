@@ -81,12 +81,12 @@ def _move(seconds: float, offset: float) -> float:
 
 def _read_offset(rows: list[str]) -> tuple[float, list[str]]:
     """Seconds by which the lyrics appear sooner, from the last offset tag, and a warning about one that isn't a number."""
-    said = [match[1].strip() for row in rows if (match := _OFFSET.fullmatch(row))]
-    if not said:
+    offsets = [match[1].strip() for row in rows if (match := _OFFSET.fullmatch(row))]
+    if not offsets:
         return 0.0, []
-    number = regex.fullmatch(r"([+-]?\d{1,9}(?:\.\d{1,9})?)\s*(?:ms)?", said[-1])
+    number = regex.fullmatch(r"([+-]?\d{1,9}(?:\.\d{1,9})?)\s*(?:ms)?", offsets[-1])
     if number is None:
-        return 0.0, [f"the offset {said[-1][:40]!r} of the lyrics is not a number of milliseconds and was ignored."]
+        return 0.0, [f"the offset {offsets[-1][:40]!r} of the lyrics is not a number of milliseconds and was ignored."]
     return float(number[1]) / 1000, []
 
 

@@ -32,9 +32,9 @@ def cached_stems(
     if entry is None:
         return split()
     path = Path(folder or default_folder()) / f"{entry}.safetensors"
-    found = _load(path, shape)
-    if found is not None:
-        return found
+    kept = _load(path, shape)
+    if kept is not None:
+        return kept
     stems, names = split()
     _save(path, stems, names)
     return stems, names

@@ -25,28 +25,28 @@ def split_neural(
     from demucs.apply import apply_model
 
     channels, frames = samples.shape
-    heard = resample(samples, sample_rate, model.samplerate)
+    mixture = resample(samples, sample_rate, model.samplerate)
     if channels < model.audio_channels:
-        heard = heard.expand(model.audio_channels, -1)
+        mixture = mixture.expand(model.audio_channels, -1)
     elif channels > model.audio_channels:
-        heard = heard.mean(0, keepdim=True)
+        mixture = mixture.mean(0, keepdim=True)
     # The model was trained on songs scaled so; the constant it takes away is left to the residual.
-    reference = heard.mean(0)
+    reference = mixture.mean(0)
     mean, scale = reference.mean(), reference.std(correction=0) + 1e-8
     with torch.no_grad():
         # Some models shift their position embedding by Python's global state, which the caller keeps: the same for each run.
         random.seed(0)
-        found = apply_model(
-            model, ((heard - mean) / scale)[None], shifts=0, split=True, overlap=_OVERLAP, device=torch.device(device)
+        separated = apply_model(
+            model, ((mixture - mean) / scale)[None], shifts=0, split=True, overlap=_OVERLAP, device=torch.device(device)
         )[0]
     model.to("cpu")
-    found = (found * scale).cpu()
-    if not found.isfinite().all():
+    separated = (separated * scale).cpu()
+    if not separated.isfinite().all():
         raise InputError("the weights of demucs turn this song into NaN: they are damaged, or use hpss.")
     if channels != model.audio_channels:
-        found = found.mean(1, keepdim=True).expand(-1, channels, -1)
-    stems = found.new_zeros(len(found), channels, frames)
-    for stem, target in zip(found, stems, strict=True):
+        separated = separated.mean(1, keepdim=True).expand(-1, channels, -1)
+    stems = separated.new_zeros(len(separated), channels, frames)
+    for stem, target in zip(separated, stems, strict=True):
         back = resample(stem.contiguous(), model.samplerate, sample_rate)[..., :frames]
         target[:, : back.shape[-1]] = back
     return stems, tuple(model.sources)
