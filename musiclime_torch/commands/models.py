@@ -16,7 +16,7 @@ from musiclime_torch.models.devices import find_device
 PROMPT = "This audio is a song of {}."
 
 
-def load_model(name: str, device: torch.device | str, labels: Sequence[str] | None = None) -> Callable[..., Any]:
+def load_model(name: str, device: torch.device | str = "cpu", labels: Sequence[str] | None = None) -> Callable[..., Any]:
     """The model called `name`, moved to the device.
 
     "demo"; "musicnn-minilm" (tags of MagnaTagATune; with "-msd" those of the Million Song Dataset) or its audio tower
@@ -48,7 +48,7 @@ def load_ensemble(
     audio_model: str,
     text_model: str,
     weights: tuple[float, float],
-    device: torch.device | str,
+    device: torch.device | str = "cpu",
     labels: Sequence[str] | None = None,
 ) -> Callable[..., Any]:
     """The sum of an audio and a lyrics classifier, each by name, over the labels they share."""

@@ -161,7 +161,7 @@ def test_two_models_on_the_command_line(tmp_path: Path):
     assert {item["kind"] for item in json.loads(one.stdout)["components"]} == {"lyrics"}
     for wrong, message in (
         (("--model", "demo", "--text-model", str(eye)), "--model is the whole model"),
-        (("--model-weights", "1,1"), "weighs two models"),
+        (("--model-weights", "1,1"), "needs two models"),
         (("--audio-model", str(ear), "--text-model", str(eye), "--model-weights", "much"), "'much'"),
     ):
         done = run(*wrong)

@@ -8,51 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from models import RATE, word_tokens
+from monitored import OPTIONS, Learner
 from torch import nn
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.intervals import rank_correlation
 from musiclime_torch.training.callbacks import make_lightning_callback, make_trainer_callback
 from musiclime_torch.training.monitor import Monitor, Reading, add_scalars
-
-OPTIONS = {"segments": 2, "n_samples": (32, 32)}
-
-
-class Learner(nn.Module):
-    """A little of everything that keeps a state: dropout, batch norm, a tensor cached on the first call."""
-
-    sample_rate, channels, classes = RATE, 1, ("calm", "wild")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ear = nn.Sequential(nn.Conv1d(1, 6, 64, 32), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.3))
-        self.table, self.head = nn.Embedding(32, 6), nn.Linear(12, 2)
-        self.cached: torch.Tensor | None = None
-
-    def tokenize(self, text: str) -> Tokens:
-        return word_tokens(text)
-
-    def embed_text(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.table(ids)
-
-    def encode_audio(self, audio: torch.Tensor) -> torch.Tensor:
-        if self.cached is None:
-            self.cached = self.head.weight.new_ones(6)
-        return self.ear(audio).mean(2) * self.cached
-
-    def encode_text(self, text: TokenBatch) -> torch.Tensor:
-        return (text.embeddings * text.attended[:, :, None]).mean(1)
-
-    def fuse(self, heard: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.cat([heard, read], 1))
-
-    def forward(self, audio: torch.Tensor, ids: TokenBatch | torch.Tensor) -> torch.Tensor:
-        if isinstance(ids, torch.Tensor):
-            ids = TokenBatch(self.embed_text(ids), torch.ones(ids.shape, dtype=torch.bool))
-        return self.fuse(self.encode_audio(audio), self.encode_text(ids))
 
 
 def train(monitor: Monitor | None, steps: int, compiled: bool = False) -> tuple[list[float], nn.Module]:
@@ -290,7 +253,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
 import torch
 import torch.distributed as dist
-from test_monitor import OPTIONS, Learner
+from monitored import OPTIONS, Learner
 from musiclime_torch import Track
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.training.monitor import Monitor
