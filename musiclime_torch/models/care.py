@@ -41,7 +41,8 @@ def _list_held(call: Any) -> list[Any]:
     if isinstance(call, functools.partial):
         held += [module_behind(call.func), *call.args, *call.keywords.values()]
     if isinstance(call, MethodType):
-        held.append(module_behind(call.__self__))  # type: ignore[arg-type]
+        owner: Any = call.__self__
+        held.append(module_behind(owner))
     if isinstance(call, FunctionType):
         # Only names that the code loads as globals: `co_names` has those of attributes too, and a global that happens to
         # be called as an attribute is another model.
