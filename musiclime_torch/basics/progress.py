@@ -5,6 +5,7 @@ the interpreter end without waiting for it. A caller inside of a training loop s
 """
 
 import sys
+from types import TracebackType
 
 from tqdm import tqdm
 
@@ -36,3 +37,39 @@ def open_bar(
     return Bar(
         total=total, unit=unit, desc=name, initial=begun, bar_format=layout, disable=disable, file=sys.stderr, miniters=1
     )
+
+
+class Stages:
+    """Bars one after the other, one for each stage of the work, in forward passes of the model."""
+
+    def __init__(self, shown: bool = False) -> None:
+        self._shown, self._bar = shown, open_bar(shown=False)
+
+    def __enter__(self) -> "Stages":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end(failed=error is not None)
+
+    def begin(self, name: str, passes: int | None = None) -> None:
+        """The next stage, and how many passes it will take, if that is known."""
+        self._end()
+        self._bar = open_bar(passes, unit="pass", name=name, shown=self._shown)
+
+    def expect(self, passes: int) -> None:
+        """Now it is known: so many more passes."""
+        self._bar.total = self._bar.n + passes
+        self._bar.refresh()
+
+    def update(self, passes: int) -> None:
+        """So many passes were done. A bar never passes its end: what was expected grows with what is done."""
+        if self._bar.total is not None:
+            self._bar.total = max(self._bar.total, self._bar.n + passes)
+        self._bar.update(passes)
+
+    def _end(self, failed: bool = False) -> None:
+        # A stage that ends early, for a rendering that was expected had an answer already, ends at all of its passes.
+        if self._bar.total and not failed:
+            self._bar.total = self._bar.n
+            self._bar.refresh()
+        self._bar.close()

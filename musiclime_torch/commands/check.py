@@ -106,17 +106,28 @@ def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -
 
 
 def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: dict[str, Any]) -> "Check":
+    from musiclime_torch.explanation.answers import Answers
     from musiclime_torch.explanation.explainer import explain
     from musiclime_torch.faithfulness.checking import check as measure
     from musiclime_torch.song.track import Track
 
     if isinstance(track, str):
         raise InputError(track)
-    explanation = explain(model, track, progress=True, **asked)
+    answers = Answers()
+    explanation = explain(model, track, answers=answers, progress=True, **asked)
     baseline = asked.get("baseline")
     borrowed = baseline if isinstance(baseline, Track) else None
     try:
-        return measure(model, track, explanation, baseline=borrowed, device=asked["device"], progress=True, **measuring)
+        return measure(
+            model,
+            track,
+            explanation,
+            baseline=borrowed,
+            device=asked["device"],
+            answers=answers,
+            progress=True,
+            **measuring,
+        )
     except InputError as error:
         # The only argument that has an option of another form here.
         if error.argument == "shuffled":

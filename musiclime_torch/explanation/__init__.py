@@ -5,6 +5,11 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
+    from musiclime_torch.explanation.answers import (
+        Answers as Answers,
+        load_answers as load_answers,
+        save_answers as save_answers,
+    )
     from musiclime_torch.explanation.evidence import Evidence as Evidence
     from musiclime_torch.explanation.explainer import explain as explain, explain_with as explain_with
     from musiclime_torch.explanation.explanation import Explanation as Explanation

@@ -12,12 +12,21 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import Segments, find_class
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import open_bar
+from musiclime_torch.basics.progress import Stages
+from musiclime_torch.explanation.answers import Answers, describe_question
 from musiclime_torch.explanation.composing import compose
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
-from musiclime_torch.explanation.estimation.estimate import Estimate, estimate_nothing
+from musiclime_torch.explanation.estimation.estimate import Estimate, estimate_nothing, expect_passes
 from musiclime_torch.explanation.estimation.joint import estimate_joint
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
+from musiclime_torch.explanation.estimation.windows import (
+    LOOK_UPS,
+    adds_up,
+    estimate_shapley_windows,
+    estimate_windows,
+    run_all,
+    split_song,
+)
 from musiclime_torch.explanation.evidence_search import find_evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import Plan, plan_sampling
@@ -63,6 +72,7 @@ def explain(
     classes: Sequence[str] | None = Settings.classes,
     output_kind: str | None = Settings.output_kind,
     modalities: Sequence[str] | None = Settings.modalities,
+    answers: Answers | None = None,
     progress: bool = False,
 ) -> Explanation:
     """Explain what a model makes of a track: every component's attribution to every class, with its standard error.
@@ -102,16 +112,24 @@ def explain(
         classes: names of the model's outputs.
         output_kind: "logits", "multilabel", "probabilities", "regression" or "embedding".
         modalities: what it takes: ("audio", "lyrics"), ("audio",) or ("lyrics",).
-        progress: show a bar on standard error, if that is a terminal.
+        answers: what the model answered about this song so far. It is filled, and whatever it has costs no pass: a foil,
+            another space, Shapley values beside Banzhaf values, more masks, evidence.
+        progress: show a bar for each stage on standard error, if that is a terminal.
 
     Raises:
         InputError: anything that can't be explained, in one sentence.
     """
     given = locals()  # all arguments by name; nothing else is local yet
-    return explain_with(model, track, read_settings({name: given[name] for name in SETTINGS}), progress)
+    return explain_with(model, track, read_settings({name: given[name] for name in SETTINGS}), progress, answers)
 
 
-def explain_with(model: Callable[..., Any], track: Track, settings: Settings, progress: bool = False) -> Explanation:
+def explain_with(
+    model: Callable[..., Any],
+    track: Track,
+    settings: Settings,
+    progress: bool = False,
+    answers: Answers | None = None,
+) -> Explanation:
     """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice."""
     _check_track(track)
     subject = describe_model(
@@ -132,7 +150,7 @@ def explain_with(model: Callable[..., Any], track: Track, settings: Settings, pr
     plan_sampling(subject, (components.n_audio, len(components) - components.n_audio), settings)
     device = pick_device(subject, settings.device)
     with (
-        open_bar(settings.total + 2, unit="mask", shown=progress) as bar,
+        Stages(progress) as stages,
         probing(
             subject,
             track,
@@ -143,15 +161,21 @@ def explain_with(model: Callable[..., Any], track: Track, settings: Settings, pr
             device,
             settings.batch_size,
             settings.precision,
-            bar.update,
+            stages,
+            None if answers is None else answers.kept,
         ) as probe,
     ):
         plan = plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings)
+        if answers is not None:
+            answers.admit(describe_question(subject, track, components, settings, probe.sources))
+        stages.begin(f"asking {subject.name}", _expect(probe, plan))
         ends, warnings = _ask_ends(probe)
         scale = settle_scale(subject, ends, space, settings.target, settings.foil)
         estimate = _estimate(probe, scale, ends, plan, settings)
         check_rank(estimate.dependent, components, probe.seen, settings.ridge)
         attributions = estimate.coefficients.values[scale.column]
+        if settings.evidence:
+            stages.begin("looking for evidence")
         evidence = find_evidence(probe, scale, attributions) if settings.evidence else None
     # The record keeps what None was resolved to for this model and song.
     settled = replace(
@@ -198,14 +222,43 @@ def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
     )
 
 
+def _expect(probe: Probe, plan: Plan) -> int:
+    """Passes that the plan takes at most. A crossed one is taken to share its masks equally, until it knows better."""
+    counts = plan.sampling.n_samples
+    if isinstance(counts, tuple):
+        return expect_passes(probe, *counts)
+    crossed = plan.kind in ("crossed", "crossed coalitions")
+    return expect_passes(probe, counts // 2, counts // 2) if crossed else expect_passes(probe, counts, counts)
+
+
 def _estimate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], plan: Plan, settings: Settings) -> Estimate:
     if plan.kind == "nothing":
         return estimate_nothing(probe, scale, ends)
-    if plan.kind in ("coalitions", "crossed coalitions"):
-        return estimate_shapley(probe, scale, ends, plan.sampling, plan.kind == "crossed coalitions")
+    if plan.kind == "crossed coalitions":
+        return estimate_shapley(probe, scale, ends, plan.sampling, cross=True)
     if plan.kind == "crossed":
         return estimate_crossed(probe, scale, ends, plan.sampling, plan.until, settings.confidence)
-    return estimate_joint(probe, scale, ends, plan.sampling, settings.ridge, plan.until, settings.confidence)
+    return _estimate_together(probe, scale, ends, plan, settings)
+
+
+def _estimate_together(
+    probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], plan: Plan, settings: Settings
+) -> Estimate:
+    """Masks over all columns; what a longer song's windows allow, where nothing else was asked for."""
+    sampling, coalitions = plan.sampling, plan.kind == "coalitions"
+    exact, sampled = split_song(probe, sampling.total) if plan.free and not settings.ridge else ((), ())
+    known = bool(exact) and not sampled
+    if known and coalitions and adds_up(scale):
+        return estimate_shapley_windows(probe, scale, ends, exact)
+    if (exact or sampled) and not coalitions and adds_up(scale):
+        return estimate_windows(probe, scale, ends, sampling, plan.until, settings.confidence)
+    if known:
+        # The song's answer to every mask is known once its windows' are: more masks cost no pass.
+        run_all(probe, exact)
+        sampling = replace(sampling, n_samples=max(sampling.total, LOOK_UPS))
+    if coalitions:
+        return estimate_shapley(probe, scale, ends, sampling, cross=False)
+    return estimate_joint(probe, scale, ends, sampling, settings.ridge, plan.until, settings.confidence)
 
 
 def _collect_warnings(track: Track) -> tuple[str, ...]:

@@ -24,6 +24,11 @@ class Plan:
     until: Until | None
     notes: tuple[str, ...] = ()
 
+    @property
+    def free(self) -> bool:
+        """Whether any masks will do that give Banzhaf or Shapley values."""
+        return self.sampling.design in ("auto", "joint") and self.sampling.weights in ("uniform", "shapley")
+
 
 def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) -> Plan:
     """The plan for a model and its numbers of audio and lyrics columns. It costs nothing, so it is made again once it is

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import open_bar
+from musiclime_torch.basics.progress import Stages
+from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.evidence_search import DECIDING
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import Settings
@@ -72,6 +73,7 @@ def check(
     shuffled: Sequence[float] = (1.0,),
     held_out: int = HELD_OUT,
     device: torch.device | str | None = None,
+    answers: Answers | None = None,
     progress: bool = False,
 ) -> Check:
     """How faithful an explanation's attributions to its target are, compared with random attributions of the same sizes.
@@ -89,6 +91,7 @@ def check(
             all at once, (0.25, 0.5, 1.0) in a cascade, () not at all.
         held_out: number of masks for fidelity and infidelity, independent of those of the explanation.
         device: as `explain` takes it.
+        answers: those that the explanation was made with, so that none of them is asked again.
         progress: show a bar on standard error, if that is a terminal.
 
     Raises:
@@ -98,12 +101,16 @@ def check(
     # Everything that can be refused is, before the model is asked: a check takes several explanations' time.
     _check_numbers(chances, seeds, shuffled, held_out)
     question = recall(model, track, explanation, baseline, device)
+    # Noise is held as a song of its own while it is checked: to the answers, another baseline.
+    drawn = explanation.provenance["settings"]["baseline"] == "noise"
+    known = Answers() if answers is None or drawn else answers
     is_own = attributions is None
     values = explanation.attributions[explanation.target] if is_own else _read(attributions, len(explanation.components))
     with (
-        open_bar(unit="variant", shown=progress) as bar,
-        asking(question, bar.update) as (probe, scale),
+        Stages(progress) as stages,
+        asking(question, stages, known) as (probe, scale),
     ):
+        stages.begin("checking")
         columns = list(probe.seen)
         if not columns:
             raise InputError("the model can't notice any of this song's components: there is nothing to check.")
@@ -114,7 +121,7 @@ def check(
         ladder = climb(probe, scale, dealt.orders, sorted({*count_steps(len(columns), POINTS), *count_top(len(columns))}))
         flips = measure_flips(probe, scale, dealt) if scale.output_kind in DECIDING else None
         fidelity, infidelity = _hold_out(probe, scale, dealt, question.settings, held_out)
-    stability, randomisation = _repeat(question, columns, dealt, seeds, shuffled) if is_own else (None, None)
+    stability, randomisation = _repeat(question, known, columns, dealt, seeds, shuffled) if is_own else (None, None)
     return Check(
         title=track.title,
         target=explanation.classes[explanation.target],
@@ -133,12 +140,12 @@ def check(
 
 
 def _repeat(
-    question: Question, columns: Sequence[int], dealt: Deal, seeds: int, shuffled: Sequence[float]
+    question: Question, answers: Answers, columns: Sequence[int], dealt: Deal, seeds: int, shuffled: Sequence[float]
 ) -> tuple[Stability | None, Randomisation | None]:
     """The measures that need further explanations: under other seeds, and of the model with its weights shuffled."""
     original, chance, seed = dealt.attributions[0], dealt.attributions[1:], question.settings.seed
     # Seeds wrap around at the largest one.
-    again = [question.explain_again(seed=(seed + 1 + step) % SEED_END) for step in range(seeds)]
+    again = [question.explain_again(answers, seed=(seed + 1 + step) % SEED_END) for step in range(seeds)]
     runs = torch.stack([original, *(run.attributions[run.target, list(columns)] for run in again)])
     randomisation = measure_randomisation(question, columns, original, chance, tuple(shuffled), seed)
     if not again:

@@ -8,6 +8,8 @@ from typing import Any, cast
 import torch
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Stages
+from musiclime_torch.explanation.answers import Answers, describe_question
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.provenance import find_baseline_song, hash_inputs
@@ -46,9 +48,12 @@ class Question:
         """The model as it was passed in."""
         return cast(Callable[..., Any], self.subject.model)
 
-    def explain_again(self, **changes: Any) -> Explanation:
-        """The explanation with some settings changed. Another seed draws other masks but keeps the noise."""
-        return explain_with(self.model, self.track, replace(self.settings, **changes))
+    def explain_again(self, answers: Answers | None = None, **changes: Any) -> Explanation:
+        """The explanation with some settings changed. Another seed draws other masks but keeps the noise.
+
+        `answers` are those of this model with the weights it has now.
+        """
+        return explain_with(self.model, self.track, replace(self.settings, **changes), answers=answers)
 
 
 def recall(
@@ -125,7 +130,7 @@ def _hold_noise(subject: Subject, track: Track, seed: int) -> Track:
 
 
 @contextmanager
-def asking(question: Question, advance: Callable[[int], object]) -> Iterator[tuple[Probe, Scale]]:
+def asking(question: Question, stages: Stages, answers: Answers) -> Iterator[tuple[Probe, Scale]]:
     """A probe under the explanation's settings, so that each variant gets the same outputs, and the explanation's scale."""
     settings, subject = question.settings, question.subject
     with probing(
@@ -138,8 +143,10 @@ def asking(question: Question, advance: Callable[[int], object]) -> Iterator[tup
         pick_device(subject, settings.device),
         settings.batch_size,
         settings.precision,
-        advance,
+        stages,
+        answers.kept,
     ) as probe:
+        answers.admit(describe_question(subject, question.track, question.components, settings, probe.sources))
         ends = run_joint(probe, mask_ends(len(probe.seen)))
         assert settings.space is not None, "None was resolved before it was recorded"
         yield probe, settle_scale(subject, ends, settings.space, settings.target, settings.foil)

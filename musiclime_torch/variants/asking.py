@@ -26,11 +26,14 @@ from musiclime_torch.variants.forward import (
     run_pair_head,
 )
 from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.renderings import find_renderings
+from musiclime_torch.variants.renderings import LYRICS, Encoded, Renderings, find_renderings
 from musiclime_torch.variants.scale import Scale, check_outputs, to_values
 from musiclime_torch.variants.sound import mix
 from musiclime_torch.variants.windows import run_windows
 from musiclime_torch.variants.words import LyricGates, StringGates, mask_lyrics
+
+#: Pairs of encodings that are fused at a time: their joined features take a hundred megabytes at most.
+PAIRS = 16_384
 
 
 def run_checked(probe: Probe, scale: Scale, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
@@ -47,7 +50,9 @@ def run_joint(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n c
     InputError if the model returns anything but (batch, class) or (batch,).
     """
     full = _spread(masks, probe.seen, probe.columns)
-    if len(probe.sources.windows) > 1:
+    if len(probe.sources.windows) > 1 or probe.kept.everything:
+        if probe.subject.late_fusion:
+            return _run_sides(probe, masks)
         return _average_windows(probe, full)
     here = full.to(probe.device)
     sources, n_audio = probe.sources, probe.n_audio
@@ -63,45 +68,96 @@ def run_joint(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n c
         return run_model(probe, (mix(sources.windows[0], gates), *text), count)
 
     batches = run_batches(probe, "variants", len(masks), probe.batch_size, answer)
-    return fill(_check_counts(probe, _advance(probe, batches)), len(masks))
+    return fill(_check_counts(probe, probe.count("variants", batches)), len(masks))
+
+
+def run_groups(
+    probe: Probe, questions: Sequence[tuple[Sequence[int], Bool[Tensor, "n seen"]]]
+) -> list[Float[Tensor, "n class"]]:
+    """What groups of windows add to the song's outputs, each group under masks of its own; float64, audio alone.
+
+    A question is the numbers of its windows and its masks. All of them are run together, so that batches are filled.
+    """
+    masks = torch.cat([asked for _, asked in questions])
+    full, windows = _spread(masks, probe.seen, probe.columns), probe.sources.windows
+    renderings, start = [], 0
+    for numbers, asked in questions:
+        rows = full[start : start + len(asked)]
+        renderings += [find_renderings(number, windows[number].columns, rows, start) for number in numbers]
+        start += len(asked)
+    answers = _run_renderings(probe, full, renderings)
+    total = sum(window.weight for window in windows)
+    return [
+        sum((windows[number].weight / total * next(answers).spread().double() for number in numbers), torch.tensor(0.0))
+        for numbers, _ in questions
+    ]
 
 
 def _average_windows(probe: Probe, full: Bool[Tensor, "n column"]) -> Float[Tensor, "n class"]:
     """Outputs averaged over windows, each of which is run once per distinct rendering."""
+    sources = probe.sources
+    # The lyrics' mask is a part of the question to every window, for the model reads them each time.
+    lyric_columns = range(probe.n_audio, full.shape[1]) if sources.lyrics is not None else ()
+    windows = sources.windows
+    renderings = [find_renderings(number, [*window.columns, *lyric_columns], full) for number, window in enumerate(windows)]
+    if not windows:
+        return next(_run_renderings(probe, full, [find_renderings(LYRICS, lyric_columns, full)])).spread()
+    answers = _run_renderings(probe, full, renderings)
+    return mean_over(renderings, lambda _: next(answers).spread(), [window.weight for window in windows])
+
+
+def _run_renderings(probe: Probe, full: Bool[Tensor, "n column"], renderings: Sequence[Renderings]) -> Iterator[Encoded]:
+    """Outputs of the model as a whole, window by window."""
     sources, n_audio = probe.sources, probe.n_audio
     gates = full[:, :n_audio].to(probe.device).unflatten(1, (sources.n_stems, sources.n_segments))
     # Strings are cut on the host, so that their masks stay there.
     lyric_masks = full[:, n_audio:] if isinstance(sources.lyrics, StringGates) else full[:, n_audio:].to(probe.device)
-    lyric_columns = range(n_audio, full.shape[1]) if sources.lyrics is not None else ()
-    # The lyrics' mask is a part of the question to every window, for the model reads them each time.
-    renderings = [
-        find_renderings(number, [*window.columns, *lyric_columns], full) for number, window in enumerate(sources.windows)
-    ]
-
     counts: list[int] = []
 
     def run(pieces: list[tuple[int, Tensor]]) -> Float[Tensor, "batch class"]:
-        sounds = torch.cat([mix(sources.windows[window], gates.index_select(0, masks)) for window, masks in pieces])
         masks = torch.cat([masks for _, masks in pieces]).to(lyric_masks.device)
-        text = _render_text(sources.lyrics, lyric_masks.index_select(0, masks))
-        outputs = run_model(probe, (sounds, *text), len(sounds))
+        inputs = _render_text(sources.lyrics, lyric_masks.index_select(0, masks))
+        if sources.windows:
+            inputs = (_render_windows(probe, gates, pieces), *inputs)
+        outputs = run_model(probe, inputs, len(masks))
         counts.append(outputs.shape[1])
         check_count(probe.subject, counts[0], counts[-1])
         return widen(outputs)
 
     # With lyrics in the same pass nearly every question is another one, and keeping them all would cost memory for nothing.
-    answers = run_windows(probe, "variants", renderings, sources.lyrics is None, run)
-    return mean_over(renderings, lambda _: next(answers), [window.weight for window in sources.windows])
+    keep = sources.lyrics is None or probe.kept.everything
+    return run_windows(probe, "variants", renderings, keep, run)
 
 
-def encode_audio(probe: Probe, masks: Bool[Tensor, "n seen_audio"]) -> tuple[Tensor, ...]:
-    """The audio's encodings under every mask of its seen columns: one tensor a window, masks first."""
+def _render_windows(
+    probe: Probe, gates: Bool[Tensor, "n stem segment"], pieces: list[tuple[int, Tensor]]
+) -> Float[Tensor, "batch channel frame"]:
+    windows = probe.sources.windows
+    return torch.cat([mix(windows[window], gates.index_select(0, masks)) for window, masks in pieces])
+
+
+def _run_sides(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
+    """Outputs of a late-fusion model, its sides encoded separately: lyrics are read once, not once for each window."""
+    n_audio = len(probe.seen_audio)
+    sounds, texts = encode_audio(probe, masks[:, :n_audio]), encode_lyrics(probe, masks[:, n_audio:])
+
+    def answer(encoded: Encoded) -> Float[Tensor, "n class"]:
+        def run(rows: slice) -> Float[Tensor, "batch class"]:
+            pairs = (encoded.take(rows).spread(), texts.take(rows).spread())
+            return run_head(probe.subject, pairs, len(pairs[0]))
+
+        return fill(_check_counts(probe, run_batches(probe, "fuse", len(masks), probe.batch_size, run)), len(masks))
+
+    return mean_over(sounds, answer, [window.weight for window in probe.sources.windows])
+
+
+def encode_audio(probe: Probe, masks: Bool[Tensor, "n seen_audio"]) -> tuple[Encoded, ...]:
+    """The audio's encodings under every mask of its seen columns, window by window."""
     windows = probe.sources.windows
     assert windows, "a late-fusion model takes audio"
     full = _spread(masks, probe.seen_audio, probe.n_audio)
     gates = full.to(probe.device).unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
-
-    if len(windows) > 1:
+    if len(windows) > 1 or probe.kept.everything:
         return _encode_windows(probe, full, gates)
 
     def encode(rows: slice) -> tuple[Tensor, ...]:
@@ -109,20 +165,19 @@ def encode_audio(probe: Probe, masks: Bool[Tensor, "n seen_audio"]) -> tuple[Ten
         return (run_encoder(probe, "encode_audio", mix(windows[0], some), len(some)),)
 
     batches = run_batches(probe, "encode_audio", len(gates), probe.batch_size, encode)
-    return fill_each(_check_shapes(probe, "encode_audio", _advance(probe, batches)), len(gates))
+    return (Encoded(fill_each(_check_shapes(probe, "encode_audio", probe.count("encode_audio", batches)), len(gates))[0]),)
 
 
 def _encode_windows(
     probe: Probe, full: Bool[Tensor, "n column"], gates: Bool[Tensor, "n stem segment"]
-) -> tuple[Tensor, ...]:
+) -> tuple[Encoded, ...]:
     """Encodings of every window, each of which is run once per distinct rendering."""
     windows = probe.sources.windows
     renderings = [find_renderings(number, window.columns, full) for number, window in enumerate(windows)]
-
     shapes: list[tuple[int, ...]] = []
 
     def run(pieces: list[tuple[int, Tensor]]) -> Tensor:
-        sounds = torch.cat([mix(windows[window], gates.index_select(0, masks)) for window, masks in pieces])
+        sounds = _render_windows(probe, gates, pieces)
         encoded = run_encoder(probe, "encode_audio", sounds, len(sounds))
         shapes.append(tuple(encoded.shape[1:]))
         check_shape(probe.subject, "encode_audio", shapes[0], shapes[-1])
@@ -131,31 +186,48 @@ def _encode_windows(
     return tuple(run_windows(probe, "encode_audio", renderings, True, run))
 
 
-def encode_lyrics(probe: Probe, masks: Bool[Tensor, "n seen_lyrics"]) -> Tensor:
-    """The lyrics' encodings under every mask of their seen columns, masks first."""
+def encode_lyrics(probe: Probe, masks: Bool[Tensor, "n seen_lyrics"]) -> Encoded:
+    """The lyrics' encodings under every mask of their seen columns."""
     lyrics = probe.sources.lyrics
     assert lyrics is not None, "a late-fusion model takes lyrics"
     seen = tuple(column - probe.n_audio for column in probe.seen_lyrics)
     full = _spread(masks, seen, probe.columns - probe.n_audio)
     here = full if isinstance(lyrics, StringGates) else full.to(probe.device)
 
-    def encode(rows: slice) -> tuple[Tensor, ...]:
-        return (run_encoder(probe, "encode_text", mask_lyrics(lyrics, here[rows]), rows.stop - rows.start),)
+    def encode(some: Bool[Tensor, "batch column"]) -> Tensor:
+        return run_encoder(probe, "encode_text", mask_lyrics(lyrics, some), len(some))
 
-    batches = run_batches(probe, "encode_text", len(here), probe.batch_size, encode)
-    return fill_each(_check_shapes(probe, "encode_text", _advance(probe, batches)), len(here))[0]
+    if len(probe.sources.windows) > 1 or probe.kept.everything:
+        shapes: list[tuple[int, ...]] = []
+
+        def run(pieces: list[tuple[int, Tensor]]) -> Tensor:
+            encoded = encode(here.index_select(0, pieces[0][1].to(here.device)))
+            shapes.append(tuple(encoded.shape[1:]))
+            check_shape(probe.subject, "encode_text", shapes[0], shapes[-1])
+            return encoded
+
+        return next(run_windows(probe, "encode_text", [find_renderings(LYRICS, range(full.shape[1]), full)], True, run))
+    batches = run_batches(probe, "encode_text", len(here), probe.batch_size, lambda rows: (encode(here[rows]),))
+    return Encoded(fill_each(_check_shapes(probe, "encode_text", probe.count("encode_text", batches)), len(here))[0])
 
 
-def fuse(probe: Probe, sounds: tuple[Tensor, ...], texts: Tensor) -> Float[Tensor, "na nt class"]:
-    """Outputs of every pair of encodings, windows averaged; `sounds` has one tensor a window."""
+def fuse(probe: Probe, sounds: tuple[Encoded, ...], texts: Encoded) -> Float[Tensor, "na nt class"]:
+    """Outputs of every pair of encodings, windows averaged; `sounds` has one entry a window."""
     weights = [window.weight for window in probe.sources.windows]
-    if hasattr(probe.subject.model, "fuse_pairs"):
-        return mean_over(sounds, lambda window: _fuse_blocks(probe, window, texts), weights)
-    return mean_over(sounds, lambda window: _fuse_rows(probe, window, texts), weights)
+    run = _fuse_blocks if hasattr(probe.subject.model, "fuse_pairs") else _fuse_rows
+    words = texts.spread()
+
+    def answer(window: Encoded) -> Float[Tensor, "na nt class"]:
+        # Each distinct encoding meets the lyrics once, however many masks render it.
+        table, places = window.reduce()
+        outputs = run(probe, table, words)
+        return outputs if places is None else outputs.index_select(0, places)
+
+    return mean_over(sounds, answer, weights)
 
 
 def _fuse_rows(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
-    """Pair by pair in the rows of a batch: pair r is sound r // nt with lyrics r % nt. All at once, if that fits."""
+    """Pair by pair in the rows of a batch: pair r is sound r // nt with lyrics r % nt."""
     na, nt = len(sounds), len(texts)
 
     def run(rows: slice) -> Float[Tensor, "pair class"]:
@@ -163,7 +235,7 @@ def _fuse_rows(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na
         encodings = (sounds.index_select(0, pair // nt), texts.index_select(0, pair % nt))
         return run_head(probe.subject, encodings, len(pair))
 
-    parts = run_batches(probe, "fuse", na * nt, na * nt, run)
+    parts = run_batches(probe, "fuse", na * nt, min(na * nt, PAIRS), run)
     return torch.cat([part for _, part in parts]).unflatten(0, (na, nt))
 
 
@@ -208,12 +280,6 @@ def _spread(masks: Bool[Tensor, "n some"], columns: tuple[int, ...], width: int)
 
 def _render_text(lyrics: LyricGates | None, masks: Bool[Tensor, "batch column"]) -> tuple[Any, ...]:
     return () if lyrics is None else (mask_lyrics(lyrics, masks),)
-
-
-def _advance(probe: Probe, batches: Iterator[tuple[slice, T]]) -> Iterator[tuple[slice, T]]:
-    for rows, batch in batches:
-        yield rows, batch
-        probe.advance(rows.stop - rows.start)
 
 
 def _check_counts(probe: Probe, batches: Iterator[tuple[slice, Tensor]]) -> Iterator[tuple[slice, Tensor]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from musiclime_torch.models.batches import fill
 from musiclime_torch.variants.forward import run_batches
 from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.renderings import Kept, Renderings
+from musiclime_torch.variants.renderings import Encoded, Kept, Renderings
 
 
 def run_windows(
@@ -23,7 +23,7 @@ def run_windows(
     renderings: Sequence[Renderings],
     keep: bool,
     run: Callable[[list[tuple[int, Tensor]]], Tensor],
-) -> Iterator[Tensor]:
+) -> Iterator[Encoded]:
     """The part's answers for every mask, window by window; only renderings that have none yet are run.
 
     `run` gets a batch as (window, mask numbers on the device) of successive windows and returns a row for each mask. Batches
@@ -31,13 +31,6 @@ def run_windows(
     """
     kept, name = probe.kept if keep else Kept(), f"{part} in {probe.precision}"
     missing = [kept.find_missing(name, rendering) for rendering in renderings]
-    total, count, done = sum(map(len, missing)), len(renderings[0].places), 0
-
-    def answer(pieces: list[tuple[int, Tensor]]) -> Callable[[slice], Tensor]:
-        return lambda rows: run(_cut(pieces, rows))
-
-    if not total:
-        probe.advance(count)
     # A group is what fills a batch. Its answers are all that is held besides those that are kept, however long the song is.
     for group in _group(missing, probe.batch_size):
         pieces = [
@@ -46,9 +39,8 @@ def run_windows(
         ]
         size = sum(len(piece) for _, piece in pieces)
         if size:
-            batches = _advance(probe, run_batches(probe, part, size, probe.batch_size, answer(pieces)), total, count, done)
-            values, start = fill(batches, size), 0
-            done += size
+            answer = _answer(pieces, run)
+            values, start = fill(probe.count(part, run_batches(probe, part, size, probe.batch_size, answer)), size), 0
         # In the order of the windows, so that whoever averages adds them up as they come, one at a time.
         for number in group:
             if missing[number]:
@@ -58,6 +50,23 @@ def run_windows(
             yield kept.look_up(name, renderings[number])
             if not keep:
                 kept.forget(name, renderings[number])
+
+
+def _answer(
+    pieces: list[tuple[int, Tensor]], run: Callable[[list[tuple[int, Tensor]]], Tensor]
+) -> Callable[[slice], Tensor]:
+    """`run` on the part of a group that a batch's rows are."""
+
+    def answer(rows: slice) -> Tensor:
+        cut, start = [], 0
+        for window, masks in pieces:
+            part = masks[max(rows.start - start, 0) : max(rows.stop - start, 0)]
+            start += len(masks)
+            if len(part):
+                cut.append((window, part))
+        return run(cut)
+
+    return answer
 
 
 def _group(missing: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
@@ -70,24 +79,3 @@ def _group(missing: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
             group = []
     if group:
         yield group
-
-
-def _cut(pieces: Sequence[tuple[int, Tensor]], rows: slice) -> list[tuple[int, Tensor]]:
-    """The part of a group that a batch's rows are."""
-    cut, start = [], 0
-    for window, masks in pieces:
-        part = masks[max(rows.start - start, 0) : max(rows.stop - start, 0)]
-        start += len(masks)
-        if len(part):
-            cut.append((window, part))
-    return cut
-
-
-def _advance(
-    probe: Probe, batches: Iterator[tuple[slice, Tensor]], total: int, count: int, done: int
-) -> Iterator[tuple[slice, Tensor]]:
-    """Tell the bar, which counts masks, the share of them that the renderings run so far stand for."""
-    for rows, batch in batches:
-        yield rows, batch
-        # Shares are rounded down at both ends of a batch, so that they add up to all masks and never pass them.
-        probe.advance(count * (done + rows.stop) // total - count * (done + rows.start) // total)

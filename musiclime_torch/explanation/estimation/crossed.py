@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.explanation.estimation.estimate import Estimate
+from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
 from musiclime_torch.explanation.estimation.loop import Look, Sampled, sample_until
 from musiclime_torch.models.batches import count_flops
 from musiclime_torch.surrogate.blocks import draw_half_folded
@@ -20,13 +20,14 @@ from musiclime_torch.surrogate.pilot import allocate, is_better_unfolded
 from musiclime_torch.surrogate.sampling import Sampling, draw_design
 from musiclime_torch.surrogate.stopping import Until, describe_stop, plan_looks
 from musiclime_torch.surrogate.variance import split_variance
-from musiclime_torch.variants.asking import encode_audio, encode_lyrics, fuse
+from musiclime_torch.variants.asking import PAIRS, encode_audio, encode_lyrics, fuse
 from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.renderings import Encoded
 from musiclime_torch.variants.scale import Scale, check_means, list_spaces, to_values
 
-#: Pairs of encodings that are fused at a time: their joined features take a hundred megabytes at most.
-PAIRS = 16_384
+#: Outputs of pairs that are held beside the grid, in numbers.
+TILE = 2**22
 
 #: Blocks per side to begin with, where the budget allows them: the audio is the noisier side.
 START = (2, 1)
@@ -34,15 +35,15 @@ START = (2, 1)
 
 @dataclass(frozen=True)
 class Encodings:
-    """All masks that either side may draw, and the encodings of the first of them; `sounds` has one tensor a window.
+    """All masks that either side may draw, and the encodings of the first of them; `sounds` has one entry a window.
 
     `costs` are the operations that encoding one mask of each side takes.
     """
 
     audio: Design
     lyrics: Design
-    sounds: tuple[Tensor, ...]
-    texts: Tensor
+    sounds: tuple[Encoded, ...]
+    texts: Encoded
     costs: tuple[float, float]
 
     @property
@@ -79,7 +80,7 @@ def estimate_crossed(
         parts=parts,
         design=f"crossed, {na} masks of the sound × {nt} of the lyrics",
         n_variants=na * nt,
-        passes=(na + 2, nt + 2),
+        passes=count_passes(probe),
         looks=sampled.looks,
         stopped=sampled.stopped,
         notes=_note_weights(sampling) + _note_rounding(sampling, design),
@@ -95,11 +96,13 @@ def encode_masks(probe: Probe, design: CrossedDesign) -> Encodings:
 def build_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor, "value na nt"]:
     """Values of every pair of masks, fused in tiles and kept in the precision of the outputs."""
     grid: Tensor | None = None
-    step = max(PAIRS // len(encodings.texts), 1)
+    # Windows of a longer song share encodings, and the more masks at a time the fewer of them are fused twice.
+    tile = PAIRS if len(encodings.sounds) == 1 else max(PAIRS, TILE // len(scale.song))
+    step = max(tile // len(encodings.texts), 1)
     na = len(encodings.sounds[0])
     for start in range(0, na, step):
         rows = slice(start, start + step)
-        outputs = fuse(probe, tuple(window[rows] for window in encodings.sounds), encodings.texts)
+        outputs = fuse(probe, tuple(window.take(rows) for window in encodings.sounds), encodings.texts)
         check_count(probe.subject, len(scale.song), outputs.shape[2])
         values = to_values(scale, outputs).movedim(2, 0)
         if grid is None:
@@ -160,9 +163,9 @@ def _encode_more(probe: Probe, encodings: Encodings, counts: tuple[int, int]) ->
     sounds, texts = encodings.sounds, encodings.texts
     if counts[0] > len(sounds[0]):
         more = encode_audio(probe, encodings.audio.masks[len(sounds[0]) : counts[0]])
-        sounds = tuple(torch.cat(pieces) for pieces in zip(sounds, more, strict=True))
+        sounds = tuple(first.followed_by(rest) for first, rest in zip(sounds, more, strict=True))
     if counts[1] > len(texts):
-        texts = torch.cat([texts, encode_lyrics(probe, encodings.lyrics.masks[len(texts) : counts[1]])])
+        texts = texts.followed_by(encode_lyrics(probe, encodings.lyrics.masks[len(texts) : counts[1]]))
     return replace(encodings, sounds=sounds, texts=texts)
 
 

@@ -39,10 +39,20 @@ class Estimate:
     notes: tuple[str, ...] = ()
 
 
-def count_passes(probe: Probe, audio: int, lyrics: int) -> tuple[int, int]:
-    """Passes of the model's two sides for so many masks and the two ends, song and empty song; 0 for a side it lacks."""
-    sources = probe.sources
-    return (audio + 2 if sources.windows else 0, lyrics + 2 if sources.lyrics is not None else 0)
+def count_passes(probe: Probe) -> tuple[int, int]:
+    """Passes of the model's two sides so far; 0 for a side it lacks. A pass of the model as a whole is one of each side."""
+    sources, tally = probe.sources, probe.tally
+    audio, lyrics = tally["variants"] + tally["encode_audio"], tally["variants"] + tally["encode_text"]
+    return (audio if sources.windows else 0, lyrics if sources.lyrics is not None else 0)
+
+
+def expect_passes(probe: Probe, audio: int, lyrics: int) -> int:
+    """Forward passes that so many masks of either side will take at most, and those of the two ends, if none are known."""
+    windows, sides = probe.sources.windows, probe.subject.late_fusion
+    # A window has as many renderings as its columns have masks; a model of one piece reads the lyrics in each of them.
+    alone = sides or probe.sources.lyrics is None
+    sounds = sum(min(audio + 2, 2 ** len(window.columns)) if alone else audio + 2 for window in windows)
+    return (sounds if len(windows) > 1 else audio + 2) + (lyrics + 2 if sides else 0)
 
 
 def estimate_nothing(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"]) -> Estimate:
@@ -57,5 +67,5 @@ def estimate_nothing(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"])
         ends=values,
         design="nothing to switch",
         n_variants=2,
-        passes=count_passes(probe, 0, 0),
+        passes=count_passes(probe),
     )

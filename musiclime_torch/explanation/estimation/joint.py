@@ -1,5 +1,6 @@
 """Masks over all columns at once, for any model: drawn in blocks, run, solved."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -50,13 +51,16 @@ def estimate_joint(
     """
     d = len(probe.seen)
     every_mask = sampling.design in ("auto", "joint") and 0 < d <= MOST_ENUMERATED and 2**d <= sampling.total
-    sampled = _enumerate(probe, scale, sampling) if every_mask else _sample(probe, scale, sampling, ridge, until, confidence)
+    sampled = (
+        _enumerate(probe, scale, sampling) if every_mask else sample_joint(probe, scale, sampling, ridge, until, confidence)
+    )
     design, outputs = sampled.sample.design, sampled.sample.outputs
     values = to_values(scale, torch.cat([ends, outputs]))
     on_device = design.to(probe.device)
     fit = solve(on_device, values[2:], ridge)
     check_outputs(values, scale.classes, probe.subject.name, first=ENDS)
-    pairs, notes = _find_pairs(probe, scale, on_device, outputs, every_mask)
+    spaces = list_spaces(scale.output_kind, outputs.shape[1])
+    pairs, notes = find_pairs(probe, scale, spaces, on_device, outputs, every_mask)
     return Estimate(
         coefficients=know_exactly(fit.coefficients.values) if every_mask else fit.coefficients,
         intercept=fit.intercept,
@@ -64,12 +68,12 @@ def estimate_joint(
         dependent=fit.dependent,
         ends=values[:2],
         pairs=pairs,
-        design=_describe(design, every_mask),
+        design=describe_design(design, every_mask),
         n_variants=design.n_samples,
-        passes=count_passes(probe, design.n_samples, design.n_samples),
+        passes=count_passes(probe),
         looks=sampled.looks,
         stopped=sampled.stopped,
-        notes=notes + _note_rounding(sampling, design, d),
+        notes=notes + note_rounding(sampling, design, d),
     )
 
 
@@ -78,10 +82,19 @@ def _enumerate(probe: Probe, scale: Scale, sampling: Sampling) -> Sampled[Answer
     return Sampled(_ask_first(probe, scale, design, design.n_samples), stopped="every mask was taken")
 
 
-def _sample(
-    probe: Probe, scale: Scale, sampling: Sampling, ridge: float, until: Until | None, confidence: float
+def sample_joint(
+    probe: Probe,
+    scale: Scale,
+    sampling: Sampling,
+    ridge: float,
+    until: Until | None,
+    confidence: float,
+    fit: Callable[[Answers], Look] | None = None,
 ) -> Sampled[Answers]:
-    """A first block, which may show that complements don't help, and as many more as are needed."""
+    """A first block, which may show that complements don't help, and as many more as are needed.
+
+    `fit` solves a sample for the explained class; None regresses the outputs on all columns.
+    """
     free = sampling.design in ("auto", "joint")
     design = draw_design(sampling, "joint" if free else sampling.design, len(probe.seen), sampling.total)
     may_unfold = free and design.uniform
@@ -96,11 +109,11 @@ def _sample(
         more = run_joint(probe, answers.masks.masks[len(answers.outputs) : size])
         return replace(answers, outputs=torch.cat([answers.outputs, more]))
 
-    def fit(answers: Answers) -> Look:
+    def regress(answers: Answers) -> Look:
         on_device, column = answers.design.to(probe.device), to_values(scale, answers.outputs)[:, scale.column]
         return Look(solve(on_device, column[:, None], ridge).coefficients, trace_errors(on_device, column, ridge))
 
-    return sample_until(answers, sizes, grow, fit, until, confidence)
+    return sample_until(answers, sizes, grow, fit or regress, until, confidence)
 
 
 def _plan_sizes(design: Design) -> list[int]:
@@ -124,10 +137,15 @@ def _pick_folding(probe: Probe, scale: Scale, answers: Answers, sampling: Sampli
     return replace(answers, masks=draw_half_folded(pilot, design.n_samples, sampling.seed))
 
 
-def _find_pairs(
-    probe: Probe, scale: Scale, design: Design, outputs: Float[Tensor, "n class"], every_mask: bool
+def find_pairs(
+    probe: Probe,
+    scale: Scale,
+    spaces: Sequence[Space],
+    design: Design,
+    outputs: Float[Tensor, "n class"],
+    every_mask: bool = False,
 ) -> tuple[dict[Space, PairFit], tuple[str, ...]]:
-    """Interactions in every space the outputs offer; none where row weights would change their meaning."""
+    """Interactions in some of the spaces that the outputs offer; none where row weights would change their meaning."""
     d = len(probe.seen)
     if d < 2 or not design.uniform or (design.units < 3 and not every_mask):
         return {}, ()
@@ -136,13 +154,14 @@ def _find_pairs(
             f"interactions of {d} components for {outputs.shape[1]} classes are too many to keep and were left out.",
         )
     pairs = {}
-    for space in list_spaces(scale.output_kind, outputs.shape[1]):
+    for space in spaces:
         values = to_values(scale.on(space), outputs)
         pairs[space] = solve_pairs(design, values, solve(design, values, 0.0), every_mask)
     return pairs, ()
 
 
-def _describe(design: Design, every_mask: bool) -> str:
+def describe_design(design: Design, every_mask: bool) -> str:
+    """How the masks were drawn, in words."""
     if every_mask:
         return f"every one of the {design.n_samples} masks"
     if design.folded == design.n_samples:
@@ -152,7 +171,8 @@ def _describe(design: Design, every_mask: bool) -> str:
     return "joint, blocks without complements" if design.block > 1 else "joint, independent rows"
 
 
-def _note_rounding(sampling: Sampling, design: Design, d: int) -> tuple[str, ...]:
+def note_rounding(sampling: Sampling, design: Design, d: int) -> tuple[str, ...]:
+    """A note where fewer masks were asked for than a block has."""
     if d and sampling.total < design.block:
         return (f"{sampling.total} masks are fewer than one block for {d} components: rounded up to {design.n_samples}.",)
     return ()

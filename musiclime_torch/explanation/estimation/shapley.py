@@ -43,7 +43,7 @@ def estimate_shapley(
     on_device = design.to(probe.device)
     fit = solve_leverage(on_device, values, ends[0], ends[1])
     fidelity = _measure_fidelity(on_device.masks, values, fit, ends[1])
-    return _gather(probe, fit, ends, fidelity, "coalitions of all sizes, in pairs", len(values), (len(values), len(values)))
+    return _gather(probe, fit, ends, fidelity, "coalitions of all sizes, in pairs", len(values))
 
 
 def _enumerate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 value"]) -> Estimate:
@@ -52,7 +52,7 @@ def _enumerate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 value"]) -> Es
     on_device = masks.to(probe.device)
     fit = solve_exact(on_device, values)
     fidelity = _measure_fidelity(on_device, values, fit, ends[1])
-    return _gather(probe, fit, ends, fidelity, f"every one of the {len(masks)} masks", len(masks), (len(masks), len(masks)))
+    return _gather(probe, fit, ends, fidelity, f"every one of the {len(masks)} masks", len(masks))
 
 
 def _cross(probe: Probe, scale: Scale, ends: Float[Tensor, "2 value"], sampling: Sampling) -> Estimate:
@@ -64,7 +64,7 @@ def _cross(probe: Probe, scale: Scale, ends: Float[Tensor, "2 value"], sampling:
     sounds, texts = encode_audio(probe, design.audio), encode_lyrics(probe, design.lyrics)
     values = []
     for rows, columns in zip(design.audio_rows, design.lyric_rows, strict=True):
-        outputs = fuse(probe, tuple(window[rows] for window in sounds), texts[columns])
+        outputs = fuse(probe, tuple(window.take(rows) for window in sounds), texts.take(columns))
         check_count(probe.subject, len(scale.song), outputs.shape[2])
         values.append(to_values(scale, outputs))
         check_means(values[-1].mean((0, 1)), scale.classes, probe.subject.name)
@@ -73,7 +73,7 @@ def _cross(probe: Probe, scale: Scale, ends: Float[Tensor, "2 value"], sampling:
     fidelity = _measure_fidelity(_pair_masks(on_device), torch.cat([level.flatten(0, 1) for level in values]), fit, ends[1])
     counts = (len(design.audio), len(design.lyrics))
     name = f"crossed at {LEVELS} inclusion levels, {counts[0]} masks of the sound and {counts[1]} of the lyrics"
-    return _gather(probe, fit, ends, fidelity, name, sum(level.shape[0] * level.shape[1] for level in values), counts)
+    return _gather(probe, fit, ends, fidelity, name, sum(level.shape[0] * level.shape[1] for level in values))
 
 
 def _solve_in_turn(design: LevelDesign, values: list[Tensor], ends: Float[Tensor, "2 value"]) -> Known:
@@ -130,7 +130,6 @@ def _gather(
     fidelity: Float[Tensor, " value"],
     design: str,
     n_variants: int,
-    masks: tuple[int, int],
 ) -> Estimate:
     return Estimate(
         coefficients=fit,
@@ -140,5 +139,5 @@ def _gather(
         ends=ends,
         design=design,
         n_variants=n_variants,
-        passes=count_passes(probe, *masks),
+        passes=count_passes(probe),
     )
