@@ -1,0 +1,163 @@
+"""A model's answers about one song, kept between questions: in memory, or in a file of plain tensors.
+
+The answers are the model's outputs and encodings, a row for each distinct rendering. A rendering is known by the bits of the
+columns that it contains, so that answers hold for one model, song, segmentation and baseline alone: `describe_question`
+lists them, and other ones are refused by name.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.provenance import hash_inputs
+from musiclime_torch.explanation.settings import Settings
+from musiclime_torch.models.subject import Subject
+from musiclime_torch.song.track import Track
+from musiclime_torch.variants.components import Components
+from musiclime_torch.variants.inputs import Sources
+from musiclime_torch.variants.renderings import Kept
+
+#: What each entry of a question is called where it differs.
+_NAMES = {
+    "version": "version of musiclime_torch",
+    "model": "model",
+    "model_hash": "model (its weights)",
+    "audio_hash": "song",
+    "lyrics_hash": "lyrics",
+    "stems": "stems",
+    "edges": "segments",
+    "words": "lyric units",
+    "baseline": "baseline",
+    "lyrics_baseline": "lyrics baseline",
+    "form": "sample rate, channels or window length",
+}
+
+
+@dataclass(eq=False)
+class Answers:
+    """Answers to every rendering that was run; `explain(..., answers=answers)` fills and uses them.
+
+    >>> answers = Answers()
+    >>> answers.count
+    0
+    """
+
+    question: dict[str, Any] = field(default_factory=dict)
+    kept: Kept = field(default_factory=lambda: Kept(everything=True))
+
+    @property
+    def count(self) -> int:
+        """Number of renderings with an answer."""
+        return self.kept.count("")
+
+    def admit(self, question: dict[str, Any]) -> None:
+        """Take the first question as one's own; InputError that names what differs in a later one."""
+        if not self.question:
+            self.question = question
+        differing = [name for key, name in _NAMES.items() if self.question[key] != question[key]]
+        if differing:
+            raise InputError(
+                f"these answers are of another {' and another '.join(differing)}: begin new answers for this question.",
+                argument="answers",
+            )
+
+
+def describe_question(
+    subject: Subject, track: Track, components: Components, settings: Settings, sources: Sources
+) -> dict[str, Any]:
+    """All that a rendering's answer depends on besides its bits, as JSON takes it."""
+    baseline = settings.baseline
+    if isinstance(baseline, Track):
+        removed = baseline.audio_hash
+    else:
+        # Noise is drawn from the seed, silence from nothing.
+        removed = f"noise {settings.seed}" if baseline == "noise" else "silence"
+    return {
+        "version": version("musiclime_torch"),
+        "model": subject.name,
+        **hash_inputs(subject, track),
+        "stems": list(track.stem_names),
+        "edges": list(components.edges) if "audio" in subject.modalities else [],
+        "words": [list(map(list, spans)) for spans in components.lyric_spans],
+        "baseline": removed,
+        "lyrics_baseline": sources.lyrics_baseline,
+        "form": [subject.sample_rate, subject.channels, subject.max_seconds],
+    }
+
+
+def save_answers(answers: Answers, path: str | Path) -> None:
+    """Write answers as safetensors.
+
+    InputError for answers of a model without weights, which nothing would tell from another model's, and for a path that
+    can't be written.
+    """
+    from safetensors.torch import save_file
+
+    if not answers.question:
+        raise InputError("there are no answers yet: explain a song with them first.", argument="answers")
+    if not answers.question["model_hash"]:
+        raise InputError(
+            f"{answers.question['model']} has no weights that would tell its answers from another model's: keep them in "
+            "memory.",
+            argument="answers",
+        )
+    names = list(answers.kept.tables)
+    tensors: dict[str, Tensor] = {}
+    for number, name in enumerate(names):
+        tensors[f"{number} answers"] = answers.kept.tables[name].detach().cpu().contiguous()
+        tensors[f"{number} renderings"] = _pack(answers.kept.places[name])
+    text = json.dumps({"question": answers.question, "parts": names})
+    try:
+        save_file(tensors, str(path), {"question": text, "sha256": _hash(tensors, text)})
+    except OSError as error:
+        raise InputError(
+            f"answers can't be written to {str(path)!r}: {error.strerror or error}.", argument="answers"
+        ) from error
+
+
+def load_answers(path: str | Path, device: torch.device | str = "cpu") -> Answers:
+    """Read answers back; InputError for a file that isn't one, or that was changed since it was written."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "pt", device=str(device)) as file:
+            said = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, a file is no mapping
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"answers can't be read from {str(path)!r}: {error}.", argument="answers") from error
+    text = said.get("question", "")
+    if said.get("sha256") != _hash(tensors, text):
+        raise InputError(
+            f"{str(path)!r} holds no answers, or they were changed after they were written: leave it out.",
+            argument="answers",
+        )
+    written = json.loads(text)
+    answers = Answers(written["question"])
+    for number, (part, window) in enumerate(written["parts"]):
+        answers.kept.tables[part, window] = tensors[f"{number} answers"]
+        rows = tensors[f"{number} renderings"].cpu().numpy()
+        answers.kept.places[part, window] = {row.tobytes(): place for place, row in enumerate(rows)}
+    return answers
+
+
+def _pack(places: dict[bytes, int]) -> Tensor:
+    """Renderings as rows of bytes, in the order of their answers."""
+    rows = sorted(places, key=places.__getitem__)
+    return torch.from_numpy(np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(rows), -1).copy())
+
+
+def _hash(tensors: dict[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        part = tensors[name].cpu().contiguous()
+        digest.update(f"{name} {tuple(part.shape)} {part.dtype}".encode())
+        digest.update(part.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
