@@ -8,6 +8,8 @@ import torch
 from counting import ALONE, SMALL, count_words
 from models import Additive, Late
 
+from musiclime_torch.basics.progress import Stages
+from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.faithfulness import check
@@ -65,7 +67,7 @@ def test_a_stack_of_masks_gives_what_masks_give_one_by_one(track: Track, model: 
     whole = check(model, track, explanation, **ALONE, chances=2)
     question = recall(model, track, explanation, None, None)
     dealt = deal(explanation.attributions[1], 2, 1)
-    with asking(question, lambda rows: None) as (probe, scale):
+    with asking(question, Stages(), Answers()) as (probe, scale):
         for row, order in enumerate(dealt.orders):
             for point, share in enumerate(whole.curves.shares.tolist()):
                 mask = torch.ones(1, 11, dtype=torch.bool)

@@ -10,6 +10,8 @@ from counting import ALONE, count_words
 from models import Late
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Stages
+from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.faithfulness import check, measure_infidelity
 from musiclime_torch.faithfulness.fidelity import measure_fidelity
@@ -49,7 +51,7 @@ def test_so_is_one_that_gives_none_on_a_mask_of_fidelity_alone(fourteen: Track):
     model = Brittle()
     explanation = explain(model, fourteen, design="bernoulli", n_samples=32)
     dealt = deal(explanation.attributions[0], 2, 1)
-    with asking(recall(model, fourteen, explanation, None, None), lambda rows: None) as (probe, scale):
+    with asking(recall(model, fourteen, explanation, None, None), Stages(), Answers()) as (probe, scale):
         climb(probe, scale, dealt.orders, range(15))
         model.bad = {next(words for words in product((True, False), repeat=6) if words not in model.seen)}
         climb(probe, scale, dealt.orders, range(15))
@@ -70,7 +72,7 @@ def test_fidelity_of_crossed_masks_has_a_kernel_for_each_side(track: Track):
     explanation = explain(model, track, segments=4, n_samples=(32, 32), design="crossed", weights="lime", kernel_width=0.3)
     found = check(model, track, explanation, held_out=300, **ALONE)
     kept = torch.rand(300, 15, generator=torch.Generator().manual_seed(2)) < 0.5
-    with asking(recall(model, track, explanation, None, None), lambda rows: None) as (probe, scale):
+    with asking(recall(model, track, explanation, None, None), Stages(), Answers()) as (probe, scale):
         values = to_values(scale, run_joint(probe, kept))[:, scale.column].numpy()
     sides = [1 - np.sqrt(side.numpy().mean(1)) for side in (kept[:, :8], kept[:, 8:])]
     rows = np.exp(-sum(distance**2 for distance in sides) / (2 * 0.3**2))
@@ -90,7 +92,7 @@ def test_infidelity_is_captums(track: Track):
     question = recall(model, track, explanation, None, None)
     kept = torch.rand(64, 11, generator=torch.Generator().manual_seed(5)) < 0.5
     dealt = deal(explanation.attributions[explanation.target], 3, 0).attributions
-    with asking(question, lambda rows: None) as (probe, scale):
+    with asking(question, Stages(), Answers()) as (probe, scale):
 
         def forward(masks: torch.Tensor) -> torch.Tensor:
             return to_values(scale, run_joint(probe, masks > 0.5))[:, scale.column]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from pretended_cuda import HostGuard, pretended_cuda
 
+from musiclime_torch.basics.progress import Stages
 from musiclime_torch.captum import KernelShap, Lime
 from musiclime_torch.captum.request import read_request
 from musiclime_torch.explanation.estimation.crossed import build_grid, encode_masks
@@ -64,7 +65,7 @@ def make_probe() -> tuple[Fusion, Probe]:
         lyrics = TokenGates(torch.randn(20, 6), torch.zeros(6), owner, gone=True)
     subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
     sources = Sources(stems, 4, 3, lyrics, "gone", {})
-    return model, Probe(subject, sources, tuple(range(19)), 19, cuda, 64, lambda count: None)
+    return model, Probe(subject, sources, tuple(range(19)), 19, cuda, 64, Stages())
 
 
 def run_pipeline(guard: HostGuard) -> torch.Tensor:

@@ -8,6 +8,7 @@ import torch
 from models import Additive
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Stages
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components, list_components
@@ -22,7 +23,7 @@ def describe(model: object) -> Subject:
 
 
 def probe_of(model: object, track: Track, components: Components) -> AbstractContextManager[Probe]:
-    return probing(describe(model), track, components, "silence", None, 0, CPU, 64, "float32", lambda count: None)
+    return probing(describe(model), track, components, "silence", None, 0, CPU, 64, "float32", Stages())
 
 
 def test_columns_that_the_model_cannot_notice_are_not_switched(track: Track):

@@ -27,7 +27,7 @@ def test_what_was_answered_is_kept_by_window_and_part():
     missing = kept.find_missing("model", again)
     assert [masks[again.masks[number], 0].item() for number in missing] == [False]
     kept.add("model", again, missing, torch.tensor([[2.0]]))
-    assert kept.look_up("model", again).flatten().tolist() == [1.0, 1.0, 2.0]
+    assert kept.look_up("model", again).spread().flatten().tolist() == [1.0, 1.0, 2.0]
     # Another window, and another part of the model, have answers of their own.
     assert kept.find_missing("model", find_renderings(1, [0], masks)) == [0, 1]
     assert kept.find_missing("encoder", again) == [0, 1]
