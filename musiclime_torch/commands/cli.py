@@ -87,8 +87,14 @@ def cli() -> None:
 @click.argument("song", type=click.Path(path_type=Path))
 @loading_options
 @explain_options()
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep the model's answers here: another question about the same song costs no pass of the model.",
+)
 @output_options
-def explain(song: Path, **options: Any) -> None:
+def explain(song: Path, answers: Path | None, **options: Any) -> None:
     """Explain what a model makes of SONG: an audio file, a .stem.mp4, or a folder of stems."""
     loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
     output = plan_output(options)
@@ -102,7 +108,7 @@ def explain(song: Path, **options: Any) -> None:
         track = load_track(song, device=device, **loading)
         click.echo(f"Stems: {track.source}", err=True)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
-        explanation = _run(model, track, device, options, output)
+        explanation = _run(model, track, device, options, output, answers)
     output.show(explanation, track, options["baseline"])
 
 
@@ -193,11 +199,15 @@ def _is_importing(frame: FrameType | None) -> bool:
     return frame is not None
 
 
-def _run(model: Any, track: "Track", device: str, options: dict[str, Any], output: Output) -> "Explanation":
+def _run(
+    model: Any, track: "Track", device: str, options: dict[str, Any], output: Output, file: Path | None = None
+) -> "Explanation":
     """Explain with the given options; with the evidence where the output plays it and the model makes a decision.
 
-    What a model prints meanwhile must not get into the result on standard output.
+    What a model prints meanwhile must not get into the result on standard output. `file` holds the answers of earlier
+    questions, and then also those of this one.
     """
+    from musiclime_torch.explanation.answers import Answers, load_answers, save_answers
     from musiclime_torch.explanation.evidence_search import DECIDING
     from musiclime_torch.explanation.explainer import explain as run
 
@@ -205,4 +215,8 @@ def _run(model: Any, track: "Track", device: str, options: dict[str, Any], outpu
     # A regression decides nothing: asking for its evidence would be refused.
     if output.plays_evidence and (given.get("output_kind") or getattr(model, "output_kind", "logits")) in DECIDING:
         given["evidence"] = True
-    return run(model, track, device=device, progress=True, **given)
+    answers = None if file is None else load_answers(file, device) if file.exists() else Answers()
+    explanation = run(model, track, device=device, answers=answers, progress=True, **given)
+    if answers is not None and file is not None:
+        save_answers(answers, file)
+    return explanation

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.provenance import hash_inputs
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.subject import Subject
@@ -27,17 +28,17 @@ from musiclime_torch.variants.renderings import Kept
 
 #: What each entry of a question is called where it differs.
 _NAMES = {
-    "version": "version of musiclime_torch",
-    "model": "model",
-    "model_hash": "model (its weights)",
-    "audio_hash": "song",
-    "lyrics_hash": "lyrics",
-    "stems": "stems",
-    "edges": "segments",
-    "words": "lyric units",
-    "baseline": "baseline",
-    "lyrics_baseline": "lyrics baseline",
-    "form": "sample rate, channels or window length",
+    "version": "another version of musiclime_torch",
+    "model": "another model",
+    "model_hash": "other weights of the model",
+    "audio_hash": "another song",
+    "lyrics_hash": "other lyrics",
+    "stems": "other stems",
+    "edges": "other segments",
+    "words": "other lyric units",
+    "baseline": "another baseline",
+    "lyrics_baseline": "another lyrics baseline",
+    "form": "another sample rate, other channels or another window length",
 }
 
 
@@ -65,7 +66,7 @@ class Answers:
         differing = [name for key, name in _NAMES.items() if self.question[key] != question[key]]
         if differing:
             raise InputError(
-                f"these answers are of another {' and another '.join(differing)}: begin new answers for this question.",
+                f"these answers belong to {', '.join(differing)}: begin new answers for this question.",
                 argument="answers",
             )
 
@@ -74,7 +75,8 @@ def describe_question(
     subject: Subject, track: Track, components: Components, settings: Settings, sources: Sources
 ) -> dict[str, Any]:
     """All that a rendering's answer depends on besides its bits, as JSON takes it."""
-    baseline = settings.baseline
+    baseline, hears = settings.baseline, "audio" in subject.modalities
+    text = track.lyrics.text if track.lyrics is not None and "lyrics" in subject.modalities else None
     if isinstance(baseline, Track):
         removed = baseline.audio_hash
     else:
@@ -83,9 +85,12 @@ def describe_question(
     return {
         "version": version("musiclime_torch"),
         "model": subject.name,
-        **hash_inputs(subject, track),
-        "stems": list(track.stem_names),
-        "edges": list(components.edges) if "audio" in subject.modalities else [],
+        "model_hash": hash_inputs(subject, track)["model_hash"],
+        "stems": list(track.stem_names) if hears else [],
+        # Of the stems themselves: the file's own hash doesn't say how they were separated.
+        "audio_hash": _hash({"stems": track.stems}, str(track.sample_rate)) if hears else "",
+        "lyrics_hash": "" if text is None else hashlib.sha256(text.encode()).hexdigest(),
+        "edges": list(components.edges) if hears else [],
         "words": [list(map(list, spans)) for spans in components.lyric_spans],
         "baseline": removed,
         "lyrics_baseline": sources.lyrics_baseline,
@@ -114,9 +119,10 @@ def save_answers(answers: Answers, path: str | Path) -> None:
     for number, name in enumerate(names):
         tensors[f"{number} answers"] = answers.kept.tables[name].detach().cpu().contiguous()
         tensors[f"{number} renderings"] = _pack(answers.kept.places[name])
-    text = json.dumps({"question": answers.question, "parts": names})
+    text = json.dumps({"question": answers.question, "parts": names, "choices": answers.kept.choices})
     try:
-        save_file(tensors, str(path), {"question": text, "sha256": _hash(tensors, text)})
+        with writing_atomically(Path(path)) as partial:
+            save_file(tensors, str(partial), {"question": text, "sha256": _hash(tensors, text)})
     except OSError as error:
         raise InputError(
             f"answers can't be written to {str(path)!r}: {error.strerror or error}.", argument="answers"
@@ -141,6 +147,7 @@ def load_answers(path: str | Path, device: torch.device | str = "cpu") -> Answer
         )
     written = json.loads(text)
     answers = Answers(written["question"])
+    answers.kept.choices.update(written["choices"])
     for number, (part, window) in enumerate(written["parts"]):
         answers.kept.tables[part, window] = tensors[f"{number} answers"]
         rows = tensors[f"{number} renderings"].cpu().numpy()

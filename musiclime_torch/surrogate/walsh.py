@@ -108,7 +108,7 @@ def transform(values: Float[Tensor, "mask class"]) -> Float[Tensor, "term class"
     return terms
 
 
-def add_up(d: int, functions: Sequence[tuple[Sequence[int], Float[Tensor, "mask class"]]]) -> Walsh:
+def add_up(d: int, functions: Sequence[tuple[Sequence[int], Float[Tensor, "_mask class"]]]) -> Walsh:
     """The sum of functions, each given by its columns among d and its values on `count_up`'s masks of these columns."""
     terms = torch.cat([transform(values) for _, values in functions])
     subsets = torch.zeros(len(terms), d, dtype=torch.bool)

@@ -72,8 +72,8 @@ def run_joint(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n c
 
 
 def run_groups(
-    probe: Probe, questions: Sequence[tuple[Sequence[int], Bool[Tensor, "n seen"]]]
-) -> list[Float[Tensor, "n class"]]:
+    probe: Probe, questions: Sequence[tuple[Sequence[int], Bool[Tensor, "_n seen"]]]
+) -> list[Float[Tensor, "_n class"]]:
     """What groups of windows add to the song's outputs, each group under masks of its own; float64, audio alone.
 
     A question is the numbers of its windows and its masks. All of them are run together, so that batches are filled.

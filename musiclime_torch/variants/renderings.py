@@ -1,12 +1,15 @@
 """What of a mask a window contains: the distinct renderings of its masks, and the answers to those that were run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+
+from musiclime_torch.basics.arguments import T
 
 #: In place of a window's number: the lyrics, which are read once for the whole song.
 LYRICS = -1
@@ -72,10 +75,12 @@ class Encoded:
 class Kept:
     """Answers to renderings that were run, by part of the model and window; it grows while questions are asked.
 
-    With `everything`, songs of a single window and lyrics are kept too, for questions that are yet to come.
+    With `everything`, songs of a single window and lyrics are kept too, for questions that are yet to come, and so are the
+    `choices` that depend on what was asked first: a second question about the same song then takes the same masks.
     """
 
     everything: bool = False
+    choices: dict[str, Any] = field(default_factory=dict)
     places: dict[tuple[str, int], dict[bytes, int]] = field(default_factory=dict)
     tables: dict[tuple[str, int], Tensor] = field(default_factory=dict)
 
@@ -103,6 +108,15 @@ class Kept:
     def forget(self, part: str, renderings: Renderings) -> None:
         """Let go of a window's answers."""
         del self.places[part, renderings.window], self.tables[part, renderings.window]
+
+    def settle(self, name: str, choose: Callable[[], T]) -> T:
+        """A choice, or what it was the first time; plain numbers, for files keep them too."""
+        if not self.everything:
+            return choose()
+        if name not in self.choices:
+            self.choices[name] = choose()
+        chosen: T = self.choices[name]
+        return chosen
 
     def count(self, part: str) -> int:
         """How many renderings a part of the model has answered, in any precision."""

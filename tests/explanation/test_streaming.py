@@ -8,7 +8,7 @@ from models import Additive, Late
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
-from musiclime_torch.explanation.streaming import Remembering, explain_in_steps, plan_steps
+from musiclime_torch.explanation.streaming import explain_in_steps, plan_steps
 
 
 @pytest.mark.parametrize("design", ["auto", "joint"])
@@ -23,7 +23,8 @@ def test_each_step_is_sharper_and_the_last_is_explain_itself(track, design):
     for name in ("attributions", "standard_errors", "degrees_of_freedom", "fidelity", "output_song"):
         assert torch.equal(getattr(steps[-1], name), getattr(plain, name)), name
     assert steps[-1].provenance["model"] == plain.provenance["model"]
-    assert (steps[-1].n_variants, steps[-1].audio_passes) == (plain.n_variants, plain.audio_passes)
+    assert steps[-1].n_variants == plain.n_variants
+    assert 0 < steps[-1].audio_passes <= 1.1 * plain.audio_passes
 
 
 def test_a_late_fusion_model_encodes_no_batch_twice(track):
@@ -31,28 +32,16 @@ def test_a_late_fusion_model_encodes_no_batch_twice(track):
     steps = list(explain_in_steps(model, track, n_samples=1024, first=128, segments=4))
     explain(plain, track, n_samples=1024, segments=4)
     for side, passes in (("audio", "audio_passes"), ("lyrics", "lyrics_passes")):
-        assert model.encoded[side] < sum(getattr(one, passes) for one in steps)
+        assert model.encoded[side] == getattr(steps[-1], passes)
         assert model.encoded[side] < 2 * plain.encoded[side]
 
 
-def test_any_other_model_is_asked_at_most_twice_as_often(track):
+def test_any_other_model_is_asked_hardly_more_often(track):
     model, plain = Additive(), Additive()
     list(explain_in_steps(model, track, n_samples=1024, first=128, segments=4))
     explain(plain, track, n_samples=1024, segments=4)
     asked, once = (sum(shape[0] for shape in one.heard) for one in (model, plain))
-    assert once < asked <= 2 * once
-
-
-def test_what_is_remembered_is_what_was_asked():
-    model = Late().eval()
-    kept = Remembering(model)
-    one, other = torch.randn(3, 1, 400), torch.randn(3, 1, 400)
-    assert torch.equal(kept.encode_audio(one), model.encode_audio(one))
-    before = model.encoded["audio"]
-    assert not torch.equal(kept.encode_audio(other), kept.encode_audio(one))
-    assert model.encoded["audio"] == before + 3
-    assert (kept.classes, kept.sample_rate, kept.module) == (model.classes, model.sample_rate, model)
-    assert not hasattr(kept, "fuse_pairs")
+    assert 0 < asked <= 1.1 * once
 
 
 def test_evidence_is_searched_for_at_the_end(track):

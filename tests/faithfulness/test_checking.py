@@ -83,6 +83,7 @@ def test_a_cascade_shuffles_from_the_output_down():
 
 
 def test_a_model_behind_a_plain_callable_is_shuffled_too_and_one_without_weights_is_not(track: Track):
+    torch.manual_seed(0)
     net = torch.nn.Linear(4, 2)
 
     def hear(audio: torch.Tensor) -> torch.Tensor:
@@ -95,7 +96,8 @@ def test_a_model_behind_a_plain_callable_is_shuffled_too_and_one_without_weights
     assert found.randomisation.correlation.value < 0.99
     assert found.stability.correlation.value == 1  # every mask was taken, under any seed
     assert found.stability.overlap.value == 1
-    assert found.stability.sensitivity.value == 0
+    # The masks come in other batches than those of the explanation, and a model's own rounding depends on the batch.
+    assert found.stability.sensitivity.value < 1e-6
     assert check(count_words, track, explain(count_words, track, **WORDS), seeds=0).randomisation is None
 
 

@@ -129,13 +129,13 @@ class Counting(Late):
 )
 def test_every_measure_asks_one_stack_of_masks_in_full_batches(track: Track, more: dict[str, object], stacks: int):
     size, model = 16, Counting()
-    explanation = explain(model, track, segments=2, n_samples=(64, 64), batch_size=size)
+    explanation = explain(model, track, segments=6, n_samples=(64, 64), batch_size=size)
     for calls in model.rows.values():
         calls.clear()
     found = check(model, track, explanation, **more)
     assert found.flips is not None
     for calls in model.rows.values():
-        assert sum(calls) > 400
+        assert sum(calls) > 100
         assert max(calls) == size
         # Each stack may end in a batch that isn't full, and no call is anything else.
         assert sum(rows < size for rows in calls) <= stacks

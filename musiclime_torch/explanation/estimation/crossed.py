@@ -2,6 +2,7 @@
 N_a + N_t encoder passes stand for N_a × N_t variants.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import T
 from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
 from musiclime_torch.explanation.estimation.loop import Look, Sampled, sample_until
 from musiclime_torch.models.batches import count_flops
@@ -37,7 +39,7 @@ START = (2, 1)
 class Encodings:
     """All masks that either side may draw, and the encodings of the first of them; `sounds` has one entry a window.
 
-    `costs` are the operations that encoding one mask of each side takes.
+    `costs` are the operations of a pass of each encoder.
     """
 
     audio: Design
@@ -132,7 +134,7 @@ def _sample(probe: Probe, scale: Scale, sampling: Sampling, until: Until | None,
     def grow(encodings: Encodings, size: int) -> Encodings:
         if encodings.design.n_samples == first:
             encodings = _pick_folding(probe, scale, encodings, sampling)
-        return _encode_more(probe, encodings, _share_out(probe, scale, encodings, size))
+        return _encode_more(probe, encodings, _share_out(probe, scale, encodings, size, sampling.seed))
 
     return sample_until(encodings, sizes, grow, partial(_look, probe, scale), until, confidence)
 
@@ -153,9 +155,16 @@ def _begin(probe: Probe, sampling: Sampling, budget: int) -> Encodings:
     blocks = (drawn.audio.block, drawn.lyrics.block)
     start = (START[0] * blocks[0], START[1] * blocks[1])
     counts = start if sum(start) <= budget else blocks
-    sounds, audio_flops = count_flops(partial(encode_audio, probe, drawn.audio.masks[: counts[0]]))
-    texts, lyrics_flops = count_flops(partial(encode_lyrics, probe, drawn.lyrics.masks[: counts[1]]))
-    return Encodings(drawn.audio, drawn.lyrics, sounds, texts, (audio_flops / counts[0], lyrics_flops / counts[1]))
+    sounds, audio_cost = _measure(probe, "encode_audio", lambda: encode_audio(probe, drawn.audio.masks[: counts[0]]))
+    texts, lyrics_cost = _measure(probe, "encode_text", lambda: encode_lyrics(probe, drawn.lyrics.masks[: counts[1]]))
+    return Encodings(drawn.audio, drawn.lyrics, sounds, texts, (audio_cost, lyrics_cost))
+
+
+def _measure(probe: Probe, part: str, encode: Callable[[], T]) -> tuple[T, float]:
+    """Encodings, and the operations that a pass of this encoder takes: known from an earlier question where none is run."""
+    before = probe.tally[part]
+    encoded, flops = count_flops(encode)
+    return encoded, probe.kept.settle(f"cost of {part}", lambda: flops / max(probe.tally[part] - before, 1))
 
 
 def _encode_more(probe: Probe, encodings: Encodings, counts: tuple[int, int]) -> Encodings:
@@ -174,25 +183,45 @@ def _pick_folding(probe: Probe, scale: Scale, encodings: Encodings, sampling: Sa
     if sampling.design != "auto" or not encodings.audio.uniform:
         return encodings
     column = _check_grid(probe, encodings, scale)[scale.column].double()
-    drawn = encodings.design
-    audio, lyrics = encodings.audio, encodings.lyrics
-    if is_better_unfolded(drawn.audio.to(probe.device), column.mean(1), audio.third_order):
-        audio = draw_half_folded(drawn.audio, audio.n_samples, sampling.seed)
-    if is_better_unfolded(drawn.lyrics.to(probe.device), column.mean(0), lyrics.third_order):
-        lyrics = draw_half_folded(drawn.lyrics, lyrics.n_samples, sampling.seed + 1)
-    return replace(encodings, audio=audio, lyrics=lyrics)
+    begun = encodings.design
+
+    def unfold(side: str, pilot: Design, values: Float[Tensor, " n"], planned: Design, seed: int) -> Design:
+        better = probe.kept.settle(
+            f"{side} unfolded: {planned.n_samples} masks from seed {seed}",
+            lambda: is_better_unfolded(pilot.to(probe.device), values, planned.third_order),
+        )
+        return draw_half_folded(pilot, planned.n_samples, seed) if better else planned
+
+    return replace(
+        encodings,
+        audio=unfold("audio", begun.audio, column.mean(1), encodings.audio, sampling.seed),
+        lyrics=unfold("lyrics", begun.lyrics, column.mean(0), encodings.lyrics, sampling.seed + 1),
+    )
 
 
-def _share_out(probe: Probe, scale: Scale, encodings: Encodings, size: int) -> tuple[int, int]:
+def _share_out(probe: Probe, scale: Scale, encodings: Encodings, size: int, seed: int) -> tuple[int, int]:
     """How many of `size` masks each side gets, by what they cost and what they add to the squared errors so far."""
     # A side's part of the squared errors falls as V / N with its number of masks N. From the present N and its part the
     # variance is V = N · part. Minimising V_a / N_a + V_t / N_t at the cost c_a N_a + c_t N_t gives N ∝ √(V / c): `allocate`
     # does this in whole blocks and never takes masks away.
     design = encodings.design
-    by_audio, by_lyrics = split_errors(design.to(probe.device), _check_grid(probe, encodings, scale)).tolist()
     counts = (design.audio.n_samples, design.lyrics.n_samples)
     blocks = (encodings.audio.block, encodings.lyrics.block)
-    return allocate(size, blocks, counts, (by_audio * counts[0], by_lyrics * counts[1]), encodings.costs)
+    costs = (encodings.costs[0] * _count_renderings(probe, size) / size, encodings.costs[1])
+
+    def share() -> list[int]:
+        by_audio, by_lyrics = split_errors(design.to(probe.device), _check_grid(probe, encodings, scale)).tolist()
+        return list(allocate(size, blocks, counts, (by_audio * counts[0], by_lyrics * counts[1]), costs))
+
+    audio, lyrics = probe.kept.settle(f"masks of each side at {size} from {counts}, seed {seed}", share)
+    probe.stages.expect(_count_renderings(probe, audio) - _count_renderings(probe, counts[0]) + lyrics - counts[1])
+    return audio, lyrics
+
+
+def _count_renderings(probe: Probe, masks: int) -> int:
+    """How many passes so many masks of the sound take: in a longer song windows have few renderings each."""
+    windows = probe.sources.windows
+    return masks if len(windows) == 1 else sum(min(2 ** len(window.columns), masks) for window in windows)
 
 
 def _look(probe: Probe, scale: Scale, encodings: Encodings) -> Look:

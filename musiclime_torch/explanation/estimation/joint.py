@@ -132,7 +132,11 @@ def _pick_folding(probe: Probe, scale: Scale, answers: Answers, sampling: Sampli
     """Drop complements where the first block shows that odd terms dominate; its own masks stay."""
     pilot, design = answers.design, answers.masks
     column = to_values(scale, answers.outputs)[:, scale.column]
-    if not is_better_unfolded(pilot.to(probe.device), column, design.third_order):
+    unfolded = probe.kept.settle(
+        f"joint masks unfolded: {design.n_samples} from seed {sampling.seed}",
+        lambda: is_better_unfolded(pilot.to(probe.device), column, design.third_order),
+    )
+    if not unfolded:
         return answers
     return replace(answers, masks=draw_half_folded(pilot, design.n_samples, sampling.seed))
 

@@ -127,7 +127,7 @@ def estimate_shapley_windows(
     )
 
 
-def run_all(probe: Probe, groups: Sequence[Group]) -> list[Float[Tensor, "mask class"]]:
+def run_all(probe: Probe, groups: Sequence[Group]) -> list[Float[Tensor, "_mask class"]]:
     """What each group adds to the outputs under all masks of its columns, in the order of `count_up`."""
     return run_groups(probe, [(group.windows, _spread_masks(group, len(probe.seen))) for group in groups])
 
