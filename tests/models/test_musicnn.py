@@ -102,13 +102,15 @@ def test_every_layer_is_that_of_a_plain_evaluation(dataset: musicnn.Dataset):
     expected = evaluate(features, tensors)
     model = musicnn.load_musicnn(dataset)
     found: dict[str, torch.Tensor] = {}
-    for number, part in enumerate(model.front):
-        part.register_forward_hook(lambda _, __, out, number=number: found.update({f"front {number}": out[0].amax(2).T}))
+    counts = [part[1].out_channels for part in model.front]
     model.back[4].register_forward_hook(lambda _, __, out: found.update({"dense": out[0]}))
     model.back[0].register_forward_hook(lambda _, inputs, __: found.update({"pooled": inputs[0][0]}))
     model.middle[0].register_forward_hook(lambda _, __, out: found.update({"middle 0": out[0].T}))
+    model.middle[0].register_forward_hook(lambda _, inputs, __: found.update({"fronts": inputs[0][0]}))
     with torch.no_grad():
         found["logits"] = model.tag(torch.from_numpy(features)[None])[0]
+    for number, part in enumerate(found.pop("fronts").split(counts)):
+        found[f"front {number}"] = part.T
     for layer, values in found.items():
         scale = np.abs(expected[layer]).max()
         assert np.abs(values.numpy() - expected[layer]).max() < 1e-4 * scale, layer
