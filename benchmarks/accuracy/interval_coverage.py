@@ -5,7 +5,7 @@ of a smaller one (10 sound and 10 lyric columns, a million pairs). The embedded 
 error is allowed for. Fractions are pooled over coefficients whose error isn't exactly zero: a fold-over makes none on terms
 of order two, nor for interactions on products of three, and the table says how many coefficients that leaves. Blocks are
 those that `explain` takes: of Kerdock's kind for 1,024 masks of 40 cells. "sum" is all main effects together, with errors
-added as `Explanation.sum_over` adds them.
+added as `Explanation.sum_over` adds them. Songs of several windows are compared with all masks of every window.
 
     python -m benchmarks.accuracy.interval_coverage [--smoke] [--repetitions 200] [--threads 1] [--device cpu|cuda]
 """
@@ -23,6 +23,7 @@ from benchmarks.worlds.games import make_embedded
 from benchmarks.worlds.polynomials import draw_polynomial, make_analytic, tell_truth
 from benchmarks.worlds.references import make_reference, split_table
 from benchmarks.worlds.world import World
+from musiclime_torch import Track, explain
 from musiclime_torch.surrogate import CrossedDesign, draw_blocks, enumerate_masks, quantile, solve, solve_crossed
 
 PARTS = ("audio", "lyrics", "sum", "interactions")
@@ -85,6 +86,45 @@ def run_crossed(game: World, rows: dict[str, Coverage], space: str, counts: tupl
     add_sum(rows, *([table["audio"], table["lyrics"]] for table in tables))
 
 
+def cover_windows(repetitions: int) -> list[tuple[str, str, int, float, float]]:
+    """Songs of several windows, most of which contain too many cells to be run on all masks: part by part, how often the
+    intervals hold the values that all masks of every window give.
+    """
+    sounds = 0.1 * torch.randn(2, 1, 30_000, generator=torch.Generator().manual_seed(1))
+    track, rows = Track(sounds, ("a", "b"), 1000), []
+    for window in (7.0, 10.24, 14.0):
+        model = Short(window)
+        truth = explain(model, track, n_samples=2**15)
+        assert not truth.standard_errors.any(), "every window is run on all of its masks"
+        runs = [explain(model, track, n_samples=64, seed=seed) for seed in range(repetitions)]
+        assert truth.interactions is not None
+        logit = truth.interactions.spaces.index("logit")
+        main, pairs = Coverage(truth.attributions, None), Coverage(truth.interactions.values[logit], None)
+        for run in runs:
+            main.add(run.attributions, run.standard_errors, run.degrees_of_freedom)
+            found = run.interactions
+            assert found is not None
+            pairs.add(found.values[logit], found.standard_errors[logit], found.degrees_of_freedom[logit])
+        for part, coverage in (("audio", main), ("interactions", pairs)):
+            covered, share, _ = coverage.summarise()
+            rows.append((f"windows of {window:g} s", part, 64, covered, share))
+    return rows
+
+
+class Short:
+    """Two logits from windows of the song, with products of any number of cells."""
+
+    sample_rate, classes, modalities = 1000, ("a", "b"), ("audio",)
+
+    def __init__(self, max_seconds: float) -> None:
+        self.max_seconds = max_seconds
+        self.filters = torch.randn(2, round(max_seconds * 1000), 2, generator=torch.Generator().manual_seed(0))
+
+    def __call__(self, audio: Tensor) -> Tensor:
+        first, second = (audio.mean(1) @ part[: audio.shape[-1]] for part in self.filters)
+        return (0.5 * first).tanh() + (0.3 * second).cos()
+
+
 def enumerate_truth(game: World, space: str) -> Tensor:
     """The table over all masks of both sides."""
     design = CrossedDesign(enumerate_masks(game.d_audio), enumerate_masks(game.d_lyrics))
@@ -138,8 +178,15 @@ def main() -> None:
                     kind = part if part in ("interactions", "sum") else name
                     weight = share * truths[part].numel()
                     figures.setdefault((kind, space, label), []).extend([covered * weight, weight])
+    windows = cover_windows(repetitions)
+    for label, part, masks, covered, share in windows:
+        table.add_row(label, "logit", f"{masks} joint", part, f"{covered:.1%}", f"{share:.0%}")
     Console(width=120).print(table)
-    print(json.dumps({kind: pool(figures, kind) for kind in ("joint", "crossed", "sum", "interactions")}))
+    pooled = {kind: pool(figures, kind) for kind in ("joint", "crossed", "sum", "interactions")}
+    for part in ("audio", "interactions"):
+        shares = [covered for _, name, _, covered, _ in windows if name == part]
+        pooled[f"windows, {part}"] = round(sum(shares) / len(shares), 4)
+    print(json.dumps(pooled))
 
 
 def pool(figures: dict[tuple[str, str, str], list[float]], kind: str) -> float:

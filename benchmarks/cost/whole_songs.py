@@ -3,8 +3,10 @@
 A counting model stands for the real ones: it has their window length, takes the mean of tanh-filtered frames and counts the
 rows it is given, so that passes are those of MusiCNN (3 s), AST (10.24 s), CLAP (10 s) and a 30 s model at any speed of the
 machine. Songs are noise in 2, 4 or 5 stems and ten segments, 2,048 masks. Seconds are of the whole explanation with this
-model, whose passes cost next to nothing: of a real model's time they are the part outside of it. `--beside` names the root
-of another checkout, which runs in a process of its own, on the same songs.
+model, whose passes cost next to nothing: of a real model's time they are the part outside of it. Errors are the root mean
+square of the standard errors; 0 is exact. The last lines are of MusiCNN itself, with random weights: a four-minute song in
+4 and in 2 stems here in full, and by the other checkout, which would take hours, reckoned from what a pass takes it on
+twelve seconds. `--beside` names the root of another checkout, which runs in a process of its own, on the same songs.
 
     python -m benchmarks.cost.whole_songs [--smoke] [--beside DIR]
 """
@@ -33,6 +35,10 @@ CASES = (
 )
 RATE = 1000
 MASKS = 2048
+#: Seconds of song and masks from which the other checkout's time is reckoned.
+SHORT, SHORT_MASKS = 12.0, 48
+
+ROWS: list[dict[str, Any]] = []
 
 
 class Counting:
@@ -57,20 +63,36 @@ def measure(window: float, seconds: float, stems: int, masks: int) -> dict[str, 
     sounds = 0.01 * torch.randn(stems, 1, round(seconds * RATE), generator=torch.Generator().manual_seed(1))
     track = Track(sounds, tuple(f"stem {number}" for number in range(stems)), RATE)
     model, started = Counting(window), time.perf_counter()
-    explanation = explain(model, track, segments=10, n_samples=masks, design="foldover")
+    explanation = explain(model, track, segments=10, n_samples=masks)
     return {
         "passes": model.rows,
         "seconds": time.perf_counter() - started,
-        "error": float(explanation.standard_errors.max()),
+        "error": float(explanation.standard_errors.square().mean().sqrt()),
     }
 
 
-def measure_beside(folder: str, masks: int) -> list[dict[str, float]]:
+def measure_musicnn(seconds: float, stems: int, masks: int) -> dict[str, float]:
+    """Passes and seconds of one explanation of MusiCNN."""
+    from musiclime_torch import Track, explain
+    from musiclime_torch.models.musicnn import TAGS, Musicnn
+
+    torch.manual_seed(0)
+    model, rows = Musicnn(TAGS["MTT"]).eval(), []
+    model.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+    sounds = 0.1 * torch.randn(stems, 1, round(seconds * 16_000), generator=torch.Generator().manual_seed(1))
+    track = Track(sounds, tuple(f"stem {number}" for number in range(stems)), 16_000)
+    started = time.perf_counter()
+    segments = 10 if seconds > SHORT else 4
+    explain(model, track, segments=segments, n_samples=masks, design="auto" if seconds > SHORT else "foldover")
+    return {"passes": sum(rows), "seconds": time.perf_counter() - started}
+
+
+def measure_beside(folder: str, masks: int) -> dict[str, Any]:
     """The same cases by another checkout, in a process that finds it first."""
     environment = os.environ | {"PYTHONPATH": folder}
     command = [sys.executable, os.path.abspath(__file__), "--only", str(masks)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder)
-    results: list[dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+    results: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return results
 
 
@@ -84,31 +106,54 @@ def main() -> None:
     masks = given.only or (64 if given.smoke else MASKS)
     own = [measure(window, seconds, stems, masks) for _, window, seconds, stems in CASES]
     if given.only:
-        print(json.dumps(own))
+        print(json.dumps({"cases": own, "musicnn": measure_musicnn(SHORT, 4, SHORT_MASKS)}))
         return
-    show(own, measure_beside(given.beside, masks) if given.beside else [])
+    other = measure_beside(given.beside, masks) if given.beside else {}
+    show(own, other.get("cases", []))
+    real = [] if given.smoke else [show_musicnn(stems, other) for stems in (4, 2)]
+    print(json.dumps({"cases": ROWS, "musicnn": real}))
+
+
+def show_musicnn(stems: int, other: dict[str, Any]) -> dict[str, Any]:
+    """A line for people; passes and seconds here, and how many times more the other checkout would need."""
+    row: dict[str, Any] = {"stems": stems, **measure_musicnn(240.0, stems, MASKS)}
+    line = f"MusiCNN, 240 s, {stems} stems: {row['passes']:,.0f} passes here"
+    if other:
+        case = next(n for n, (name, _, seconds, count) in enumerate(CASES) if (name, count) == ("MusiCNN", stems))
+        passes, short = other["cases"][case]["passes"], other["musicnn"]
+        row |= {
+            "fewer_by": passes / row["passes"],
+            "time_ratio": passes * short["seconds"] / short["passes"] / row["seconds"],
+            "pass_ratio": short["seconds"] / short["passes"] / (row["seconds"] / row["passes"]),
+        }
+        line += (
+            f", {row['fewer_by']:.0f} times fewer; {row['time_ratio']:.0f} times less time, a pass "
+            f"{row['pass_ratio']:.2f} times faster"
+        )
+    print(line)
+    return row
 
 
 def show(own: list[dict[str, float]], other: list[dict[str, float]]) -> None:
-    """A table for people, and the last line for programs."""
+    """A table for people; its rows for programs."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table("model", "window", "song", "stems", "passes", title="Whole songs, ten segments")
-    for heading in ("passes beside", "fewer by", "time beside : here") if other else ():
+    for heading in ("passes beside", "fewer by", "time beside : here", "error here", "error beside") if other else ():
         table.add_column(heading, justify="right")
-    rows: list[dict[str, Any]] = []
     for number, (name, window, seconds, stems) in enumerate(CASES):
         cells = [name, f"{window:g} s", f"{seconds:g} s", str(stems), f"{own[number]['passes']:,.0f}"]
         row: dict[str, Any] = {"model": name, "stems": stems, "song": seconds, **own[number]}
         if other:
             fewer, faster = (other[number][key] / own[number][key] for key in ("passes", "seconds"))
             cells += [f"{other[number]['passes']:,.0f}", f"{fewer:.3g} times", f"{faster:.3g}"]
+            cells += [f"{side[number]['error']:.2g}" for side in (own, other)]
             row |= {"passes_beside": other[number]["passes"], "fewer_by": fewer, "time_ratio": faster}
+            row["error_beside"] = other[number]["error"]
         table.add_row(*cells)
-        rows.append(row)
-    Console(width=125).print(table)
-    print(json.dumps({"cases": rows}))
+        ROWS.append(row)
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":

@@ -216,14 +216,37 @@ def fuse(probe: Probe, sounds: tuple[Encoded, ...], texts: Encoded) -> Float[Ten
     weights = [window.weight for window in probe.sources.windows]
     run = _fuse_blocks if hasattr(probe.subject.model, "fuse_pairs") else _fuse_rows
     words = texts.spread()
+    if len(sounds) == 1:
+        return run(probe, sounds[0].spread(), words)
+    # Each distinct encoding meets the lyrics once, however many masks render it; and windows in which the same masks render
+    # the same, as all those of a segment, are added up before their outputs are spread over the masks.
+    total: Tensor | None = None
+    for share, windows in _share_places(sounds, weights):
+        places = windows[0].reduce()[1]
+        parts = mean_over(windows, lambda window: run(probe, window.reduce()[0], words), share) * sum(share)
+        spread = parts if places is None else parts.index_select(0, places)
+        total = spread if total is None else total.add_(spread)
+    assert total is not None, "a late-fusion model has a window"
+    return total / sum(weights)
 
-    def answer(window: Encoded) -> Float[Tensor, "na nt class"]:
-        # Each distinct encoding meets the lyrics once, however many masks render it.
-        table, places = window.reduce()
-        outputs = run(probe, table, words)
-        return outputs if places is None else outputs.index_select(0, places)
 
-    return mean_over(sounds, answer, weights)
+def _share_places(sounds: Sequence[Encoded], weights: Sequence[float]) -> Iterator[tuple[list[float], list[Encoded]]]:
+    """Successive windows in which the same masks have the same rows, with their weights."""
+    share: list[float] = []
+    windows: list[Encoded] = []
+    for window, weight in zip(sounds, weights, strict=True):
+        if windows and not _alike(windows[0], window):
+            yield share, windows
+            share, windows = [], []
+        share.append(weight)
+        windows.append(window)
+    yield share, windows
+
+
+def _alike(first: Encoded, second: Encoded) -> bool:
+    if first.places is None or second.places is None:
+        return first.places is None and second.places is None
+    return torch.equal(first.places, second.places)
 
 
 def _fuse_rows(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:

@@ -28,8 +28,8 @@ from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.renderings import Encoded
 from musiclime_torch.variants.scale import Scale, check_means, list_spaces, to_values
 
-#: Outputs of pairs that are held beside the grid, in numbers.
-TILE = 2**22
+#: Outputs of pairs that are held beside the grid of a longer song, in numbers: a hundred megabytes.
+TILE = 2**25
 
 #: Blocks per side to begin with, where the budget allows them: the audio is the noisier side.
 START = (2, 1)
@@ -106,11 +106,14 @@ def build_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor
         rows = slice(start, start + step)
         outputs = fuse(probe, tuple(window.take(rows) for window in encodings.sounds), encodings.texts)
         check_count(probe.subject, len(scale.song), outputs.shape[2])
-        values = to_values(scale, outputs).movedim(2, 0)
-        if grid is None:
-            kind = torch.promote_types(outputs.dtype, torch.float32)
-            grid = values.new_empty(values.shape[0], na, values.shape[2], dtype=kind)
-        grid[:, rows] = values
+        # Values are float64 until they are in the grid: of a few masks at a time.
+        for number, some in enumerate(outputs.split(max(PAIRS // len(encodings.texts), 1))):
+            values = to_values(scale, some).movedim(2, 0)
+            if grid is None:
+                kind = torch.promote_types(outputs.dtype, torch.float32)
+                grid = values.new_empty(values.shape[0], na, values.shape[2], dtype=kind)
+            first = start + number * max(PAIRS // len(encodings.texts), 1)
+            grid[:, first : first + len(some)] = values
     assert grid is not None, "a design has at least one block"
     return grid
 

@@ -31,7 +31,7 @@ from musiclime_torch.variants.scale import OFFERED, Scale, check_outputs, list_s
 LOOK_UPS = 16_384
 
 #: As many for interactions, of which there are hundreds to be solved for.
-PAIR_LOOK_UPS = 8192
+PAIR_LOOK_UPS = 4096
 
 #: How an explanation says that nothing was left to chance.
 EXACT = "exact: all renderings of every window were run"
@@ -214,7 +214,16 @@ def _sample(
         passes=count_passes(probe),
         looks=drawn.looks,
         stopped=drawn.stopped,
-        notes=notes + note_rounding(sampling, design, len(probe.seen)),
+        notes=notes + note_rounding(sampling, design, len(probe.seen)) + (_note_sampled(sums.sampled, sampling.total),),
+    )
+
+
+def _note_sampled(groups: Sequence[Group], budget: int) -> str:
+    most = max(group.n_masks for group in groups)
+    windows = sum(len(group.windows) for group in groups)
+    return (
+        f"{windows} windows of the song have up to {most:,} renderings each, more than the {budget:,} masks: they were "
+        "sampled. Fewer stems or fewer, longer segments make values exact, and so do as many masks as that."
     )
 
 
