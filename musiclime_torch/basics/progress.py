@@ -42,8 +42,8 @@ def open_bar(
 class Stages:
     """Bars one after the other, one for each stage of the work, in forward passes of the model."""
 
-    def __init__(self, shown: bool = False) -> None:
-        self._shown, self._bar = shown, open_bar(shown=False)
+    def __init__(self, shown: bool = False, piped: bool = False) -> None:
+        self._shown, self._piped, self._bar = shown, piped, open_bar(shown=False)
 
     def __enter__(self) -> "Stages":
         return self
@@ -54,7 +54,7 @@ class Stages:
     def begin(self, name: str, passes: int | None = None) -> None:
         """The next stage, and how many passes it will take, if that is known."""
         self._end()
-        self._bar = open_bar(passes, unit="pass", name=name, shown=self._shown)
+        self._bar = open_bar(passes, unit="pass", name=name, shown=self._shown, piped=self._piped)
 
     def expect(self, passes: int) -> None:
         """Now it is known: so many more passes."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from musiclime_torch.basics.progress import open_bar
+from musiclime_torch.basics.progress import Stages, open_bar
 
 
 def test_the_end_is_drawn_however_soon_it_comes(capsys: pytest.CaptureFixture[str]):
@@ -20,3 +20,28 @@ def test_nothing_is_drawn_unasked_or_where_there_is_no_terminal(
     with open_bar(10, shown=shown, piped=piped) as bar:
         bar.update(10)
     assert capsys.readouterr().err == ""
+
+
+def test_stages_count_passes_and_end_at_all_of_them():
+    with Stages(shown=True, piped=True) as stages:
+        stages.begin("asking", 100)
+        stages.update(30)
+        stages.expect(10)
+        assert (stages._bar.n, stages._bar.total) == (30, 40)
+        stages.update(25)
+        # More than was expected: the bar's end moves on, and it never shows more than all.
+        assert (stages._bar.n, stages._bar.total) == (55, 55)
+        first = stages._bar
+        stages.begin("looking for evidence")
+        assert first.n == first.total == 55
+        stages.update(3)
+        assert (stages._bar.n, stages._bar.total) == (3, None)
+
+
+def test_a_stage_that_fails_doesnt_pretend_to_be_complete():
+    stages = Stages(shown=True, piped=True)
+    with pytest.raises(ValueError, match="broken"), stages:
+        stages.begin("asking", 100)
+        stages.update(30)
+        raise ValueError("broken")
+    assert (stages._bar.n, stages._bar.total) == (30, 100)
