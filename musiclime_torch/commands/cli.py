@@ -33,6 +33,7 @@ from musiclime_torch.commands.options import (
     names_model,
     output_options,
     pop_given,
+    settle_answers,
     tell_of_demo_model,
 )
 from musiclime_torch.commands.output import Output, plan_output
@@ -107,6 +108,7 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
         model = load_models(options, device)
         track = load_track(song, device=device, **loading)
         click.echo(f"Stems: {track.source}", err=True)
+        model = settle_answers(model, track, options)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
         explanation = _run(model, track, device, options, output, answers)
     output.show(explanation, track, options["baseline"])

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from musiclime_torch.basics.choices import Modality, OutputKind
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.settings import PAPER, Settings
+
+if TYPE_CHECKING:
+    from musiclime_torch.song.track import Track
 
 #: Choices that the annotations of `Settings` leave to the model's own check.
 _LISTED = {"output_kind": get_args(OutputKind), "modalities": (*get_args(Modality), ",".join(get_args(Modality)))}
@@ -51,7 +54,21 @@ _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--text-model": {"metavar": "NAME", "help": "A lyrics classifier, named in the same way."},
     "--model-weights": {"metavar": "A,B", "help": "Weights of the two in their sum.  [default: 1,1]"},
+    "--ask": {"metavar": "QUESTION", "help": "Ask --model, a music language model, this about the song and its lyrics."},
+    "--answer": {
+        "metavar": "A,B,..|auto",
+        "help": "Answers whose log-probabilities are explained; a --foil is one more. auto takes the model's own answer to "
+        "the whole song.",
+    },
+    "--answer-tokens": {"is_flag": True, "default": None, "help": "Explain every token of the answers too."},
+    "--order": {
+        "type": click.Choice(["sound first", "text first"]),
+        "help": "What comes first in the question's prompt.  [default: sound first]",
+    },
 }
+
+#: In place of an answer: the one that the model gives by itself.
+AUTO = "auto"
 
 #: Named sets of settings.
 _PRESET: dict[str, dict[str, Any]] = {
@@ -178,6 +195,9 @@ def load_models(options: dict[str, Any], device: str) -> Any:
     from musiclime_torch.commands.models import load_ensemble, load_model
 
     given = pop_given(options, "model", "audio_model", "text_model", "model_weights")
+    asked = pop_given(options, "ask", "answer", "answer_tokens", "order")
+    if asked:
+        return _load_answering(given, asked, options)
     # A zero-shot model chooses from the class names; any other model has its own.
     labels = None if options["classes"] is None else split(options["classes"])
     if "model" in given and len(given) > 1:
@@ -188,6 +208,50 @@ def load_models(options: dict[str, Any], device: str) -> Any:
     if "model_weights" in given:
         raise InputError("--model-weights needs two models: give --audio-model and --text-model.")
     return load_model(next(iter(given.values()), "demo"), device, labels)
+
+
+def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[str, Any]) -> Any:
+    """The music language model that is asked a question; its first answer is explained unless another class is."""
+    from musiclime_torch.models.answering.loading import load_answering
+
+    if "ask" not in asked:
+        raise InputError(f"--{next(iter(asked)).replace('_', '-')} needs a question: give --ask 'Is this song sad?'.")
+    if set(given) != {"model"}:
+        raise InputError("--ask needs a music language model alone: give it as --model, by folder or hub id.")
+    if "answer" not in asked:
+        raise InputError("--ask needs an answer to explain: give --answer Yes --foil No, or --answer auto.")
+    answers = split(asked["answer"])
+    if options["target"] is None and len(answers) == 1 and answers != (AUTO,):
+        options["target"] = answers[0]
+    if options["foil"] is not None and options["foil"] not in answers:
+        answers = (*answers, options["foil"])
+    order = asked.get("order", "sound first")
+    return load_answering(given["model"], asked["ask"], answers, order, bool(asked.get("answer_tokens")))
+
+
+def settle_answers(model: Any, track: "Track", options: dict[str, Any]) -> Any:
+    """The model, with its own answer to the whole song in the place of "auto"."""
+    if AUTO not in getattr(model, "answers", ()):
+        return model
+    import torch
+
+    from musiclime_torch.variants.sound import fit_stems
+
+    sound = fit_stems(track, model.sample_rate, 1).sum(0)[None].to(next(model.parameters()).device)
+    seconds = sound.shape[-1] / model.sample_rate
+    if seconds > model.max_seconds:
+        raise InputError(
+            f"--answer auto needs the whole song at once, and {model.name} takes {model.max_seconds:g} s of {seconds:.0f}: "
+            "give --start and --end, or the answer itself."
+        )
+    lyrics = track.lyrics.text if track.lyrics is not None else ""
+    with torch.inference_mode():
+        own = model.answer_by_itself(sound, lyrics)
+    if not own:
+        raise InputError(f"{model.name} answers the question with nothing: give --answer.")
+    click.echo(f"The model's own answer: {own}", err=True)
+    options["target"] = own if options["target"] is None else options["target"]
+    return model.with_answers([own, *(answer for answer in model.answers if answer not in (AUTO, own))])
 
 
 def load_baseline(options: dict[str, Any], device: str, loading: dict[str, Any]) -> None:

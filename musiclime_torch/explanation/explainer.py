@@ -170,6 +170,7 @@ def explain_with(
             answers.admit(describe_question(subject, track, components, settings, probe.sources))
         stages.begin(f"asking {subject.name}", _expect(probe, plan))
         ends, warnings = _ask_ends(probe)
+        _refuse_deaf(subject, ends)
         scale = settle_scale(subject, ends, space, settings.target, settings.foil)
         estimate = _estimate(probe, scale, ends, plan, settings)
         check_rank(estimate.dependent, components, probe.seen, settings.ridge)
@@ -220,6 +221,15 @@ def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
         f"encoders in bfloat16 change the outputs by up to {float(moved):.2g}, where song and empty song differ by up to "
         f"{float(span):.2g}.",
     )
+
+
+def _refuse_deaf(subject: Subject, ends: Float[Tensor, "2 class"]) -> None:
+    """InputError where a language model answers the song and the empty song alike to the last bit."""
+    # Sound that doesn't reach a language model raises nothing, and neither do words: the answer is just always the same.
+    if hasattr(subject.model, "asked") and torch.equal(ends[0], ends[1]):
+        raise InputError(
+            f"{subject.name} answers the song and the empty song alike to the last bit: neither sound nor lyrics reach it."
+        )
 
 
 def _expect(probe: Probe, plan: Plan) -> int:

@@ -22,12 +22,20 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
         "title": track.title,
         "stems": track.source,
         "model": subject.name,
+        **_record_question(subject.model),
         **hash_inputs(subject, track),
         "baseline_song": song,
         "settings": settings.to_record(),
         "device": str(device),
         "versions": {name: version(name) for name in ("musiclime_torch", "torch", "numpy")},
     }
+
+
+def _record_question(model: Any) -> dict[str, Any]:
+    """What a language model was asked, in which order, and the tokens that its answers were cut into."""
+    if not hasattr(model, "asked"):
+        return {}
+    return {"asked": model.asked, "order": model.prompt.order, "answers": model.describe_answers()}
 
 
 def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:

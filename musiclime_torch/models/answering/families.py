@@ -1,0 +1,101 @@
+"""How each family of music language models turns sound into embeddings of its language model.
+
+A family is a small class. `hear` runs tower and projector, and the embeddings are merged by us: given embeddings beside
+features, two of these families drop the sound without a word. Another family needs this class alone, in `FAMILIES`.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from musiclime_torch.models.answering.mel import WhisperMel
+
+
+class Family(Protocol):
+    """What `Answering` asks of a family; `model` is its transformers class, `processor` that of the checkpoint."""
+
+    #: Seconds of sound that it takes at once; longer songs are run in windows.
+    max_seconds: float
+
+    def __init__(self, model: nn.Module, processor: Any) -> None: ...
+
+    def hear(self, audio: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch token hidden"]:
+        """Embeddings for the place of the sound in the prompt. Their number depends on the length alone."""
+        ...
+
+
+class Flamingo:
+    """AudioFlamingo3 and MusicFlamingo: windows of half a minute side by side."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model, self.mel = model, WhisperMel(processor.feature_extractor)
+        self.max_seconds = float(processor.max_audio_len)
+        # MusicFlamingo's processor puts marks around the sound; AudioFlamingo3's template has its own.
+        marks = [getattr(processor, f"audio_{end}_token", None) for end in ("bos", "eos")]
+        self.marks = processor.tokenizer.convert_tokens_to_ids(marks) if all(marks) else None
+        self.sound_id = processor.audio_token_id
+
+    def hear(self, audio: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch token hidden"]:
+        """Windows encoded by themselves; MusicFlamingo turns them by their times, and so needs to know their order."""
+        batch, samples = audio.shape
+        mel = self.mel
+        # A last window of two frames of mel or less makes no token, and the library fails on it: its 20 ms are left out.
+        rest = samples % mel.samples
+        if samples > mel.samples and rest and rest <= 2 * mel.hop:
+            audio, samples = audio[:, : samples - rest], samples - rest
+        pieces = audio.split(mel.samples, 1)
+        features = torch.stack([mel(piece) for piece in pieces], 1).flatten(0, 1)
+        frames = torch.tensor([-(-piece.shape[1] // mel.hop) for piece in pieces], device=audio.device)
+        mask = (torch.arange(features.shape[2], device=audio.device) < frames[:, None]).to(torch.int32).repeat(batch, 1)
+        count = int(sum(((-(-piece.shape[1] // mel.hop) - 1) // 2 + 1 - 2) // 2 + 1 for piece in pieces))
+        heard = self._run(features, mask, batch, count).view(batch, count, -1)
+        if self.marks is None:
+            return heard
+        begin, end = self.model.get_input_embeddings()(torch.tensor(self.marks, device=audio.device)).unsqueeze(1)
+        return torch.cat([begin.expand(batch, 1, -1), heard, end.expand(batch, 1, -1)], 1)
+
+    def _run(
+        self, features: Float[Tensor, "window mel time"], mask: Tensor, batch: int, count: int
+    ) -> Float[Tensor, "token hidden"]:
+        weights = self.model.get_input_embeddings().weight
+        features = features.to(weights.dtype)
+        if "Music" not in type(self.model).__name__:
+            result: Tensor = self.model.get_audio_features(features, mask).pooler_output
+            return result
+        ids = torch.full((batch, count), self.sound_id, device=features.device)
+        turned: Tensor = self.model.get_audio_features(features, mask, input_ids=ids).pooler_output
+        return turned
+
+
+class Qwen2Audio:
+    """Qwen2-Audio: one window of half a minute. The library cuts off what is longer; here it becomes further windows."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model, self.mel = model, WhisperMel(processor.feature_extractor)
+        self.max_seconds = float(processor.feature_extractor.chunk_length)
+
+    def hear(self, audio: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch token hidden"]:
+        """Frames past the sound's end are padding that nothing attends to."""
+        from transformers.masking_utils import create_bidirectional_mask
+
+        tower, projector = self.model.model.audio_tower, self.model.model.multi_modal_projector
+        features = self.mel(audio).to(self.model.get_input_embeddings().weight.dtype)
+        frames = -(-audio.shape[1] // self.mel.hop)
+        inner = (frames - 1) // 2 + 1
+        length = (features.shape[2] - 2) // 2 + 1
+        there = (torch.arange(length, device=audio.device) < inner).long().expand(len(audio), -1)
+        mask = create_bidirectional_mask(
+            config=tower.config, inputs_embeds=features.new_zeros(len(audio), length, 1), attention_mask=there
+        )
+        heard: Tensor = projector(tower(features, attention_mask=mask).last_hidden_state)
+        return heard[:, : (inner - 2) // 2 + 1]
+
+
+#: By the class that a checkpoint names as its own.
+FAMILIES: dict[str, type[Flamingo] | type[Qwen2Audio]] = {
+    "MusicFlamingoForConditionalGeneration": Flamingo,
+    "AudioFlamingo3ForConditionalGeneration": Flamingo,
+    "Qwen2AudioForConditionalGeneration": Qwen2Audio,
+}

@@ -1,0 +1,79 @@
+"""Log-probabilities of given answers after a prompt (teacher forcing), and the answer that a model gives by itself."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+#: Tokens of an answer at most: more is a text, and its log-probability says little about a song.
+LONGEST = 64
+
+
+def score_answers(
+    body: Any, head: Any, prompts: Float[Tensor, "batch token hidden"], attended: Bool[Tensor, "batch token"],
+    embed: Any, answers: Sequence[Sequence[int]],
+) -> list[Float[Tensor, "batch answer_token"]]:  # fmt: skip
+    """Log p of every token of every answer, given the prompt and the answer's tokens before it.
+
+    The prompt is run once; answers of several tokens share its keys and values.
+    """
+    first, cache = _run(body, prompts, attended, None)
+    # Only the rows that an answer's token is read from go through the head: a vocabulary is large, a prompt long.
+    opening = head(first[:, -1]).float().log_softmax(-1)
+    longest = max(map(len, answers))
+    scores = [opening[:, [answer[0]]] for answer in answers]
+    if longest == 1:
+        return scores
+    batch, count = len(prompts), len(answers)
+    given = torch.zeros(count, longest - 1, dtype=torch.long)
+    for row, answer in zip(given, answers, strict=True):
+        row[: len(answer) - 1] = torch.tensor(answer[:-1], dtype=torch.long)
+    # Padding comes after the answer's own tokens, and a token never sees those after it.
+    given = given.to(prompts.device).repeat(batch, 1)
+    cache.batch_repeat_interleave(count)
+    seen = torch.cat([attended.repeat_interleave(count, 0), attended.new_ones(len(given), longest - 1)], 1)
+    states, _ = _run(body, embed(given), seen, cache)
+    rest = head(states).float().log_softmax(-1).unflatten(0, (batch, count))
+    return [
+        torch.cat([scores[number], _gather(rest[:, number], answer[1:])], 1) if len(answer) > 1 else scores[number]
+        for number, answer in enumerate(answers)
+    ]
+
+
+def generate_answer(
+    body: Any, head: Any, prompt: Float[Tensor, "1 token hidden"], embed: Any, end: Sequence[int], most: int = 32
+) -> list[int]:
+    """The most probable next token, again and again, until the model ends its answer."""
+    answer: list[int] = []
+    attended = torch.ones(prompt.shape[:2], dtype=torch.bool, device=prompt.device)
+    states, cache = _run(body, prompt, attended, None)
+    while len(answer) < most:
+        token = int(head(states[:, -1]).argmax(-1))
+        if token in end:
+            break
+        answer.append(token)
+        attended = torch.cat([attended, attended.new_ones(1, 1)], 1)
+        states, cache = _run(body, embed(torch.tensor([[token]], device=prompt.device)), attended, cache)
+    return answer
+
+
+def _gather(scores: Float[Tensor, "batch token word"], tokens: Sequence[int]) -> Float[Tensor, "batch some"]:
+    places = torch.tensor(list(tokens), device=scores.device).expand(len(scores), -1)
+    return scores[:, : len(tokens)].gather(2, places[:, :, None])[:, :, 0]
+
+
+def _run(body: Any, embedded: Tensor, attended: Bool[Tensor, "batch token"], cache: Any) -> tuple[Tensor, Any]:
+    """Last states, and the keys and values of all tokens so far."""
+    # transformers 5.24 renamed the argument; the old name warns there, and the new one is unknown before.
+    known = inspect.signature(body.forward).parameters
+    name = "cache" if "cache" in known else "past_key_values"
+    begun = attended.shape[1] - embedded.shape[1]
+    places = torch.arange(begun, attended.shape[1], device=embedded.device)[None].expand(len(embedded), -1)
+    # Positions are given: a token that isn't attended to keeps its own, so that those after it don't move.
+    outputs = body(
+        inputs_embeds=embedded, attention_mask=attended.long(), position_ids=places, use_cache=True, **{name: cache}
+    )
+    return outputs.last_hidden_state, outputs[name]

@@ -1,0 +1,143 @@
+"""Music language models as models of answers: what they score is what the library's own forward pass gives."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from music_llms import FAMILIES, WINDOW, save_music_llm
+from transformers import AutoProcessor
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.models.answering.answering import Answering
+from musiclime_torch.models.answering.loading import load_answering
+from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.song.track import Track
+
+RATE = 16_000
+QUESTION = "Is this song sad?"
+ANSWERS = ("Yes", "No", "yes, very much")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("llms")
+    return {family: save_music_llm(family, root / family) for family in FAMILIES}
+
+
+def make_sound(seconds: float, rows: int = 1, seed: int = 0) -> torch.Tensor:
+    return 0.1 * torch.randn(rows, 1, round(seconds * RATE), generator=torch.Generator().manual_seed(seed))
+
+
+def score_by_the_library(model: Answering, folder: Path, sound: torch.Tensor, lyrics: str) -> torch.Tensor:
+    """Ids and features through the processor and the whole model, one answer and one row at a time."""
+    processor = AutoProcessor.from_pretrained(folder)
+    text, _ = model.prompt.render(lyrics)
+    rows = []
+    for wave in sound[:, 0].numpy():
+        scores = []
+        for ids in model.answers.values():
+            inputs = processor(text=[text], audio=[wave], sampling_rate=RATE, return_tensors="pt")
+            inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([ids])], 1)
+            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+            logits = model.model(**inputs).logits[0, -len(ids) - 1 : -1].float().log_softmax(-1)
+            scores.append(logits.gather(1, torch.tensor(ids)[:, None]).sum())
+        rows.append(torch.stack(scores))
+    return torch.stack(rows)
+
+
+def lengths(family: str) -> list[float]:
+    own = [1.0, 2.503, WINDOW]
+    return own if family == "qwen" else [*own, WINDOW + 1.01, 2 * WINDOW]
+
+
+@pytest.mark.parametrize("order", ["sound first", "text first"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_are_those_of_the_librarys_own_pass(folders: dict[str, Path], family: str, order: Any):
+    model = load_answering(str(folders[family]), QUESTION, ANSWERS, order)
+    lyrics = "hold me now\nlove is my love"
+    with torch.inference_mode():
+        for seconds in lengths(family):
+            sound = make_sound(seconds, 3)
+            own = model(sound, [lyrics] * 3)
+            torch.testing.assert_close(
+                own, score_by_the_library(model, folders[family], sound, lyrics), atol=1e-4, rtol=1e-5
+            )
+            # A batch is its rows one by one.
+            single = torch.cat([model(row[None], [lyrics]) for row in sound])
+            torch.testing.assert_close(own, single, atol=1e-5, rtol=1e-5)
+            assert float(own.std(0).min()) > 1e-4  # the sound is heard
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_token_of_an_answer_adds_up_to_it(folders: dict[str, Path], family: str):
+    model = load_answering(str(folders[family]), QUESTION, ANSWERS, by_token=True)
+    with torch.inference_mode():
+        outputs = model(make_sound(1.0, 2), ["love"] * 2)
+    assert outputs.shape[1] == len(model.classes)
+    assert model.output_kind == "regression"
+    for place, (answer, ids) in enumerate(model.answers.items()):
+        columns = [number for number, name in enumerate(model.classes) if name.startswith(f"{answer}[")]
+        assert len(columns) == len(ids)
+        torch.testing.assert_close(outputs[:, columns].sum(1), outputs[:, place], atol=1e-6, rtol=1e-6)
+
+
+def test_the_prompt_has_a_place_for_sound_and_every_character_of_the_lyrics(folders: dict[str, Path]):
+    model = load_answering(str(folders["music"]), QUESTION, ("Yes", "No"))
+    lyrics = "hold me now\nlove is my löve"
+    tokens = model.tokenize(lyrics)
+    covered = {place for start, end in tokens.spans for place in range(start, end)}
+    assert {place for place, letter in enumerate(lyrics) if not letter.isspace()} <= covered
+    assert max(end for _, end in tokens.spans) == len(lyrics)
+    assert tokens.ids[model.prompt.find_sound(len(tokens.ids))] == model.processor.audio_token_id
+    # The question belongs to nobody's lyrics.
+    assert sum(start < end for start, end in tokens.spans) < len(tokens.ids) - 10
+
+
+def test_a_word_that_is_gone_leaves_the_others_in_their_place(folders: dict[str, Path]):
+    model = load_answering(str(folders["music"]), QUESTION, ("Yes", "No"))
+    tokens = model.tokenize("hold me now")
+    embedded = model.embed_text(tokens.ids)[None].expand(2, -1, -1)
+    attended = torch.ones(2, len(tokens.ids), dtype=torch.bool)
+    word = next(place for place, (start, end) in enumerate(tokens.spans) if start < end)
+    attended[1, word] = False
+    altered = embedded.clone()
+    altered[1, word] = 7.0
+    sound = make_sound(1.0).expand(2, -1, -1)
+    with torch.inference_mode():
+        gone, other = model(sound, TokenBatch(embedded, attended)), model(sound, TokenBatch(altered, attended))
+    assert not torch.allclose(gone[0], gone[1])
+    torch.testing.assert_close(gone[1], other[1], atol=1e-5, rtol=1e-5)  # what isn't attended to says nothing
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_song_is_explained(folders: dict[str, Path], family: str, track: Track):
+    model = load_answering(str(folders[family]), QUESTION, ("Yes", "No"))
+    explanation = explain(model, track, segments=2, n_samples=48, target="Yes", foil="No", seed=1)
+    assert explanation.classes == ("Yes", "No", "Yes rather than No")
+    assert explanation.components.n_audio == 4
+    assert (explanation.attributions[-1].abs() > 0).all()
+
+
+def test_it_answers_by_itself(folders: dict[str, Path]):
+    model = load_answering(str(folders["music"]), QUESTION, ("Yes", "No"))
+    with torch.inference_mode():
+        answer = model.answer_by_itself(make_sound(1.0), "love")
+        ids = model.processor.tokenizer(answer, add_special_tokens=False)["input_ids"]
+    assert answer == "" or len(ids) >= 1
+
+
+@pytest.mark.parametrize(
+    ("question", "answers", "message"),
+    [
+        (" ", ("Yes",), "the question is empty"),
+        (QUESTION, (), "there is no answer to score"),
+        (QUESTION, ("Yes", "Yes"), "are the same"),
+        (QUESTION, ("",), "an answer is empty"),
+        (QUESTION, ("love " * 200,), "tokens: give 64 at most"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_sentence(folders: dict[str, Path], question: str, answers: Any, message: str):
+    with pytest.raises(InputError, match=message):
+        load_answering(str(folders["qwen"]), question, answers)
