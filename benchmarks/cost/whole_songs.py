@@ -74,7 +74,7 @@ def measure(window: float, seconds: float, stems: int, masks: int) -> dict[str, 
 def measure_musicnn(seconds: float, stems: int, masks: int) -> dict[str, float]:
     """Passes and seconds of one explanation of MusiCNN."""
     from musiclime_torch import Track, explain
-    from musiclime_torch.models.musicnn import TAGS, Musicnn
+    from musiclime_torch.models import TAGS, Musicnn
 
     torch.manual_seed(0)
     model, rows = Musicnn(TAGS["MTT"]).eval(), []

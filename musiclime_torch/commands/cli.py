@@ -105,7 +105,7 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
     with redirect_stdout(sys.stderr):
         from musiclime_torch.song.track import load_track
 
-        model = load_models(options, device)
+        model = load_models(options, device, knows_song=True)
         track = load_track(song, device=device, **loading)
         click.echo(f"Stems: {track.source}", err=True)
         model = settle_answers(model, track, options)

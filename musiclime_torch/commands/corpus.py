@@ -11,7 +11,15 @@ import click
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError, needing
-from musiclime_torch.commands.options import default_device, explain_options, gather, load_models, pop_given, split
+from musiclime_torch.commands.options import (
+    MODEL_NAMES,
+    default_device,
+    explain_options,
+    gather,
+    load_models,
+    pop_given,
+    split,
+)
 
 if TYPE_CHECKING:
     from musiclime_torch.corpus.runs.job import Job, Progress
@@ -53,11 +61,11 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
     running = _pick_engine(engine, options)
     _refuse_questions_of_one_song(options)
     device = options.pop("device") or default_device()
-    naming = {name: options.pop(name) for name in ("model", "audio_model", "text_model", "model_weights")}
+    naming = {name: options.pop(name) for name in MODEL_NAMES}
     about = {name: given for name, given in naming.items() if given}
     if not about:
         raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
-    load = partial(load_models, naming | {"classes": options["classes"]}, device)
+    load = partial(load_models, naming | {"classes": options["classes"], "target": options["target"], "foil": None}, device)
     with redirect_stdout(sys.stderr):
         from musiclime_torch.song.manifest import read_manifest
 

@@ -57,7 +57,7 @@ _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "--ask": {"metavar": "QUESTION", "help": "Ask --model, a music language model, this about the song and its lyrics."},
     "--answer": {
         "metavar": "A,B,..|auto",
-        "help": "Answers whose log-probabilities are explained; a --foil is one more. auto takes the model's own answer to "
+        "help": "Answers whose log-probabilities are explained; a foil is one more. auto takes the model's own answer to "
         "the whole song.",
     },
     "--answer-tokens": {"is_flag": True, "default": None, "help": "Explain every token of the answers too."},
@@ -66,6 +66,9 @@ _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
         "help": "What comes first in the question's prompt.  [default: sound first]",
     },
 }
+
+#: What `load_models` reads besides the class names.
+MODEL_NAMES = tuple(flag.removeprefix("--").replace("-", "_") for flag in _MODEL_OPTIONS)
 
 #: In place of an answer: the one that the model gives by itself.
 AUTO = "auto"
@@ -190,14 +193,17 @@ def tell_of_demo_model(options: dict[str, Any]) -> None:
         )
 
 
-def load_models(options: dict[str, Any], device: str) -> Any:
-    """The one model, or the sum of the two, that --model, --audio-model and --text-model name."""
+def load_models(options: dict[str, Any], device: str, knows_song: bool = False) -> Any:
+    """The one model, or the sum of the two, that --model, --audio-model and --text-model name; or the one to --ask.
+
+    With `knows_song` the caller settles an answer that the model is to give by itself.
+    """
     from musiclime_torch.commands.models import load_ensemble, load_model
 
     given = pop_given(options, "model", "audio_model", "text_model", "model_weights")
     asked = pop_given(options, "ask", "answer", "answer_tokens", "order")
     if asked:
-        return _load_answering(given, asked, options)
+        return _load_answering(given, asked, options, knows_song)
     # A zero-shot model chooses from the class names; any other model has its own.
     labels = None if options["classes"] is None else split(options["classes"])
     if "model" in given and len(given) > 1:
@@ -210,7 +216,7 @@ def load_models(options: dict[str, Any], device: str) -> Any:
     return load_model(next(iter(given.values()), "demo"), device, labels)
 
 
-def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[str, Any]) -> Any:
+def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[str, Any], knows_song: bool) -> Any:
     """The music language model that is asked a question; its first answer is explained unless another class is."""
     from musiclime_torch.models.answering.loading import load_answering
 
@@ -221,6 +227,8 @@ def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[
     if "answer" not in asked:
         raise InputError("--ask needs an answer to explain: give --answer Yes --foil No, or --answer auto.")
     answers = split(asked["answer"])
+    if AUTO in answers and not knows_song:
+        raise InputError("--answer auto is for one song: use explain, or give the answers.")
     if options["target"] is None and len(answers) == 1 and answers != (AUTO,):
         options["target"] = answers[0]
     if options["foil"] is not None and options["foil"] not in answers:

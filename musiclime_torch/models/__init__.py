@@ -6,6 +6,8 @@ from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
     from musiclime_torch.basics.choices import OutputKind as OutputKind, Precision as Precision
+    from musiclime_torch.models.answering.answering import Answering as Answering
+    from musiclime_torch.models.answering.loading import load_answering as load_answering
     from musiclime_torch.models.ast_roberta import (
         PAPER_PREPARATION as PAPER_PREPARATION,
         AstRoberta as AstRoberta,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from musiclime_torch.models.devices import encoding as encoding
     from musiclime_torch.models.hashing import hash_weights as hash_weights
     from musiclime_torch.models.heads import fuse_layer_norm_pairs as fuse_layer_norm_pairs
-    from musiclime_torch.models.musicnn import Musicnn as Musicnn, load_musicnn as load_musicnn
+    from musiclime_torch.models.musicnn import TAGS as TAGS, Musicnn as Musicnn, load_musicnn as load_musicnn
     from musiclime_torch.models.musicnn_minilm import (
         MusicnnMiniLM as MusicnnMiniLM,
         SentenceEncoder as SentenceEncoder,

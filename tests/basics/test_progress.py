@@ -40,8 +40,13 @@ def test_stages_count_passes_and_end_at_all_of_them():
 
 def test_a_stage_that_fails_doesnt_pretend_to_be_complete():
     stages = Stages(shown=True, piped=True)
-    with pytest.raises(ValueError, match="broken"), stages:
-        stages.begin("asking", 100)
-        stages.update(30)
-        raise ValueError("broken")
+
+    def fail() -> None:
+        with stages:
+            stages.begin("asking", 100)
+            stages.update(30)
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
     assert (stages._bar.n, stages._bar.total) == (30, 100)

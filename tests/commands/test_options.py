@@ -7,6 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.cli import cli
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.track import load_track
@@ -42,3 +43,23 @@ def test_what_a_command_has_no_use_for_is_refused_and_not_listed(arguments: list
         given = [flag] if flag == "--evidence" else [flag, "calm"]
         refused = CliRunner().invoke(cli, [*arguments, *given])
         assert "use explain" in str(refused.exception)
+
+
+ASKING = ["explain", "song.wav", "--model", "folder", "--ask", "Is it sad?"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (ASKING, "--ask needs an answer to explain: give --answer Yes --foil No"),
+        (["explain", "song.wav", "--answer", "Yes"], "--answer needs a question: give --ask"),
+        (["explain", "song.wav", "--ask", "Is it sad?", "--answer", "Yes"], "--ask needs a music language model alone"),
+        (
+            ["check", "--demo", "--model", "folder", "--ask", "Is it sad?", "--answer", "auto"],
+            "--answer auto is for one song",
+        ),
+    ],
+)
+def test_questions_that_lack_something_are_refused(arguments: list[str], message: str):
+    with pytest.raises(InputError, match=message):
+        CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False)

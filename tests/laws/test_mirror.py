@@ -17,6 +17,11 @@ TESTS = ROOT.parent / "tests"
 
 #: Modules without a test file of their own name, each with the file that tests it.
 TESTED_ELSEWHERE = {
+    "models/answering/families": "models/answering/test_answering",
+    "models/answering/loading": "models/answering/test_answering",
+    "models/answering/mel": "models/answering/test_answering",
+    "models/answering/prompt": "models/answering/test_answering",
+    "models/answering/scoring": "models/answering/test_answering",
     "basics/faces": "laws/test_imports",
     "captum/explained": "captum/test_lime",
     "captum/kernels": "captum/test_lime",

@@ -1,6 +1,6 @@
 """Tiny random music language models of three families, written and read back by the library itself."""
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for c in m['content'] %}{% if c['type'] == 'audio' %}<sound>"
     "{% else %}{{ c['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
 )
-CORPUS = ["hold me now\nlove is my love. Is this song sad? Lyrics: Yes No yes, very much. calm wild system user assistant"] * 4
+CORPUS = [
+    "hold me now\nlove is my love. Is this song sad? Lyrics: Yes No yes, very much. calm wild system user assistant"
+] * 4
 TEXT = {"model_type": "qwen2", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "max_position_embeddings": 2048}  # fmt: skip
 FAMILIES = ("music", "flamingo", "qwen")
@@ -79,6 +81,6 @@ def save_music_llm(family: str, folder: Path) -> Path:
     return folder
 
 
-@lru_cache(maxsize=None)
+@cache
 def cached_music_llm(family: str, root: str) -> Path:
     return save_music_llm(family, Path(root) / family)
