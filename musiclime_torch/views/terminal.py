@@ -37,6 +37,8 @@ def print_table(
     ranked = explanation.top(len(explanation.components), row)
     shown = [entry for entry in ranked if entry[1] > 0 or not positive_only][:rows]
     percent = f"{100 * explanation.confidence:g}%"
+    if "asked" in explanation.provenance:
+        console.print(f"Asked: {explanation.provenance['asked']}", highlight=False, markup=False)
     console.print(
         f"[bold]{escape(explanation.classes[row])}[/]: "
         f"{explanation.space} {float(explanation.output_song[row]):.3g} on the song, "
@@ -80,6 +82,7 @@ def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, perc
         for number, side in ((explanation.audio_passes, "audio"), (explanation.lyrics_passes, "lyrics"))
         if number
     )
+    passes = passes or "no new pass"
     stopped = f" {explanation.stopped[0].upper()}{explanation.stopped[1:]}." if explanation.stopped else ""
     return (
         f"{counts}{explanation.n_variants:,} variants from {passes} ({explanation.design}); the surrogate explains "

@@ -35,6 +35,7 @@ PAIR_LOOK_UPS = 4096
 
 #: How an explanation says that nothing was left to chance.
 EXACT = "exact: all renderings of every window were run"
+STOPPED = "nothing was left to chance"
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def estimate_windows(
         design=EXACT,
         n_variants=sum(group.n_masks * len(group.windows) for group in exact),
         passes=count_passes(probe),
+        stopped=STOPPED,
         notes=notes,
     )
 
@@ -124,6 +126,7 @@ def estimate_shapley_windows(
         design=EXACT,
         n_variants=sum(group.n_masks * len(group.windows) for group in groups),
         passes=count_passes(probe),
+        stopped=STOPPED,
     )
 
 

@@ -32,6 +32,9 @@ def list_origins(explanation: Explanation) -> list[tuple[str, str]]:
     known = explanation.provenance
     rows = [
         ("model", known.get("model", "")),
+        ("asked", known.get("asked", "")),
+        ("answers, as their tokens", known.get("answers", "")),
+        ("order of the prompt", known.get("order", "")),
         ("model's weights", known.get("model_hash", "") or "unknown: a plain function"),
         ("sound", known.get("audio_hash", "")),
         ("lyrics", known.get("lyrics_hash", "")),
