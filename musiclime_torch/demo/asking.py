@@ -99,8 +99,11 @@ def train(examples: Sequence[Example], seed: int, steps: int, songs: int = 8, va
     model = make_untrained(processor, seed).train()
     asked = ask_each(model, processor)
     damaged = DamagedSongs(examples, make_model(seed), variants, seed)
-    optimiser = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.1)
+    # A word occurs in few songs: its embedding needs larger steps than what every song trains.
+    words = list(model.get_input_embeddings().parameters())
+    others = [part for part in model.parameters() if all(part is not word for word in words)]
+    optimiser = torch.optim.AdamW([{"params": words}, {"params": others}], 2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [2e-2, 2e-3], total_steps=steps, pct_start=0.1)
     correct: list[float] = []
     for step in range(steps):
         optimiser.zero_grad()

@@ -17,6 +17,7 @@ from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.evidence import Evidence, read_evidence
 from musiclime_torch.explanation.fragment import Ranking, draw_fragment
 from musiclime_torch.explanation.interactions import Interactions, read_interactions
+from musiclime_torch.explanation.sentences import to_sentences
 from musiclime_torch.surrogate.intervals import discover, quantile, share_risk
 from musiclime_torch.variants.components import Component, Components
 
@@ -99,6 +100,7 @@ class Explanation:
                 heading=f"{self.value} ({self.space})",
                 rows=[(component.name, value, half) for component, value, half in shown],
                 notes=[
+                    " ".join(to_sentences(self)),
                     f"{'; '.join(counts)}. Single components explain {fidelity}. ± is {100 * self.confidence:g}%.",
                     *self.warnings,
                 ],

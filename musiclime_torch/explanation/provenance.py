@@ -22,6 +22,7 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
         "title": track.title,
         "stems": track.source,
         "model": subject.name,
+        "output_kind": subject.output_kind,
         **_record_question(subject.model),
         **hash_inputs(subject, track),
         "baseline_song": song,

@@ -11,6 +11,7 @@ from rich.text import Text
 from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.explanation.interactions import Interactions
+from musiclime_torch.explanation.sentences import to_sentences
 
 #: Characters of the longest bar.
 BAR = 20
@@ -39,6 +40,7 @@ def print_table(
     percent = f"{100 * explanation.confidence:g}%"
     if "asked" in explanation.provenance:
         console.print(f"Asked: {explanation.provenance['asked']}", highlight=False, markup=False)
+    console.print(" ".join(to_sentences(explanation, row)), highlight=False, markup=False)
     console.print(
         f"[bold]{escape(explanation.classes[row])}[/]: "
         f"{explanation.space} {float(explanation.output_song[row]):.3g} on the song, "

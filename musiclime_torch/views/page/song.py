@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
+from musiclime_torch.explanation.sentences import to_sentences
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline
 from musiclime_torch.views.page.document import render
@@ -85,6 +86,8 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "title": explanation.provenance.get("title") or "untitled song",
         "model": explanation.provenance.get("model", ""),
         "target": explanation.classes[explanation.target],
+        "asked": explanation.provenance.get("asked", ""),
+        "sentences": " ".join(to_sentences(explanation)),
         "data": data,
         "picture": _draw(explanation, track),
         "lines": [_describe_line(line) for line in lines],

@@ -1,0 +1,128 @@
+"""An explanation in words: what the model decided and how sure it is, what did most, what it takes to change its mind.
+
+Every sentence is made from the explanation's own numbers. What isn't significant isn't named.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from musiclime_torch.explanation.explanation import Explanation
+
+#: Components named in a sentence at most.
+NAMED = 3
+
+
+def to_sentences(explanation: "Explanation", target: int | str | None = None) -> tuple[str, ...]:
+    """The decision, the largest component, and the evidence where it was searched for.
+
+    Args:
+        explanation: of any model.
+        target: the class to speak of; None takes the explanation's own.
+    """
+    row = explanation.class_index(target)
+    sentences = [*_tell_decision(explanation, row), _tell_largest(explanation, row)]
+    if row == explanation.target and explanation.evidence is not None:
+        sentences += _tell_evidence(explanation)
+    return tuple(sentences)
+
+
+def find_probabilities(explanation: "Explanation") -> list[float] | None:
+    """The classes' probabilities on the song, a foil's contrast left out; None for outputs that have none."""
+    kind = explanation.provenance.get("output_kind", "")
+    count = len(explanation.classes) - (explanation.provenance.get("settings", {}).get("foil") is not None)
+    values = explanation.output_song[:count].double()
+    if explanation.space == "probability":
+        return [float(value) for value in values]
+    if kind == "logits" and explanation.space == "logit" and count > 1:
+        return [float(value) for value in values.softmax(0)]
+    # A multilabel logit is its log-odds; log-odds of a softmax are those of one class against all others.
+    if explanation.space == "log-odds" or (kind == "multilabel" and explanation.space == "logit"):
+        return [float(value) for value in torch.sigmoid(values)]
+    return None
+
+
+def say_percent(probability: float) -> str:
+    """A probability as people say it, never 0% or 100% of what isn't.
+
+    >>> say_percent(0.714), say_percent(0.9999), say_percent(0.0002)
+    ('71%', 'over 99%', 'under 1%')
+    """
+    if probability >= 0.995:
+        return "over 99%"
+    return "under 1%" if probability < 0.005 else f"{100 * probability:.0f}%"
+
+
+def _tell_decision(explanation: "Explanation", row: int) -> list[str]:
+    name = explanation.classes[row]
+    chances = find_probabilities(explanation)
+    if chances is None or row >= len(chances):
+        song, empty = float(explanation.output_song[row]), float(explanation.output_empty[row])
+        unit = explanation.space if explanation.space != "raw" else "the output"
+        first = f"{name}: {unit} is {song:.3g} on the song, and {empty:.3g} with everything removed."
+        return [_tell_contrast(explanation, chances) or first] if chances else [first]
+    best = max(range(len(chances)), key=chances.__getitem__)
+    if explanation.provenance.get("output_kind") == "multilabel" or len(chances) == 1:
+        if chances[row] > 0.5:
+            return [f"The model says yes to {name} ({say_percent(chances[row])})."]
+        if row == best:
+            return [f"None of the {len(chances)} tags reaches 50%; the nearest is {name}, {say_percent(chances[row])}."]
+        return [f"The model says no to {name} ({say_percent(chances[row])})."]
+    if row == best:
+        return [f"The model is {say_percent(chances[row])} sure that this is {name}."]
+    return [
+        f"The model takes this for {explanation.classes[best]} ({say_percent(chances[best])}); {name} gets "
+        f"{say_percent(chances[row])}."
+    ]
+
+
+def _tell_contrast(explanation: "Explanation", chances: list[float]) -> str:
+    """The two classes of a contrast and their probabilities."""
+    settings = explanation.provenance.get("settings", {})
+    pair = [explanation.class_index(settings[part]) for part in ("target", "foil") if settings.get(part) is not None]
+    if len(pair) != 2:
+        return ""
+    first, second = pair if chances[pair[0]] >= chances[pair[1]] else pair[::-1]
+    names = explanation.classes
+    return f"The model prefers {names[first]} ({say_percent(chances[first])}) to {names[second]} ({say_percent(chances[second])})."
+
+
+def _tell_largest(explanation: "Explanation", row: int) -> str:
+    top = explanation.top(1, row)
+    if not top:
+        return "No single component is significant."
+    component, value, _ = top[0]
+    # Of a contrast named "A rather than B" the whole name is what a component speaks for.
+    return f"{_open(component.name)} did most: it speaks {'for' if value > 0 else 'against'} {explanation.classes[row]}."
+
+
+def _tell_evidence(explanation: "Explanation") -> list[str]:
+    found = explanation.evidence
+    assert found is not None
+    sentences = []
+    if found.keeping == ():
+        sentences.append("The decision stays the same with everything removed.")
+    elif found.keeping is not None:
+        sentences.append(f"{_open(_list(explanation, found.keeping))} alone {_agree(found.keeping, 'keep')} the decision.")
+    if found.flipping:
+        sentences.append(f"Without {_list(explanation, found.flipping)} the model decides otherwise.")
+    elif found.flipping is None and found.keeping != ():
+        sentences.append("No set of components was found whose removal changes the decision.")
+    return sentences
+
+
+def _list(explanation: "Explanation", columns: tuple[int, ...]) -> str:
+    names = [explanation.components.items[column].name for column in columns]
+    if len(names) > NAMED:
+        return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _agree(columns: tuple[int, ...], verb: str) -> str:
+    return f"{verb}s" if len(columns) == 1 else verb
+
+
+def _open(name: str) -> str:
+    """A sentence's first word; a word of the lyrics keeps its own case."""
+    return name if "(line" in name else name[:1].upper() + name[1:]

@@ -1,0 +1,82 @@
+"""Sentences say what the numbers say, and nothing that they don't."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from models import Late
+
+from musiclime_torch.explanation.evidence import Evidence
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.sentences import find_probabilities, to_sentences
+from musiclime_torch.song.track import Track
+
+
+@pytest.fixture
+def known(track: Track) -> Explanation:
+    return explain(Late(), track, segments=2, n_samples=200)
+
+
+def turn(explanation: Explanation, kind: str, space: str, outputs: list[float], target: int = 0, **more: Any) -> Explanation:
+    """The explanation with other outputs, of another kind of model."""
+    values = torch.full_like(explanation.output_song, -5.0)
+    values[: len(outputs)] = torch.tensor(outputs, dtype=values.dtype)
+    provenance = explanation.provenance | {"output_kind": kind}
+    return replace(explanation, output_song=values, space=space, target=target, provenance=provenance, **more)
+
+
+@pytest.mark.parametrize(
+    ("kind", "space", "outputs", "target", "sentence"),
+    [
+        ("logits", "logit", [2.0, 0.0, 0.0], 0, "The model is 79% sure that this is {0}."),
+        ("logits", "logit", [2.0, 0.0, 0.0], 1, "The model takes this for {0} (79%); {1} gets 11%."),
+        ("logits", "probability", [0.999, 0.0005, 0.0005], 0, "The model is over 99% sure that this is {0}."),
+        ("logits", "log-odds", [1.0, -2.0, -2.0], 0, "The model is 73% sure that this is {0}."),
+        ("probabilities", "probability", [0.2, 0.7, 0.1], 1, "The model is 70% sure that this is {1}."),
+        ("multilabel", "logit", [1.0, 3.0, -1.0], 1, "The model says yes to {1} (95%)."),
+        ("multilabel", "logit", [-1.0, 3.0, -1.0], 0, "The model says no to {0} (27%)."),
+        ("multilabel", "logit", [-3.0, -1.3, -4.0], 1, "None of the 3 tags reaches 50%; the nearest is {1}, 21%."),
+        ("regression", "raw", [3.25, 0.0, 0.0], 0, "{0}: the output is 3.25 on the song, and "),
+    ],
+)
+def test_the_decision(known: Explanation, kind: str, space: str, outputs: list[float], target: int, sentence: str):
+    said = to_sentences(turn(known, kind, space, outputs, target))
+    assert said[0].startswith(sentence.format(*known.classes))
+
+
+def test_the_largest_component_is_named_if_it_is_significant(known: Explanation):
+    component, value, _ = known.top(1)[0]
+    said = to_sentences(known)[1]
+    assert component.name.lower() in said.lower()
+    assert ("speaks for" in said) == (value > 0)
+    noise = replace(known, standard_errors=torch.full_like(known.standard_errors, 1e3))
+    assert to_sentences(noise)[1] == "No single component is significant."
+
+
+def test_evidence_is_told_as_it_was_found(known: Explanation):
+    names = [item.name for item in known.components.items]
+
+    def tell(keeping: tuple[int, ...] | None, flipping: tuple[int, ...] | None) -> list[str]:
+        return list(to_sentences(replace(known, evidence=Evidence("", keeping, flipping, 0.0, 0.0, 9))))[2:]
+
+    assert tell((0,), (1, 2)) == [
+        f"{names[0][:1].upper()}{names[0][1:]} alone keeps the decision.",
+        f"Without {names[1]} and {names[2]} the model decides otherwise.",
+    ]
+    assert tell((), None) == ["The decision stays the same with everything removed."]
+    assert tell(None, None) == ["No set of components was found whose removal changes the decision."]
+    assert tell((0, 1, 2, 3), None)[0].endswith(f"{names[1]} and 2 more alone keep the decision.")
+    # Another class was not put to the test.
+    assert len(to_sentences(replace(known, evidence=Evidence("", (0,), (1,), 0.0, 0.0, 9)), target=1)) == 2
+
+
+def test_a_contrast_names_both_classes(track: Track):
+    explanation = explain(Late(), track, segments=2, n_samples=200, target=0, foil=1)
+    chances = find_probabilities(explanation)
+    assert len(chances) == len(explanation.classes) - 1
+    first, second = (0, 1) if chances[0] >= chances[1] else (1, 0)
+    said = to_sentences(explanation)[0]
+    assert said.startswith(f"The model prefers {explanation.classes[first]} (")
+    assert f"to {explanation.classes[second]} (" in said
