@@ -156,9 +156,11 @@ def _lay_w64(file: BinaryIO, riff: int) -> Layout | None:
 
 def _lay_sound(start: int, length: int, whole: int | None, form: bytes, code: str) -> Layout:
     """The number of bytes per second gives the length of the sound; for compressed sound it is a guess, and often wrong."""
-    kind, _, rate, byte_rate, _, _ = struct.unpack("<HHIIHH", form) if len(form) == 16 else (0,) * 6
+    kind, _, rate, byte_rate, align, _ = struct.unpack("<HHIIHH", form) if len(form) == 16 else (0,) * 6
     # fmt: coding, channels, frames a second, bytes a second, bytes a frame, bits a sample.
-    frames = length * rate / byte_rate if byte_rate and length and kind in _PLAIN else None
+    # Compressed sound has many frames in a block; a block a frame is plain sound whose kind was damaged.
+    is_plain = kind in _PLAIN or byte_rate == rate * align
+    frames = length * rate / byte_rate if byte_rate and length and is_plain else None
     return Layout(start + length if length else None, whole, frames, code)
 
 
