@@ -13,6 +13,7 @@ import click
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.options import (
+    LOADING,
     default_device,
     explain_options,
     gather,
@@ -49,7 +50,7 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
     if demo == bool(songs):
         raise InputError("give one or more songs or a manifest, or --demo for the embedded song, and not both.")
     refuse_file(out)
-    loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
+    loading = pop_given(options, *LOADING)
     measuring = pop_given(options, "chances", "seeds") | ({"shuffled": ()} if options.pop("no_shuffle") else {})
     device = options.pop("device") or default_device()
     if options.pop("evidence"):

@@ -23,9 +23,11 @@ _LOADING_OPTIONS = [
     click.option(
         "--lyrics", type=click.Path(path_type=Path), metavar="FILE", help="Text, .lrc or .srt.  [default: embedded tags]"
     ),
+    click.option("--lyrics-encoding", metavar="NAME", help="Encoding of --lyrics, such as gb18030.  [default: found out]"),
     click.option(
         "--stems", type=click.Path(path_type=Path), metavar="DIR", help="Folder with the song's stems, by their names."
     ),
+    click.option("--align-stems", is_flag=True, default=None, help="Move stems that are late by an encoder's delay."),
     click.option(
         "--separator",
         metavar="NAME",
@@ -37,6 +39,9 @@ _LOADING_OPTIONS = [
         "--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Refuse longer songs.  [default: 900]"
     ),
 ]
+
+#: The arguments of `load_track` that these are.
+LOADING = ("lyrics", "lyrics_encoding", "stems", "align_stems", "separator", "start", "end", "max_seconds")
 
 #: The options that name models. They come before the settings of `explain`.
 _MODEL_OPTIONS: dict[str, dict[str, Any]] = {

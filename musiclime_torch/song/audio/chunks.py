@@ -52,6 +52,14 @@ def lay_out(file: BinaryIO) -> Layout | None:
     return None
 
 
+def find_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Name, position and length of each chunk of a wav or aiff; none of another file."""
+    file.seek(0)
+    head = file.read(12)
+    code = {b"RIFF": "<4sI", b"RF64": "<4sI", b"FORM": ">4sI"}.get(head[:4])
+    return iter(()) if code is None else _walk(file, 12, code, align=2)
+
+
 def goes_on(file: BinaryIO, layout: Layout, size: int) -> bool:
     """Whether something follows the sound that is neither a chunk, a tag nor padding: sound that the header omits."""
     end = layout.end
