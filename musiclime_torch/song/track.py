@@ -100,7 +100,7 @@ def load_track(
         lyrics: a text, .lrc or subtitle file, or `Lyrics`; None takes what the song's tags hold, if anything.
         lyrics_encoding: the encoding of the lyrics' file, as Python names it ("gb18030"); None finds out.
         stems: a folder of stems (or a stem file) of ``song``; what they leave of it becomes the residual.
-        align_stems: move stems that are late or early by an encoder's delay (mp3 as ``demucs --mp3`` writes it) to their place.
+        align_stems: move stems that are late or early by an encoder's delay, as ``demucs --mp3`` writes them.
         separator: how to take a song without stems apart, see `separation`; None picks.
         start: seconds from the start of the file where the part to explain begins, None for its start.
         end: seconds from the start of the file where the part ends, None for its end.

@@ -19,7 +19,7 @@ _ROLES = (
     r"|發行|企划|企劃|统筹|統籌|策划|策劃|宣发|版权(?:方|公司)?|工程[师師]?|助理|编写|編寫|编辑|配唱|制作公司|演唱|歌手|歌名|专辑|專輯|OP|SP)"
 )
 _CREDIT = (
-    rf"(?:(?:(?:{_ROLES})[ \t]*[/／、&和]?[ \t]*){1, 4}[:：]"
+    rf"(?:(?:(?:{_ROLES})[ \t]*[/／、&和]?[ \t]*){{1,4}}[:：]"
     r"|(?i:(?:lyrics?|lyricist|music|words|composers?|compositions?|arrangers?|arrangements?|producers?|produced|written"
     r"|composed|arranged|mixed|mastered|recorded|mixing|mastering|recording|publishers?)(?:[ \t]*(?:and|&|/|,)[ \t]*"
     r"(?:music|words|lyrics|composed|produced|arranged|mixed|mastered))*(?:[ \t]+(?:by|engineers?|studio))?[ \t]*[:：]))"

@@ -98,7 +98,7 @@ def _unescape(text: str) -> str:
 
 
 def _unroll(cues: list[_Cue], plain: list[tuple[str, ...]]) -> list[int]:
-    """How many rows of each cue were there before, where captions roll: a cue begins with the rows that ended the one before."""
+    """How many rows of each cue were there before, where captions roll: it begins with those that ended the cue before."""
     above, rolls = [0], 0
     for (before, cue), (old, new) in zip(pairwise(cues), pairwise(plain), strict=True):
         count = next((size for size in range(min(len(old), len(new)), 0, -1) if old[-size:] == new[:size]), 0)

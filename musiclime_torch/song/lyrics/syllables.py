@@ -1,4 +1,4 @@
-"""Pieces of text with times, as ID3's SYLT and karaoke subtitles have them: syllables, words or lines, put together again."""
+"""Pieces of text with times, as ID3's SYLT and karaoke subtitles have them: syllables, words or lines, joined again."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,8 +1,7 @@
 """Lyrics in the tags of audio files, under the many names that they have there.
 
-ID3v2 (mp3, aac, wav, aiff, ...), APEv2 (mp3, ape, wavpack) and the free-form atoms of m4a are read here; the comments of flac,
-Ogg and Opus, ©lyr and WM/Lyrics by tinytag. Timed text comes first, unless there is plain text that says something else: then
-it is chords, a translation or another song.
+ID3v2 (mp3, aac, wav, aiff, ...), APEv2 (mp3, ape, wavpack) and the free-form atoms of m4a are read here; the comments of
+flac, Ogg and Opus, ©lyr and WM/Lyrics by tinytag.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """Stems that lie earlier or later than their song by an encoder's delay, found by correlation and moved back.
 
-Encoders begin with silence of a length of their own, and files without a place for that number (mp3 as `demucs --mp3` writes it,
-raw AAC) don't tell it. 25 ms are enough that a song minus its stems is louder than the song.
+Encoders begin with silence of a length of their own, and files without a place for that number (raw AAC, and mp3 as
+`demucs --mp3` writes it) don't tell it. 25 ms are enough that a song minus its stems is louder than the song.
 """
 
 from dataclasses import replace

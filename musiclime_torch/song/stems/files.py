@@ -55,8 +55,8 @@ def read_stems(
     """Read a folder of stems or a stem file, or the part of it between ``start`` and ``end``.
 
     ``song`` is the mix where the caller has read it already; it takes the place of the one that comes with the stems,
-    and ``leave_out``, the file it came from, isn't a stem even if it is among them. Stems that are late by an encoder's delay
-    are moved back with ``align``, and told without.
+    and ``leave_out``, the file it came from, isn't a stem even if it is among them. Stems that are late by an encoder's
+    delay are moved back with ``align``, and told without.
 
     Raises:
         InputError: no stems, two of one name, rates, channels or lengths that don't fit, or what `read_audio` refuses.
@@ -80,10 +80,13 @@ def read_stems(
             f"there are no stems in {str(path)!r}: it needs a sound file for each (drums.wav, vocals.wav, ...)."
         )
     told = [warning for _, recording in read for warning in recording.warnings]
-    if mix is not None:
-        stems, notes = _place(stems, mix, path, align)
-        told += notes
-    fitted, warnings = _fit([*([mix] if mix else []), *stems], ["song", *names] if mix else names, path)
+    stems, notes = _place(stems, mix, path, align) if mix is not None else (stems, [])
+    try:
+        fitted, warnings = _fit([*([mix] if mix else []), *stems], ["song", *names] if mix else names, path)
+    except InputError as error:
+        # An encoder's delay and padding may be longer than what is made up with silence.
+        raise InputError(notes[0], argument="align_stems") if notes and not align else error from None
+    told += notes
     return StemSet(tuple(fitted[len(fitted) - len(stems) :]), tuple(names), fitted[0] if mix else None, (*told, *warnings))
 
 
@@ -96,8 +99,8 @@ def _refuse_songs(folder: Path, files: list[Path]) -> None:
     if lengths and max(lengths)[0] - min(lengths)[0] > _OTHER_SONG:
         (short, first), (long, last) = min(lengths), max(lengths)
         raise InputError(
-            f"{str(folder)!r} is a folder of {len(files)} sound files of different lengths ({first!r} {short:.1f} s, {last!r} "
-            f"{long:.1f} s), so not of one song's stems: give one of the files, or a folder of stems of one length."
+            f"{str(folder)!r} is a folder of {len(files)} sound files of different lengths ({first!r} {short:.1f} s, "
+            f"{last!r} {long:.1f} s), not of one song's stems: give one of the files, or a folder of stems of one length."
         )
 
 
@@ -110,7 +113,7 @@ def _place(stems: list[Recording], mix: Recording, path: Path, align: bool) -> t
         return stems, []
     where = f"the stems in {path.name!r} are {describe_delay(delay, mix.sample_rate)}"
     if not align:
-        return stems, [f"{where}; load them with align_stems=True to move them."]
+        return stems, [f"{where}; set align_stems to move them."]
     return [move(stem, delay, mix.samples.shape[-1]) for stem in stems], [f"{where}, and were moved."]
 
 

@@ -107,7 +107,8 @@ def test_braces_and_tags_of_srt(tmp_path: Path, text: str, expected: str):
 
 
 def test_blank_lines_and_missing_numbers_in_srt(tmp_path: Path):
-    text = "00:00:01,000 --> 00:00:02,000\nhold\n\nme\n\n2\n00:00:03,5 --> 00:00:04,000\nnow\n7\n\n3\n0:00:05,000-->0:00:06,000\nla"
+    text = "00:00:01,000 --> 00:00:02,000\nhold\n\nme\n\n2\n00:00:03,5 --> 00:00:04,000\nnow\n7\n\n"
+    text += "3\n0:00:05,000-->0:00:06,000\nla"
     assert lines(read(tmp_path, text, "srt")) == [("hold", 1.0), ("me", 1.0), ("now", 3.5), ("7", 3.5), ("la", 5.0)]
 
 
