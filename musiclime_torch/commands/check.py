@@ -14,6 +14,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.options import (
     LOADING,
+    SongCommand,
     default_device,
     explain_options,
     gather,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from musiclime_torch.song.track import Track
 
 
-@click.command()
+@click.command(cls=SongCommand)
 @click.argument("songs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--demo", is_flag=True, help="Check the embedded song, and with no --model the embedded model.")
 @loading_options

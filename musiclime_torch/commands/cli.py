@@ -25,6 +25,7 @@ from musiclime_torch.commands.corpus import corpus
 from musiclime_torch.commands.findings import contrast, summarise
 from musiclime_torch.commands.options import (
     LOADING,
+    SongCommand,
     default_device,
     explain_options,
     gather,
@@ -84,7 +85,7 @@ def cli() -> None:
     """Which stems, at which moments, and which words decided what a music model predicts."""
 
 
-@cli.command()
+@cli.command(cls=SongCommand)
 @click.argument("song", type=click.Path(path_type=Path))
 @loading_options
 @explain_options()

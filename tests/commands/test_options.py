@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 
 import click
 import pytest
@@ -42,3 +43,13 @@ def test_what_a_command_has_no_use_for_is_refused_and_not_listed(arguments: list
         given = [flag] if flag == "--evidence" else [flag, "calm"]
         refused = CliRunner().invoke(cli, [*arguments, *given])
         assert "use explain" in str(refused.exception)
+
+
+@pytest.mark.parametrize("command", ["explain", "check"])
+def test_a_file_whose_name_begins_with_a_dash_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str):
+    monkeypatch.chdir(tmp_path)
+    for name in ("-live.wav", "--lyrics"):
+        Path(name).write_text("no sound")
+    said = CliRunner().invoke(cli, [command, "-live.wav", "--lyrics", "-live.wav", "--lyrics-encoding", "klingon"])
+    assert "encoding 'klingon'" in str(said.exception)
+    assert "No such option" in CliRunner().invoke(cli, [command, "-other.wav"]).output
