@@ -74,9 +74,10 @@ def open_audio(path: Path) -> Iterator[Opened]:
             yield opened
         return
     with file:
-        files = open_streams(path, list_streams(path, file.format, file.frames)) or [file]
+        streams, frames = list_streams(path, file.format, file.frames)
+        files = open_streams(path, streams) or [file]
         channels = max(file.channels for file in files)
-        frames = sum(file.frames for file in files)
+        frames = sum(file.frames for file in files) if streams else frames
         yield Opened(
             file.samplerate, channels, frames, file.format, lambda first: _read_streams(files, path, first, channels)
         )

@@ -23,20 +23,26 @@ from musiclime_torch.song.audio.packets import Block, read_whole
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 
 
-def list_streams(path: Path, kind: str, frames: int) -> tuple[bytes, ...]:
-    """The streams of a file, each as a file; () where soundfile reads the file itself right, as so many `frames`."""
+def list_streams(path: Path, kind: str, frames: int) -> tuple[tuple[bytes, ...], int]:
+    """The streams of a file, each as a file; none where soundfile reads the file itself right, and its frames.
+
+    `frames` are what soundfile says that it will read.
+    """
     with path.open("rb") as file:
         if kind == "OGG":
             links = read_ogg(file, path.stat().st_size).links
             whole = read_whole(file) if len(links) > 1 else b""
-            return tuple(whole[link.start : link.end] for link in links) if whole else ()
+            return tuple(whole[link.start : link.end] for link in links) if whole else (), frames
         if kind == "FLAC":
-            return split_flac(file)
+            return split_flac(file), frames
         found = read_mp3(file) if kind == "MP3" else None
     # Of damaged packets the decoder makes what it can.
     if found is None or found.broken is not None or (len(found.streams) == 1 and found.streams[0].heard == frames):
-        return ()
-    return tuple(rewrite(found.data, stream) for stream in found.streams if stream.frames)
+        return (), frames
+    if found.layer == 2:
+        # Its length is guessed, but all is read.
+        return (), found.frames
+    return tuple(rewrite(found.data, stream) for stream in found.streams if stream.frames), frames
 
 
 def is_chained(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The packets of MPEG audio, Layer III (mp3), and what their Xing, Info or VBRI headers say of them.
+"""The packets of MPEG audio, Layer III (mp3) and II (mp2), and what their Xing, Info or VBRI headers say of them.
 
 A file may hold several streams, one behind the other: joined files, recordings of a radio. Each has a header of its own, or
 none, and only the packets tell how long it is. A header's checksum is LAME's, over what is before it, or FFmpeg's, over the
@@ -15,6 +15,8 @@ _KBITS = (
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
 )
+#: Of Layer II, which shares Layer III's below MPEG-1.
+_KBITS_2 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
 _RATES = (44100, 48000, 32000)
 #: Frames by which every decoder of Layer III is late; gapless decoders take them off with the encoder's own delay.
 _DECODER_DELAY = 529
@@ -67,10 +69,14 @@ class Stream:
 
 @dataclass(frozen=True)
 class Streams:
-    """All streams of a file; `broken` is the first byte that is neither a packet, a tag nor padding, None without one."""
+    """All streams of a file; `broken` is the first byte that is neither a packet, a tag nor padding, None without one.
+
+    `layer` is 3, or 2, which has neither headers nor delays.
+    """
 
     streams: tuple[Stream, ...]
     data: bytes
+    layer: int = 3
     broken: int | None = None
 
     @property
@@ -80,10 +86,13 @@ class Streams:
 
 
 def read_mp3(file: BinaryIO) -> Streams | None:
-    """All streams of Layer III in a file; None if there is none."""
+    """All streams of Layer III and II in a file; None if there is none."""
     data = read_whole(file)
     chain = follow(data, _measure)
-    return None if chain is None else Streams(tuple(_read_stream(data, span) for span in chain.spans), data, chain.broken)
+    if chain is None:
+        return None
+    layer = 3 if data[chain.spans[0].start + 1] & 6 == 2 else 2
+    return Streams(tuple(_read_stream(data, span) for span in chain.spans), data, layer, chain.broken)
 
 
 def rewrite(data: bytes, stream: Stream) -> bytes:
@@ -126,14 +135,17 @@ def _make_silence(like: bytes, roomy: bool) -> bytearray:
 
 def _measure(data: bytes, at: int) -> Packet | None:
     head = data[at : at + 4]
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2 or head[1] & 0x18 == 0x08:
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0 or head[1] & 6 not in (2, 4) or head[1] & 0x18 == 0x08:
         return None
-    # 11 sync bits, version (3 is MPEG-1, 2 is MPEG-2, 0 is 2.5), layer 01 = III; then bit rate, sample rate and padding bit.
+    # 11 sync bits, version (3 is MPEG-1, 2 is MPEG-2, 0 is 2.5), layer 01 = III, 10 = II; bit rate, rate, padding bit.
     version, bits, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
     first = version == 3
     if bits in (0, 15) or rate == 3:
         return None
     hertz = _RATES[rate] // (1 if first else 2 if version == 2 else 4)
+    if head[1] & 6 == 4:
+        kbits = _KBITS_2[bits] if first else _KBITS[0][bits]
+        return Packet(144_000 * kbits // hertz + (head[2] >> 1 & 1), 1152, 16 | version << 3 | rate << 1)
     # Layer III has 1152 samples a packet (576 below MPEG-1), so its bytes are samples / 8 × bit rate / sample rate.
     size = (144 if first else 72) * _KBITS[first][bits] * 1000 // hertz + (head[2] >> 1 & 1)
     named = data[at + 4 : at + 44]

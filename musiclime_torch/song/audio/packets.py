@@ -1,4 +1,4 @@
-"""Counting the packets of compressed sound, each by its own head: raw AAC, the last one of flac, Matroska.
+"""Counting the packets of compressed sound, each by its own head: raw AAC, AC-3, the last one of flac, Matroska.
 
 Decoders skip what is damaged and say nothing; a chain of packets that doesn't reach the end of the file gives it away.
 """
@@ -58,15 +58,20 @@ class Chain:
         return sum(span.frames for span in self.spans)
 
 
+def chain_ac3(file: BinaryIO) -> Chain | None:
+    """The frames of an AC-3 or E-AC-3 stream; None without one."""
+    return follow(read_whole(file), _measure_ac3, b"\x0b")
+
+
 def chain_adts(file: BinaryIO) -> Chain | None:
     """The frames of a raw AAC stream; None without one."""
     return follow(read_whole(file), _measure_adts)
 
 
-def follow(data: bytes, measure: _Measure) -> Chain | None:
+def follow(data: bytes, measure: _Measure, sync: bytes = b"\xff") -> Chain | None:
     """All packets in the data, in streams of which each begins behind a tag or with a packet that opens it."""
     start = _skip_tags(data, 0)
-    first = _find_first(data, start, measure)
+    first = _find_first(data, start, measure, sync)
     if first is None:
         return None
     spans: list[Span] = []
@@ -92,9 +97,9 @@ def _follow_spans(data: bytes, here: int, measure: _Measure) -> list[Span]:
     return [*spans, Span(start, here, packets, frames)]
 
 
-def _find_first(data: bytes, start: int, measure: _Measure) -> int | None:
+def _find_first(data: bytes, start: int, measure: _Measure, sync: bytes) -> int | None:
     here = start
-    while (here := data.find(b"\xff", here, start + REACH)) >= 0:
+    while (here := data.find(sync, here, start + REACH)) >= 0:
         if _is_confirmed(data, here, measure):
             return here
         here += 1
@@ -148,6 +153,26 @@ def _measure_adts(data: bytes, at: int) -> Packet | None:
     # The 13 bits of a packet's length lie across three bytes; the last two bits count further blocks of 1024 samples.
     length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
     return Packet(length, 1024 * ((head[6] & 3) + 1)) if length >= 7 else None
+
+
+def _measure_ac3(data: bytes, at: int) -> Packet | None:
+    head = data[at : at + 6]
+    if len(head) < 6 or head[:2] != b"\x0b\x77":
+        return None
+    rate, code, version = head[4] >> 6, head[4] & 63, head[5] >> 3
+    if version > 10:
+        # E-AC-3 (ATSC A/52, annex E): the number of words of two bytes, less one; blocks of 256 samples.
+        blocks = 6 if rate == 3 else (1, 2, 3, 6)[head[4] >> 4 & 3]
+        return Packet(2 * ((head[2] & 7) << 8 | head[3]) + 2, 256 * blocks)
+    if rate == 3 or code >= 38:
+        return None
+    # 1,536 samples of a bit rate in kbit/s (A/52, table 5.18): at 44.1 kHz every other packet is a word longer.
+    kbits = _AC3_KBITS[code >> 1]
+    words = (2 * kbits, 96_000 * kbits // 44_100 + (code & 1), 3 * kbits)[rate]
+    return Packet(2 * words, 1536)
+
+
+_AC3_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 
 
 def last_flac_frame(file: BinaryIO) -> int | None:

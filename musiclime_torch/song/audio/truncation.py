@@ -12,10 +12,15 @@ from musiclime_torch.song.audio.chunks import find_second, goes_on, lay_out
 from musiclime_torch.song.audio.links import split_flac
 from musiclime_torch.song.audio.mpeg import Stream, Streams, read_mp3
 from musiclime_torch.song.audio.ogg import read_ogg
-from musiclime_torch.song.audio.packets import chain_adts, last_flac_frame, measure_matroska, skip_id3
+from musiclime_torch.song.audio.packets import chain_ac3, chain_adts, last_flac_frame, measure_matroska, skip_id3
 
 #: Frames by which an mp3 may be shorter than its packets: the delay and the padding that a LAME tag has room for.
 _GAPLESS = 2 * 4095
+#: Writers to a pipe promise 2^32 - 1 or about 2^31 bytes.
+_STREAMING = 0x7FFF_0000
+#: How an asf begins, and the object in it that holds the file's size (ASF 3.2).
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def cut_short(path: str | Path) -> str | None:
@@ -55,11 +60,26 @@ def contradicts(path: str | Path, kind: str, frames: int | None) -> str | None:
 
 def _measure(file: BinaryIO) -> int:
     """Bytes that the headers promise, 0 where they don't say."""
+    file.seek(0)
+    promised = _read_promise(file.read(4096))
+    if promised is not None:
+        return promised
     layout = lay_out(file)
     if layout is not None:
         # A padding byte, which one writer counts and another doesn't, isn't sound.
         return max((layout.whole or 1) - 1, layout.end or 0)
     return _measure_packets(file) or measure_matroska(file) or 0
+
+
+def _read_promise(head: bytes) -> int | None:
+    """Bytes that an avi or an asf (wma) says it has, 0 for those of a pipe, None for other files."""
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        size = int.from_bytes(head[4:8], "little")
+        return size + 8 if size < _STREAMING else 0
+    if head[:16] == _ASF and (at := head.find(_ASF_FILE)) > 0 and len(head) >= at + 92:
+        # Its size, of 8 bytes, follows a name and a length; flag 1 is that of a broadcast, whose size isn't known.
+        return 0 if head[at + 88] & 1 else int.from_bytes(head[at + 40 : at + 48], "little")
+    return None
 
 
 def _measure_packets(file: BinaryIO) -> int:
@@ -69,12 +89,19 @@ def _measure_packets(file: BinaryIO) -> int:
     file.seek(start)
     # Both kinds of stream begin with eleven or twelve ones; the layer bits tell raw AAC (00) from mp3 (01).
     first = file.read(4096).lstrip(b"\0")[:2] if start else head.lstrip(b"\0")[:2]
+    if first == b"\x0b\x77":
+        chain = chain_ac3(file)
+        return chain.spans[-1].end if chain is not None else 0
+    if head[:1] == b"G" and head[188:189] == head[376:377] == b"G":
+        # A transport stream: packets of 188 bytes.
+        size = file.seek(0, 2)
+        return size + -size % 188
     if len(first) < 2 or first[0] != 0xFF:
         return 0
     if first[1] & 0xF6 == 0xF0:
         chain = chain_adts(file)
         return chain.spans[-1].end if chain is not None else 0
-    found = read_mp3(file) if first[1] & 0xE6 == 0xE2 else None
+    found = read_mp3(file) if first[1] & 0xE0 == 0xE0 and first[1] & 6 else None
     return 0 if found is None else max(found.streams[-1].end, _promise(found.streams[-1]))
 
 

@@ -36,7 +36,7 @@ def test_ffmpegs_header_is_intact_whatever_its_checksum_is_taken_over(tmp_path: 
 
 
 @pytest.mark.parametrize("bit_rate", [128, 64, None])
-@pytest.mark.parametrize(("rate", "channels"), itertools.product((48000, 44100, 22050, 16000), (1, 2)))
+@pytest.mark.parametrize(("rate", "channels"), list(itertools.product((48000, 44100, 22050, 16000), (1, 2))))
 def test_without_a_header_all_packets_are_read_as_ffmpeg_reads_them(
     tmp_path: Path, rate: int, channels: int, bit_rate: int | None
 ):
