@@ -71,6 +71,22 @@ def decode(data: bytes, encoding: str | None, path: Path) -> tuple[str, list[str
     return text, []
 
 
+def restore(text: str) -> tuple[str, str] | None:
+    """What a text says that was read as Latin-1 and is of another script, and in words as what it was read; else None.
+
+    >>> restore("风吹过山谷".encode("gbk").decode("latin-1"))
+    ('风吹过山谷', 'were read as GB18030 (Chinese, simplified)')
+    """
+    odd = regex.findall(r"[\x80-\xff]", text)
+    # Most letters of such a text are beyond ASCII: words with accents are what they are.
+    if not odd or max(text) > "\xff" or len(odd) < len(regex.findall(r"[A-Za-z]", text)):
+        return None
+    likely = _guess(text.encode("latin-1"))
+    if likely is None or not regex.search(r"[^\p{Latin}\p{Common}\p{Inherited}]", likely[0]):
+        return None
+    return likely[0], likely[1].removeprefix("aren't UTF-8 and ")
+
+
 def _decode_as(data: bytes, encoding: str, path: Path) -> str:
     try:
         text = data.decode(codecs.lookup(encoding).name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_devices
 from musiclime_torch.song.lyrics.boilerplate import LeftOut
-from musiclime_torch.song.lyrics.encodings import decode
+from musiclime_torch.song.lyrics.encodings import decode, restore
 from musiclime_torch.song.lyrics.id3 import Timed
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, Verse, compose, parse_lyrics
@@ -76,7 +76,18 @@ def embedded_lyrics(path: str | Path) -> Lyrics | None:
 
 
 def _parse_tag(tag: str | Timed) -> Lyrics:
-    return _parse_text(tag) if isinstance(tag, str) else _compose(split_pieces(tag.pieces))
+    if isinstance(tag, str):
+        restored = restore(tag)
+        lyrics = _parse_text(tag if restored is None else restored[0])
+    else:
+        # All pieces at once, for a syllable is too short to tell; the separator is itself in every encoding.
+        restored = restore("\x1e".join(text for text, _ in tag.pieces))
+        texts = restored[0].split("\x1e") if restored else []
+        if len(texts) == len(tag.pieces):
+            tag = Timed(tuple((text, start) for text, (_, start) in zip(texts, tag.pieces, strict=True)))
+        lyrics = _compose(split_pieces(tag.pieces))
+    notes = () if restored is None else (f"the lyrics in the tags {restored[1]}: check them.",)
+    return replace(lyrics, warnings=(*notes, *lyrics.warnings))
 
 
 def _parse_text(text: str) -> Lyrics:

@@ -169,3 +169,27 @@ def test_damaged_tags_are_no_error(tmp_path: Path, damage: bytes):
         embedded_lyrics(tmp_path / "b.mp3")
         (tmp_path / "b.mp3").write_bytes(data[:at])
         embedded_lyrics(tmp_path / "b.mp3")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("风吹过山谷\n我在这里等你", "gbk"),
+        ("Ветер в долине\nЯ жду тебя", "cp1251"),
+        ("風が谷を渡る\nここで君を待つ", "cp932"),
+    ],
+)
+def test_tags_written_in_an_old_encoding_are_restored_and_told(tmp_path: Path, text: str, encoding: str):
+    mangled = text.encode(encoding).decode("latin-1")
+    for number, frame in enumerate((uslt(mangled, 0), sylt([(row, 1000) for row in mangled.split("\n")], encoding=0))):
+        lyrics = embedded_lyrics(write_id3(tmp_path / f"{number}.mp3", frame, version=3))
+        assert lyrics is not None
+        assert lyrics.text == text
+        assert "the lyrics in the tags were read as" in lyrics.warnings[0]
+
+
+@pytest.mark.parametrize("text", ["où l'été s'achève", "¿Qué será?", "Ääö ÜÜ", "éèà", "Þú ert þar"])
+def test_words_with_accents_are_left_as_they_are(tmp_path: Path, text: str):
+    lyrics = embedded_lyrics(write_id3(tmp_path / "a.mp3", uslt(text, 0)))
+    assert lyrics is not None
+    assert (lyrics.text, lyrics.warnings) == (text, ())
