@@ -37,7 +37,11 @@ def list_streams(path: Path, kind: str, frames: int) -> tuple[tuple[bytes, ...],
             return split_flac(file), frames
         found = read_mp3(file) if kind == "MP3" else None
     # Of damaged packets the decoder makes what it can.
-    if found is None or found.broken is not None or (len(found.streams) == 1 and found.streams[0].heard == frames):
+    if (
+        found is None
+        or (found.broken is not None and not found.begins_within)
+        or (len(found.streams) == 1 and found.streams[0].heard == frames)
+    ):
         return (), frames
     if found.layer == 2:
         # Its length is guessed, but all is read.

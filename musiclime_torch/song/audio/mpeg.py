@@ -20,6 +20,8 @@ _KBITS_2 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
 _RATES = (44100, 48000, 32000)
 #: Frames by which every decoder of Layer III is late; gapless decoders take them off with the encoder's own delay.
 _DECODER_DELAY = 529
+#: Bytes of the longest packet, and of its padding: 320 kbit/s at 32 kHz.
+_LONGEST = 1441
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class Streams:
     def frames(self) -> int:
         """Frames in all packets."""
         return sum(stream.frames for stream in self.streams)
+
+    @property
+    def begins_within(self) -> bool:
+        """Whether less than a packet lies before the first, as in recordings of a radio: nothing else is damaged."""
+        return self.broken is not None and 0 < self.streams[0].start - self.broken < _LONGEST
 
 
 def read_mp3(file: BinaryIO) -> Streams | None:

@@ -16,6 +16,8 @@ from musiclime_torch.song.audio.packets import chain_ac3, chain_adts, last_flac_
 
 #: Frames by which an mp3 may be shorter than its packets: the delay and the padding that a LAME tag has room for.
 _GAPLESS = 2 * 4095
+#: Bytes that may be those of one packet.
+_PACKET = 4096
 #: Writers to a pipe promise 2^32 - 1 or about 2^31 bytes.
 _STREAMING = 0x7FFF_0000
 #: How an asf begins, and the object in it that holds the file's size (ASF 3.2).
@@ -37,6 +39,8 @@ def cut_short(path: str | Path) -> str | None:
         promised = _measure(file)
     if promised <= size:
         return None
+    if promised - size < _PACKET:
+        return f"{path.name!r} was cut short: its last {promised - size} bytes are missing. What is there was read."
     return f"{path.name!r} was cut short: {size} of {promised} bytes are there ({100 * size / promised:.0f}%) and were read."
 
 
@@ -130,7 +134,7 @@ def _find_contradiction(file: BinaryIO, size: int, kind: str, frames: int | None
     found = read_mp3(file) if kind in ("MP3", "mp3") else chain_adts(file) if kind == "aac" else None
     if found is None:
         return None
-    if found.broken is not None:
+    if found.broken is not None and not (isinstance(found, Streams) and found.begins_within):
         return f"there is no packet of sound at byte {found.broken}"
     # A decoder takes delay and padding off at both ends, and never adds anything.
     if frames and isinstance(found, Streams) and not found.frames - _GAPLESS * len(found.streams) <= frames <= found.frames:
@@ -139,7 +143,9 @@ def _find_contradiction(file: BinaryIO, size: int, kind: str, frames: int | None
 
 
 def _doubt_header(found: Streams) -> str | None:
-    """What is odd about the headers of an mp3 whose packets are all there: that the sound is damaged doesn't follow."""
+    """What is odd about an mp3 whose packets are in order: that the sound is damaged doesn't follow."""
+    if found.begins_within:
+        return "begins within a packet, as recordings of a stream do: its sound was read from the next one on"
     for stream in found.streams:
         if stream.header is None:
             continue

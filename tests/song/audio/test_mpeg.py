@@ -144,3 +144,13 @@ def test_layer_two_and_the_first_packets_of_a_radio_are_read_to_their_end(tmp_pa
     path = encode(tmp_path / "a.mp2", make_noise(1, RATE), RATE, "mp2", "mp2")
     assert read_audio(path, max_seconds=9).warnings == ()
     assert soundfile.info(path).format == "MP3"
+
+
+@pytest.mark.parametrize("bit_rate", [128, None])
+def test_a_recording_that_begins_within_a_packet_is_not_called_damaged(tmp_path: Path, bit_rate: int | None):
+    whole = encode_lame(make_noise(1, RATE), RATE, bit_rate)
+    frames = read(tmp_path / "a.mp3", whole).samples.shape[-1]
+    found = read(tmp_path / "a.mp3", whole[100:])
+    assert "begins within a packet" in found.warnings[0]
+    assert "damaged" not in found.warnings[0]
+    assert found.samples.shape[-1] == frames - 1152
