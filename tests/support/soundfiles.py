@@ -20,13 +20,17 @@ def write(path: Path, samples: np.ndarray, rate: int, **how: str) -> Path:
     return path
 
 
-def encode(path: Path, samples: np.ndarray, rate: int, codec: str, format: str, **mux: str) -> Path:
-    """(channel, frame) by one of FFmpeg's encoders and muxers, whose options are `mux`."""
+def encode(
+    path: Path, samples: np.ndarray, rate: int, codec: str, format: str, *, bits: int | None = 128_000, **mux: str
+) -> Path:
+    """(channel, frame) by one of FFmpeg's encoders and muxers, whose options are `mux`, at a bit rate or FFmpeg's own."""
     import av
 
     layout = "mono" if len(samples) == 1 else "stereo"
     with av.open(str(path), "w", format=format, options=mux) as container:
-        stream = container.add_stream(codec, rate=rate, layout=layout, bit_rate=128_000)
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        if bits is not None:
+            stream.bit_rate = bits
         coder = stream.codec_context
         resampler = av.AudioResampler(coder.format, layout, rate, frame_size=coder.frame_size or 1152)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)

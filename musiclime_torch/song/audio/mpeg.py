@@ -28,16 +28,16 @@ _LONGEST = 1441
 class Header:
     """What the packet in front of the sound says: the number of packets and of bytes (0 where it doesn't).
 
-    `delay` and `padding` are the frames that the encoder put in front and behind, both None where the header has no room for
-    them; `intact` is whether its checksum holds, and `at` the position of its numbers in the packet.
+    `delay` and `padding` are the frames that the encoder put in front and behind, said by a `gapless` header only; `intact` is whether its checksum holds, which stands `at` a position in the packet.
     """
 
     packets: int
     bytes: int
-    delay: int | None
-    padding: int | None
-    intact: bool
-    at: int
+    gapless: bool = False
+    delay: int = 0
+    padding: int = 0
+    intact: bool = True
+    at: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Stream:
     @property
     def heard(self) -> int:
         """Frames that a gapless decoder gives: without delay and padding, where a header says how long they are."""
-        if self.header is None or self.header.delay is None:
+        if self.header is None or not self.header.gapless:
             return self.frames
         # The padding includes the decoder's delay. Where the end is missing, so is the padding.
-        behind = 0 if self.missing else max((self.header.padding or 0) - _DECODER_DELAY, 0)
+        behind = 0 if self.missing else max(self.header.padding - _DECODER_DELAY, 0)
         return max(0, self.frames - self.header.delay - _DECODER_DELAY - behind)
 
 
@@ -108,24 +108,21 @@ def rewrite(data: bytes, stream: Stream) -> bytes:
     Without such a header libsndfile guesses the length from the first packets, and ends there.
     """
     body = data[stream.first : stream.end]
-    count = stream.frames // stream.size
-    if stream.header is not None and stream.header.delay is not None:
-        packet = bytearray(data[stream.start : stream.first])
-        at = stream.header.at
-        # The number of packets, and what says that it is there. A part that ends too soon has no padding to take off.
-        packet[at + 7] |= 1
-        packet[at + 8 : at + 12] = struct.pack(">I", count)
-        if stream.missing:
-            packet[at + 142 : at + 144] = bytes([packet[at + 142] & 0xF0, 0])
-        return bytes(packet) + body
-    # mpg123 takes its own delay off any stream with a header. A silent packet in front, and a delay that fills it up, leave
-    # exactly the sound of the packets, as they are without a header.
-    delay = stream.size - _DECODER_DELAY
+    count, header = stream.frames // stream.size, stream.header
+    known = header is not None and header.gapless
+    if header is not None and header.gapless:
+        # A part that ends too soon has no padding to take off.
+        delay, padding = header.delay, 0 if stream.missing else header.padding
+    else:
+        # mpg123 takes its own delay off any stream with a header. A silent packet in front, and a delay that fills it up,
+        # leave exactly the sound of the packets, as they are without a header.
+        count, delay, padding = count + 1, stream.size - _DECODER_DELAY, 0
     packet = _make_silence(body, roomy=True)
+    numbers = b"Info" + struct.pack(">II", 1, count) + b"LAME3.100".ljust(21, b"\0")
+    numbers += (delay << 12 | padding).to_bytes(3, "big")
     at = _place_header(packet)
-    numbers = b"Info" + struct.pack(">II", 1, count + 1) + b"LAME3.100".ljust(21, b"\0") + (delay << 12).to_bytes(3, "big")
     packet[at : at + len(numbers)] = numbers
-    return bytes(packet + _make_silence(body, roomy=False)) + body
+    return bytes(packet if known else packet + _make_silence(body, roomy=False)) + body
 
 
 def _make_silence(like: bytes, roomy: bool) -> bytearray:
@@ -177,13 +174,15 @@ def _read_stream(data: bytes, span: Span) -> Stream:
     frames -= size
     if not header.intact:
         # Where the checksum holds for the numbers that are true, nothing but these was changed.
-        true = _write_numbers(packet, header.at, frames // size, span.end - span.start)
+        true = _write_numbers(packet, frames // size, span.end - span.start)
         header = replace(header, packets=frames // size, bytes=0, intact=True) if _is_intact(true, header.at) else header
     return Stream(span.start, span.start + len(packet), span.end, frames, size, header)
 
 
-def _write_numbers(packet: bytes, at: int, count: int, size: int) -> bytes:
-    return packet[: at + 8] + struct.pack(">II", count, size) + packet[at + 16 :]
+def _write_numbers(packet: bytes, count: int, size: int) -> bytes:
+    """A header's packet with other numbers of packets and of bytes, if it has both."""
+    at = _place_header(packet) + 8
+    return packet[:at] + struct.pack(">II", count, size) + packet[at + 8 :] if packet[at - 1] & 3 == 3 else packet
 
 
 def _read_header(packet: bytes) -> Header | None:
@@ -192,28 +191,29 @@ def _read_header(packet: bytes) -> Header | None:
     if packet[36:40] == b"VBRI" and len(packet) >= 54:
         # Fraunhofer's: version, delay and quality of two bytes each, then the bytes and the packets.
         size, count = struct.unpack(">II", packet[46:54])
-        return Header(count, size, None, None, True, 36)
+        return Header(count, size)
     if packet[at : at + 4] not in (b"Xing", b"Info") or len(packet) < at + 8:
         return None
-    # Flag 1 announces the number of packets, flag 2 that of bytes, 4 a table of 100 bytes, 8 a quality.
-    flags = int.from_bytes(packet[at + 4 : at + 8], "big")
-    numbers = list(struct.unpack_from(">II", packet[at + 8 :].ljust(8, b"\0")))
-    count = numbers.pop(0) if flags & 1 else 0
-    promised = numbers[0] if flags & 2 else 0
+    # Flag 1 announces the number of packets, flag 2 that of bytes, 4 a table of 100 bytes, 8 a quality: each in its turn.
+    flags = packet[at + 7]
+    here, numbers = at + 8, []
+    for flag, size in ((1, 4), (2, 4), (4, 100), (8, 4)):
+        numbers.append(int.from_bytes(packet[here : here + size], "big") if flags & flag else 0)
+        here += size if flags & flag else 0
     # LAME's extension begins with the encoder's name (LAME, Lavf, ...); older headers have zeros or sound there.
-    if len(packet) < at + 156 or not packet[at + 120 : at + 124].isalnum():
-        return Header(count, promised, None, None, True, at)
+    if len(packet) < here + 36 or not packet[here : here + 4].isalnum():
+        return Header(numbers[0], numbers[1])
     # Twelve bits each: the encoder's delay, and what fills up the last packet, which includes the decoder's delay.
-    both = int.from_bytes(packet[at + 141 : at + 144], "big")
-    return Header(count, promised, both >> 12, both & 0xFFF, _is_intact(packet, at), at)
+    both = int.from_bytes(packet[here + 21 : here + 24], "big")
+    return Header(numbers[0], numbers[1], True, both >> 12, both & 0xFFF, _is_intact(packet, here + 34), here + 34)
 
 
 def _is_intact(packet: bytes, at: int) -> bool:
-    stored = int.from_bytes(packet[at + 154 : at + 156], "big")
+    stored = int.from_bytes(packet[at : at + 2], "big")
     # LAME takes the sum over all in front of it; FFmpeg over 190 bytes wherever the header is, its own place still zero, and
     # over zeros behind a packet that is shorter.
-    blank = (packet[: at + 154] + b"\0\0" + packet[at + 156 :]).ljust(190, b"\0")[:190]
-    return not stored or stored in (_sum(packet[: at + 154]), _sum(blank))
+    blank = (packet[:at] + b"\0\0" + packet[at + 2 :]).ljust(190, b"\0")[:190]
+    return not stored or stored in (_sum(packet[:at]), _sum(blank))
 
 
 def _sum(data: bytes) -> int:

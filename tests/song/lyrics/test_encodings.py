@@ -52,6 +52,23 @@ def test_a_few_signs_among_ascii_are_windows_1252(tmp_path: Path, text: str):
     assert read_lyrics(tmp_path / "a.txt").text == text
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("ветер в долине, любовь моя", "koi8_r"),
+        ("君の名は", "euc_jp"),
+        ("心の瞳で君を見つめれば", "cp932"),
+        ("我愿意 为你", "gbk"),
+        ("愛你一萬年", "big5"),
+        ("שלום עליכם", "cp1255"),
+        ("żółty", "cp1250"),
+    ],
+)
+def test_one_line_is_enough(tmp_path: Path, text: str, encoding: str):
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    assert read_lyrics(tmp_path / "a.txt").text == text
+
+
 def test_a_damaged_byte_does_not_make_utf_8_something_else(tmp_path: Path):
     data = "Ветер в долине\nЯ жду тебя здесь".encode()
     (tmp_path / "a.txt").write_bytes(data[:-1])

@@ -98,6 +98,8 @@ def test_background_vocals_are_sung(text: str):
         ("Hold", 10.0), ("on", 10.5), ("oh", 11.2), ("yeah", 11.6), ("go", None),
     ]  # fmt: skip
     assert [section.name for section in lyrics.sections] == ["section 1"]
+    # A line of background vocals begins with its first word.
+    assert len(lyrics.lines) == 2 or lyrics.lines[1].start_seconds == 11.2
     assert lines(parse_lrc("[00:01.00]Hold [bg: oh yeah] me\n[bg: ooh]")) == [(1.0, "Hold oh yeah me"), (None, "ooh")]
 
 

@@ -92,6 +92,12 @@ def test_lines_sung_again_are_not_taken_for_rolling(tmp_path: Path):
     assert [row for row, _ in lines(read(tmp_path, VTT + text))] == ["la la", "la la", "go", "on", "go", "on", "la la"]
 
 
+def test_a_line_that_ends_one_cue_and_begins_the_next_is_sung_twice(tmp_path: Path):
+    rows = [("one", "go"), ("go", "two"), ("three",), ("four",), ("five",)]
+    text = "".join(cue(at, at + 1, *row) for at, row in enumerate(rows))
+    assert [row for row, _ in lines(read(tmp_path, VTT + text))] == ["one", "go", "go", "two", "three", "four", "five"]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
