@@ -28,7 +28,8 @@ _LONGEST = 1441
 class Header:
     """What the packet in front of the sound says: the number of packets and of bytes (0 where it doesn't).
 
-    `delay` and `padding` are the frames that the encoder put in front and behind, said by a `gapless` header only; `intact` is whether its checksum holds, which stands `at` a position in the packet.
+    `delay` and `padding` are the frames that the encoder put in front and behind, said by a `gapless` header only;
+    `intact` is whether its checksum holds, which stands `at` a position in the packet.
     """
 
     packets: int

@@ -40,7 +40,7 @@ def cut_short(path: str | Path) -> str | None:
     if promised <= size:
         return None
     if promised - size < _PACKET:
-        return f"{path.name!r} was cut short: its last {promised - size} bytes are missing. What is there was read."
+        return f"{path.name!r} was cut short: at least {promised - size} bytes are missing. What is there was read."
     return f"{path.name!r} was cut short: {size} of {promised} bytes are there ({100 * size / promised:.0f}%) and were read."
 
 
