@@ -2,7 +2,7 @@
 
 Each encoding is tried with the letters of languages it was used for, and the one whose text has the most of them wins. For
 Chinese, Japanese and Korean "letters" are the characters that their standards list as common. (charset-normalizer 3.5.3 was
-tried first: it reads Shift-JIS as Korean and EUC-JP as Chinese, and misses 36 of 99 samples where this misses none.)
+tried first: it reads Shift-JIS as Korean and EUC-JP as Chinese, and missed 36 of 99 samples of lyrics.)
 """
 
 import codecs
