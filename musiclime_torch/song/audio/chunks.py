@@ -86,7 +86,6 @@ def find_second(file: BinaryIO, size: int) -> int | None:
         return _find_atom(file, size) if head[4:8] == b"ftyp" else None
     if end is None or end >= size:
         return None
-    # Chunks may be padded to even lengths.
     file.seek(end)
     at = file.read(8).find(head[:4])
     return end + at if at >= 0 else None

@@ -44,7 +44,6 @@ def list_streams(path: Path, kind: str, frames: int) -> tuple[tuple[bytes, ...],
     ):
         return (), frames
     if found.layer == 2:
-        # Its length is guessed, but all is read.
         return (), found.frames
     return tuple(rewrite(found.data, stream) for stream in found.streams if stream.frames), frames
 

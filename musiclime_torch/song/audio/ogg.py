@@ -48,7 +48,6 @@ def read_ogg(file: BinaryIO, size: int) -> Pages:
         inside, flags = not page[5] & 2, page[5]
         going = going - {page[14:18]} if flags & 4 else going | {page[14:18]}
         here = end
-    # A file that ends within the head of a page is as incomplete as one that ends within a page.
     file.seek(here)
     ended = (bool(flags & 4) or not going) and not file.read(4).startswith(b"OggS")
     return Pages((*links, Link(start, here, ended)))

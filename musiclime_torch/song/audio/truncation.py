@@ -16,7 +16,6 @@ from musiclime_torch.song.audio.packets import chain_ac3, chain_adts, last_flac_
 
 #: Frames by which an mp3 may be shorter than its packets: the delay and the padding that a LAME tag has room for.
 _GAPLESS = 2 * 4095
-#: Bytes that may be those of one packet.
 _PACKET = 4096
 #: Writers to a pipe promise 2^32 - 1 or about 2^31 bytes.
 _STREAMING = 0x7FFF_0000
@@ -97,7 +96,6 @@ def _measure_packets(file: BinaryIO) -> int:
         chain = chain_ac3(file)
         return chain.spans[-1].end if chain is not None else 0
     if head[:1] == b"G" and head[188:189] == head[376:377] == b"G":
-        # A transport stream: packets of 188 bytes.
         size = file.seek(0, 2)
         return size + -size % 188
     if len(first) < 2 or first[0] != 0xFF:

@@ -26,7 +26,6 @@ _CREDIT = (
 )
 #: Who sings a line: v1:, and the Chinese for man, woman, both, all, ...
 _SINGER = r"(?:[vV]\d{1,2}|[男女合齐齊独獨众眾](?:[声聲唱])?|(?i:both|duet|all|male|female))[ \t]*[:：][ \t]*(?=\S)"
-#: In .lrc, by Walaoke: F, M and D for a woman, a man and both.
 _WALAOKE = regex.compile(r"[FMD]:[ \t]*(?=\S)")
 # Runs of blanks and digits are bounded: a search tries every start, and a megabyte of either would take hours.
 #: By name: what a site puts above, between and below the lines; never part of a line that may have been sung.

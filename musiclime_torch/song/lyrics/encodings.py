@@ -27,7 +27,6 @@ _CONTROLS = regex.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _COMMON = regex.compile(r"[\x00-\x7f\u00a0«»‘’“”„†•…–—©®™°§¼½¾€\u3000-\u303f\uff00-\uff65♪★☆♥~～]")
 #: Below this share of letters that fit, no encoding is likely.
 _LEAST = 0.5
-#: A language must be likelier by this much than those before it.
 _LEAD = 0.05
 
 

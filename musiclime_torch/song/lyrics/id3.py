@@ -12,7 +12,6 @@ _NAMES = {b"ULT": b"USLT", b"SLT": b"SYLT", b"TXX": b"TXXX"}
 _ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
 #: Kinds of timed text that are sung: lyrics, and their transcription. Others are movements, events, chords, trivia, ...
 _SUNG = (1, 2)
-#: A tag holds pictures too; lyrics are far smaller.
 _MOST = 1 << 26
 
 

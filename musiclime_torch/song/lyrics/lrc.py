@@ -25,7 +25,6 @@ _LEAD = regex.compile(r"(?:[<\[][\d\s:.,]+[>\]]\s*)+")
 _OFFSET = regex.compile(r"(?i)\[\s*offset\s*:(.*)\]")
 _SAID = regex.compile(r"[\p{L}\p{N}]")
 _REMARK = regex.compile(r"\[:\]|(?:#|//|;)(?!//).+")
-#: Word times within, in either kind of bracket.
 _BACKGROUND = regex.compile(r"(?i)\[\s*bg\s*:((?:[^\[\]]|\[[\d\s:.,]*\])*)\]")
 #: Times in other forms, or with other numbers of digits, and those of lyrics in milliseconds (KRC, QRC, YRC).
 _ODD = regex.compile(

@@ -16,7 +16,6 @@ from musiclime_torch.song.lyrics.syllables import Piece, join_pieces
 
 _CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
 _TIMES = regex.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
-#: Above a cue of .srt stands its number; files put together from several lack it.
 _NUMBER = regex.compile(r"\s*\d+\s*")
 #: Tags, with what is between those of ruby annotations; .ass overrides; MicroDVD's controls. Other braces are text.
 _TAGS = regex.compile(
@@ -58,7 +57,6 @@ def _split_srt(text: str) -> Iterator[_Cue]:
     places = [at for at, row in enumerate(rows) if _TIMES.fullmatch(row)]
     for at, following in pairwise([*places, len(rows) + 1]):
         inside = rows[at + 1 : following]
-        # The number of the next cue, and the blank line above it.
         if following < len(rows) and inside and _NUMBER.fullmatch(inside[-1]):
             inside = inside[:-1]
         yield _make_cue(rows[at], inside)
@@ -146,7 +144,6 @@ def _read_event(text: str, start: float) -> Iterator[Verse]:
     """Lines of one event: overrides tell drawings from text, and how many hundredths of a second each syllable lasts."""
     lines: list[list[Piece]] = [[]]
     drawing, now, last, timed = False, start, None, False
-    # Text, override, text, override, ...
     for number, part in enumerate(_OVERRIDE.split(text)):
         if number % 2:
             drawing = [mode[1] != "0" for mode in _DRAWING.finditer(part)][-1:] == [True] or (

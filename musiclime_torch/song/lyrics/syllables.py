@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 from musiclime_torch.song.lyrics.lyrics import Verse
 
-#: A piece of text and when it begins, in seconds.
 Piece = tuple[str, float | None]
 
 
@@ -42,7 +41,6 @@ def split_pieces(pieces: Sequence[Piece]) -> list[Verse]:
     lines: list[list[Piece]] = [[]]
     for text, start in named:
         before, *rows = text.split("\n")
-        # What is before a newline still belongs to the line above.
         lines[-1].append((before, start if before or not rows else None))
         lines += [[(row, start if row else None)] for row in rows]
     verses = [join_pieces(line if edged else _space(line)) for line in lines]

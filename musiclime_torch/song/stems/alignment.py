@@ -23,7 +23,6 @@ _DELAYS = {
     256: "an AC-3 encoder",
     312: "an Opus encoder",
 }
-#: Seconds in either direction that are searched, and frames that are compared.
 _REACH, _FRAMES = 0.1, 1 << 20
 #: Power of a residual relative to the song below which nothing needs to be moved.
 _LOW = 0.01
