@@ -85,7 +85,7 @@ def _read_ape(path: Path) -> Iterator[tuple[str, str]]:
         if here < 0 or stop < 0 or stop > end:
             return
         size, flags = (int.from_bytes(data[here + at : here + at + 4], "little") for at in (0, 4))
-            if not flags & 6:
+        if not flags & 6:
             yield (
                 data[here + 8 : stop].decode("ascii", "replace"),
                 data[stop + 1 : stop + 1 + size].decode("utf-8", "replace"),
