@@ -13,6 +13,8 @@ import click
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.options import (
+    LOADING,
+    SongCommand,
     default_device,
     explain_options,
     gather,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from musiclime_torch.song.track import Track
 
 
-@click.command()
+@click.command(cls=SongCommand)
 @click.argument("songs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--demo", is_flag=True, help="Check the embedded song, and with no --model the embedded model.")
 @loading_options
@@ -49,7 +51,7 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
     if demo == bool(songs):
         raise InputError("give one or more songs or a manifest, or --demo for the embedded song, and not both.")
     refuse_file(out)
-    loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
+    loading = pop_given(options, *LOADING)
     measuring = pop_given(options, "chances", "seeds") | ({"shuffled": ()} if options.pop("no_shuffle") else {})
     device = options.pop("device") or default_device()
     if options.pop("evidence"):

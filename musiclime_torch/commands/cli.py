@@ -24,6 +24,8 @@ from musiclime_torch.commands.check import check
 from musiclime_torch.commands.corpus import corpus
 from musiclime_torch.commands.findings import contrast, summarise
 from musiclime_torch.commands.options import (
+    LOADING,
+    SongCommand,
     default_device,
     explain_options,
     gather,
@@ -84,7 +86,7 @@ def cli() -> None:
     """Which stems, at which moments, and which words decided what a music model predicts."""
 
 
-@cli.command()
+@cli.command(cls=SongCommand)
 @click.argument("song", type=click.Path(path_type=Path))
 @loading_options
 @explain_options()
@@ -97,7 +99,7 @@ def cli() -> None:
 @output_options
 def explain(song: Path, answers: Path | None, **options: Any) -> None:
     """Explain what a model makes of SONG: an audio file, a .stem.mp4, or a folder of stems."""
-    loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
+    loading = pop_given(options, *LOADING)
     output = plan_output(options)
     device = options.pop("device") or default_device()
     tell_of_demo_model(options)

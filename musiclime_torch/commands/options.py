@@ -6,6 +6,7 @@ Options that weren't given aren't passed on: the defaults are those of `Settings
 import os
 from collections.abc import Callable
 from dataclasses import Field, fields
+from os.path import isfile
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, get_args
@@ -26,9 +27,11 @@ _LOADING_OPTIONS = [
     click.option(
         "--lyrics", type=click.Path(path_type=Path), metavar="FILE", help="Text, .lrc or .srt.  [default: embedded tags]"
     ),
+    click.option("--lyrics-encoding", metavar="NAME", help="Encoding of --lyrics, such as gb18030.  [default: found out]"),
     click.option(
         "--stems", type=click.Path(path_type=Path), metavar="DIR", help="Folder with the song's stems, by their names."
     ),
+    click.option("--align-stems", is_flag=True, default=None, help="Move stems that are late by an encoder's delay."),
     click.option(
         "--separator",
         metavar="NAME",
@@ -40,6 +43,9 @@ _LOADING_OPTIONS = [
         "--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Refuse longer songs.  [default: 900]"
     ),
 ]
+
+#: The arguments of `load_track` that these are.
+LOADING = ("lyrics", "lyrics_encoding", "stems", "align_stems", "separator", "start", "end", "max_seconds")
 
 #: The options that name models. They come before the settings of `explain`.
 _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
@@ -132,6 +138,16 @@ _OUTPUT_OPTIONS = [
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
     click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
 ]
+
+
+class SongCommand(click.Command):
+    """A command whose arguments are files: one called "-live.wav" is a file that is there, and no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with ./ in front of such files."""
+        known = {name for option in self.get_params(ctx) for name in (*option.opts, *option.secondary_opts)}
+        named = [f"./{arg}" if arg.startswith("-") and arg not in known and isfile(arg) else arg for arg in args]
+        return super().parse_args(ctx, named)
 
 
 def loading_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,7 +1,7 @@
 """Trains the embedded music language model: ``python -m musiclime_torch.demo.asking --seed 0 --out DIR``.
 
-The real MusicFlamingo class, small, answers "Is this song an anthem?" and the like about generated songs. What makes an answer
-Yes is known: a sound on one stem at one moment, a word, or both together. So explanations of it can be checked.
+The real MusicFlamingo class, small, answers "Is this song an anthem?" and the like about generated songs. What makes an
+answer Yes is known: a sound on one stem at one moment, a word, or both together. So explanations of it can be checked.
 """
 
 import argparse

@@ -84,8 +84,8 @@ def _tell_contrast(explanation: "Explanation", chances: list[float]) -> str:
     if len(pair) != 2:
         return ""
     first, second = pair if chances[pair[0]] >= chances[pair[1]] else pair[::-1]
-    names = explanation.classes
-    return f"The model prefers {names[first]} ({say_percent(chances[first])}) to {names[second]} ({say_percent(chances[second])})."
+    said = [f"{explanation.classes[number]} ({say_percent(chances[number])})" for number in (first, second)]
+    return f"The model prefers {said[0]} to {said[1]}."
 
 
 def _tell_largest(explanation: "Explanation", row: int) -> str:

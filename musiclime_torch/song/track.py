@@ -83,7 +83,9 @@ def load_track(
     song: str | Path,
     *,
     lyrics: str | Path | Lyrics | None = None,
+    lyrics_encoding: str | None = None,
     stems: str | Path | None = None,
+    align_stems: bool = False,
     separator: str | None = None,
     start: float | None = None,
     end: float | None = None,
@@ -96,7 +98,9 @@ def load_track(
     Args:
         song: an audio file, a ``.stem.mp4``, or a folder of stems, with the mix among them or without.
         lyrics: a text, .lrc or subtitle file, or `Lyrics`; None takes what the song's tags hold, if anything.
+        lyrics_encoding: the encoding of the lyrics' file, as Python names it ("gb18030"); None finds out.
         stems: a folder of stems (or a stem file) of ``song``; what they leave of it becomes the residual.
+        align_stems: move stems that are late or early by an encoder's delay, as ``demucs --mp3`` writes them.
         separator: how to take a song without stems apart, see `separation`; None picks.
         start: seconds from the start of the file where the part to explain begins, None for its start.
         end: seconds from the start of the file where the part ends, None for its end.
@@ -116,13 +120,15 @@ def load_track(
             f"separator {separator!r} and stems at once: a song that has its stems isn't separated; leave one out."
         )
     # Lyrics are read first: a bad file is reported before minutes are spent on the audio.
-    words, notes = _find_lyrics(path, lyrics)
+    words, notes = _find_lyrics(path, lyrics, lyrics_encoding)
     if stems is None and separator is None and has_own_stems:
-        track = _from_stems(read_stems(path, max_seconds=max_seconds, start=start, end=end), path)
+        track = _from_stems(read_stems(path, max_seconds=max_seconds, start=start, end=end, align=align_stems), path)
     else:
         recording = read_audio(path, max_seconds=max_seconds, start=start, end=end, stream=0 if is_stem_file(path) else None)
         if stems is not None:
-            stem_set = read_stems(stems, max_seconds=max_seconds, start=start, end=end, song=recording, leave_out=path)
+            stem_set = read_stems(
+                stems, max_seconds=max_seconds, start=start, end=end, song=recording, leave_out=path, align=align_stems
+            )
             track = _from_stems(stem_set, Path(stems))
         else:
             separated, names, note = separate(recording, separator, device, cache_dir)
@@ -138,11 +144,11 @@ def _name(song: Path) -> str:
     return song.resolve().name if isdir(song) else song.stem.removesuffix(".stem")
 
 
-def _find_lyrics(song: Path, lyrics: str | Path | Lyrics | None) -> tuple[Lyrics | None, list[str]]:
+def _find_lyrics(song: Path, lyrics: str | Path | Lyrics | None, encoding: str | None) -> tuple[Lyrics | None, list[str]]:
     if isinstance(lyrics, Lyrics):
         return lyrics, []
     if lyrics is not None:
-        return read_lyrics(lyrics), []
+        return read_lyrics(lyrics, lyrics_encoding=encoding), []
     embedded = embedded_lyrics(song) if isfile(song) else None
     if embedded is None:
         return None, []
@@ -160,7 +166,7 @@ def _from_stems(found: StemSet, path: Path) -> Track:
         if len(names) > len(found.names):
             level = _compare(stacked[-1], found.mix.samples)
             source += f", and what they leave of the song ({level:.0f} dB)"
-            if level > _DOUBT:
+            if level > _DOUBT and not any("later than" in told or "earlier than" in told for told in warnings):
                 warnings.append(
                     f"the stems in {path.name!r} leave a residual of {level:.0f} dB relative to the song: are they this "
                     "song's, of the same master and not moved in time?"

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 
 import click
 import pytest
@@ -63,3 +64,13 @@ ASKING = ["explain", "song.wav", "--model", "folder", "--ask", "Is it sad?"]
 def test_questions_that_lack_something_are_refused(arguments: list[str], message: str):
     with pytest.raises(InputError, match=message):
         CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("command", ["explain", "check"])
+def test_a_file_whose_name_begins_with_a_dash_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str):
+    monkeypatch.chdir(tmp_path)
+    for name in ("-live.wav", "--lyrics"):
+        Path(name).write_text("no sound")
+    said = CliRunner().invoke(cli, [command, "-live.wav", "--lyrics", "-live.wav", "--lyrics-encoding", "klingon"])
+    assert "encoding 'klingon'" in str(said.exception)
+    assert "No such option" in CliRunner().invoke(cli, [command, "-other.wav"]).output

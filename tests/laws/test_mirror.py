@@ -55,7 +55,7 @@ TESTED_ELSEWHERE = {
     "models/tensorflow_checkpoint": "models/test_musicnn",
     "models/tokens": "models/test_ast_roberta",
     "song/audio/chunks": "song/audio/test_truncation",
-    "song/audio/decoding": "song/audio/test_recording",
+    "song/audio/ogg": "song/audio/test_links",
     "song/audio/packets": "song/audio/test_truncation",
     "song/stems/cache": "song/stems/test_neural",
     "song/stems/weights": "song/stems/test_neural",

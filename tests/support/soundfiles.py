@@ -1,4 +1,4 @@
-"""Sound files for tests: smooth noise, written by soundfile or, for AAC in mp4, by PyAV."""
+"""Sound files for tests: smooth noise, written by soundfile, by lameenc, and by FFmpeg through PyAV."""
 
 import json
 import struct
@@ -18,6 +18,52 @@ def make_noise(seconds: float, rate: int, channels: int = 2, seed: int = 0) -> n
 def write(path: Path, samples: np.ndarray, rate: int, **how: str) -> Path:
     soundfile.write(path, samples.T, rate, **how)
     return path
+
+
+def encode(
+    path: Path, samples: np.ndarray, rate: int, codec: str, format: str, *, bits: int | None = 128_000, **mux: str
+) -> Path:
+    """(channel, frame) by one of FFmpeg's encoders and muxers, whose options are `mux`, at a bit rate or FFmpeg's own."""
+    import av
+
+    layout = "mono" if len(samples) == 1 else "stereo"
+    with av.open(str(path), "w", format=format, options=mux) as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        if bits is not None:
+            stream.bit_rate = bits
+        coder = stream.codec_context
+        resampler = av.AudioResampler(coder.format, layout, rate, frame_size=coder.frame_size or 1152)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
+        frame.sample_rate, frame.pts = rate, 0
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return path
+
+
+def encode_lame(samples: np.ndarray, rate: int, bit_rate: int | None = 128) -> bytes:
+    """An mp3 without a header, as `demucs --mp3` writes it; of variable bit rate for None."""
+    import lameenc
+
+    encoder = lameenc.Encoder()
+    encoder.silence()
+    encoder.set_in_sample_rate(rate)
+    encoder.set_out_sample_rate(rate)
+    encoder.set_channels(len(samples))
+    if bit_rate is None:
+        encoder.set_vbr(4)
+        encoder.set_vbr_quality(2)
+    else:
+        encoder.set_bit_rate(bit_rate)
+    return bytes(encoder.encode((samples.T * 32767).astype("<i2").tobytes()) + encoder.flush())
+
+
+def find_lag(sound: np.ndarray, original: np.ndarray) -> int:
+    """Frames by which one channel of sound is later than another, by their correlation."""
+    size = 1 << (len(sound) + len(original)).bit_length()
+    product = np.fft.irfft(np.fft.rfft(sound, size) * np.conj(np.fft.rfft(original, size)), size)
+    lag = int(product.argmax())
+    return lag if lag < size // 2 else lag - size
 
 
 def write_mp4(

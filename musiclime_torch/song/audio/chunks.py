@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from musiclime_torch.song.audio.packets import measure_matroska
+
 #: Writers to a pipe promise 0, 2^32 - 1 (ffmpeg) or about 2^31 bytes (sox).
 _STREAMING = 0x7FFF_0000
 #: Sizes may be wrong; no file is larger than this.
@@ -22,14 +24,13 @@ _AIFC_PLAIN = (b"NONE", b"twos", b"sowt", b"in24", b"in32", b"fl32", b"fl64", b"
 class Layout:
     """Byte positions by the headers, None where they don't say: the `end` of the sound, and of the `whole` file.
 
-    `frames` is their number by a header other than the sound's size, good to a share of `slack`. Behind the sound a file may
-    go on with chunks, whose heads are packed by `code`.
+    `frames` is their number by a header other than the sound's size. Behind the sound a file may go on with chunks, whose
+    heads are packed by `code`.
     """
 
     end: int | None
     whole: int | None
     frames: float | None
-    slack: float = 0.0
     code: str | None = None
 
 
@@ -51,6 +52,14 @@ def lay_out(file: BinaryIO) -> Layout | None:
     return None
 
 
+def find_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Name, position and length of each chunk of a wav or aiff; none of another file."""
+    file.seek(0)
+    head = file.read(12)
+    code = {b"RIFF": "<4sI", b"RF64": "<4sI", b"FORM": ">4sI"}.get(head[:4])
+    return iter(()) if code is None else _walk(file, 12, code, align=2)
+
+
 def goes_on(file: BinaryIO, layout: Layout, size: int) -> bool:
     """Whether something follows the sound that is neither a chunk, a tag nor padding: sound that the header omits."""
     end = layout.end
@@ -62,6 +71,40 @@ def goes_on(file: BinaryIO, layout: Layout, size: int) -> bool:
     if layout.code is not None and any(_is_head(rest[pad:], layout.code, size - end) for pad in range(8)):
         return False
     return bool(rest.strip(b"\0")) and not rest.startswith((b"TAG", b"ID3"))
+
+
+def find_second(file: BinaryIO, size: int) -> int | None:
+    """Where another file begins behind the first (wav, aiff, mp4, Matroska), as joining them leaves it; None without one."""
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] in (b"RIFF", b"FORM"):
+        layout = lay_out(file)
+        end = layout.whole if layout is not None else None
+    elif head[:4] == b"\x1a\x45\xdf\xa3":
+        end = measure_matroska(file)
+    else:
+        return _find_atom(file, size) if head[4:8] == b"ftyp" else None
+    if end is None or end >= size:
+        return None
+    file.seek(end)
+    at = file.read(8).find(head[:4])
+    return end + at if at >= 0 else None
+
+
+def _find_atom(file: BinaryIO, size: int) -> int | None:
+    """Where an mp4 has a second `ftyp` (ISO 14496-12, 4.3: one, as early as possible)."""
+    here = 0
+    while here + 8 <= size:
+        file.seek(here)
+        head = file.read(16)
+        length, name = struct.unpack(">I4s", head[:8])
+        if name == b"ftyp" and here:
+            return here
+        length = struct.unpack(">Q", head[8:])[0] if length == 1 and len(head) == 16 else length
+        if length < 8:
+            return None
+        here += length
+    return None
 
 
 def _is_head(head: bytes, code: str, most: int) -> bool:
@@ -119,11 +162,13 @@ def _lay_w64(file: BinaryIO, riff: int) -> Layout | None:
 
 
 def _lay_sound(start: int, length: int, whole: int | None, form: bytes, code: str) -> Layout:
-    """The number of bytes per second gives the length of the sound; for compressed sound it is an average."""
-    kind, _, rate, byte_rate, _, _ = struct.unpack("<HHIIHH", form) if len(form) == 16 else (0,) * 6
+    """The number of bytes per second gives the length of the sound; for compressed sound it is a guess, and often wrong."""
+    kind, _, rate, byte_rate, align, _ = struct.unpack("<HHIIHH", form) if len(form) == 16 else (0,) * 6
     # fmt: coding, channels, frames a second, bytes a second, bytes a frame, bits a sample.
-    frames = length * rate / byte_rate if byte_rate and length else None
-    return Layout(start + length if length else None, whole, frames, 0.0 if kind in _PLAIN else 0.02, code)
+    # Compressed sound has many frames in a block; a block a frame is plain sound whose kind was damaged.
+    is_plain = kind in _PLAIN or byte_rate == rate * align
+    frames = length * rate / byte_rate if byte_rate and length and is_plain else None
+    return Layout(start + length if length else None, whole, frames, code)
 
 
 def _lay_aiff(file: BinaryIO, whole: int, packed: bool) -> Layout | None:

@@ -7,19 +7,16 @@ extra. Neither decodes more than it is asked for, so that a file can be judged b
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os.path import isdir  # pathlib's raise for folders without permission
+from os.path import abspath, isdir  # pathlib's raise for folders without permission
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import soundfile
-from jaxtyping import Float
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_devices
-from musiclime_torch.song.audio.truncation import guesses
-
-Block = Float[np.ndarray, "channel frame"]
+from musiclime_torch.song.audio.links import is_chained, list_streams, open_streams, widen
+from musiclime_torch.song.audio.packets import Block
 
 #: Values a block holds, whatever the number of channels (up to 1024).
 _BLOCK = 1 << 20
@@ -34,8 +31,8 @@ _CONTAINERS = (
 #: What soundfile may read: formats that `truncation` can check for completeness. It knows a dozen rare ones more,
 #: and takes what it knows by nothing but the suffix (.au, .vox) for raw sound.
 _CHECKED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3")
-#: Streams without a header: FFmpeg guesses their length from the bytes.
-_ESTIMATED = ("mp3", "aac", "ac3", "eac3")
+#: Streams without a header: FFmpeg guesses their length, from the bytes or from the first and the last time stamp.
+_ESTIMATED = ("mp3", "aac", "ac3", "eac3", "mpegts", "mpeg")
 
 
 @dataclass(frozen=True)
@@ -63,21 +60,36 @@ def open_audio(path: Path) -> Iterator[Opened]:
     """
     check_file(path)
     try:
-        file = soundfile.SoundFile(path)
+        # A file called "-" would be standard input.
+        file = soundfile.SoundFile(abspath(path))
     # A TypeError is what it has for the suffix .raw, whatever the file is.
     except (soundfile.LibsndfileError, TypeError):
         file = None
     if file is not None and file.format not in _CHECKED:
         file.close()
         file = None
-    # Of a flac that was piped and doesn't know its length, soundfile can't read the last block: it seeks past it. An mp3
-    # without a header it ends where it guesses.
-    if file is None or file.frames >= _UNKNOWN or guesses(path, file.format, file.frames):
+    # Of a flac that was piped and doesn't know its length, soundfile can't read the last block: it seeks past it.
+    if file is None or file.frames >= _UNKNOWN:
         with open_stream(path, 0) as opened:
             yield opened
         return
     with file:
-        yield Opened(file.samplerate, file.channels, file.frames, file.format, lambda first: _read_blocks(file, path, first))
+        streams, frames = list_streams(path, file.format, file.frames)
+        files = open_streams(path, streams) or [file]
+        channels = max(file.channels for file in files)
+        frames = sum(file.frames for file in files) if streams else frames
+        yield Opened(
+            file.samplerate, channels, frames, file.format, lambda first: _read_streams(files, path, first, channels)
+        )
+
+
+def _read_streams(files: list[soundfile.SoundFile], path: Path, first: int, channels: int) -> Iterator[Block]:
+    """The blocks of streams that lie one behind the other."""
+    for file in files:
+        if first < file.frames:
+            for block in _read_blocks(file, path, first):
+                yield widen(block, channels)
+        first = max(0, first - file.frames)
 
 
 def _read_blocks(file: soundfile.SoundFile, path: Path, first: int) -> Iterator[Block]:
@@ -108,7 +120,8 @@ def open_stream(path: Path, index: int) -> Iterator[Opened]:
         rate, frames = stream.codec_context.sample_rate if stream.codec_context else 0, None
         if not rate:
             raise InputError(f"{str(path)!r} has an audio stream that can't be decoded: convert it to wav or flac.")
-        if container.format.name in _ESTIMATED:
+        # Of several Ogg streams, one behind the other, FFmpeg knows the length of one.
+        if container.format.name in _ESTIMATED or (container.format.name == "ogg" and is_chained(path)):
             frames = None
         elif stream.duration is not None:
             frames = round(stream.duration * stream.time_base * rate)
@@ -135,7 +148,7 @@ def open_container(path: Path) -> Iterator[Any]:
             'pip install "musiclime_torch[av]", or convert it to wav or flac.'
         ) from error
     try:
-        container = av.open(str(path), options={"protocol_whitelist": "file", "format_whitelist": _CONTAINERS})
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file", "format_whitelist": _CONTAINERS})
     except (av.error.FFmpegError, ValueError) as error:
         raise InputError(f"{str(path)!r} isn't audio, or is damaged from the start: give a sound file.") from error
     with container:
@@ -148,12 +161,14 @@ def _decode_blocks(container: Any, stream: Any, path: Path, first: int) -> Itera
     rate = stream.codec_context.sample_rate
     origin = stream.start_time or 0
     position = None
+    is_late = _lift_skipping(stream.codec_context)
     # Interleaved: of planar frames with more than eight channels PyAV (18.1) reads planes that aren't there, and crashes.
     resampler = av.AudioResampler(format="flt")
     try:
         # Seeking lands on a packet at or before the requested time. Decoding a little ahead lets overlapping transforms
-        # settle; what is too much is cut off below, by the time stamps.
-        if first > _RUN_UP * rate:
+        # settle; what is too much is cut off below, by the time stamps. Those in milliseconds (asf, flv, Matroska) don't say
+        # which frame it is: there everything is decoded.
+        if first > _RUN_UP * rate and stream.time_base * rate <= 1:
             container.seek(origin + int((first / rate - _RUN_UP) / stream.time_base), stream=stream)
         for packed in container.decode(stream):
             if packed.sample_rate != rate:
@@ -161,6 +176,8 @@ def _decode_blocks(container: Any, stream: Any, path: Path, first: int) -> Itera
             # The first time stamp after a seek says where decoding really began, and with it how much to throw away.
             if position is None:
                 position = 0 if packed.pts is None else round((packed.pts - origin) * packed.time_base * rate)
+                # Two blocks, which the coder knows of once it has decoded one.
+                position -= stream.codec_context.delay // 2 if is_late else 0
             for frame in resampler.resample(packed):
                 block = frame.to_ndarray().reshape(frame.samples, -1).T
                 skipped = max(0, min(first - position, block.shape[1]))
@@ -174,6 +191,20 @@ def _decode_blocks(container: Any, stream: Any, path: Path, first: int) -> Itera
             f"{str(path)!r} is cut short or damaged after {(position or 0) / rate:.2f} s: "
             f"get the file again, or name an intact part with start and end."
         ) from error
+
+
+def _lift_skipping(coder: Any) -> bool:
+    """Tell a decoder that would skip too much to skip nothing, and whether it did.
+
+    FFmpeg drops two blocks at the start of a wma. The first is what an overlapping transform needs to begin with; the second
+    is 46 ms of the song.
+    """
+    from av.codec.context import Flags2
+
+    if not coder.name.startswith("wma"):
+        return False
+    coder.flags2 |= Flags2.skip_manual
+    return True
 
 
 def check_file(path: Path) -> None:

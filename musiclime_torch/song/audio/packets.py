@@ -1,149 +1,178 @@
-"""Counting the packets of compressed sound, each by its own head: mp3, raw AAC, the last one of flac, Ogg pages, Matroska.
+"""Counting the packets of compressed sound, each by its own head: raw AAC, AC-3, the last one of flac, Matroska.
 
 Decoders skip what is damaged and say nothing; a chain of packets that doesn't reach the end of the file gives it away.
 """
 
 import struct
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
 
-_KBITS = (
-    (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-)
-_RATES = (44100, 48000, 32000)
+import numpy as np
+from jaxtyping import Float
+
+Block = Float[np.ndarray, "channel frame"]
+
 #: What taggers append to the sound.
-_TAGS = (b"TAG", b"APETAGEX", b"LYRICS", b"ID3", b"3DI")
-
-
+TAGS = (b"TAG", b"APETAGEX", b"LYRICS", b"ID3", b"3DI")
 #: Bytes of damage after which the first packet is still looked for, and packets in a row that confirm it.
-_REACH, _ENOUGH = 1 << 16, 3
+REACH, _ENOUGH = 1 << 16, 3
 
-#: Head of a packet -> its bytes and its frames of sound, None if it isn't one.
-_Measure = Callable[[bytes], tuple[int, int] | None]
+
+class Packet(NamedTuple):
+    """What a packet's head says: its bytes, its frames of sound, of which kind it is, and whether it opens a stream.
+
+    Packets of one stream are of one `kind`: one version, rate and number of channels.
+    """
+
+    bytes: int
+    frames: int
+    kind: int = 0
+    opens: bool = False
+
+
+#: What the head of a packet at a position says, None if it isn't one.
+_Measure = Callable[[bytes, int], Packet | None]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Packets in a row, without a tag between them: from byte `start` to `end`, past the file's where the last is cut."""
+
+    start: int
+    end: int
+    packets: int
+    frames: int
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Packets in a row: `frames` they hold, and the bytes up to their `end`, past the file's own where the last is cut.
+    """All packets of a file; `broken` is the first byte that is neither a packet, a tag nor padding, None without one."""
 
-    `broken` is the first byte that is neither a packet, a tag nor padding, None without one. `declared` is a
-    header's own number of frames, None without one, `promised` the bytes up to the end by that header, `sound` whether its
-    checksum holds.
-    """
-
-    frames: int
-    end: int
+    spans: tuple[Span, ...]
     broken: int | None = None
-    declared: int | None = None
-    promised: int = 0
-    sound: bool = True
+
+    @property
+    def frames(self) -> int:
+        """Frames in all packets."""
+        return sum(span.frames for span in self.spans)
 
 
-def chain_mp3(file: BinaryIO) -> Chain | None:
-    """The frames of an MPEG Layer III stream and its Xing/Info header; None if there is no such stream."""
-    data = _read(file)
-    first, chain = _follow(data, _measure_mp3)
-    return None if chain is None else _add_xing(chain, data, first)
+def chain_ac3(file: BinaryIO) -> Chain | None:
+    """The frames of an AC-3 or E-AC-3 stream; None without one."""
+    return follow(read_whole(file), _measure_ac3, b"\x0b")
 
 
 def chain_adts(file: BinaryIO) -> Chain | None:
     """The frames of a raw AAC stream; None without one."""
-    return _follow(_read(file), _measure_adts)[1]
+    return follow(read_whole(file), _measure_adts)
 
 
-def _follow(data: bytes, measure: _Measure) -> tuple[int, Chain | None]:
-    """Where the first packet is, and all of them."""
-    start = skip_id3(data)
-    # Taggers leave zeros between the tag and the first packet.
-    start = len(data) - len(data[start:].lstrip(b"\0"))
-    first = _find_first(data, start, measure)
+def follow(data: bytes, measure: _Measure, sync: bytes = b"\xff") -> Chain | None:
+    """All packets in the data, in streams of which each begins behind a tag or with a packet that opens it."""
+    start = _skip_tags(data, 0)
+    first = _find_first(data, start, measure, sync)
     if first is None:
-        return start, None
-    here, frames = first, 0
-    while found := measure(data[here : here + 7]):
-        here, frames = here + found[0], frames + found[1]
+        return None
+    spans: list[Span] = []
+    here: int | None = first
+    while here is not None:
+        spans += _follow_spans(data, here, measure)
+        behind = _skip_tags(data, spans[-1].end)
+        here = behind if behind > spans[-1].end and _is_confirmed(data, behind, measure) else None
     # The chain has ended. What follows may be tags or zeros; anything else is damage, and the decoder may have skipped it.
-    rest = data[here : here + 4096]
-    junk = len(rest) > 4 and not rest.startswith(_TAGS) and bool(rest.strip(b"\0"))
-    return first, Chain(frames, here, start if first > start else here if junk else None)
+    rest = data[behind : behind + 4096]
+    junk = len(rest) > 4 and bool(rest.strip(b"\0")) and not rest.startswith(TAGS)
+    return Chain(tuple(spans), start if first > start else behind if junk else None)
 
 
-def _find_first(data: bytes, start: int, measure: _Measure) -> int | None:
+def _follow_spans(data: bytes, here: int, measure: _Measure) -> list[Span]:
+    spans, start, packets, frames, kind = [], here, 0, 0, None
+    while packet := measure(data, here):
+        if packets and (packet.opens or (packet.kind != kind and _is_confirmed(data, here, measure, packet.kind))):
+            spans.append(Span(start, here, packets, frames))
+            start, packets, frames = here, 0, 0
+        kind = packet.kind if not packets else kind
+        here, packets, frames = here + packet.bytes, packets + 1, frames + packet.frames
+    return [*spans, Span(start, here, packets, frames)]
+
+
+def _find_first(data: bytes, start: int, measure: _Measure, sync: bytes) -> int | None:
     here = start
-    # A byte 0xFF is no proof: compressed sound is full of them. Three packets whose lengths lead from one to the next are,
-    # and so is a shorter chain that ends with the file.
-    while (here := data.find(b"\xff", here, start + _REACH)) >= 0:
-        there, count = here, 0
-        while count < _ENOUGH and (found := measure(data[there : there + 7])):
-            there, count = there + found[0], count + 1
-        if count == _ENOUGH or (count and there >= len(data)):
+    while (here := data.find(sync, here, start + REACH)) >= 0:
+        if _is_confirmed(data, here, measure):
             return here
         here += 1
     return None
 
 
-def skip_id3(data: bytes) -> int:
-    """Where the tags at the start of a file end."""
-    here = 0
-    while data[here : here + 3] == b"ID3" and len(tag := data[here : here + 10]) == 10 and max(tag[6:]) <= 127:
+def _is_confirmed(data: bytes, here: int, measure: _Measure, kind: int | None = None) -> bool:
+    # A byte 0xFF is no proof: compressed sound is full of them. Three packets whose lengths lead from one to the next are,
+    # and so is a shorter chain that ends with the file.
+    count = 0
+    while count < _ENOUGH and (packet := measure(data, here)) and kind in (None, packet.kind):
+        here, count = here + packet.bytes, count + 1
+    return count == _ENOUGH or (count > 0 and here >= len(data))
+
+
+def _skip_tags(data: bytes, here: int) -> int:
+    """Where the tags that begin at a position end, and the zeros that taggers leave between them."""
+    while here < len(data):
+        head = data[here : here + 32]
+        if head[:1] == b"\0":
+            here += len(data[here : here + REACH]) - len(data[here : here + REACH].lstrip(b"\0"))
+        elif head.startswith(b"APETAGEX") and len(head) == 32:
+            # The size leaves out a header, and counts a footer; where only that is there, the items were before it.
+            here += 32 + (int.from_bytes(head[12:16], "little") if head[23] & 0x20 else 0)
+        elif head.startswith(b"LYRICSBEGIN"):
+            end = max(data.find(mark, here, here + REACH) for mark in (b"LYRICS200", b"LYRICSEND"))
+            here = end + 9 if end > 0 else len(data)
+        elif head.startswith(b"TAG"):
+            here += 227 if head.startswith(b"TAG+") else 128
+        elif (end := skip_id3(data[here : here + 10], here)) > here:
+            here = end
+        else:
+            break
+    return min(here, len(data))
+
+
+def skip_id3(data: bytes, here: int = 0) -> int:
+    """Where ID3v2 tags end that begin with the data, which lies at position `here`."""
+    at = 0
+    while data[at : at + 3] in (b"ID3", b"3DI") and len(tag := data[at : at + 10]) == 10 and max(tag[6:]) <= 127:
         # Sizes in ID3 are "synchsafe": seven bits a byte. Flag 16 announces a footer as long as the header.
-        here += 10 + (tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]) + (10 if tag[5] & 16 else 0)
-    return here
+        size = (tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]) + (10 if tag[5] & 16 else 0)
+        at += 10 + (size if tag[:3] == b"ID3" else 0)
+    return here + at
 
 
-def _measure_mp3(head: bytes) -> tuple[int, int] | None:
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2 or head[1] & 0x18 == 0x08:
-        return None
-    # 11 sync bits, version (3 is MPEG-1, 2 is MPEG-2, 0 is 2.5), layer 01 = III; then bit rate, sample rate and padding bit.
-    version, bits, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
-    first = version == 3
-    if bits in (0, 15) or rate == 3:
-        return None
-    hertz = _RATES[rate] // (1 if first else 2 if version == 2 else 4)
-    # Layer III has 1152 samples a packet (576 below MPEG-1), so its bytes are samples / 8 × bit rate / sample rate.
-    return (144 if first else 72) * _KBITS[first][bits] * 1000 // hertz + (head[2] >> 1 & 1), 1152 if first else 576
-
-
-def _measure_adts(head: bytes) -> tuple[int, int] | None:
+def _measure_adts(data: bytes, at: int) -> Packet | None:
+    head = data[at : at + 7]
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return None
     # The 13 bits of a packet's length lie across three bytes; the last two bits count further blocks of 1024 samples.
     length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
-    return (length, 1024 * ((head[6] & 3) + 1)) if length >= 7 else None
+    return Packet(length, 1024 * ((head[6] & 3) + 1)) if length >= 7 else None
 
 
-def _add_xing(chain: Chain, data: bytes, first: int) -> Chain:
-    """What a Xing/Info header in the first packet says, which then holds no sound."""
-    head = data[first : first + 400]
-    # The header follows the side information, whose length depends on the MPEG version and the channels.
-    mono, span = head[3] & 0xC0 == 0xC0, 1152 if head[1] & 0x18 == 0x18 else 576
-    at = 4 + ((17 if mono else 32) if span == 1152 else (9 if mono else 17))
-    if head[at : at + 4] not in (b"Xing", b"Info") or len(head) < at + 156:
-        return chain
-    # Flag 1 announces the number of packets, flag 2 that of bytes. LAME's CRC-16 stands at offset 154 of the header and is
-    # taken over everything before it.
-    flags, *numbers = struct.unpack(">III", head[at + 4 : at + 16])
-    count = numbers.pop(0) if flags & 1 else None
-    stored = int.from_bytes(head[at + 154 : at + 156], "big")
-    return replace(
-        chain,
-        frames=chain.frames - span,
-        declared=None if count is None else count * span,
-        promised=first + numbers[0] if flags & 2 else 0,
-        sound=not stored or stored == _crc16_arc(head[: at + 154]),
-    )
+def _measure_ac3(data: bytes, at: int) -> Packet | None:
+    head = data[at : at + 6]
+    if len(head) < 6 or head[:2] != b"\x0b\x77":
+        return None
+    rate, code, version = head[4] >> 6, head[4] & 63, head[5] >> 3
+    if version > 10:
+        # E-AC-3 (ATSC A/52, annex E): the number of words of two bytes, less one; blocks of 256 samples.
+        blocks = 6 if rate == 3 else (1, 2, 3, 6)[head[4] >> 4 & 3]
+        return Packet(2 * ((head[2] & 7) << 8 | head[3]) + 2, 256 * blocks)
+    if rate == 3 or code >= 38:
+        return None
+    # 1,536 samples of a bit rate in kbit/s (A/52, table 5.18): at 44.1 kHz every other packet is a word longer.
+    kbits = _AC3_KBITS[code >> 1]
+    words = (2 * kbits, 96_000 * kbits // 44_100 + (code & 1), 3 * kbits)[rate]
+    return Packet(2 * words, 1536)
 
 
-def _crc16_arc(data: bytes) -> int:
-    crc = 0
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
-    return crc
+_AC3_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 
 
 def last_flac_frame(file: BinaryIO) -> int | None:
@@ -198,35 +227,6 @@ def _crc(data: bytes, polynomial: int, bits: int) -> int:
     return crc
 
 
-_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-def chain_ogg(file: BinaryIO, size: int) -> Chain:
-    """The pages of an Ogg file (RFC 3533) up to one that is incomplete or whose checksum fails; `sound` is its end flag."""
-    here, last = 0, 0
-    while True:
-        file.seek(here)
-        head = file.read(27)
-        if len(head) < 27 or head[:4] != b"OggS":
-            # After the last page come tags, zeros or nothing.
-            return Chain(0, here, sound=bool(last & 4) and not head.startswith(b"OggS"))
-        lengths = file.read(head[26])
-        body = file.read(sum(lengths))
-        if here + 27 + head[26] + sum(lengths) > size:
-            return Chain(0, here, sound=False)
-        if _checksum(head[:22] + bytes(4) + head[26:] + lengths + body) != int.from_bytes(head[22:26], "little"):
-            return Chain(0, here, broken=here)
-        here, last = here + 27 + len(lengths) + len(body), head[5]
-
-
-def _checksum(page: bytes) -> int:
-    """Ogg's CRC: that of zlib with the bits of every byte, and of the result, the other way round."""
-    # zlib reads bits from the lowest, starts from all ones and inverts the result; Ogg does none of that. Undoing all three
-    # is a hundred times faster than a loop over the bytes.
-    crc = zlib.crc32(page.translate(_REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
-    return int(f"{crc:032b}"[::-1], 2)
-
-
 def measure_matroska(file: BinaryIO) -> int | None:
     """Bytes that a Matroska or WebM file promises, None where it doesn't say."""
     file.seek(0)
@@ -250,7 +250,7 @@ def _read_length(data: bytes, at: int) -> tuple[int | None, int]:
     return (None if value == (1 << 7 * width) - 1 else value), at + width
 
 
-def _read(file: BinaryIO) -> bytes:
+def read_whole(file: BinaryIO) -> bytes:
     """All of a file: what is compressed is small."""
     file.seek(0)
     return file.read()

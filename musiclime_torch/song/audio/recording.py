@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.song.audio.decoding import Block, Opened, open_audio, open_stream
+from musiclime_torch.song.audio.decoding import Opened, open_audio, open_stream
+from musiclime_torch.song.audio.packets import Block
 from musiclime_torch.song.audio.truncation import contradicts, cut_short
 
 #: Hz; a rate outside of these is a broken header rather than music.

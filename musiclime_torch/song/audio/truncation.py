@@ -8,19 +8,20 @@ packets, checksums of pages (`chunks`, `packets`). Sizes that writers to a pipe 
 from pathlib import Path
 from typing import BinaryIO
 
-from musiclime_torch.song.audio.chunks import goes_on, lay_out
-from musiclime_torch.song.audio.packets import (
-    Chain,
-    chain_adts,
-    chain_mp3,
-    chain_ogg,
-    last_flac_frame,
-    measure_matroska,
-    skip_id3,
-)
+from musiclime_torch.song.audio.chunks import find_second, goes_on, lay_out
+from musiclime_torch.song.audio.links import split_flac
+from musiclime_torch.song.audio.mpeg import Stream, Streams, read_mp3
+from musiclime_torch.song.audio.ogg import read_ogg
+from musiclime_torch.song.audio.packets import chain_ac3, chain_adts, last_flac_frame, measure_matroska, skip_id3
 
 #: Frames by which an mp3 may be shorter than its packets: the delay and the padding that a LAME tag has room for.
 _GAPLESS = 2 * 4095
+_PACKET = 4096
+#: Writers to a pipe promise 2^32 - 1 or about 2^31 bytes.
+_STREAMING = 0x7FFF_0000
+#: How an asf begins, and the object in it that holds the file's size (ASF 3.2).
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def cut_short(path: str | Path) -> str | None:
@@ -29,13 +30,16 @@ def cut_short(path: str | Path) -> str | None:
     size = path.stat().st_size
     with path.open("rb") as file:
         if file.read(4) == b"OggS":
-            pages = chain_ogg(file, size)
-            if pages.broken is not None or pages.sound:
+            pages = read_ogg(file, size)
+            if pages.broken is not None or all(link.ended for link in pages.links):
                 return None
-            return f"{path.name!r} was cut short: its Ogg stream has no end. What is there was read."
+            streams = "its Ogg stream has no end" if len(pages.links) == 1 else "one of its Ogg streams has no end"
+            return f"{path.name!r} was cut short: {streams}. What is there was read."
         promised = _measure(file)
     if promised <= size:
         return None
+    if promised - size < _PACKET:
+        return f"{path.name!r} was cut short: at least {promised - size} bytes are missing. What is there was read."
     return f"{path.name!r} was cut short: {size} of {promised} bytes are there ({100 * size / promised:.0f}%) and were read."
 
 
@@ -47,71 +51,106 @@ def contradicts(path: str | Path, kind: str, frames: int | None) -> str | None:
     path = Path(path)
     with path.open("rb") as file:
         reason = _find_contradiction(file, path.stat().st_size, kind, frames)
-    return None if reason is None else f"{path.name!r} is damaged: {reason}. What can be read was read; get it again."
-
-
-def guesses(path: Path, kind: str, frames: int) -> bool:
-    """Whether a decoder's number of frames is a guess: that of an mp3 with no header, whose packets hold others."""
-    if kind != "MP3":
-        return False
-    with path.open("rb") as file:
-        chain = chain_mp3(file)
-    return chain is not None and chain.declared is None and abs(chain.frames - frames) >= 1152
+        if reason is not None:
+            return f"{path.name!r} is damaged: {reason}. What can be read was read; get it again."
+        second = find_second(file, path.stat().st_size)
+        if second is not None:
+            return f"{path.name!r} holds another file from byte {second} on, which wasn't read: split them, or convert both."
+        found = read_mp3(file) if kind in ("MP3", "mp3") else None
+    doubt = None if found is None else _doubt_header(found)
+    return None if doubt is None else f"{path.name!r} {doubt}."
 
 
 def _measure(file: BinaryIO) -> int:
     """Bytes that the headers promise, 0 where they don't say."""
+    file.seek(0)
+    promised = _read_promise(file.read(4096))
+    if promised is not None:
+        return promised
     layout = lay_out(file)
     if layout is not None:
         # A padding byte, which one writer counts and another doesn't, isn't sound.
         return max((layout.whole or 1) - 1, layout.end or 0)
-    chain = _chain(file)
-    if chain is not None:
-        return max(chain.end, chain.promised)
-    return measure_matroska(file) or 0
+    return _measure_packets(file) or measure_matroska(file) or 0
 
 
-def _chain(file: BinaryIO) -> Chain | None:
+def _read_promise(head: bytes) -> int | None:
+    """Bytes that an avi or an asf (wma) says it has, 0 for those of a pipe, None for other files."""
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        size = int.from_bytes(head[4:8], "little")
+        return size + 8 if size < _STREAMING else 0
+    if head[:16] == _ASF and (at := head.find(_ASF_FILE)) > 0 and len(head) >= at + 92:
+        # Its size, of 8 bytes, follows a name and a length; flag 1 is that of a broadcast, whose size isn't known.
+        return 0 if head[at + 88] & 1 else int.from_bytes(head[at + 40 : at + 48], "little")
+    return None
+
+
+def _measure_packets(file: BinaryIO) -> int:
     file.seek(0)
     head = file.read(1 << 16)
     start = skip_id3(head)
     file.seek(start)
     # Both kinds of stream begin with eleven or twelve ones; the layer bits tell raw AAC (00) from mp3 (01).
     first = file.read(4096).lstrip(b"\0")[:2] if start else head.lstrip(b"\0")[:2]
+    if first == b"\x0b\x77":
+        chain = chain_ac3(file)
+        return chain.spans[-1].end if chain is not None else 0
+    if head[:1] == b"G" and head[188:189] == head[376:377] == b"G":
+        size = file.seek(0, 2)
+        return size + -size % 188
     if len(first) < 2 or first[0] != 0xFF:
-        return None
-    return chain_adts(file) if first[1] & 0xF6 == 0xF0 else chain_mp3(file) if first[1] & 0xE6 == 0xE2 else None
+        return 0
+    if first[1] & 0xF6 == 0xF0:
+        chain = chain_adts(file)
+        return chain.spans[-1].end if chain is not None else 0
+    found = read_mp3(file) if first[1] & 0xE0 == 0xE0 and first[1] & 6 else None
+    return 0 if found is None else max(found.streams[-1].end, _promise(found.streams[-1]))
+
+
+def _promise(stream: Stream) -> int:
+    """Where a stream ends by its header, 0 where that doesn't say; one with all its packets isn't missing any bytes."""
+    return stream.start + stream.header.bytes if stream.header and stream.header.bytes and stream.missing else 0
 
 
 def _find_contradiction(file: BinaryIO, size: int, kind: str, frames: int | None) -> str | None:
     head = file.read(4)
     if head == b"OggS":
-        pages = chain_ogg(file, size)
-        return f"a page at byte {pages.end} fails its checksum" if pages.broken is not None else None
+        broken = read_ogg(file, size).broken
+        return None if broken is None else f"a page at byte {broken} fails its checksum"
     if head == b"fLaC":
         last = last_flac_frame(file)
-        if frames and last is not None and last != frames:
+        if frames and last is not None and last != frames and not split_flac(file):
             return f"its header says {frames} frames and its last packet {last}"
         return None
     layout = lay_out(file)
     if layout is not None:
         if goes_on(file, layout, size):
             return "it goes on beyond the sound that its header declares"
-        if frames and layout.frames is not None and abs(frames - layout.frames) > layout.slack * layout.frames:
+        if frames and layout.frames is not None and frames != layout.frames:
             return f"one number in its header makes it {layout.frames:g} frames, another {frames}"
         return None
-    chain = chain_mp3(file) if kind in ("MP3", "mp3") else chain_adts(file) if kind == "aac" else None
-    return None if chain is None else _compare(chain, frames)
-
-
-def _compare(chain: Chain, frames: int | None) -> str | None:
-    if chain.broken is not None:
-        return f"there is no packet of sound at byte {chain.broken}"
-    if not chain.sound:
-        return "its Info header fails its checksum"
-    if chain.declared is not None and chain.declared != chain.frames:
-        return f"its header says {chain.declared} frames and it holds {chain.frames}"
+    found = read_mp3(file) if kind in ("MP3", "mp3") else chain_adts(file) if kind == "aac" else None
+    if found is None:
+        return None
+    if found.broken is not None and not (isinstance(found, Streams) and found.begins_within):
+        return f"there is no packet of sound at byte {found.broken}"
     # A decoder takes delay and padding off at both ends, and never adds anything.
-    if frames and not chain.frames - _GAPLESS <= frames <= chain.frames:
-        return f"it holds {chain.frames} frames and is read as {frames}"
+    if frames and isinstance(found, Streams) and not found.frames - _GAPLESS * len(found.streams) <= frames <= found.frames:
+        return f"it holds {found.frames} frames and is read as {frames}"
+    return None
+
+
+def _doubt_header(found: Streams) -> str | None:
+    """What is odd about an mp3 whose packets are in order: that the sound is damaged doesn't follow."""
+    if found.begins_within:
+        return "begins within a packet, as recordings of a stream do: its sound was read from the next one on"
+    for stream in found.streams:
+        if stream.header is None:
+            continue
+        # A wrong number of packets beside the right number of bytes is but that.
+        if stream.missing and stream.start + stream.header.bytes != stream.end:
+            parts = f"{stream.header.packets} packets and it holds {stream.frames // stream.size}"
+            return f"may be a part of a longer song: its header says {parts}, which were all read"
+        if not stream.header.intact:
+            return "has an Info header that fails its checksum: its beginning and its end may be off by up to 0.2 s"
     return None

@@ -1,50 +1,52 @@
 """Lyrics from files and tags: which format it is, which encoding, and whether it is text at all.
 
-UTF-8 with or without byte order mark, UTF-16 and UTF-32 with one, else Windows-1252 with a warning. ``.lrc`` is
-known by its content too, so that a ``.txt`` with time tags keeps its times; subtitles (``.srt``, ``.vtt``,
-``.ass``) are read through pysubs2.
+The encoding is that of `encodings`, unless the caller names one. ``.lrc`` is known by its content too, so that a ``.txt``
+with time tags keeps its times; subtitles (``.srt``, ``.vtt``, ``.ass``) are read by `subtitles`, tags by `tags`.
 """
 
-import codecs
+from collections.abc import Iterable
 from dataclasses import replace
 from os.path import isdir  # pathlib's raise for folders without permission
 from pathlib import Path
 
-import regex
-
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_devices
+from musiclime_torch.song.lyrics.boilerplate import LeftOut
+from musiclime_torch.song.lyrics.encodings import decode, restore
+from musiclime_torch.song.lyrics.id3 import Timed
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
-from musiclime_torch.song.lyrics.lyrics import Lyrics, Verse, compose, parse_lyrics, split_lines
+from musiclime_torch.song.lyrics.lyrics import Lyrics, Verse, compose, parse_lyrics
+from musiclime_torch.song.lyrics.subtitles import looks_like_subtitles, read_ass, read_cues
+from musiclime_torch.song.lyrics.syllables import split_pieces
+from musiclime_torch.song.lyrics.tags import read_tags, say_the_same
 
 #: No song has so many words: it must be the wrong file.
 _MOST_BYTES = 300_000
 _MOST_WORDS = 20_000
+#: Text of automatic captions holds every line three times, and a time for each word.
+_MOST_SUBTITLES = 3_000_000
 _SUBTITLES = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ssa"}
-_SRT = regex.compile(r"\s*\d+\s*\n\s*\d+:\d\d:\d\d[,.]\d+\s*-->")
-# UTF-32's little-endian mark begins with UTF-16's, so it is tried first.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
-def read_lyrics(path: str | Path) -> Lyrics:
+def read_lyrics(path: str | Path, *, lyrics_encoding: str | None = None) -> Lyrics:
     """Read a lyrics file of any known format.
 
+    ``lyrics_encoding`` is a name that Python knows ("gb18030", "shift_jis", "cp1251"); None finds out, with a warning
+    where it isn't Unicode.
+
     Raises:
-        InputError: no such file, a folder, not text, or no words in it.
+        InputError: no such file, a folder, not text, not in the encoding asked for, or no words in it.
     """
     path = Path(path)
-    text, warnings = _decode(path, _read_bytes(path))
+    text, warnings = decode(_read_bytes(path), lyrics_encoding, path)
     lyrics = _parse(text, path)
     if not lyrics.words:
         raise InputError(
             f"there are no words in the lyrics {str(path)!r}: leave lyrics out for an instrumental.", argument="lyrics"
         )
     _check_length(lyrics, f" {str(path)!r}")
+    if path.suffix.lower() == ".lrc" and not any(line.start_seconds is not None for line in lyrics.lines):
+        warnings.append(f"no line of {path.name!r} has a time that can be read: is it in another format than .lrc?")
     return replace(lyrics, warnings=(*warnings, *lyrics.warnings))
 
 
@@ -56,27 +58,55 @@ def read_text(text: str) -> Lyrics:
 
 
 def embedded_lyrics(path: str | Path) -> Lyrics | None:
-    """Lyrics in the tags of an audio file (USLT, SYLT, ©lyr, LYRICS), the timed ones first; None where there are none.
+    """Lyrics in the tags of an audio file, None where there are none.
 
-    Unreadable tags mean no lyrics rather than an error: the audio may be fine.
+    Timed ones come first, unless plain ones are there that say something else: then these are the lyrics, and the timed text
+    is a translation, chords or another song's. Unreadable tags mean no lyrics rather than an error: the audio may be fine.
     """
-    from tinytag import TinyTag, TinyTagException
-
     try:
-        tags = TinyTag.get(str(path)).other.get("lyrics", [])
-    except (TinyTagException, OSError):
+        tags = read_tags(Path(path))
+    except OSError:
         return None
-    texts = [str(text) for text in tags if "\0" not in str(text) and len(str(text)) <= _MOST_BYTES]
-    texts.sort(key=looks_like_lrc, reverse=True)
-    for text in texts:
-        lyrics = _parse_text(text)
-        if 0 < len(lyrics.words) <= _MOST_WORDS:
-            return lyrics
-    return None
+    found = [_parse_tag(tag) for tag in tags if isinstance(tag, Timed) or ("\0" not in tag and len(tag) <= _MOST_BYTES)]
+    found = [lyrics for lyrics in found if 0 < len(lyrics.words) <= _MOST_WORDS]
+    timed = [lyrics for lyrics in found if any(line.start_seconds is not None for line in lyrics.lines)]
+    plain = [lyrics for lyrics in found if lyrics not in timed]
+    agreeing = [lyrics for lyrics in timed if any(say_the_same(lyrics.text, other.text) for other in plain)]
+    return next(iter((agreeing or plain) if plain else timed), None)
+
+
+def _parse_tag(tag: str | Timed) -> Lyrics:
+    if isinstance(tag, str):
+        restored = restore(tag)
+        lyrics = _parse_text(tag if restored is None else restored[0])
+    else:
+        # All pieces at once, for a syllable is too short to tell; the separator is itself in every encoding.
+        restored = restore("\x1e".join(text for text, _ in tag.pieces))
+        texts = restored[0].split("\x1e") if restored else []
+        if len(texts) == len(tag.pieces):
+            tag = Timed(tuple((text, start) for text, (_, start) in zip(texts, tag.pieces, strict=True)))
+        lyrics = _compose(split_pieces(tag.pieces))
+    notes = () if restored is None else (f"the lyrics in the tags {restored[1]}: check them.",)
+    return replace(lyrics, warnings=(*notes, *lyrics.warnings))
 
 
 def _parse_text(text: str) -> Lyrics:
     return parse_lrc(text) if looks_like_lrc(text) else parse_lyrics(text)
+
+
+def _compose(verses: Iterable[Verse]) -> Lyrics:
+    """Lyrics of timed lines, without credits and singers' marks."""
+    kept, left_out, name = [], LeftOut(), None
+    for verse in verses:
+        text = left_out.take(verse.text)
+        name = verse.section or name
+        if not text:
+            continue
+        gone = len(verse.text) - len(text)
+        marks = tuple((max(0, at - gone), seconds) for at, seconds in verse.marks)
+        kept.append(Verse(text, name, verse.seconds, marks))
+        name = None
+    return compose(kept, left_out.warn())
 
 
 def _check_length(lyrics: Lyrics, named: str) -> None:
@@ -93,51 +123,28 @@ def _read_bytes(path: Path) -> bytes:
     refuse_devices(path)
     try:
         with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
+            most = _MOST_SUBTITLES if path.suffix.lower() in _SUBTITLES else _MOST_BYTES
+            data = file.read(most + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"the lyrics {str(path)!r} can't be read: {reason or error}.") from error
-    if len(data) > _MOST_BYTES:
-        raise InputError(
-            f"the lyrics {str(path)!r} are over {_MOST_BYTES} bytes long, more than any song: is it the right file?"
-        )
+    if len(data) > most:
+        raise InputError(f"the lyrics {str(path)!r} are over {most} bytes long, more than any song: is it the right file?")
     return data
-
-
-def _decode(path: Path, data: bytes) -> tuple[str, list[str]]:
-    refusal = InputError(f"the lyrics {str(path)!r} aren't text: save them as plain text (UTF-8), .lrc or .srt.")
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8-sig")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        # Windows-1252 reads almost anything, so control characters distinguish text from other data.
-        if encoding != "utf-8-sig" or regex.search(rb"[\x00-\x08\x0e-\x1f\x7f\x81\x8d\x8f\x90\x9d]", data):
-            raise refusal from error
-        warning = f"the lyrics {path.name!r} aren't UTF-8 and were read as Windows-1252: check letters with accents."
-        return data.decode("cp1252"), [warning]
-    if "\0" in text:
-        raise refusal
-    return text, []
 
 
 def _parse(text: str, path: Path) -> Lyrics:
     kind = path.suffix.lower()
-    if kind in _SUBTITLES or _SRT.match(text.lstrip("\ufeff")):
-        return _parse_subtitles(text, _SUBTITLES.get(kind, "srt"), path)
+    if kind in (".ass", ".ssa"):
+        try:
+            verses = read_ass(text, kind[1:])
+        # Somebody else's parser for files from anywhere, whose errors have no class in common: whatever it trips over, the
+        # file can't be read. Our own code is read on below.
+        except Exception as error:
+            raise InputError(
+                f"the lyrics {str(path)!r} can't be read as {kind[1:]} ({' '.join(str(error).split())[:200]})."
+            ) from error
+        return _compose(verses)
+    if kind in _SUBTITLES or looks_like_subtitles(text):
+        return _compose(read_cues(text, webvtt=text.lstrip("\ufeff").startswith("WEBVTT")))
     return parse_lrc(text) if kind == ".lrc" else _parse_text(text)
-
-
-def _parse_subtitles(text: str, kind: str, path: Path) -> Lyrics:
-    import pysubs2
-
-    try:
-        events = pysubs2.SSAFile.from_string(text, format_=kind)
-        events.sort()
-        said = [(max(0.0, event.start / 1000), event.plaintext) for event in events if event.type == "Dialogue"]
-    # Somebody else's parser for files from anywhere, whose errors have no class in common: whatever it trips over, the file
-    # can't be read. Our own code stands outside of the block.
-    except Exception as error:
-        raise InputError(
-            f"the lyrics {str(path)!r} can't be read as {kind} ({' '.join(str(error).split())[:200]})."
-        ) from error
-    return compose([Verse(row, None, start) for start, text in said for row in split_lines(text) if row])

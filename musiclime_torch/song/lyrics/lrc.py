@@ -3,21 +3,33 @@
 Read as players do: ``[mm:ss.xx]`` before a line, several of them for a line sung again, which is then repeated
 and all lines sorted by time; ``<mm:ss.xx>`` (or a time in brackets within the line) between words, ending the
 word before and starting the word after; ``[offset:ms]``, where a positive offset makes lyrics appear sooner;
-``[ar:..]``-like tags, dropped. Minutes have any number of digits, fractions none to three. A line without a time
+``[ar:..]``-like tags, dropped. Minutes have any number of digits, fractions none to four. A line without a time
 stays after the line it follows. Blank lines, timed blank lines and ``[Chorus]``-like headers open a section.
+Background vocals, ``[bg: ...]``, are sung. Credits, singers' marks and remarks aren't, and neither are rows of JSON, which
+players of China put credits in; all but remarks are told. Times that can't be read are too.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import regex
 
+from musiclime_torch.song.lyrics.boilerplate import LeftOut
 from musiclime_torch.song.lyrics.lyrics import Lyrics, Verse, compose, read_header, split_lines
 
-_CLOCK = r"(?:(?P<h>\d{1,3}):(?=\d{1,2}:\d{1,2}\.))?(?P<m>\d{1,4}):(?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,3}))?"
+_CLOCK = r"(?:(?P<h>\d{1,3}):(?=\d{1,2}:\d{1,2}\.))?(?P<m>\d{1,4})[:：](?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,4}))?"
 _TAG = regex.compile(rf"\s*\[\s*{_CLOCK}\s*\]")
 _MARK = regex.compile(rf"[<\[]\s*{_CLOCK}\s*[>\]]")
+_LEAD = regex.compile(r"(?:[<\[][\d\s:.,]+[>\]]\s*)+")
 _OFFSET = regex.compile(r"(?i)\[\s*offset\s*:(.*)\]")
+_SAID = regex.compile(r"[\p{L}\p{N}]")
+_REMARK = regex.compile(r"\[:\]|(?:#|//|;)(?!//).+")
+_BACKGROUND = regex.compile(r"(?i)\[\s*bg\s*:((?:[^\[\]]|\[[\d\s:.,]*\])*)\]")
+#: Times in other forms, or with other numbers of digits, and those of lyrics in milliseconds (KRC, QRC, YRC).
+_ODD = regex.compile(
+    r"[\[<]\s*\d{1,5}\s*[:.：]\s*\w{1,3}(?:\s*[:.,：]\s*\w{1,9})*\s*[\]>]|[\[<(]\d{1,9},\d{1,9}(?:,\d{1,9})?[\]>)]"
+)
 # Only known names are dropped: [Chorus: Ann] is a header.
 _ID = regex.compile(
     r"(?i)\[\s*(?:ar|ti|al|au|by|la|lr|re|ve|id|tool|length|offset|encoding|total|hash|sign|qq|kana|#"
@@ -51,8 +63,9 @@ def parse_lrc(text: str) -> Lyrics:
     # so that a line sung three times has three places.
     rows = split_lines(text)
     offset, warnings = _read_offset(rows)
+    left_out = LeftOut()
     verses: list[tuple[float, Verse]] = []
-    for row in _read_rows(rows):
+    for row in _read_rows(rows, left_out):
         for seconds in row.times or (None,):
             # Word times are written for one of the row's times. At the others they are moved along by the difference.
             shift = 0.0 if seconds is None else seconds - row.base
@@ -60,7 +73,16 @@ def parse_lrc(text: str) -> Lyrics:
             verse = Verse(row.body, row.section, None if seconds is None else _move(seconds, offset), marks)
             verses.append((row.key if seconds is None else seconds, verse))
     verses.sort(key=lambda pair: pair[0])
-    return compose(_open_sections(verse for _, verse in verses), warnings)
+    lyrics = compose(_open_sections(verse for _, verse in verses), [*warnings, *left_out.warn()])
+    return replace(lyrics, warnings=(*lyrics.warnings, *_warn_of_times(lyrics.text)))
+
+
+def _warn_of_times(text: str) -> list[str]:
+    """Point out what looks like a time and was read as text."""
+    odd = _ODD.search(text)
+    if odd is None:
+        return []
+    return [f"{odd[0][:40]!r} in the lyrics looks like a time, but was read as text: write times as [mm:ss.xx]."]
 
 
 def looks_like_lrc(text: str) -> bool:
@@ -70,13 +92,14 @@ def looks_like_lrc(text: str) -> bool:
     (True, False)
     """
     rows = [row for row in split_lines(text) if row and not _ID.fullmatch(row) and read_header(row) is None]
+    rows = [row for row in rows if not row.startswith("{")]
     timed = sum(_TAG.match(row) is not None for row in rows)
     return timed > 0 and 2 * timed >= len(rows)
 
 
 def _move(seconds: float, offset: float) -> float:
-    # Thousandths, as in the file: 1.5 - 0.2 must not give 1.2999999999999998.
-    return max(0.0, round(seconds - offset, 3))
+    # As exact as in the file, of four digits at most: 1.5 - 0.2 must not give 1.2999999999999998.
+    return max(0.0, round(seconds - offset, 4))
 
 
 def _read_offset(rows: list[str]) -> tuple[float, list[str]]:
@@ -90,12 +113,10 @@ def _read_offset(rows: list[str]) -> tuple[float, list[str]]:
     return float(number[1]) / 1000, []
 
 
-def _read_rows(rows: list[str]) -> Iterator[_Row]:
+def _read_rows(rows: list[str], left_out: LeftOut) -> Iterator[_Row]:
     opens: str | None = ""
     key = float("-inf")
-    for row in rows:
-        if _ID.fullmatch(row):
-            continue
+    for row in _leave_out(rows, left_out):
         times, rest = _take_times(row)
         header = read_header(rest)
         if header is not None:
@@ -104,11 +125,51 @@ def _read_rows(rows: list[str]) -> Iterator[_Row]:
             opens = opens or ""
         else:
             body, marks = _take_marks(rest)
+            # A line that begins with the time of a word needs none of its own.
+            times = times or tuple(seconds for position, seconds in marks[:1] if not _SAID.search(body[:position]))
             key = times[0] if times else key
             # A timed blank line opens a section at its own time, wherever the file has it.
             base = max((time for time in times if marks and time <= marks[0][1]), default=key)
             yield _Row(times, key, base, body, marks, opens if body else "")
             opens = None if body else opens
+
+
+def _leave_out(rows: list[str], left_out: LeftOut) -> Iterator[str]:
+    """Rows with their times, without what isn't sung, and with the background vocals in their place."""
+    texts = [_take_times(row)[1] for row in rows]
+    title = _find_title(texts)
+    for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
+        if _ID.fullmatch(row) or _REMARK.match(row):
+            continue
+        if number == title or (credits := _read_json(row)):
+            left_out.credits.append(text if number == title else credits)
+            continue
+        times = row.removesuffix(text)
+        text = regex.sub(" {2,}", " ", _BACKGROUND.sub(lambda match: f" {match[1].strip()} ", text)).strip()
+        # A singer's mark may stand behind the time of the first word.
+        lead = match[0] if (match := _LEAD.match(text)) else ""
+        # Players of China write // where a translation has nothing to say.
+        kept = left_out.take("" if text == "//" else text[len(lead) :], walaoke=bool(times))
+        if kept is not None:
+            yield times + lead + kept
+
+
+def _find_title(texts: list[str]) -> int | None:
+    """The row "song - singer" above rows of credits, as players of China write it; None without one."""
+    said = [number for number, text in enumerate(texts) if text and not _ID.fullmatch(text) and not text.startswith("{")]
+    if len(said) > 1 and " - " in texts[said[0]] and LeftOut().take(texts[said[1]]) is None:
+        return said[0]
+    return None
+
+
+def _read_json(row: str) -> str:
+    """The text of a row {"t": ms, "c": [{"tx": text}, ...]}, which holds credits; "" for any other row."""
+    if not row.startswith("{"):
+        return ""
+    try:
+        return "".join(str(part["tx"]) for part in json.loads(row)["c"]) or row
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
 
 
 def _take_times(row: str) -> tuple[tuple[float, ...], str]:

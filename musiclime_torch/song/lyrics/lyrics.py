@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import regex
 
-from musiclime_torch.song.lyrics.boilerplate import find_boilerplate
+from musiclime_torch.song.lyrics.boilerplate import LeftOut, find_boilerplate
 
 _UNSPACED = r"\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = regex.compile(
@@ -96,7 +96,8 @@ def parse_lyrics(text: str) -> Lyrics:
     """
     verses: list[Verse] = []
     opens: str | None = ""
-    for row in split_lines(text):
+    left_out = LeftOut()
+    for row in (kept for kept in map(left_out.take, split_lines(text)) if kept is not None):
         header = read_header(row)
         if header is not None:
             opens = header
@@ -106,7 +107,7 @@ def parse_lyrics(text: str) -> Lyrics:
         else:
             verses.append(Verse(row, opens))
             opens = None
-    return compose(verses)
+    return compose(verses, left_out.warn())
 
 
 def split_lines(text: str) -> list[str]:

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 from torch.nn import functional
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.song.audio.decoding import check_file, open_container
+from musiclime_torch.song.audio.decoding import check_file, open_audio, open_container
 from musiclime_torch.song.audio.recording import Recording, read_audio
+from musiclime_torch.song.stems.alignment import describe_delay, find_delay, move
 
 _MIX = ("mix", "mixture", "song", "master")
 _LOSSLESS = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".au")
@@ -25,6 +26,8 @@ _AUDIO = (*_LOSSLESS, ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", "
 _FOUR = ("drums", "bass", "other", "vocals")
 #: Seconds by which lengths may differ: encoders pad.
 _SLACK = 0.05
+#: Seconds by which the lengths of songs differ, and those of one song's stems don't.
+_OTHER_SONG = 1.0
 #: Bytes; the atom is a few lines of JSON.
 _MOST_ATOM = 1 << 20
 
@@ -47,17 +50,21 @@ def read_stems(
     end: float | None = None,
     song: Recording | None = None,
     leave_out: Path | None = None,
+    align: bool = False,
 ) -> StemSet:
     """Read a folder of stems or a stem file, or the part of it between ``start`` and ``end``.
 
     ``song`` is the mix where the caller has read it already; it takes the place of the one that comes with the stems,
-    and ``leave_out``, the file it came from, isn't a stem even if it is among them.
+    and ``leave_out``, the file it came from, isn't a stem even if it is among them. Stems that are late by an encoder's
+    delay are moved back with ``align``, and told without.
 
     Raises:
         InputError: no stems, two of one name, rates, channels or lengths that don't fit, or what `read_audio` refuses.
     """
     path = Path(path)
     named = _list_folder(path) if isdir(path) else _list_streams(path)
+    if song is None and isdir(path):
+        _refuse_songs(path, [file for _, file, _ in named])
     part: dict[str, Any] = {"max_seconds": max_seconds, "start": start, "end": end}
     # The song first: stems are compared with it.
     named.sort(key=lambda entry: entry[0] is not None)
@@ -72,9 +79,42 @@ def read_stems(
         raise InputError(
             f"there are no stems in {str(path)!r}: it needs a sound file for each (drums.wav, vocals.wav, ...)."
         )
-    fitted, warnings = _fit([*([mix] if mix else []), *stems], ["song", *names] if mix else names, path)
     told = [warning for _, recording in read for warning in recording.warnings]
+    stems, notes = _place(stems, mix, path, align) if mix is not None else (stems, [])
+    try:
+        fitted, warnings = _fit([*([mix] if mix else []), *stems], ["song", *names] if mix else names, path)
+    except InputError as error:
+        # An encoder's delay and padding may be longer than what is made up with silence.
+        raise InputError(notes[0], argument="align_stems") if notes and not align else error from None
+    told += notes
     return StemSet(tuple(fitted[len(fitted) - len(stems) :]), tuple(names), fitted[0] if mix else None, (*told, *warnings))
+
+
+def _refuse_songs(folder: Path, files: list[Path]) -> None:
+    """InputError for a folder of songs, by the lengths in the headers of its files: stems have one."""
+    lengths = []
+    for file in files:
+        with open_audio(file) as opened:
+            lengths += [] if opened.frames is None else [(opened.frames / opened.sample_rate, file.name)]
+    if lengths and max(lengths)[0] - min(lengths)[0] > _OTHER_SONG:
+        (short, first), (long, last) = min(lengths), max(lengths)
+        raise InputError(
+            f"{str(folder)!r} is a folder of {len(files)} sound files of different lengths ({first!r} {short:.1f} s, "
+            f"{last!r} {long:.1f} s), not of one song's stems: give one of the files, or a folder of stems of one length."
+        )
+
+
+def _place(stems: list[Recording], mix: Recording, path: Path, align: bool) -> tuple[list[Recording], list[str]]:
+    """The stems where the song has them, if asked to align them, and what is said about it."""
+    if any(stem.sample_rate != mix.sample_rate for stem in stems):
+        return stems, []
+    delay = find_delay(stems, mix)
+    if not delay:
+        return stems, []
+    where = f"the stems in {path.name!r} are {describe_delay(delay, mix.sample_rate)}"
+    if not align:
+        return stems, [f"{where}; set align_stems to move them."]
+    return [move(stem, delay, mix.samples.shape[-1]) for stem in stems], [f"{where}, and were moved."]
 
 
 def is_stem_file(path: str | Path) -> bool:

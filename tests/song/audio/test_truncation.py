@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from soundfiles import make_noise, write, write_mp4
+from soundfiles import encode, make_noise, write, write_mp4
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.audio.recording import read_audio
@@ -111,6 +111,37 @@ def test_a_cut_m4a_with_its_header_in_front_is_refused_but_its_whole_part_is_rea
     with pytest.raises(InputError, match=r"cut short or damaged after [12]\.\d\d s"):
         read_audio(front, max_seconds=10)
     assert read_audio(front, max_seconds=10, end=1.5).seconds == 1.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "muxer"),
+    [
+        ("ac3", "ac3", "ac3"),
+        ("eac3", "eac3", "eac3"),
+        ("mp2", "mp2", "mp2"),
+        ("aac", "aac", "adts"),
+        ("wma", "libmp3lame", "asf"),
+        ("wma", "wmav2", "asf"),
+        ("avi", "pcm_s16le", "avi"),
+        ("avi", "libmp3lame", "avi"),
+        ("mka", "libmp3lame", "matroska"),
+        ("mka", "flac", "matroska"),
+        ("flv", "aac", "flv"),
+    ],
+)
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_what_ffmpeg_writes_is_whole_and_a_part_of_it_never_passes_for_that(
+    tmp_path: Path, kind: str, codec: str, muxer: str, rate: int
+):
+    path = encode(tmp_path / f"a.{kind}", make_noise(2, rate), rate, codec, muxer)
+    whole = path.read_bytes()
+    assert read_audio(path, max_seconds=10).warnings == ()
+    for kept in (0.31, 0.62, 0.93, 0.99):
+        path.write_bytes(whole[: int(kept * len(whole))])
+        try:
+            assert read_audio(path, max_seconds=10).warnings, kept
+        except InputError as error:
+            assert "cut short or damaged" in str(error) or "isn't audio" in str(error)  # noqa: PT017
 
 
 @given(

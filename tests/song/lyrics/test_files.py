@@ -92,6 +92,10 @@ def test_embedded_lyrics_of_an_mp3(tmp_path: Path):
     (tmp_path / "a.mp3").write_bytes(id3(uslt, sylt) + sound)
     found = embedded_lyrics(tmp_path / "a.mp3")
     assert found is not None
+    assert found.text == "plain words"
+    (tmp_path / "a.mp3").write_bytes(id3((b"USLT", b"\0eng\0" + b"Hello you"), sylt) + sound)
+    found = embedded_lyrics(tmp_path / "a.mp3")
+    assert found is not None
     assert [(line.start_seconds, found.text[line.start : line.end]) for line in found.lines] == [
         (1.5, "hello"),
         (62.0, "you"),
@@ -121,3 +125,18 @@ def test_files_without_readable_tags_have_no_lyrics(tmp_path: Path):
     assert embedded_lyrics(tmp_path / "a.mp3") is None
     assert embedded_lyrics(tmp_path / "b.txt") is None
     assert embedded_lyrics(tmp_path / "none.mp3") is None
+
+
+def test_an_lrc_without_times_or_with_odd_ones_warns(tmp_path: Path):
+    path = tmp_path / "a.lrc"
+    for text, said in (
+        ("hold me\nnow", "no line of 'a.lrc' has a time"),
+        ("[12340,3000]<0,500,0>la <500,200,0>lo", "'[12340,3000]' in the lyrics looks like a time"),
+        ("[00:01.00]la\n[00:1x.00]lo", "'[00:1x.00]' in the lyrics looks like a time"),
+        ("[00:01.00]la\n[00:02.12345]lo", "'[00:02.12345]' in the lyrics looks like a time"),
+        ("[00:01.00]la\n[1:2:3:4:5]lo", "'[1:2:3:4:5]' in the lyrics looks like a time"),
+    ):
+        path.write_text(text)
+        assert any(said in warning for warning in read_lyrics(path).warnings), text
+    path.write_text("[00:01.00]la [x2]\n[00:02.00]24/7 (1, 2)")
+    assert read_lyrics(path).warnings == ()

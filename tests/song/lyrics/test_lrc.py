@@ -20,6 +20,8 @@ def lines(lyrics: Lyrics) -> list[tuple[float | None, str]]:
         ("[01:02.50]", 62.5),
         ("[1:02.503]", 62.503),
         ("[01:02:50]", 62.5),
+        ("[01:02.5034]", 62.5034),
+        ("[01：02.50]", 62.5),
         ("[01:02,50]", 62.5),
         ("[123:04.00]", 7384.0),
         ("[01:02:03.25]", 3723.25),
@@ -78,6 +80,60 @@ def test_repetitions_carry_word_times_along():
         ("a", 5.0, 5.5),
         ("b", 5.5, None),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[00:10.00]<00:10.00>Hold <00:10.50>on <00:11.00>\n[bg: <00:11.20>oh <00:11.60>yeah <00:12.00>]\n[00:13.00]go",
+        "[00:10.00]<00:10.00>Hold <00:10.50>on <00:11.00>[bg:(<00:11.20>oh <00:11.60>yeah<00:12.00>)]\n[00:13.00]go",
+        "[00:10.00]v1: <00:10.00>Hold <00:10.50>on <00:11.00>\n[BG:<00:11.20>(oh <00:11.60>yeah)<00:12>]\n[00:13]v2:go",
+        "[00:10.00]<00:10.00>v1:Hold <00:10.50>on <00:11.00>\n[bg:([00:11.20]oh [00:11.60]yeah[00:12.00])]\n[00:13.00]go",
+        "[00:10.00]<00:10.00>Hold <00:10.50>on <00:11.00>\n[00:11.20][bg:<00:11.20>oh <00:11.60>yeah<00:12>]\n[00:13]go",
+    ],
+)
+def test_background_vocals_are_sung(text: str):
+    lyrics = parse_lrc(text)
+    assert [(word.text, word.start_seconds) for word in lyrics.words] == [
+        ("Hold", 10.0), ("on", 10.5), ("oh", 11.2), ("yeah", 11.6), ("go", None),
+    ]  # fmt: skip
+    assert [section.name for section in lyrics.sections] == ["section 1"]
+    # A line of background vocals begins with its first word.
+    assert len(lyrics.lines) == 2 or lyrics.lines[1].start_seconds == 11.2
+    assert lines(parse_lrc("[00:01.00]Hold [bg: oh yeah] me\n[bg: ooh]")) == [(1.0, "Hold oh yeah me"), (None, "ooh")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("[00:00.00]作词 : 方文山\n[00:01.00]作曲：周杰伦\n[00:02.00]编曲：林\n", "3 rows of credits ('作词 : 方文山')"),
+        ("[00:00.00]晴天 - 周杰伦\n[00:00.50]词：周杰伦\n[00:01.00]词/曲：周杰伦\n", "3 rows of credits ('晴天 - 周杰伦')"),
+        ('{"t":0,"c":[{"tx":"作词: "},{"tx":"林夕","li":"http://x"}]}\n{"t":9,"c":[{"tx":"作曲: "}]}\n', "('作词: 林夕')"),
+        ("[00:00.00]Lyrics by：Ann\n[00:01.00]Produced by: Bo\n[00:02.00]Mixing Engineer: Cy\n", "3 rows of credits"),
+        ("[00:00.00]混音师：Mike\n[00:01.00]母带工程师：Ed\n[00:02.00]监制 : X\n[00:03.00]OP：Y\n", "4 rows of credits"),
+    ],
+)
+def test_credits_are_left_out_and_told(rows: str, told: str):
+    lyrics = parse_lrc(rows + "[00:05.00]hold me - now\n[00:06.00]music is my life")
+    assert lines(lyrics) == [(5.0, "hold me - now"), (6.0, "music is my life")]
+    assert told in lyrics.warnings[0]
+
+
+@pytest.mark.parametrize("marks", [("v1:", "v2: "), ("F: ", "M:"), ("男：", "女: "), ("合:", "D:"), ("Both: ", "v12:")])
+def test_singers_marks_are_left_out_and_told(marks: tuple[str, str]):
+    lyrics = parse_lrc(f"[00:05.00]{marks[0]}hold <00:05.50>me\n[00:06.00]{marks[1]}now")
+    assert lines(lyrics) == [(5.0, "hold me"), (6.0, "now")]
+    assert lyrics.words[1].start_seconds == 5.5
+    assert all(mark.strip() in lyrics.warnings[0] for mark in marks)
+    assert lines(parse_lrc("[00:05.00]Mama: hold me\n[00:06.00]I said: now")) == [
+        (5.0, "Mama: hold me"),
+        (6.0, "I said: now"),
+    ]
+
+
+def test_remarks_are_dropped():
+    text = "# made by Ann\n[:] a note\n[00:01.00]la\n// another\n; a third\n[00:02.00]//\n[00:03.00]#1"
+    assert lines(parse_lrc(text)) == [(1.0, "la"), (3.0, "#1")]
 
 
 def test_id_tags_are_dropped_and_headers_open_sections():
