@@ -3,18 +3,18 @@
 Every sentence is made from the explanation's own numbers. What isn't significant isn't named.
 """
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
-if TYPE_CHECKING:
-    from musiclime_torch.explanation.explanation import Explanation
+#: Any stands for an `Explanation`: it shows itself by these sentences, and modules import in one direction only.
+Explanation = Any
 
 #: Components named in a sentence at most.
 NAMED = 3
 
 
-def to_sentences(explanation: "Explanation", target: int | str | None = None) -> tuple[str, ...]:
+def to_sentences(explanation: Explanation, target: int | str | None = None) -> tuple[str, ...]:
     """The decision, the largest component, and the evidence where it was searched for.
 
     Args:
@@ -28,7 +28,7 @@ def to_sentences(explanation: "Explanation", target: int | str | None = None) ->
     return tuple(sentences)
 
 
-def find_probabilities(explanation: "Explanation") -> list[float] | None:
+def find_probabilities(explanation: Explanation) -> list[float] | None:
     """The classes' probabilities on the song, a foil's contrast left out; None for outputs that have none."""
     kind = explanation.provenance.get("output_kind", "")
     count = len(explanation.classes) - (explanation.provenance.get("settings", {}).get("foil") is not None)
@@ -54,7 +54,7 @@ def say_percent(probability: float) -> str:
     return "under 1%" if probability < 0.005 else f"{100 * probability:.0f}%"
 
 
-def _tell_decision(explanation: "Explanation", row: int) -> list[str]:
+def _tell_decision(explanation: Explanation, row: int) -> list[str]:
     name = explanation.classes[row]
     chances = find_probabilities(explanation)
     if chances is None or row >= len(chances):
@@ -77,7 +77,7 @@ def _tell_decision(explanation: "Explanation", row: int) -> list[str]:
     ]
 
 
-def _tell_contrast(explanation: "Explanation", chances: list[float]) -> str:
+def _tell_contrast(explanation: Explanation, chances: list[float]) -> str:
     """The two classes of a contrast and their probabilities."""
     settings = explanation.provenance.get("settings", {})
     pair = [explanation.class_index(settings[part]) for part in ("target", "foil") if settings.get(part) is not None]
@@ -88,7 +88,7 @@ def _tell_contrast(explanation: "Explanation", chances: list[float]) -> str:
     return f"The model prefers {said[0]} to {said[1]}."
 
 
-def _tell_largest(explanation: "Explanation", row: int) -> str:
+def _tell_largest(explanation: Explanation, row: int) -> str:
     top = explanation.top(1, row)
     if not top:
         return "No single component is significant."
@@ -97,7 +97,7 @@ def _tell_largest(explanation: "Explanation", row: int) -> str:
     return f"{_open(component.name)} did most: it speaks {'for' if value > 0 else 'against'} {explanation.classes[row]}."
 
 
-def _tell_evidence(explanation: "Explanation") -> list[str]:
+def _tell_evidence(explanation: Explanation) -> list[str]:
     found = explanation.evidence
     assert found is not None
     sentences = []
@@ -112,7 +112,7 @@ def _tell_evidence(explanation: "Explanation") -> list[str]:
     return sentences
 
 
-def _list(explanation: "Explanation", columns: tuple[int, ...]) -> str:
+def _list(explanation: Explanation, columns: tuple[int, ...]) -> str:
     names = [explanation.components.items[column].name for column in columns]
     if len(names) > NAMED:
         return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"
