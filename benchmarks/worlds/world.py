@@ -9,7 +9,17 @@ from torch import Tensor, nn
 from benchmarks.tools.tuning import Tuning, tune
 from musiclime_torch import Track, list_components
 from musiclime_torch.models import describe_model
-from musiclime_torch.variants import Probe, Scale, Units, encode_audio, encode_lyrics, fuse, prepare_sources, to_values
+from musiclime_torch.variants import (
+    Encoded,
+    Probe,
+    Scale,
+    Units,
+    encode_audio,
+    encode_lyrics,
+    fuse,
+    prepare_sources,
+    to_values,
+)
 
 CPU = torch.device("cpu")
 
@@ -74,7 +84,7 @@ def make_probe(model: nn.Module, track: Track, units: Units = "word", tuning: Tu
     with torch.no_grad():
         sources = prepare_sources(subject, track, components, "silence", None, 0, tuning.device)
     seen = components.seen(sources.unseen)
-    return Probe(subject, sources, seen, len(components), tuning.device, tuning.rows, lambda count: None, tuning.precision)
+    return Probe(subject, sources, seen, len(components), tuning.device, tuning.rows, precision=tuning.precision)
 
 
 def make_probed(name: str, model: nn.Module, track: Track, tuning: Tuning = AS_IS) -> World:
@@ -85,15 +95,15 @@ def make_probed(name: str, model: nn.Module, track: Track, tuning: Tuning = AS_I
 
     def listen(masks: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return encode_audio(probe, masks)
+            return tuple(window.spread() for window in encode_audio(probe, masks))
 
     def look(masks: Tensor) -> Tensor:
         with torch.no_grad():
-            return encode_lyrics(probe, masks)
+            return encode_lyrics(probe, masks).spread()
 
     def meet(heard: tuple[Tensor, ...], texts: Tensor) -> Tensor:
         with torch.no_grad():
-            return fuse(probe, heard, texts)
+            return fuse(probe, tuple(map(Encoded, heard)), Encoded(texts))
 
     count = len(subject.classes)
     sides = (len(probe.seen_audio), len(probe.seen_lyrics))
