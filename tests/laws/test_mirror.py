@@ -30,6 +30,7 @@ TESTED_ELSEWHERE = {
     "corpus/findings/audit_sums": "corpus/findings/test_parts",
     "corpus/findings/comparison_sums": "corpus/findings/test_comparing",
     "corpus/findings/control_results": "corpus/runs/test_controls",
+    "corpus/findings/summaries": "corpus/findings/test_aggregation",
     "demo/bundle": "demo/test_training",
     "demo/checks": "demo/test_training",
     "demo/examples": "demo/test_training",

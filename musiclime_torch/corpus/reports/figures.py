@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
-from musiclime_torch.corpus.findings.aggregation import CONFIDENCE, Feature, Global
+from musiclime_torch.corpus.findings.aggregation import CONFIDENCE
 from musiclime_torch.corpus.findings.comparing import Comparison
+from musiclime_torch.corpus.findings.summaries import Feature, Global
 from musiclime_torch.corpus.reports.columns import label
 from musiclime_torch.variants.components import shorten
 from musiclime_torch.views.figures import AGAINST, FOR, NOT_SIGNIFICANT, escape, make_axes, pick_colour

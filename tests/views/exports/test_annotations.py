@@ -9,29 +9,13 @@ import jams
 import pytest
 import torch
 from captum.attr import visualization
+from hostile import ODD
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
-from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.demo.bundle import load_demo_track
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.variants.components import list_components
 from musiclime_torch.views.exports.annotations import to_audacity, to_jams, to_sonic_visualiser, to_visualization_record
-
-ODD = 'a\tb\n"c",<d> ​$é'
-
-
-@pytest.fixture(scope="module")
-def explained() -> Explanation:
-    found = explain(load_demo_model(), load_demo_track(), segments=4, n_samples=(48, 96), target="anthem")
-    assert found.top(3)
-    return found
-
-
-@pytest.fixture
-def odd(explained) -> Explanation:
-    """Names that no format expects."""
-    items = tuple(replace(item, name=ODD + item.name) for item in explained.components.items)
-    return replace(explained, components=replace(explained.components, items=items))
 
 
 def timed(explanation: Explanation, row: int) -> dict[str, float]:
