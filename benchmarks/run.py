@@ -53,10 +53,10 @@ def describe_machine() -> dict[str, str]:
 
     about = Path("/proc/cpuinfo")
     models = [line for line in about.read_text().splitlines() if line.startswith("model name")] if about.exists() else []
-    found = {"processor": f"{models[0].split(': ')[-1] if models else platform.processor()}, {os.cpu_count()} cores"}
+    machine = {"processor": f"{models[0].split(': ')[-1] if models else platform.processor()}, {os.cpu_count()} cores"}
     if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
+        machine["gpu"] = torch.cuda.get_device_name()
+    return machine
 
 
 def tell_revision() -> str:
@@ -96,8 +96,8 @@ def tell_tuning(known: list[str]) -> str:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--compile", action="store_true")
-    told = parser.parse_known_args(known)[0]
-    return (f"-{told.precision}" if told.precision != "float32" else "") + ("-compiled" if told.compile else "")
+    tuning = parser.parse_known_args(known)[0]
+    return (f"-{tuning.precision}" if tuning.precision != "float32" else "") + ("-compiled" if tuning.compile else "")
 
 
 def write_results() -> None:
@@ -135,8 +135,8 @@ def describe_result(result: dict[str, Any]) -> list[str]:
 
 def summarise(name: str) -> str:
     """The first sentence of a script's docstring."""
-    said = ast.get_docstring(ast.parse(list_scripts()[name].read_text(encoding="utf-8"))) or ""
-    return " ".join(said.split("\n\n")[0].split())
+    docstring = ast.get_docstring(ast.parse(list_scripts()[name].read_text(encoding="utf-8"))) or ""
+    return " ".join(docstring.split("\n\n")[0].split())
 
 
 def pick_place(scripts: list[str], passed: list[str]) -> tuple[list[str], str]:
@@ -196,9 +196,9 @@ def main() -> None:
     for name in () if options.write_only else able:
         print(f"{name} ...", file=sys.stderr, flush=True)
         known = keep_known(name, passed)
-        found = run(name, known)
+        result = run(name, known)
         kept = KEPT / f"{name}.{place}{tell_tuning(known)}.json"
-        kept.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        kept.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         write_results()
     write_results()
     print(json.dumps({"kept": len(list(KEPT.glob("*.json")))}))

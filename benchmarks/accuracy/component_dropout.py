@@ -41,7 +41,7 @@ FIRST = 3 * HELD_OUT
 
 def measure(model: Tagger, songs: int, n_samples: int) -> dict[str, float]:
     """Means over `songs` songs of every tag."""
-    fidelity, found = [], []
+    fidelity, recovered = [], []
     for number, name in enumerate(TAGS):
         for index in range(songs):
             plan = plan_song(FIRST + number * songs + index, {name})
@@ -49,9 +49,9 @@ def measure(model: Tagger, songs: int, n_samples: int) -> dict[str, float]:
             order = explanation.attributions[explanation.target].argsort(descending=True).tolist()
             planted = {find_column(cause) for cause in find_causes(plan, name)}
             fidelity.append(float(explanation.fidelity[explanation.target]))
-            found.append(set(order[: len(planted)]) == planted)
+            recovered.append(set(order[: len(planted)]) == planted)
     exact = measure_exact(model, 20 * songs, seed=FIRST + 1_000_000)
-    return {"exact": exact.rate, "fidelity": sum(fidelity) / len(fidelity), "causes": sum(found) / len(found)}
+    return {"exact": exact.rate, "fidelity": sum(fidelity) / len(fidelity), "causes": sum(recovered) / len(recovered)}
 
 
 def main() -> None:

@@ -73,8 +73,8 @@ def main() -> None:
         steps.add_column(heading, justify="right")
     cases = [plant("many", model, number) for number in range(few)]
     for count in counts if few else ():
-        found = [examine(one.model, one.track, count, seeds=1, shuffled=(), chances=2) for one in cases]
-        means = {mean.row.key: mean for mean in summarise(found).means}
+        examined = [examine(case.model, case.track, count, seeds=1, shuffled=(), chances=2) for case in cases]
+        means = {mean.row.key: mean for mean in summarise(examined).means}
         kept = [means[key] for key in ("overlap", "correlation", "sensitivity", "fidelity")]
         steps.add_row(f"{count:,}", *map(show, kept))
         rows[str(count)] = {

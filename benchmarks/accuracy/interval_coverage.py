@@ -144,8 +144,8 @@ def main() -> None:
 
 def pool(figures: dict[tuple[str, str, str], list[float]], kind: str) -> float:
     """Fraction covered over all coefficients of one kind on the analytic models."""
-    covered = sum(sum(found[0::2]) for key, found in figures.items() if key[0] == kind)
-    return round(covered / sum(sum(found[1::2]) for key, found in figures.items() if key[0] == kind), 4)
+    covered = sum(sum(counts[0::2]) for key, counts in figures.items() if key[0] == kind)
+    return round(covered / sum(sum(counts[1::2]) for key, counts in figures.items() if key[0] == kind), 4)
 
 
 if __name__ == "__main__":

@@ -70,11 +70,11 @@ ROWS = {
 DRAWS = 200
 
 
-def score(case: Case, game: Oracle, found: Found | None, seed: int) -> dict[tuple[str, int], float]:
+def score(case: Case, game: Oracle, result: Found | None, seed: int) -> dict[tuple[str, int], float]:
     """Figures by row and k: 0 stands for as many as there are causes. All are 0 where nothing was found."""
-    if found is None:
+    if result is None:
         return dict.fromkeys(score(case, game, Found(torch.zeros(game.width)), seed), 0.0)
-    values, row = found.attributions, ROWS[case.kind][0]
+    values, row = result.attributions, ROWS[case.kind][0]
     figures = {}
     if case.kind == "stem":
         stems = values[: game.d_audio].unflatten(0, (len(STEMS), HALF_BARS)).sum(1)
@@ -87,7 +87,7 @@ def score(case: Case, game: Oracle, found: Found | None, seed: int) -> dict[tupl
         truth[list(case.causes)] = torch.tensor(case.effects, dtype=torch.float64)
         figures["their sizes", 0] = match_sizes(values, truth)
     if case.kind == "both":
-        figures["their interaction", 0] = is_strongest(found.pairs, case.causes, game.d_audio)
+        figures["their interaction", 0] = is_strongest(result.pairs, case.causes, game.d_audio)
     return figures
 
 
@@ -97,12 +97,12 @@ def score_chance(case: Case, game: Oracle, seed: int) -> dict[tuple[str, int], f
     return {key: float(np.mean([figures[key] for figures in draws])) for key in draws[0]}
 
 
-def look_at_causes(case: Case, game: Oracle, found: Found) -> list[tuple[bool, float]]:
+def look_at_causes(case: Case, game: Oracle, result: Found) -> list[tuple[bool, float]]:
     """Of each cause, whether it is among as many of the largest, and how far the output falls without it alone."""
     masks = torch.ones(1 + len(case.causes), game.width, dtype=torch.bool)
     masks[range(1, len(masks)), list(case.causes)] = False
     outputs = game.answer(masks)[:, game.target]  # beside the budget: nobody is told
-    largest = found.attributions.topk(len(case.causes)).indices.tolist()
+    largest = result.attributions.topk(len(case.causes)).indices.tolist()
     return [(column in largest, float(outputs[0] - left)) for column, left in zip(case.causes, outputs[1:], strict=True)]
 
 
@@ -114,7 +114,7 @@ class Results:
 
     figures: dict[tuple[str, int], dict[int, dict[str, list[float]]]] = field(default_factory=dict)
     passes: dict[int, dict[str, tuple[int, int]]] = field(default_factory=dict)
-    told: dict[int, list[bool]] = field(default_factory=dict)
+    significant: dict[int, list[bool]] = field(default_factory=dict)
     refused: dict[tuple[str, int, str], int] = field(default_factory=dict)
     phrases: dict[int, list[list[tuple[bool, float]]]] = field(default_factory=dict)
 
@@ -139,16 +139,16 @@ def measure(models: dict[str, Tagger], plan: dict[int, int], device: str, seed: 
                 if number >= songs:
                     continue
                 outcomes = run_all(case, game, budget, seed + number)
-                ours = outcomes["musiclime_torch"].found
+                ours = outcomes["musiclime_torch"].result
                 if kind == "phrase" and ours is not None:
                     results.phrases.setdefault(budget, []).append(look_at_causes(case, game, ours))
                 for method, outcome in outcomes.items():
-                    results.add(budget, method, score(case, game, outcome.found, seed + number))
+                    results.add(budget, method, score(case, game, outcome.result, seed + number))
                     results.count(budget, method, outcome.passes)
-                    for row in ROWS[kind] if outcome.found is None else ():
+                    for row in ROWS[kind] if outcome.result is None else ():
                         results.refused[row, budget, method] = results.refused.get((row, budget, method), 0) + 1
-                    if outcome.told is not None:
-                        results.told.setdefault(budget, []).append(outcome.told)
+                    if outcome.significant is not None:
+                        results.significant.setdefault(budget, []).append(outcome.significant)
                 results.add(budget, "random", score_chance(case, game, seed + number))
         print(f"{kind}: {max(plan.values())} songs in {time.perf_counter() - started:.0f} s", flush=True)
         for row in ROWS[kind]:
@@ -210,9 +210,9 @@ def compare(results: Results, budget: int) -> Iterator[str]:
 def tell_phrases(results: Results, budget: int) -> Iterator[str]:
     """Why a part of the phrase is missed."""
     for place, songs in enumerate(zip(*results.phrases.get(budget, []), strict=True), 1):
-        found, lost = zip(*songs, strict=True)
+        hits, lost = zip(*songs, strict=True)
         yield (
-            f"{budget:,} passes, shortcut: phrase: ours finds its word {place} in {np.mean(found):.0%} of songs; without it "
+            f"{budget:,} passes, shortcut: phrase: ours finds its word {place} in {np.mean(hits):.0%} of songs; without it "
             f"alone the logit falls by {np.median(lost):.2f} in the middle, {min(lost):.2f} to {max(lost):.2f}"
         )
 
@@ -242,8 +242,8 @@ def audit_phrase(model: nn.Module, songs: int, n_samples: int) -> str:
         )
         run_here(model, job, workers=0)
         findings = audit(folder / "out", aggregate(folder / "out"))
-    said = [finding.message for finding in findings if finding.kind == "boilerplate"]
-    return "; ".join(said) or "no boilerplate found"
+    messages = [finding.message for finding in findings if finding.kind == "boilerplate"]
+    return "; ".join(messages) or "no boilerplate found"
 
 
 def main() -> None:
@@ -268,8 +268,8 @@ def main() -> None:
     for budget in plan:
         Console(width=200).print(show(results, budget))
         print("\n".join([*compare(results, budget), *tell_phrases(results, budget)]))
-        told = results.told[budget]
-        print(f"{budget:,} passes: the planted pair is significant in {sum(told)} of {len(told)} songs (ours)")
+        significant = results.significant[budget]
+        print(f"{budget:,} passes: the planted pair is significant in {sum(significant)} of {len(significant)} songs (ours)")
     if not options.smoke:
         print(f"the audit of 40 songs with the phrase, 256 masks each: {audit_phrase(models['phrase'], 40, 256)}")
     print(

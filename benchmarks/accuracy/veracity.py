@@ -102,7 +102,7 @@ STAND_INS: dict[str, tuple[Callable[[Bands], Bands], ...]] = {
 
 def run_ours(detector: Detector, noisy: Bands, off: Bands, n_samples: int, seed: int) -> Float[Tensor, " component"]:
     """`MusicLIME` on the bands themselves, explaining the logit."""
-    found = MusicLIME(lambda bands: judge(detector, bands), seed).attribute(
+    attributions = MusicLIME(lambda bands: judge(detector, bands), seed).attribute(
         noisy[None],
         baselines=off[None],
         feature_mask=GRID[None].to(noisy.device),
@@ -110,7 +110,7 @@ def run_ours(detector: Detector, noisy: Bands, off: Bands, n_samples: int, seed:
         perturbations_per_eval=ROWS,
         return_input_shape=False,
     )
-    return found[0].cpu()
+    return attributions[0].cpu()
 
 
 def make_game(detector: Detector, noisy: Bands, off: Bands) -> Oracle:
@@ -173,28 +173,28 @@ def explain_all(detector: Detector, adversary: Adversary, many: int, few: int, s
             ]
         ).mean(0)
 
-    found = {STUDY: explain("audioLIME", "mean", many)}
+    by_method = {STUDY: explain("audioLIME", "mean", many)}
     for stand_in, method in itertools.product(STAND_INS, METHODS):
-        found[f"{method}, {stand_in}"] = explain(method, stand_in, few)
+        by_method[f"{method}, {stand_in}"] = explain(method, stand_in, few)
     noise = (noisy - adversary.clean).square().flatten()
     sizes = torch.zeros(WIDTH, device=noise.device).index_add(0, GRID.flatten().to(noise.device), noise).cpu()
     # Not turned round for either decision: noise has no side.
-    return found | {"most noise": sizes if adversary.sung else -sizes}
+    return by_method | {"most noise": sizes if adversary.sung else -sizes}
 
 
 def measure(detector: Detector, adversary: Adversary, many: int, few: int, seed: int) -> dict[str, Outcome]:
     """By method and trial, whether the decision is turned; for "random" how often, for "best" whether by any choice of 3."""
-    found: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome] = {}
     for method, attributions in explain_all(detector, adversary, many, few, seed).items():
         order = (attributions if adversary.sung else -attributions).argsort(descending=True)
-        found[method] = {
+        outcomes[method] = {
             name: float(attempt(detector, adversary, choose(order[None, :count].long())))
             for name, (attempt, count) in TRIALS.items()
         }
     turned = {name: attempt(detector, adversary, list_choices(count, seed)) for name, (attempt, count) in TRIALS.items()}
-    found["best"] = {name: float(one.any()) for name, one in turned.items() if TRIALS[name][1] == TOP}
-    found["random"] = {name: float(one.float().mean()) for name, one in turned.items()}
-    return found
+    outcomes["best"] = {name: float(choices.any()) for name, choices in turned.items() if TRIALS[name][1] == TOP}
+    outcomes["random"] = {name: float(choices.float().mean()) for name, choices in turned.items()}
+    return outcomes
 
 
 def list_choices(count: int, seed: int) -> Chosen:
@@ -212,14 +212,14 @@ def compare(everything: list[dict[str, Outcome]]) -> dict[str, dict[str, float]]
     """Ours beside the study's procedure: excerpts that only one of both turns, and how probable as uneven a number is where
     either is as likely (McNemar's exact test, two-sided).
     """
-    found: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
     for name in TRIALS:
-        won = sum(one[OURS][name] > one[STUDY][name] for one in everything)
-        lost = sum(one[OURS][name] < one[STUDY][name] for one in everything)
+        won = sum(outcomes[OURS][name] > outcomes[STUDY][name] for outcomes in everything)
+        lost = sum(outcomes[OURS][name] < outcomes[STUDY][name] for outcomes in everything)
         chance = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
-        found[name] = {"only ours": won, "only the study's": lost, "p": chance}
+        figures[name] = {"only ours": won, "only the study's": lost, "p": chance}
         print(f"{name}: {won} excerpts by {OURS} only, {lost} by the {STUDY} only, p = {chance:.2g}")
-    return found
+    return figures
 
 
 def show_kinds(kinds: dict[str, list[dict[str, Outcome]]]) -> Table:
@@ -229,7 +229,10 @@ def show_kinds(kinds: dict[str, list[dict[str, Outcome]]]) -> Table:
     for heading in ("", *(f"{name} ({len(rows)})" for name, rows in kinds.items())):
         table.add_column(heading, justify="right" if heading else "left")
     for method in next(rows[0] for rows in kinds.values() if rows):
-        shares = [f"{100 * np.mean([one[method][trial] for one in rows]):.0f}" if rows else "-" for rows in kinds.values()]
+        shares = [
+            f"{100 * np.mean([outcomes[method][trial] for outcomes in rows]):.0f}" if rows else "-"
+            for rows in kinds.values()
+        ]
         table.add_row(method, *shares)
     return table
 
@@ -243,7 +246,7 @@ def show_trials(everything: list[dict[str, Outcome]]) -> Table:
         cells = []
         for name in TRIALS:
             if name in everything[0][method]:
-                hits = sum(one[method][name] for one in everything)
+                hits = sum(outcomes[method][name] for outcomes in everything)
                 low, high = bound_share(hits, len(everything), 0.95)
                 cells.append(f"{100 * hits / len(everything):.0f} ({100 * low:.0f} to {100 * high:.0f})")
             else:
@@ -269,11 +272,11 @@ def main() -> None:
     attacks = [Attack(where, steps=20) if options.smoke else Attack(where) for where in ("waveform", "spectrogram")]
     kinds: dict[str, list[dict[str, Outcome]]] = {}
     for attack in attacks:
-        found = find_adversaries(everywhere, attack, each, options.device)
+        adversaries = find_adversaries(everywhere, attack, each, options.device)
         for sung in (True, False):
             kinds[f"{attack.where}, {'sung' if sung else 'not sung'}"] = [
                 measure(detector, adversary, many, few, number)
-                for number, adversary in enumerate(found)
+                for number, adversary in enumerate(adversaries)
                 if adversary.sung == sung
             ]
     everything = list(itertools.chain.from_iterable(kinds.values()))
@@ -284,7 +287,7 @@ def main() -> None:
         console.print(show_trials(everything))
         print(f"{few} masks a method, {many:,} in the {STUDY}: audioLIME with the excerpt's mean")
         figures = {
-            method: {name: round(float(np.mean([one[method][name] for one in everything])), 4) for name in outcome}
+            method: {name: round(float(np.mean([outcomes[method][name] for outcomes in everything])), 4) for name in outcome}
             for method, outcome in everything[0].items()
         }
         figures["ours beside the study's"] = compare(everything)

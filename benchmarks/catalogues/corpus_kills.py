@@ -41,10 +41,10 @@ def begin(entries: tuple[Entry, ...], out: Path) -> Job:
 
 def note(log: Path, songs: Iterable[Loaded]) -> Iterator[Loaded]:
     """Songs as they are begun, each with a line in the log."""
-    for entry, found in songs:
+    for entry, song in songs:
         with log.open("a") as file:
             file.write(f"{entry.id}\n")
-        yield entry, found
+        yield entry, song
 
 
 def run(entries: tuple[Entry, ...], out: Path, log: Path, workers: int) -> None:
@@ -102,8 +102,8 @@ class Toll:
 
     def close(self, entries: tuple[Entry, ...], folder: Path, out: Path) -> "Toll":
         """With the songs that a run which came to its end has lost or doubled."""
-        found = check(entries, folder, out)
-        return replace(self, lost=self.lost + found["lost"], doubled=self.doubled + found["doubled"])
+        counts = check(entries, folder, out)
+        return replace(self, lost=self.lost + counts["lost"], doubled=self.doubled + counts["doubled"])
 
 
 def number_shards(entries: tuple[Entry, ...]) -> dict[str, int]:

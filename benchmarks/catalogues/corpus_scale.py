@@ -144,22 +144,22 @@ def main() -> None:
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.parquet"))
         files = sum(1 for _ in Path(folder).rglob("*.parquet"))
         before, started = peak(), time.perf_counter()
-        found = aggregate(folder)
+        summary = aggregate(folder)
         aggregated, between = peak(), time.perf_counter()
-        findings = audit(folder, found)
+        findings = audit(folder, summary)
         audited, ended = peak(), time.perf_counter()
-    assert found.songs == songs
-    ranked = sum(one.low is not None for one in found.features)
+    assert summary.songs == songs
+    ranked = sum(feature.low is not None for feature in summary.features)
     table = Table(title=f"{rows:,} rows, {songs:,} songs, {size / 1e6:,.0f} MB of Parquet in {files:,} files")
     for heading in ("", "seconds", "peak memory, GiB", "found"):
         table.add_column(heading, justify="right" if heading.endswith(("s", "B")) else "left")
     table.add_row("before", "", f"{before:.2f}", "")
-    told = f"{len(found.features):,} features, {ranked:,} with intervals, {len(found.pairs):,} pairs"
-    table.add_row("aggregate", f"{between - started:.1f}", f"{aggregated:.2f}", told)
+    contents = f"{len(summary.features):,} features, {ranked:,} with intervals, {len(summary.pairs):,} pairs"
+    table.add_row("aggregate", f"{between - started:.1f}", f"{aggregated:.2f}", contents)
     table.add_row("audit", f"{ended - between:.1f}", f"{audited:.2f}", f"{len(findings)} findings")
     Console(width=120).print(table)
-    said = {"rows": rows, "aggregate_seconds": round(between - started, 2), "audit_seconds": round(ended - between, 2)}
-    print(json.dumps({**said, "peak_gib": round(audited, 3), "with_intervals": ranked, "pairs": len(found.pairs)}))
+    figures = {"rows": rows, "aggregate_seconds": round(between - started, 2), "audit_seconds": round(ended - between, 2)}
+    print(json.dumps({**figures, "peak_gib": round(audited, 3), "with_intervals": ranked, "pairs": len(summary.pairs)}))
 
 
 if __name__ == "__main__":

@@ -60,8 +60,8 @@ def use_pairs(values: Values, d: int, seed: int) -> Tensor:
 
     masks = draw_unfolded(d, EARS, seed).masks
     signs = 2 * masks.double() - 1
-    one, other = torch.combinations(torch.arange(d)).T
-    features = torch.cat([signs, signs[:, one] * signs[:, other]], 1)
+    left, right = torch.combinations(torch.arange(d)).T
+    features = torch.cat([signs, signs[:, left] * signs[:, right]], 1)
     fit = RidgeCV(alphas=[0.1, 1, 10, 100, 1000, 10_000], alpha_per_target=True).fit(features, values(masks))
     return 2 * torch.as_tensor(fit.coef_[:, :d]).T
 
@@ -71,15 +71,15 @@ def use_proxy(values: Values, d: int, seed: int, learn: Callable[[Tensor, Tensor
     design = draw_foldover(d, EARS, seed)
     seen, half = values(design.masks), design.block * (design.n_samples // design.block // 2)
     fresh = draw_foldover(d, PROXY, seed + 1)
-    found = []
+    slopes = []
     for own, other in ((slice(0, half), slice(half, None)), (slice(half, None), slice(0, half))):
         masks, rest = design.masks[own], design.masks[other]
         straight = fit_slopes(_part(design, own), seen[own])
         odd = (seen[own][0::2] - seen[own][1::2]) / 2 - (masks[0::2].double() - 0.5) @ straight
         proxy = learn(2 * masks[0::2].double() - 1, odd)
         left = seen[other] - _twice(proxy, rest)
-        found.append(fit_slopes(_part(design, other), left) + fit_slopes(fresh, _twice(proxy, fresh.masks)))
-    return (found[0] + found[1]) / 2
+        slopes.append(fit_slopes(_part(design, other), left) + fit_slopes(fresh, _twice(proxy, fresh.masks)))
+    return (slopes[0] + slopes[1]) / 2
 
 
 def _part(design: Design, rows: slice) -> Design:
@@ -136,8 +136,8 @@ def allow_low_resolution(game: World, texts: Tensor, values: Values, seed: int) 
             for window in probe.sources.windows
             for rows in gates.to(probe.device).split(64)
         ]
-        heard = torch.cat([probe.subject.model.encode_audio(rows) for rows in coarse])
-    low = game.spread((heard,), texts, "logit").double().mean(2).T
+        sounds = torch.cat([probe.subject.model.encode_audio(rows) for rows in coarse])
+    low = game.spread((sounds,), texts, "logit").double().mean(2).T
     errors = []
     for outputs in (values(design.masks), low):
         slopes = fit_slopes(design, outputs)
@@ -163,8 +163,8 @@ def use_gradients(game: World, texts: Tensor, seed: int) -> Tensor | None:
         gates[:, list(probe.seen_audio)] = rows.to(probe.device).float()
         gates.requires_grad_(True)
         shaped = gates.unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
-        heard = model.encode_audio(mix(probe.sources.windows[0], shaped))
-        pairs = (heard.repeat_interleave(len(texts), 0), texts.repeat(len(rows), 1))
+        sounds = model.encode_audio(mix(probe.sources.windows[0], shaped))
+        pairs = (sounds.repeat_interleave(len(texts), 0), texts.repeat(len(rows), 1))
         outputs = model.fuse(*pairs).unflatten(0, (len(rows), len(texts))).mean(1)
         for column in range(game.classes):
             (slopes,) = torch.autograd.grad(outputs[:, column].sum(), gates, retain_graph=True)
@@ -172,8 +172,8 @@ def use_gradients(game: World, texts: Tensor, seed: int) -> Tensor | None:
     return total / len(masks)
 
 
-def measure(found: Tensor, truth: Tensor) -> float:
-    return float(((found - truth).square().sum(0) / truth.square().sum(0)).mean())
+def measure(slopes: Tensor, truth: Tensor) -> float:
+    return float(((slopes - truth).square().sum(0) / truth.square().sum(0)).mean())
 
 
 def compare(game: World, seeds: int, smoke: bool) -> dict[str, float | None]:
@@ -216,15 +216,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     games = make_games(torch.device(options.device))
-    found = {game.name: compare(game, 1 if options.smoke else options.seeds, options.smoke) for game in games}
+    by_game = {game.name: compare(game, 1 if options.smoke else options.seeds, options.smoke) for game in games}
     table = Table(title=f"squared error of the sound's main effects: times lower than fold-over blocks, {EARS} masks")
-    names = list(next(iter(found.values())))
-    for heading in ("what", *found):
+    names = list(next(iter(by_game.values())))
+    for heading in ("what", *by_game):
         table.add_column(heading)
     for name in names:
-        table.add_row(name, *("–" if gains[name] is None else f"{gains[name]:.2f}" for gains in found.values()))
+        table.add_row(name, *("–" if gains[name] is None else f"{gains[name]:.2f}" for gains in by_game.values()))
     Console(width=120).print(table)
-    print(json.dumps({name: {model: gains[name] for model, gains in found.items()} for name in names}))
+    print(json.dumps({name: {model: gains[name] for model, gains in by_game.items()} for name in names}))
 
 
 if __name__ == "__main__":

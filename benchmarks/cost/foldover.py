@@ -91,9 +91,9 @@ def main() -> None:
                 }
                 for key, design in designs.items():
                     outputs, truth = evaluate(design.masks, seed, pairs, triples)
-                    found = solve(design, outputs[:, None], 0.0).coefficients.values[0]
+                    slopes = solve(design, outputs[:, None], 0.0).coefficients.values[0]
                     # Whole blocks may be a few rows more than were asked for.
-                    errors[key].append(float((found - truth).square().mean()) * design.n_samples / n)
+                    errors[key].append(float((slopes - truth).square().mean()) * design.n_samples / n)
             medians = {key: statistics.median(values) for key, values in errors.items()}
             shares = {key: value / medians["independent"] for key, value in medians.items()}
             for key in ("fold-over", "default"):

@@ -55,16 +55,16 @@ def run_explain(bench: Bench, budget: int, seed: int, **options: Any) -> tuple[T
     assert bench.game.track is not None, "and a song"
     options |= {"n_samples": budget, "seed": seed, "target": bench.target}
     options |= {"device": bench.tuning.device, "batch_size": bench.tuning.rows, "precision": bench.tuning.precision}
-    found = explain(bench.game.probe.subject.model, bench.game.track, **options)
-    return found.attributions[bench.target], (found.audio_passes, found.lyrics_passes)
+    explanation = explain(bench.game.probe.subject.model, bench.game.track, **options)
+    return explanation.attributions[bench.target], (explanation.audio_passes, explanation.lyrics_passes)
 
 
 def run_peer(peer: Callable[..., peers.Found], bench: Bench, budget: int, seed: int) -> tuple[Tensor, tuple[int, int]]:
     """Another's, on logits, in batches where it lets one choose them."""
     sides = (bench.game.d_audio, bench.game.d_lyrics)
     game = peers.Oracle(lambda masks: bench.game.join(masks, "logit"), *sides, bench.target, bench.tuning.rows)
-    found = peer(game, budget, seed).attributions
-    return found, (sum(game.asked), sum(game.asked))
+    attributions = peer(game, budget, seed).attributions
+    return attributions, (sum(game.asked), sum(game.asked))
 
 
 METHODS: dict[str, Callable[[Bench, int, int], tuple[Tensor, tuple[int, int]]]] = {
@@ -103,7 +103,10 @@ def tell_clocks(bench: Bench) -> tuple[float, int]:
 def tell_error(runs: list[Run]) -> float:
     """Relative squared error of sampling, from pairs of runs."""
     errors = []
-    for one, other in itertools.combinations(runs, 2):
-        apart, alike = (one.attributions - other.attributions).square().sum() / 2, one.attributions @ other.attributions
+    for first, second in itertools.combinations(runs, 2):
+        apart, alike = (
+            (first.attributions - second.attributions).square().sum() / 2,
+            first.attributions @ second.attributions,
+        )
         errors.append(float(apart / alike) if float(alike) > 0 else float("inf"))
     return statistics.median(errors)

@@ -66,7 +66,7 @@ def main() -> None:
         together[game.name] = round(measure_interactions(game), 3)
         target, medians = measure_game(game, rows, longest, seeds, reach)
         for part, error in target.items():
-            good = [counts for counts, found in medians.items() if found[part] <= error]
+            good = [counts for counts, errors in medians.items() if errors[part] <= error]
             best = min(good, key=lambda counts: costs[0] * counts[0] + costs[1] * counts[1], default=None)
             hours = None if best is None else (costs[0] * best[0] + costs[1] * best[1]) / 3600
             shares.setdefault(part, {})[game.name] = hours and round(hours / original, 3)

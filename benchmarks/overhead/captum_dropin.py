@@ -71,7 +71,7 @@ def measure(attribute: Callable[[], object], model: TimedModel) -> float:
 def list_calls(model: TimedModel, n_samples: int) -> dict[str, dict[str, Callable[[], object]]]:
     """Ours for one target, all and a batch, and Captum's for one target, by what is compared."""
     examples = torch.rand(EXAMPLES, COMPONENTS, generator=torch.Generator().manual_seed(1)) + 0.5
-    one, many = torch.ones(1, COMPONENTS).to(model.weight.device), examples.to(model.weight.device)
+    single, many = torch.ones(1, COMPONENTS).to(model.weight.device), examples.to(model.weight.device)
     pairs = {
         "Lime": (Lime(model), captum.attr.Lime(model)),
         "KernelShap": (KernelShap(model), captum.attr.KernelShap(model)),
@@ -83,9 +83,9 @@ def list_calls(model: TimedModel, n_samples: int) -> dict[str, dict[str, Callabl
 
     return {
         f"{name}, {rows} row{'s' * (rows > 1)} a forward": {
-            "captum": bind(captums, one, rows, 0),
-            "one": bind(ours, one, rows, 0),
-            "all": bind(ours, one, rows, None),
+            "captum": bind(captums, single, rows, 0),
+            "one": bind(ours, single, rows, 0),
+            "all": bind(ours, single, rows, None),
             "batch": bind(ours, many, rows, 0),
         }
         for name, (ours, captums) in pairs.items()
@@ -214,11 +214,11 @@ def main() -> None:
 
 def summarise(rounds: list[dict[str, float]], n_samples: int) -> dict[str, float]:
     """Medians: microseconds a variant, and Captum's time over ours for one target, all outputs, and a batch."""
-    found = {f"{kind}_us": statistics.median(taken[kind] for taken in rounds) * 1e6 / n_samples for kind in rounds[0]}
-    found["batch_us"] /= EXAMPLES
+    figures = {f"{kind}_us": statistics.median(taken[kind] for taken in rounds) * 1e6 / n_samples for kind in rounds[0]}
+    figures["batch_us"] /= EXAMPLES
     for kind, captums_calls in (("one", 1), ("all", OUTPUTS), ("batch", EXAMPLES)):
-        found[kind] = statistics.median(captums_calls * taken["captum"] / taken[kind] for taken in rounds)
-    return found
+        figures[kind] = statistics.median(captums_calls * taken["captum"] / taken[kind] for taken in rounds)
+    return figures
 
 
 def show(

@@ -72,10 +72,10 @@ def measure_overhead(attribute: Callable[[], torch.Tensor], model: TimedLinear) 
     time.sleep(0.3)  # threads of the libraries before it spin down, and don't count against whoever comes next
     model.seconds, model.rows = 0.0, 0
     stop = start(model.weight.device)
-    found = attribute()
+    attributions = attribute()
     spent = stop() - model.seconds
     truth = model.weight[:, 0].double().cpu()
-    error = (found.reshape(-1, COMPONENTS)[0].double().cpu() - truth).norm() / truth.norm()
+    error = (attributions.reshape(-1, COMPONENTS)[0].double().cpu() - truth).norm() / truth.norm()
     return 1e6 * spent / model.rows, float(error)
 
 

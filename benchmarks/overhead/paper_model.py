@@ -29,12 +29,12 @@ def main() -> None:
     forget_peak(device)
     model = make_ast_roberta("tiny" if options.smoke else "paper").to(device)
     clocks = watch_model(model, device)
-    found = explain(model, make_track(), segments=1, units="line", n_samples=(16, 16), batch_size=8, device=device)
+    explanation = explain(model, make_track(), segments=1, units="line", n_samples=(16, 16), batch_size=8, device=device)
     peak = tell_peak(device) / 1024
     table = Table(title=f"AST + RoBERTa, {sum(p.numel() for p in model.parameters()) / 1e6:.0f} million parameters")
     for heading in ("what", "figure"):
         table.add_column(heading)
-    table.add_row("design", found.design)
+    table.add_row("design", explanation.design)
     passes = {"audio": clocks["encode_audio"], "lyrics": clocks["encode_text"]}
     each = {side: clock.seconds / clock.rows for side, clock in passes.items()}
     for side, seconds in each.items():

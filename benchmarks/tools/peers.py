@@ -95,10 +95,10 @@ def _run_captum(kind: Callable, game: Oracle, budget: int, seed: int) -> Found:
     with keeping_random_states(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
-        found = kind(lambda masks: game(masks > 0.5)).attribute(
+        attributions = kind(lambda masks: game(masks > 0.5)).attribute(
             torch.ones(1, game.width), n_samples=budget, perturbations_per_eval=game.rows
         )
-    return Found(found[0].double())
+    return Found(attributions[0].double())
 
 
 def run_shap(game: Oracle, budget: int, seed: int) -> Found:
@@ -111,8 +111,8 @@ def run_shap(game: Oracle, budget: int, seed: int) -> Found:
     with keeping_random_states():
         masker = shap.maskers.Independent(np.zeros((1, game.width)))
         explainer = shap.PermutationExplainer(game.ask_array, masker, seed=seed)
-        found = explainer(np.ones((1, game.width)), max_evals=budget, batch_size=game.rows, silent=True)
-    return Found(torch.from_numpy(np.asarray(found.values)[0]).double())
+        explanation = explainer(np.ones((1, game.width)), max_evals=budget, batch_size=game.rows, silent=True)
+    return Found(torch.from_numpy(np.asarray(explanation.values)[0]).double())
 
 
 def run_shapiq(game: Oracle, budget: int, seed: int) -> Found:

@@ -37,9 +37,9 @@ def _run(game: World, n_audio: int, n_lyrics: int, seed: int, spaces: tuple[str,
     tables = {space: torch.zeros(game.classes, 1 + game.d_audio, 1 + game.d_lyrics).double() for space in spaces}
     for start in range(0, audio.n_samples, 88):
         part = audio.masks[start : start + 88]
-        heard = game.hear(part)
+        sounds = game.hear(part)
         for space in spaces:
-            values = game.spread(heard, texts, space).double()
+            values = game.spread(sounds, texts, space).double()
             by_audio = turn(values, lyrics, 2) @ eyes.influence.T
             # Pairs stay whole within a tile, so the tile's rows are turned as the whole design's are.
             tile = audio.first(len(part))

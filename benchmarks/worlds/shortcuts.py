@@ -215,5 +215,5 @@ def decides(model: Tagger, shortcut: str, pair: tuple[MarkedSong, MarkedSong]) -
     device = next(model.parameters()).device
     with evaluating(model):
         tracks = [make_marked_track(song) for song in pair]
-        on, off = (float(model(one.stems.sum(0)[None].to(device), [one.lyrics.text])[0, column]) for one in tracks)
+        on, off = (float(model(track.stems.sum(0)[None].to(device), [track.lyrics.text])[0, column]) for track in tracks)
     return on > 0 >= off

@@ -61,11 +61,11 @@ class Clock:
 
     def watch(self, model: nn.Module, name: str) -> None:
         """Add a method's time up from now on."""
-        whole = getattr(model, name)
+        inner = getattr(model, name)
 
         def call(*inputs: object) -> Tensor:
             stop = start(self.device)
-            result: Tensor = whole(*inputs)
+            result: Tensor = inner(*inputs)
             self.seconds += stop()
             self.rows += len(result)
             return result

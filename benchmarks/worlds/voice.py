@@ -74,8 +74,8 @@ class Detector(nn.Module):
     def judge(self, bands: Float[Tensor, "n band frame"]) -> Float[Tensor, "n place"]:
         """Logits from bands. Filters of the first layer sum to nought, so that loudness says nothing."""
         weight = self.first.weight - self.first.weight.mean((2, 3), keepdim=True)
-        heard = functional.conv2d(self.level(bands).transpose(1, 2)[:, None], weight)
-        return self.last(self.high(self.low(heard)))[:, 0, :, 0]
+        local = functional.conv2d(self.level(bands).transpose(1, 2)[:, None], weight)
+        return self.last(self.high(self.low(local)))[:, 0, :, 0]
 
 
 def _convolve(inputs: int, outputs: int, reach: int | tuple[int, int], apart: int) -> tuple[nn.Module, ...]:
@@ -207,17 +207,17 @@ def find_adversaries(detector: Detector, attack: Attack, each: int, device: str)
 
     Until there are `each` of both; at most three times as many songs are tried.
     """
-    found: list[Adversary] = []
+    adversaries: list[Adversary] = []
     for number in range(3 * each):
         before, after = attack_song(detector, play_passages(HELD_OUT + number).to(device), attack)
-        was, now = (detector(one[None])[0] > 0 for one in (before, after))
+        was, now = (detector(excerpt[None])[0] > 0 for excerpt in (before, after))
         rng = np.random.default_rng(number)
         for sung in (True, False):
             places = torch.nonzero((was != sung) & (now == sung))[:, 0].cpu().numpy()
-            if len(places) and sum(one.sung == sung for one in found) < each:
+            if len(places) and sum(adversary.sung == sung for adversary in adversaries) < each:
                 place = rng.choice(places)
-                excerpts = (detector.scale(one[None, :, place : place + FRAMES])[0] for one in (before, after))
-                found.append(Adversary(*excerpts, sung))
-        if len(found) == 2 * each:
+                excerpts = (detector.scale(excerpt[None, :, place : place + FRAMES])[0] for excerpt in (before, after))
+                adversaries.append(Adversary(*excerpts, sung))
+        if len(adversaries) == 2 * each:
             break
-    return found
+    return adversaries

@@ -59,8 +59,8 @@ class ClapZeroShot(nn.Module):
     def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
         """Cosines at CLAP's own temperature."""
         # CLAP compares directions: both sides are normalised, and the learnt temperature turns cosines into logits.
-        heard = self.module.get_audio_features(**self.front_end(audio)).pooler_output
-        cosines = nn.functional.normalize(heard, dim=1) @ self.prompts.T
+        directions = self.module.get_audio_features(**self.front_end(audio)).pooler_output
+        cosines = nn.functional.normalize(directions, dim=1) @ self.prompts.T
         logits: Tensor = self.module.logit_scale_a.exp() * cosines
         return logits
 
@@ -103,8 +103,8 @@ class LateEnsemble(nn.Module):
     """
 
     channels, modalities = 1, ("audio", "lyrics")
-    heard: Int[Tensor, " class"]
-    read: Int[Tensor, " class"]
+    audio_columns: Int[Tensor, " class"]
+    lyrics_columns: Int[Tensor, " class"]
 
     def __init__(self, ear: Any, eye: Any, weights: tuple[float, float]) -> None:
         """InputError if the two share no label, or if one's outputs compete and the other's don't."""
@@ -123,8 +123,10 @@ class LateEnsemble(nn.Module):
         self.classes = tuple(ear.classes[place] for place in shared)
         self.output_kind, self.sample_rate, self.max_seconds = ear.output_kind, ear.sample_rate, ear.max_seconds
         self.name = f"{ear.name} + {eye.name}"
-        self.register_buffer("heard", torch.tensor(shared), persistent=False)
-        self.register_buffer("read", torch.tensor([places[label.casefold()] for label in self.classes]), persistent=False)
+        self.register_buffer("audio_columns", torch.tensor(shared), persistent=False)
+        self.register_buffer(
+            "lyrics_columns", torch.tensor([places[label.casefold()] for label in self.classes]), persistent=False
+        )
 
     def tokenize(self, text: str) -> Tokens:
         """The text classifier's tokens."""
@@ -138,11 +140,11 @@ class LateEnsemble(nn.Module):
 
     def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
         """The audio classifier's outputs for the shared labels."""
-        return self._share(self.ear(audio).index_select(1, self.heard))
+        return self._share(self.ear(audio).index_select(1, self.audio_columns))
 
     def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch class"]:
         """The text classifier's outputs for the shared labels."""
-        return self._share(self.eye(text).index_select(1, self.read))
+        return self._share(self.eye(text).index_select(1, self.lyrics_columns))
 
     def fuse(self, audio: Float[Tensor, "batch class"], text: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:
         """The weighted sum."""

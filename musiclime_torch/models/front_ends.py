@@ -171,8 +171,8 @@ class LibraryFrontEnd(nn.Module):
     def forward(self, audio: Float[Tensor, "batch channel frame"]) -> dict[str, Tensor]:
         """Whatever the extractor gives."""
         clips = list(audio.float().mean(1).cpu().numpy())
-        found = self.extractor(clips, sampling_rate=self.rate, return_tensors="pt")
-        return {name: value.to(audio.device) for name, value in found.items()}
+        features = self.extractor(clips, sampling_rate=self.rate, return_tensors="pt")
+        return {name: value.to(audio.device) for name, value in features.items()}
 
 
 _FRONT_ENDS: dict[str, Callable[[Any], FrontEnd]] = {

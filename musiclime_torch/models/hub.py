@@ -23,10 +23,10 @@ def load_weights(kind: Any, name: str | Path, unused: tuple[str, ...] = ()) -> A
     """A model with all its weights, from safetensors only. Those behind an `unused` prefix may be missing: any others
     would be random, and the explanation that of a model nobody trained.
     """
-    model, found = _fetch(kind, name, {"use_safetensors": True, "output_loading_info": True})
-    missing = sorted(key for key in found["missing_keys"] if not key.startswith(unused or ("\0",)))
-    if missing or found["mismatched_keys"]:
-        what = f"lacks {', '.join(missing[:5])}" if missing else f"has {list(found['mismatched_keys'])[:2]} misshapen"
+    model, loading = _fetch(kind, name, {"use_safetensors": True, "output_loading_info": True})
+    missing = sorted(key for key in loading["missing_keys"] if not key.startswith(unused or ("\0",)))
+    if missing or loading["mismatched_keys"]:
+        what = f"lacks {', '.join(missing[:5])}" if missing else f"has {list(loading['mismatched_keys'])[:2]} misshapen"
         raise InputError(f"{str(name)!r} {what}: it is not a trained {kind.__name__.removeprefix('AutoModelFor')} model.")
     return model
 
@@ -34,8 +34,8 @@ def load_weights(kind: Any, name: str | Path, unused: tuple[str, ...] = ()) -> A
 def load_with_new_head(kind: Any, name: str | Path, labels: Mapping[str, Any]) -> Any:
     """A classifier with trained encoders under a new head for `labels` (a configuration's): where fine-tuning starts."""
     options = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True, **labels}
-    model, found = _fetch(kind, name, options)
-    missing = sorted(key for key in found["missing_keys"] if not key.startswith(("classifier.", "projector.")))
+    model, loading = _fetch(kind, name, options)
+    missing = sorted(key for key in loading["missing_keys"] if not key.startswith(("classifier.", "projector.")))
     if missing:
         raise InputError(f"{str(name)!r} lacks {', '.join(missing[:5])}: give a model whose encoders are trained.")
     return model
