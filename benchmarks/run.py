@@ -72,7 +72,7 @@ def tell_revision() -> str:
 
 
 def run(name: str, options: list[str]) -> dict[str, Any]:
-    """What a script printed, its last line read as JSON, and what it ran on; CalledProcessError where it fails."""
+    """What a script printed, its last line read as JSON, and the machine it ran on. CalledProcessError if it fails."""
     command = [sys.executable, "-m", name_module(name), *options]
     revision, started = tell_revision(), time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
@@ -92,7 +92,7 @@ def run(name: str, options: list[str]) -> dict[str, Any]:
 
 
 def tell_tuning(known: list[str]) -> str:
-    """What keeps results of another precision, or compiled, apart from the plain ones."""
+    """A suffix that keeps results of another precision, or compiled ones, apart from the plain ones."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--compile", action="store_true")
@@ -105,10 +105,10 @@ def write_results() -> None:
     kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
     parts = [
         "# Results\n",
-        "Written by `python -m benchmarks.run`; nothing here is typed by hand. What each script measures is said at its "
-        "top, its figures are in `results/`. Commands are those of the day of measurement: before version 0.2.0 scripts "
-        "were files of one folder. Times are of machines shared with other work (their load beside them): ratios are taken "
-        "within one run, and mean more than seconds do.\n",
+        "Written by `python -m benchmarks.run`; nothing here is typed by hand. Each script's docstring says what it "
+        "measures; its figures are in `results/`. Commands are those of the day of measurement: before version 0.2.0 "
+        "scripts were files of one folder. Times are of machines shared with other work (the load is given): ratios are "
+        "taken within one run, and mean more than seconds.\n",
     ]
     scripts = list_scripts()
     for folder, question in QUESTIONS.items():
@@ -140,7 +140,7 @@ def summarise(name: str) -> str:
 
 
 def pick_place(scripts: list[str], passed: list[str]) -> tuple[list[str], str]:
-    """Which scripts run where `--device` says, and that kind of device; ends the process where it says nothing."""
+    """Which scripts run where `--device` says, and that kind of device; ends the process where no device is given."""
     parser = argparse.ArgumentParser(prog="benchmarks.run ... --", add_help=False, allow_abbrev=False)
     parser.add_argument("--device")
     device = parser.parse_known_args(passed)[0].device

@@ -52,7 +52,7 @@ def run_paper(case: Case, game: Oracle, budget: int, seed: int) -> Outcome:
 
 
 def run_peer(method: Callable[[Oracle, int, int], Found], case: Case, game: Oracle, budget: int, seed: int) -> Outcome:
-    """One of the others; SHAP refuses less than a whole permutation, before it asks for anything."""
+    """A peer's method. SHAP refuses a budget below one whole permutation before it runs the model."""
     game.asked.clear()
     try:
         result = method(game, budget, seed)
@@ -67,7 +67,7 @@ METHODS = ("musiclime_torch", "musiclime_paper", *peers.PEERS, "random")
 
 
 def run_all(case: Case, game: Oracle, budget: int, seed: int) -> dict[str, Outcome]:
-    """All methods but chance."""
+    """All methods except random attributions."""
     outcomes = {
         "musiclime_torch": run_ours(case, game, budget, seed),
         "musiclime_paper": run_paper(case, game, budget, seed),
@@ -76,9 +76,9 @@ def run_all(case: Case, game: Oracle, budget: int, seed: int) -> dict[str, Outco
     if case.kind == "both":
         sought = run_peer(peers.run_shapiq_pairs, case, game, budget, seed)
         single = outcomes["shapiq"]
-        assert single.result is not None, "shapiq refuses no budget here"
-        assert sought.result is not None, "and no interactions"
-        assert max(sought.passes) <= budget, "shapiq's interactions asked for more"
+        assert single.result is not None, "shapiq accepts every budget used here"
+        assert sought.result is not None, "shapiq also gives interactions"
+        assert max(sought.passes) <= budget, "shapiq's interactions exceeded the budget"
         outcomes["shapiq"] = replace(single, result=replace(single.result, pairs=sought.result.pairs))
     for name, outcome in outcomes.items():
         assert max(outcome.passes) <= budget, f"{name} took {outcome.passes} passes of a budget of {budget}"

@@ -1,8 +1,8 @@
 """Whether explanations find the causes that were planted: every class of the embedded model, on held-out songs.
 
 Each song carries one tag. A song counts as a hit where its planted causes (one cell, one word, or one of each) are the
-components with the largest attributions to that class, whatever else is in the song. Beside it stands what the rank would
-be by chance, and how often the planted causes are significant.
+components with the largest attributions to that class, whatever else is in the song. The table also gives the hit rate by
+chance, and how often the planted causes are significant.
 
     python -m benchmarks.accuracy.demo_causes [--smoke] [--songs 20] [--n-samples 1024] [--device cpu|cuda]
 """

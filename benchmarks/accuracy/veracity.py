@@ -3,20 +3,20 @@
 A singing voice detector is deceived by faint noise, added to the waveform or to the spectrogram of a song that is sung in
 some passages. An excerpt that is deceived is cut into 20 components, 5 of time × 4 of bands, and explained without any
 knowledge of the noise. Then only the noise of the 3 components that speak most for the wrong decision is put into the clean
-excerpt: is the decision wrong again? With LIME and 8,192 masks the study saw 21 to 53%. So it is done here, also with 6 and
-10 components (the study's figure 2), and the other way round: the noise of 3 is taken out of the deceived excerpt, and is it
-right again?
+excerpt: is the decision wrong again? With LIME and 8,192 masks the study saw 21 to 53%. The same is done here, also with 6
+and 10 components (the study's figure 2), and the other way round: the noise of 3 is taken out of the deceived excerpt; is
+the decision right again?
 
-Where a component is off the study puts the excerpt's mean, which takes away all that is heard there. Every method is asked
-so, and once more with medians over neighbouring frames: an excerpt goes on sounding as it did, and what is gone is what
-changes from frame to frame, as noise does. A quarter of the masks is asked with medians over 5 frames, a quarter over 9, 15
-and 25 each, and the four attributions are averaged, for one smoothing moves a decision by itself. Beside the methods stand
+The study replaces a component that is off by the excerpt's mean, which removes everything there. Every method is run so, and
+once more with medians over neighbouring frames: the music stays, and what changes from frame to frame goes, as noise does. A
+quarter of the masks uses medians over 5 frames, a quarter each over 9, 15 and 25, and the four attributions are averaged,
+because a single smoothing changes decisions by itself. Beside the methods stand
 the components with the most noise, which need no model (the study's "norm-based"); the best three of all 1,140, which only
 trying them all finds (no method can do more); and components at random.
 
-Detector and songs are our own (`voice.py`), so shares compare between rows, hardly with the study's own: ours errs on 16% of
-excerpts, the study's on 11.5%. Medians and their lengths were chosen among some eighteen smoothings by trial on excerpts of
-other songs, whose seeds are 52,000,000 and on.
+Detector and songs are our own (`voice.py`), so shares can be compared between rows but hardly with the study's: our detector
+errs on 16% of excerpts, the study's on 11.5%. Medians and their lengths were chosen among some eighteen smoothings by trial
+on excerpts of other songs, whose seeds are 52,000,000 and on.
 
     python -m benchmarks.accuracy.veracity [--smoke] [--each 16] [--device cpu|cuda]
 """
@@ -93,7 +93,7 @@ def take_medians(bands: Bands, length: int) -> Bands:
     return padded.unfold(1, length, 1).median(2).values
 
 
-#: What stands where a component is off; of several, each for as many masks.
+#: What replaces a component that is off; where there are several, each is used for equally many masks.
 STAND_INS: dict[str, tuple[Callable[[Bands], Bands], ...]] = {
     "mean": (fill_mean,),
     "medians": tuple(partial(take_medians, length=length) for length in LENGTHS),
@@ -139,7 +139,7 @@ def take_out(detector: Detector, adversary: Adversary, chosen: Chosen) -> Bool[T
     return ((judge(detector, adversary.noisy - noise) > 0) != adversary.sung).cpu()
 
 
-#: By name, from a detector, a deceived excerpt, what stands where a component is off, a number of masks and a seed.
+#: By name; each takes a detector, a deceived excerpt, a stand-in for components that are off, a number of masks and a seed.
 Method = Callable[[Detector, Bands, Bands, int, int], Float[Tensor, " component"]]
 
 
@@ -209,8 +209,8 @@ def choose(indices: Int[Tensor, "n count"]) -> Chosen:
 
 
 def compare(everything: list[dict[str, Outcome]]) -> dict[str, dict[str, float]]:
-    """Ours beside the study's procedure: excerpts that only one of both turns, and how probable as uneven a number is where
-    either is as likely (McNemar's exact test, two-sided).
+    """Ours beside the study's procedure: excerpts that only one of both turns, and how probable such an imbalance is if
+    both are equally likely (McNemar's exact test, two-sided).
     """
     figures: dict[str, dict[str, float]] = {}
     for name in TRIALS:
@@ -257,7 +257,9 @@ def show_trials(everything: list[dict[str, Outcome]]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="a detector hardly trained, an excerpt a cell, few masks")
+    parser.add_argument(
+        "--smoke", action="store_true", help="a barely trained detector, one excerpt of each kind, few masks"
+    )
     parser.add_argument("--each", type=int, default=16, help="excerpts of each of the four kinds")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()

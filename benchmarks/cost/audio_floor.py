@@ -1,8 +1,8 @@
-"""What lowers the error of the sound's main effects, its own terms of third and higher order being the floor, and what
-doesn't.
+"""What lowers the error of the sound's main effects, and what doesn't. The floor is set by the sound's own terms of third
+and higher order.
 
 Everything sees 1,024 masks of the sound (logits, averaged over the same 208 masks of the lyrics); the figure is how many
-times lower the squared error is than with fold-over blocks of Paley type, relative to the coefficients of 40,960 masks;
+times lower the squared error is than with fold-over blocks of Paley type, measured against the coefficients of 40,960 masks;
 medians over seeds, classes pooled. Below 1 it is worse.
 
 `kerdock` blocks and `unfolded` ones are designs; `pairs` adds all products of two cells to the surrogate (in fold-over
@@ -55,7 +55,7 @@ def fit_slopes(design: Design, values: Tensor) -> Tensor:
 
 
 def use_pairs(values: Values, d: int, seed: int) -> Tensor:
-    """Main effects beside all products of two, under the ridge penalty that leaves rows out best."""
+    """Main effects beside all products of two, under the ridge penalty with the best leave-one-out error."""
     from sklearn.linear_model import RidgeCV
 
     masks = draw_unfolded(d, EARS, seed).masks
@@ -67,7 +67,9 @@ def use_pairs(values: Values, d: int, seed: int) -> Tensor:
 
 
 def use_proxy(values: Values, d: int, seed: int, learn: Callable[[Tensor, Tensor], Values]) -> Tensor:
-    """A control variate: what the proxy of one half says is taken from the other half, and its own slopes are added."""
+    """A control variate: the proxy fitted on one half is subtracted from the other half, and the proxy's own slopes are
+    added.
+    """
     design = draw_foldover(d, EARS, seed)
     seen, half = values(design.masks), design.block * (design.n_samples // design.block // 2)
     fresh = draw_foldover(d, PROXY, seed + 1)
@@ -103,7 +105,7 @@ def learn_trees(signs: Tensor, odd: Tensor) -> Values:
 
 
 def learn_kernel(signs: Tensor, odd: Tensor) -> Values:
-    """Kernel ridge of all products of three columns' signs, its penalty by leaving one pair out."""
+    """Kernel ridge of all products of three columns' signs, with the penalty of the best leave-one-pair-out error."""
     d = signs.shape[1]
 
     def kernel(masks: Tensor) -> Tensor:
@@ -122,7 +124,9 @@ def learn_kernel(signs: Tensor, odd: Tensor) -> Values:
 
 
 def allow_low_resolution(game: World, texts: Tensor, values: Values, seed: int) -> float | None:
-    """The gain that passes at half the rate and half the price allow: from the correlation of what errs, a class' mean."""
+    """The gain that passes at half the rate and half the price allow: from the correlation of the two errors, averaged over
+    classes.
+    """
     if game.probe is None:
         return None
     probe, design = game.probe, draw_foldover(game.d_audio, EARS, seed)
@@ -144,7 +148,7 @@ def allow_low_resolution(game: World, texts: Tensor, values: Values, seed: int) 
         errors.append((outputs[0::2] - outputs[1::2]) / 2 - (design.masks[0::2].double() - 0.5) @ slopes)
     shared = (errors[0] * errors[1]).sum(0).square() / (errors[0].square().sum(0) * errors[1].square().sum(0))
     spent = (1 - shared).clamp_min(0).sqrt() + (0.5 * shared).sqrt()
-    # Where the cheap pass says too little, it isn't used.
+    # Where the cheap pass is too weakly correlated, it isn't used.
     return float((1 / spent.square()).clamp_min(1).mean())
 
 
@@ -209,7 +213,7 @@ def _solve(values: Values, design: Design) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="one seed and a short reference: figures mean little")
+    parser.add_argument("--smoke", action="store_true", help="one seed and a short reference; its figures mean little")
     parser.add_argument("--seeds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")

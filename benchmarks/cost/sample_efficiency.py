@@ -1,22 +1,22 @@
 """Squared error of crossed blocks against independent joint rows, at an equal number of encoder passes.
 
 A joint row takes a pass of either encoder, so n rows cost what N_a + N_t = 2 n masks do. Two splits: the same number of
-masks on both sides, which the last line holds, and what `explain` does by default, a pilot and then the rest where it helps
-most (passes of both sides taken as equally dear). Joint rows are independent, solved by the same least squares; their
-interactions by moments, for they can't fit thousands of coefficients. Errors are relative (Σ (estimate − reference)² /
-Σ reference², mean over classes), medians over seeds, against a reference of twenty times the passes, whose own error stands
+masks on both sides (the printed JSON is of this one), and what `explain` does by default, a pilot and then the rest where it
+helps most (with passes of both sides at the same price). Joint rows are independent, solved by the same least squares; their
+interactions by moments, for they can't fit thousands of coefficients. Errors are relative (Σ (estimate − reference)² / Σ
+reference², mean over classes), medians over seeds, against a reference of twenty times the passes, whose own error stands
 beside them. Main effects in logits, interactions in probabilities. "Noise" where interactions explain no more than 1% of the
 variance: there is no ratio then.
 
 Then other people's methods on the same models, each with its defaults, at the work that n joint rows are for the encoders
 (in FLOPs), or as much of it as whole blocks (ours) and permutations (SHAP) have room for: the share is shown, and errors go
 about as one over it. Ours splits the work between the sides by a pilot, our Shapley values by the numbers of components.
-What methods estimate differs, so there is no common reference; what is compared is what their masks leave to chance: half
-the squared difference of two seeds over their product, of the attributions to the song's class. The paper's procedure
-explains probabilities (word types sharing what they get), which a strong cause saturates: beside it stands ours of
-probabilities. Captum's `Lime` is a lasso, and seeds agree on what it leaves at zero: how many those are is shown.
-`time_to_accuracy.py` turns it round: passes and seconds to a given error. A method with a small error may still be far from
-the truth, if its own limit is; `planted.py` asks for that. The polynomial has no song for `explain`, and is left out.
+Methods estimate different things, so there is no common reference; the comparison is of the error left by sampling: half the
+squared difference of two seeds over their product, of the attributions to the song's class. The paper's procedure explains
+probabilities (word types sharing what they get), which a strong cause saturates: beside it stands ours of probabilities.
+Captum's `Lime` is a lasso, and seeds agree on what it leaves at zero: how many those are is shown. `time_to_accuracy.py`
+asks the reverse: passes and seconds to a given error. A method with a small error may still be far from the truth, if its
+own limit is; `planted.py` asks for that. The polynomial has no song for `explain`, and is left out.
 
     python -m benchmarks.cost.sample_efficiency [--smoke] [--seeds 11] [--threads 1] [--device cpu|cuda]
 """
@@ -132,7 +132,7 @@ SHRINKS = 20
 
 
 def count_variants(method: str, rows: int) -> int:
-    """What to ask of a method, so that its encoders work no more than for so many joint rows."""
+    """The budget to give a method, so that its encoders work no more than for so many joint rows."""
     if method == "musiclime_paper":
         return rows - ENDS
     return 2 * (rows - ENDS) if method.startswith("musiclime_torch") else rows
@@ -151,7 +151,7 @@ class Chance:
 
 
 def compare_methods(bench: Bench, rows: int, seeds: int) -> dict[str, Chance | None]:
-    """All methods at the work of so many joint rows, or the most below that they can do; None where one refuses."""
+    """All methods at the work of so many joint rows, or the most below it that they accept; None where one refuses."""
     ear, eye = count_passes(bench.game)
     chances: dict[str, Chance | None] = {}
     for method in METHODS:
@@ -198,7 +198,7 @@ def show_methods(
             cells, kept = [], errors.setdefault(game.name, {}).setdefault(method, [])
             for chances in by_size:
                 chance, ours = chances[method], chances["musiclime_torch"]
-                assert ours is not None, "ours refuses no such number"
+                assert ours is not None, "ours accepts all these numbers"
                 if chance is None or not math.isfinite(chance.error):
                     cells.append("refuses" if chance is None else "two seeds have nothing in common")
                     kept.append(None)
@@ -214,7 +214,7 @@ def show_methods(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="two seeds and a short reference: figures mean little")
+    parser.add_argument("--smoke", action="store_true", help="two seeds and a short reference; its figures mean little")
     parser.add_argument("--seeds", type=int, default=11)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")

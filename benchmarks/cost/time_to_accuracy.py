@@ -2,8 +2,8 @@
 
 Accuracy is what a method's own masks leave to chance: how far two runs with other seeds lie apart, half their squared
 difference over their product (for the target's attributions; medians over pairs of seeds). That is the relative squared
-error against the method's own limit, whatever that limit is worth. Budgets are doubled until it is reached; the time is that
-of a whole call, model included, at the budget that reached it. All run in turn in one process, each once before it counts.
+error against the method's own limit, however good that limit is. Budgets are doubled until it is reached; the time is that
+of a whole call, model included, at that budget. All run in turn in one process, after one warm-up call each.
 
 The embedded model and a small AST + RoBERTa are run. For AST + RoBERTa of other sizes, whose runs take hours on a CPU,
 seconds a pass are measured, eight at a time, and multiplied by the passes that the small one took; what a method spends
@@ -64,7 +64,9 @@ def main() -> None:
     parser.add_argument("--accuracies", default="0.1,0.01,0.001")
     parser.add_argument("--most", type=int, default=4096)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--direct", help="sizes of AST + RoBERTa to run, not to reckon: by default tiny,base,paper on a GPU")
+    parser.add_argument(
+        "--direct", help="sizes of AST + RoBERTa to run instead of extrapolating: by default tiny,base,paper on a GPU"
+    )
     parser.add_argument("--threads", type=int, default=1)
     add_options(parser)
     options = parser.parse_args()
@@ -98,7 +100,7 @@ def main() -> None:
 
 
 def reckon(run: Run, ear: float, eye: float) -> Run:
-    """The same passes at other prices."""
+    """The same passes at other costs a pass."""
     return replace(run, seconds=run.passes[0] * ear + run.passes[1] * eye + run.outside)
 
 
@@ -119,7 +121,7 @@ def show(cheapest: dict[str, dict[str, dict[float, Run | None]]], accuracies: li
 
 
 def list_benches(smoke: bool, direct: list[str], tuning: Tuning) -> list[Bench]:
-    """What is run."""
+    """Models and songs to run."""
     games = [make_embedded(tuning)] if smoke else [make_embedded(tuning), make_transformer(0, tuning)]
     games += [make_probed(size, make_ast_roberta(size), make_track(), tuning) for size in direct]
     return [prepare(game, tuning) for game in games]

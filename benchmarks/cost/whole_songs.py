@@ -3,7 +3,7 @@
 A counting model stands for the real ones: it has their window length, takes the mean of tanh-filtered frames and counts the
 rows it is given, so that passes are those of MusiCNN (3 s), AST (10.24 s), CLAP (10 s) and a 30 s model at any speed of the
 machine. Songs are noise in 2, 4 or 5 stems and ten segments, 2,048 masks. Seconds are of the whole explanation with this
-model, whose passes cost next to nothing: of a real model's time they are the part outside of it. `--beside` names the root
+model, whose passes cost next to nothing: for a real model they are the time outside it. `--beside` names the root
 of another checkout, which runs in a process of its own, on the same songs.
 
     python -m benchmarks.cost.whole_songs [--smoke] [--beside DIR]
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def show(own: list[dict[str, float]], other: list[dict[str, float]]) -> None:
-    """A table for people, and the last line for programs."""
+    """Prints a table for people and a last line for programs."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,6 +1,6 @@
-"""A thousand masked sounds by a thousand masked lyrics by 527 classes: what the head and the solver take, and that they fit.
+"""A thousand masked sounds by a thousand masked lyrics by 527 classes: time and memory of the head and the solver.
 
-The encoders are next to nothing, so that what is measured is the head on a million pairs, three scales solved with all
+The encoders cost next to nothing, so that the measurement is of the head on a million pairs, three scales solved with all
 interactions, and their errors. The LayerNorm + Linear head runs by its shortcut (`models.heads`) and, on a tenth of the
 sounds, on pairs joined one by one; the ratio is a pair's time by the second way over that by the first. Peak memory is the
 whole process's, torch and all.

@@ -1,7 +1,7 @@
 """The paper's model at full size, AST-base and RoBERTa-large with random weights: does it build, explain and fit?
 
-Ten seconds of four noisy stems and forty-eight words; few components, so that a CPU gets through: what is measured is
-memory, and what a pass of either encoder takes.
+Ten seconds of four noisy stems and forty-eight words; few components, so that a CPU can run it: measured are memory and
+the time of a pass of either encoder.
 
     python -m benchmarks.overhead.paper_model [--smoke] [--threads 2] [--device cpu|cuda]
 """

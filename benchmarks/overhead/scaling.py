@@ -4,7 +4,7 @@ One setting is changed at a time: variants, components, classes, length of the s
 the encoders are compiled. The model is AST + RoBERTa with random weights, tiny on a CPU; the last rows are at base size,
 with few variants. "Inside" is the time in both encoders, their front ends and the head, as a share of the whole call;
 memory is the peak of the process (of what is allocated, on a GPU), and what it is above the song's and the model's own.
-Every setting has a process of its own: what one has freed but not given back would hide what the next one takes.
+Every setting runs in a process of its own, because memory freed but not returned would hide what the next one takes.
 
     python -m benchmarks.overhead.scaling [--smoke] [--sizes base,paper] [--no-compile] [--threads 1] [--device cpu|cuda]
 """
@@ -41,7 +41,7 @@ class Setting:
 
 
 def list_settings(device: str, compiled: bool) -> list[tuple[str, Setting]]:
-    """What is changed, and the setting; a GPU gets what a CPU would take hours for."""
+    """What is changed, and the setting; larger ones on a GPU."""
     base = Setting() if device == "cpu" else Setting(size="base", variants=2048, batch=64)
     sweeps: dict[str, list[Any]] = {
         "variants": [base.variants, 2 * base.variants, 4 * base.variants],

@@ -1,4 +1,4 @@
-"""Other people's explainers on one and the same game: a callable from masks to outputs, at a budget of masks.
+"""Other people's explainers on the same game: a callable from masks to outputs, at a budget of masks.
 
 Each function takes (game, budget, seed), asks the game for at most `budget` masks and gives an attribution to every
 component; only shapiq also gives interactions. None of them moves a global random state.
@@ -21,8 +21,7 @@ ROWS = 64
 @dataclass(frozen=True)
 class Oracle:
     """`answer` gives values (n, class) of masks (n, component); the sound's components come first. `rows` is how many masks
-    to ask for at once. `asked` lists how many each call had: every mask counts, as often as it
-    is asked for.
+    to ask for at once. `asked` lists how many masks each call had, repeated ones included.
     """
 
     answer: Callable[[Tensor], Tensor]

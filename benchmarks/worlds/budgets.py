@@ -22,7 +22,7 @@ FEW = 511
 
 
 def count_passes(game: World) -> tuple[float, float]:
-    """Floating-point operations of one pass of either encoder; one each where there are none to count."""
+    """Floating-point operations of one pass of either encoder; one each where torch counts none."""
     costs = []
     for encode, width in ((game.hear, game.d_audio), (game.read, game.d_lyrics)):
         with FlopCounterMode(display=False) as counter:
@@ -48,8 +48,8 @@ def measure_joint(game: World, rows: int, seed: int, truths: dict[str, Tensor]) 
 
 
 def draw_sizes(d: int, longest: int, seed: int) -> list[tuple[int, Design]]:
-    """Designs of many sizes as `explain` draws them, each a beginning of one of two: blocks of one kind are drawn where
-    there are few, of the other where there are many. With the place of the first mask among those of both.
+    """Designs of many sizes as `explain` draws them, each a prefix of one of two long designs: small sizes come in blocks
+    of one kind, large ones in blocks of the other. With the index of the first mask among those of both.
     """
     few = draw_blocks(d, min(longest, FEW), seed)
     many = draw_blocks(d, longest, seed)
@@ -60,7 +60,7 @@ def draw_sizes(d: int, longest: int, seed: int) -> list[tuple[int, Design]]:
 
 
 def gather_masks(sizes: list[tuple[int, Design]]) -> Tensor:
-    """All masks that the designs are beginnings of."""
+    """The masks of both long designs."""
     longest = {start: design.masks for start, design in sizes}  # the last one of each is the longest
     all_masks = torch.zeros(
         max(start + len(masks) for start, masks in longest.items()), sizes[0][1].masks.shape[1], dtype=torch.bool

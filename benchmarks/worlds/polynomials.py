@@ -41,7 +41,7 @@ def draw_polynomial(seed: int, d_audio: int, d_lyrics: int, products: int) -> Po
 
 def tell_truth(polynomial: Polynomial) -> Tensor:
     """The table (class, 1 + d_audio, 1 + d_lyrics) of its logits: signs go from −1 to 1, so a column alone counts twice
-    its weight, a product of two four times; products of three have no part in it.
+    its weight, a product of two four times; products of three aren't in it.
     """
     table = torch.zeros(4, 1 + polynomial.d_audio, 1 + polynomial.d_lyrics, dtype=torch.float64)
     for term, weight in zip(polynomial.terms, polynomial.weights, strict=True):
@@ -53,7 +53,7 @@ def tell_truth(polynomial: Polynomial) -> Tensor:
 
 
 def turn_interactions_up(polynomial: Polynomial, share: float) -> Polynomial:
-    """The same, but that products of both sides' columns carry a `share` of every class's variance."""
+    """The same polynomial, rescaled so that products across the sides carry a `share` of every class's variance."""
     audio, lyrics = (
         torch.tensor([any((column < polynomial.d_audio) == side for column in term) for term in polynomial.terms])
         for side in (True, False)

@@ -1,4 +1,4 @@
-"""Long crossed runs to measure errors against, with the error they have themselves."""
+"""Long crossed runs to measure errors against, with an estimate of their own error."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ SEEDS = (910_000_001, 910_000_002)
 
 @dataclass(frozen=True)
 class Reference:
-    """Tables (class, 1 + d_audio, 1 + d_lyrics) of coefficients, and the squared error of each as two halves tell it."""
+    """Tables (class, 1 + d_audio, 1 + d_lyrics) of coefficients, and the squared error of each, estimated from two halves."""
 
     table: Tensor
     squared_error: Tensor

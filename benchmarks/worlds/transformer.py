@@ -39,7 +39,7 @@ class TinyTransformer(nn.Module):
                 RobertaConfig(**shape, vocab_size=500, max_position_embeddings=256, attn_implementation="eager"),
                 add_pooling_layer=False,
             ).eval()
-            # As initialised a deep encoder hardly answers to its input; weights of gain 1.6 make it do so.
+            # At its usual initialisation a deep encoder hardly responds to its input; a gain of 1.6 makes it respond.
             for name, weight in [*self.ear.named_parameters(), *self.eye.named_parameters()]:
                 if weight.dim() == 2 and "embed" not in name:
                     nn.init.normal_(weight, std=1.6 / math.sqrt(weight.shape[1]))

@@ -59,7 +59,7 @@ class World:
     def join(self, masks: Tensor, space: str) -> Tensor:
         """Values (n, class) of joint masks, on the CPU too: encoded row by row, fused row with row."""
         encodings, texts = self.hear(masks[:, : self.d_audio]), self.read(masks[:, self.d_audio :])
-        # Fusing is by pairs: of small squares the diagonal.
+        # `fuse` gives all pairs, so rows are fused in small squares and the diagonals kept.
         squares = [
             self.fuse(tuple(sounds[start : start + 16] for sounds in encodings), texts[start : start + 16])
             for start in range(0, len(masks), 16)
