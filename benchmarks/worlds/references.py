@@ -14,7 +14,7 @@ SEEDS = (910_000_001, 910_000_002)
 
 @dataclass(frozen=True)
 class Reference:
-    """Tables (class, 1 + d_audio, 1 + d_lyrics) of coefficients, and the squared error of each, estimated from two halves."""
+    """Tables (class, 1 + d_audio, 1 + d_lyrics) of coefficients; the squared error of each, estimated from two halves."""
 
     table: Tensor
     squared_error: Tensor
