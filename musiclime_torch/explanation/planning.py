@@ -1,6 +1,6 @@
 """Which design goes with which weights, model and number of masks: all the rules, before anything is rendered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from musiclime_torch.basics.errors import InputError
@@ -42,6 +42,8 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
     sampling = Sampling(settings.design, settings.weights, settings.kernel_width, settings.n_samples, settings.seed)
     until = None if settings.until is None else read_until(settings.until)
     kind = _pick_kind(subject, sides, settings)
+    if isinstance(settings.n_samples, tuple) and subject.late_fusion and any(sides) and not all(sides):
+        return _plan_one_side(kind, sampling, until, settings.n_samples, sides)
     if isinstance(settings.n_samples, tuple) and kind in ("joint", "coalitions"):
         raise InputError(
             f"n_samples {settings.n_samples} gives each side its own number, but these masks are drawn over both together: "
@@ -49,6 +51,15 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
             argument="n_samples",
         )
     return Plan(kind, sampling, until, _note_joint(subject, sides, settings) if kind == "joint" else ())
+
+
+def _plan_one_side(
+    kind: Kind, sampling: Sampling, until: Until | None, counts: tuple[int, int], sides: tuple[int, int]
+) -> Plan:
+    """The plan for a song with components on one side only, such as an instrumental: that side's masks, as many as asked."""
+    side, count = ("sound", counts[0]) if sides[0] else ("lyrics", counts[1])
+    note = f"only the {side} can be explained here: of n_samples {counts} it gets its own {count}."
+    return Plan(kind, replace(sampling, n_samples=count), until, (note,))
 
 
 def _check_weights(settings: Settings) -> None:
