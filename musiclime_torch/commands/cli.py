@@ -36,6 +36,7 @@ from musiclime_torch.commands.options import (
     tell_of_demo_model,
 )
 from musiclime_torch.commands.output import Output, plan_output
+from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
 from musiclime_torch.commands.train import train
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def explain(song: Path, **options: Any) -> None:
     """Explain what a model makes of SONG: an audio file, a .stem.mp4, or a folder of stems."""
     loading = pop_given(options, "lyrics", "stems", "separator", "start", "end", "max_seconds")
     output = plan_output(options)
+    refuse_early(options, loading, song)
     device = options.pop("device") or default_device()
     tell_of_demo_model(options)
     # Standard output belongs to the result: models, separators and their libraries print whatever they like meanwhile.
@@ -99,6 +101,7 @@ def explain(song: Path, **options: Any) -> None:
         from musiclime_torch.song.track import load_track
 
         model = load_models(options, device)
+        refuse_for_model(model, options)
         track = load_track(song, device=device, **loading)
         click.echo(f"Stems: {track.source}", err=True)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
@@ -112,6 +115,7 @@ def explain(song: Path, **options: Any) -> None:
 def demo(**options: Any) -> None:
     """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target is given."""
     output = plan_output(options)
+    refuse_early(options, {})
     device = options.pop("device") or default_device()
     if options["target"] is None and not names_model(options):
         # Of the song's two tags, the one that needs a sound and a word together.

@@ -26,7 +26,6 @@ TESTED_ELSEWHERE = {
     "captum/coalitions": "captum/test_kernel_shap",
     "commands/app/command": "commands/app/test_serving",
     "commands/models": "models/test_classifiers",
-    "commands/output": "commands/test_cli",
     "corpus/findings/audit_sums": "corpus/findings/test_parts",
     "corpus/findings/comparison_sums": "corpus/findings/test_comparing",
     "corpus/findings/control_results": "corpus/runs/test_controls",
