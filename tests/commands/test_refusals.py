@@ -35,7 +35,7 @@ WRONG = [
     ("explain a.wav --confidence 95", "give 0.95"),
     ("explain a.wav --kernel-width 0", "--kernel-width must be above 0"),
     ("explain a.wav --weights shapley --ridge 1", "would not add up"),
-    ("explain a.wav --design crossed --ridge 1", "can't be solved with a --ridge penalty"),
+    ("explain a.wav --design crossed --ridge 1", "can't be solved with a ridge penalty"),
     ("explain a.wav --start 5 --end 2", "--start (5 s) must be before --end (2 s)"),
     ("explain a.wav --start nan", "--start is nan s"),
     ("explain a.wav --max-duration 0", "--max-duration must be above 0"),
@@ -67,7 +67,8 @@ for call in json.loads(sys.argv[1]):
         try:
             main()
         except SystemExit as end:
-            answers.append((end.code, said.getvalue(), sorted({"torch", "scipy", "transformers", "duckdb"} & set(sys.modules))))
+            heavy = {"torch", "scipy", "transformers", "duckdb"} & set(sys.modules)
+            answers.append((end.code, said.getvalue(), sorted(heavy)))
 print(json.dumps(answers))
 """
     calls = json.dumps([call for call, _ in WRONG])
