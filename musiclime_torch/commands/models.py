@@ -121,9 +121,10 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
 
     from musiclime_torch.models.ast_roberta import AstRoberta
     from musiclime_torch.models.checkpoints import read_type
-    from musiclime_torch.models.classifiers import AudioClassifier, ClapZeroShot, TextClassifier
+    from musiclime_torch.models.classifiers import AudioClassifier, ClapZeroShot
     from musiclime_torch.models.hub import load_part, load_weights
     from musiclime_torch.models.tagger import Tagger
+    from musiclime_torch.models.text_classifiers import make_text_classifier
 
     # Our own folders first: `transformers` would refuse their model type.
     for kind in (AstRoberta, Tagger):
@@ -135,7 +136,8 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
         return ClapZeroShot(*parts, labels or (), PROMPT)
     if config.model_type in HEARING:
         return AudioClassifier(load_weights(AutoModelForAudioClassification, name), load_part(AutoFeatureExtractor, name))
-    return TextClassifier(load_weights(AutoModelForSequenceClassification, name), load_part(AutoTokenizer, name))
+    module = load_weights(AutoModelForSequenceClassification, name)
+    return make_text_classifier(module, load_part(AutoTokenizer, name))
 
 
 def _look_here() -> None:

@@ -1,6 +1,7 @@
 """Parts of models by Hugging Face hub id or folder, and what to do where they can't be had."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os.path import isdir  # pathlib's raise for folders without permission
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
     folder = Path(name)
     careful = {"trust_remote_code": False, **options}
     try:
-        return kind.from_pretrained(str(name), local_files_only=True, **careful)
+        with _quiet():
+            return kind.from_pretrained(str(name), local_files_only=True, **careful)
     # Errors of transformers, the hub's cache and safetensors have no ancestor in common, and all say that it isn't here. A
     # folder's cause stays attached; for any other name the hub is asked next, whose answer says more.
     except Exception as error:
@@ -71,6 +73,20 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
             f"{str(name)!r} is not a folder here, and can't be fetched from the Hugging Face hub ({_first_line(error)}): "
             f"where there is a network, run `hf download {name} --local-dir {folder.name}`, and give that folder."
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars of `transformers` ("Loading weights: 100%"); those of a download still show."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

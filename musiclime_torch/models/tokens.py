@@ -58,7 +58,7 @@ def cut_tokens(tokenizer: Any, text: str, preparation: Preparation) -> Tokens:
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
             f"the tokenizer {type(tokenizer).__name__} doesn't tell which characters a token stands for: use its fast "
-            f"version (tokenizer.json)."
+            f"version (tokenizer.json) where there is one, or a callable of your own that takes strings."
         )
     shown, places = prepare(text, preparation)
     encoding = tokenizer(shown, return_offsets_mapping=True, verbose=False)

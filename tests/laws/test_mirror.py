@@ -59,7 +59,6 @@ TESTED_ELSEWHERE = {
     "training/song_trainer": "training/test_fitting",
     "training/starting": "training/test_fitting",
     "training/table": "training/test_recipes",
-    "variants/forward": "variants/test_asking",
     "views/page/document": "views/page/test_song",
     "views/page/trust": "views/page/test_song",
 }
