@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import TextIOWrapper
+from os.path import isfile
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,7 @@ def main() -> None:
     try:
         with _noting_interrupts(stopped):
             # Without click's own handling, which would print a traceback for our errors and exit with 1.
-            cli(standalone_mode=False)
+            cli(_keep_files(sys.argv[1:]), standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         # An interrupt that some package's import swallows comes back as an error of another kind.
         if stopped.is_set() or isinstance(error, click.Abort | KeyboardInterrupt):
@@ -161,6 +162,11 @@ def main() -> None:
         else:
             raise
         sys.exit(2)
+
+
+def _keep_files(arguments: list[str]) -> list[str]:
+    """The arguments, with files that are named like options told apart from them: "-song.wav" is "./-song.wav"."""
+    return [f"./{name}" if name.startswith("-") and "." in name and isfile(name) else name for name in arguments]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands import refusals
-from musiclime_torch.commands.cli import cli
+from musiclime_torch.commands.cli import cli, main
 
 #: Calls, each with a part of its answer.
 WRONG = [
@@ -123,6 +123,17 @@ def test_a_missing_extra_is_named_before_anything_runs(
     assert isinstance(done.exception, InputError)
     assert str(done.exception).startswith(f"this needs {package}, which isn't installed: run pip install 'musiclime_torch[")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "m.csv"]
+
+
+@pytest.mark.parametrize("name", ["-song.wav", "--top.wav", "-.wav", "-a b.flac"])
+def test_a_file_named_like_an_option_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(b"no sound")
+    monkeypatch.setattr(sys, "argv", ["musiclime", "explain", name, "--lyrics", "-gone.lrc"])
+    given: list[list[str]] = []
+    monkeypatch.setattr("musiclime_torch.commands.cli.cli", lambda arguments, **_: given.append(arguments))
+    main()
+    assert given == [["explain", f"./{name}", "--lyrics", "-gone.lrc"]]
 
 
 def test_right_calls_pass():
