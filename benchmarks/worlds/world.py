@@ -57,21 +57,21 @@ class World:
         """Values (class, N_a, N_t) of every pair of masks."""
         return self.spread(self.hear(audio), self.read(lyrics), space)
 
-    def spread(self, heard: tuple[Tensor, ...], texts: Tensor, space: str) -> Tensor:
+    def spread(self, encodings: tuple[Tensor, ...], texts: Tensor, space: str) -> Tensor:
         """Values of every pair of encodings, a tile at a time; on the CPU, wherever the model is."""
         step = max(PAIRS // len(texts), 1)
         tiles = [
-            to_values(self.scale(space), self.fuse(tuple(sounds[start : start + step] for sounds in heard), texts))
-            for start in range(0, len(heard[0]), step)
+            to_values(self.scale(space), self.fuse(tuple(sounds[start : start + step] for sounds in encodings), texts))
+            for start in range(0, len(encodings[0]), step)
         ]
         return torch.cat(tiles).movedim(2, 0).cpu()
 
     def join(self, masks: Tensor, space: str) -> Tensor:
         """Values (n, class) of joint masks, on the CPU too: encoded row by row, fused row with row."""
-        heard, texts = self.hear(masks[:, : self.d_audio]), self.read(masks[:, self.d_audio :])
-        # Fusing is by pairs: of small squares the diagonal.
+        encodings, texts = self.hear(masks[:, : self.d_audio]), self.read(masks[:, self.d_audio :])
+        # `fuse` gives all pairs, so rows are fused in small squares and the diagonals kept.
         squares = [
-            self.fuse(tuple(sounds[start : start + 16] for sounds in heard), texts[start : start + 16])
+            self.fuse(tuple(sounds[start : start + 16] for sounds in encodings), texts[start : start + 16])
             for start in range(0, len(masks), 16)
         ]
         return to_values(self.scale(space), torch.cat([square.diagonal().T for square in squares])).cpu()
@@ -101,9 +101,9 @@ def make_probed(name: str, model: nn.Module, track: Track, tuning: Tuning = AS_I
         with torch.no_grad():
             return encode_lyrics(probe, masks).spread()
 
-    def meet(heard: tuple[Tensor, ...], texts: Tensor) -> Tensor:
+    def meet(encodings: tuple[Tensor, ...], texts: Tensor) -> Tensor:
         with torch.no_grad():
-            return fuse(probe, tuple(map(Encoded, heard)), Encoded(texts))
+            return fuse(probe, tuple(map(Encoded, encodings)), Encoded(texts))
 
     count = len(subject.classes)
     sides = (len(probe.seen_audio), len(probe.seen_lyrics))
