@@ -70,7 +70,7 @@ class Output:
         from musiclime_torch.views.record import to_json
         from musiclime_torch.views.terminal import to_text
 
-        def write_text(name: str, text: str) -> None:
+        def put(name: str, text: str) -> None:
             write_atomically(text.encode(), out / name, "out")
 
         def write_page() -> None:
@@ -83,11 +83,12 @@ class Output:
 
             write_exports(explanation, track, [name], out, baseline)
 
+        # First of all, and by itself: what follows may fail in somebody else's library, after minutes of a model's time.
         saved = _save(explanation, out)
         failures = [] if isinstance(saved, Path) else [saved]
         steps: list[Callable[[], None]] = [
-            lambda: write_text("explanation.json", to_json(explanation) + "\n"),
-            lambda: write_text("explanation.txt", to_text(explanation, None, self.top, self.positive_only)),
+            lambda: put("explanation.json", to_json(explanation) + "\n"),
+            lambda: put("explanation.txt", to_text(explanation, None, self.top, self.positive_only)),
             *([write_page] if self.page else []),
             *(partial(write_export, name) for name in self.exports),
         ]

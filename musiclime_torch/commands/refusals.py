@@ -39,6 +39,7 @@ def refuse_for_model(model: Any, options: Mapping[str, Any]) -> None:
     from musiclime_torch.models.subject import describe_model
     from musiclime_torch.variants.scale import pick_space
 
+    # Separating stems takes minutes, and a slip in a class's name would be told only after it.
     settings = refuse_settings(options)
     subject = describe_model(
         model,
@@ -65,6 +66,7 @@ def refuse_settings(options: Mapping[str, Any]) -> Settings:
 
 def refuse_missing(path: Path, what: str = "") -> None:
     """InputError for a path where nothing is, or where nobody may look."""
+    # Not `exists`, which says no to a folder that may not be looked into, and nothing of why.
     try:
         os.stat(path)
     except (OSError, ValueError) as error:

@@ -124,6 +124,7 @@ def make_text_classifier(module: Any, tokenizer: Any) -> TextClassifier | TokenC
 @torch.no_grad()
 def _try_out(model: TextClassifier | TokenClassifier) -> None:
     """Raises whatever the model does with two short texts."""
+    # Two rows: decoders without a padding token refuse more than one, and a batch is what they will get.
     ids = model.tokenize(TRIAL).ids.to(next(model.parameters()).device).expand(2, -1)
     if isinstance(model, TextClassifier):
         model(TokenBatch(model.embed_text(ids), torch.ones_like(ids, dtype=torch.bool)))

@@ -168,6 +168,7 @@ def _list_cells(file: TextIO, delimiter: str | None) -> Iterator[tuple[int, list
 
     Spreadsheets write rows of commas alone, and some a line `sep=;` before all others.
     """
+    # Excel's hint to itself which delimiter it used; no other program removes the line.
     hint = re.fullmatch(r'"?sep=(.)"?', file.readline().rstrip("\r\n"))
     if hint is None:
         file.seek(0)
