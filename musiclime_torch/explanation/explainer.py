@@ -17,16 +17,11 @@ from musiclime_torch.explanation.answers import Answers, describe_question
 from musiclime_torch.explanation.composing import compose
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.estimate import Estimate, estimate_nothing, expect_passes
+from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
-from musiclime_torch.explanation.estimation.windows import (
-    LOOK_UPS,
-    adds_up,
-    estimate_shapley_windows,
-    estimate_windows,
-    run_all,
-    split_song,
-)
+from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_shapley_windows, estimate_windows
+from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.evidence_search import find_evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import Plan, plan_sampling
@@ -176,9 +171,7 @@ def explain_with(
         estimate = _estimate(probe, scale, ends, plan, settings)
         check_rank(estimate.dependent, components, probe.seen, settings.ridge)
         attributions = estimate.coefficients.values[scale.column]
-        if settings.evidence:
-            stages.begin("looking for evidence")
-        evidence = find_evidence(probe, scale, attributions) if settings.evidence else None
+        evidence, failed = _look_for_evidence(probe, scale, attributions) if settings.evidence else (None, ())
     # The record keeps what None was resolved to for this model and song.
     settled = replace(
         settings,
@@ -189,9 +182,21 @@ def explain_with(
         lyrics_baseline=probe.sources.lyrics_baseline,
     )
     provenance = record_provenance(subject, track, settled, device)
-    warnings = _collect_warnings(track) + warnings + estimate.notes + plan.notes + probe.room.describe()
+    warnings = _collect_warnings(track) + warnings + estimate.notes + plan.notes + failed + probe.room.describe()
     value = VALUES[settings.weights]
     return compose(components, probe, scale, estimate, evidence, value, settings.confidence, warnings, provenance)
+
+
+def _look_for_evidence(
+    probe: Probe, scale: Scale, attributions: Float[Tensor, " d"]
+) -> tuple[Evidence | None, tuple[str, ...]]:
+    """The evidence; or none, and why the model failed on a set that only the search asks it about."""
+    probe.stages.begin("looking for evidence")
+    try:
+        return find_evidence(probe, scale, attributions), ()
+    except InputError as error:
+        # The attributions stand by then, and they took most of the time.
+        return None, (f"the search for evidence failed: {error}",)
 
 
 def _check_track(track: object) -> None:

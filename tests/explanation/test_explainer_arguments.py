@@ -16,7 +16,10 @@ from musiclime_torch.song.track import Track
 #: Slips that shape annotations would refuse first, here, and what is said to them elsewhere.
 SLIPS = [
     ({"lyrics_baseline": "foo"}, "lyrics baseline 'foo' is not known: use mask, zero, pad or gone."),
-    ({"lyrics_baseline": "Mask"}, "lyrics baseline 'Mask' is not known: use mask, zero, pad or gone (did you mean 'mask'?)."),
+    (
+        {"lyrics_baseline": "Mask"},
+        "lyrics baseline 'Mask' is not known: use mask, zero, pad or gone (did you mean 'mask'?).",
+    ),
     ({"lyrics_baseline": ["mask"]}, "lyrics baseline ['mask'] is not known: use mask, zero, pad or gone."),
     ({"units": "wrod"}, "lyric unit 'wrod' is not known: use word, type, line or section (did you mean 'word'?)."),
     ({"precision": "float16"}, "precision 'float16' is not known: use float32 or bfloat16 (did you mean 'bfloat16'?)."),

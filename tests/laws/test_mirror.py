@@ -17,6 +17,8 @@ TESTS = ROOT.parent / "tests"
 
 #: Modules without a test file of their own name, each with the file that tests it.
 TESTED_ELSEWHERE = {
+    "explanation/estimation/groups": "explanation/estimation/test_windows",
+    "explanation/estimation/sampled_groups": "explanation/estimation/test_windows",
     "models/answering/families": "models/answering/test_answering",
     "models/answering/loading": "models/answering/test_answering",
     "models/answering/mel": "models/answering/test_answering",
