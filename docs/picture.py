@@ -18,20 +18,26 @@ from musiclime_torch.views import write_report
 
 COMMAND, SEED = "python docs/picture.py", 0
 
-#: CSS pixels; twice as many are drawn.
-WIDTH, HEIGHT = 960, 700
+#: CSS pixels of the window, the margin around what is shown, and how many are drawn for each.
+WIDTH, HEIGHT, MARGIN, SCALE = 960, 700, 16, 1.25
+
+#: What is shown of the report: from the top of one section to the bottom of another.
+FIRST, LAST = "section#sound", "section#words"
 
 
 def main() -> None:
-    """Explain the demo, open its report, and keep what one sees first."""
+    """Explain the demo, open its report, and keep its sections on sound and words."""
     track = load_demo_track()
     explanation = explain(load_demo_model(), track, target="anthem", evidence=True, seed=SEED)
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
         page_path = write_report(explanation, track, Path(folder))
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=1.5)
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE)
         page.goto(page_path.as_uri())
-        shot = page.screenshot()
+        first, last = (page.locator(name).bounding_box() for name in (FIRST, LAST))
+        top = first["y"] - MARGIN
+        clip = {"x": 0, "y": top, "width": WIDTH, "height": last["y"] + last["height"] + MARGIN - top}
+        shot = page.screenshot(full_page=True, clip=clip)
         browser.close()
     save(shot, Path(__file__).parent / "images" / "report.png")
 
