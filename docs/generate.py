@@ -7,6 +7,7 @@
 import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,14 +65,30 @@ def write_command_line() -> str:
 
 
 def _write_command(name: str, command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=f"musiclime {name}")
+    options = [part for part in command.params if isinstance(part, click.Option) and not part.hidden]
+    places = [part for part in command.params if isinstance(part, click.Argument)]
     yield f"## musiclime {name}"
     yield _join(command.help or "")
-    yield f"```\n{command.get_usage(context).removeprefix('Usage: ')}\n```"
-    rows = [parameter for parameter in command.params if isinstance(parameter, click.Option) and not parameter.hidden]
-    records = [record for option in rows if (record := option.get_help_record(context))]
-    lines = [f"| `{_cell(flag)}` | {_cell(text)} |" for flag, text in records]
+    shown = [f"{(part.name or '').upper()}{'...' if part.nargs < 0 else ''}" for part in places]
+    yield "```\n" + " ".join(["musiclime", name, *shown, "[OPTIONS]"]) + "\n```"
+    lines = [f"| `{_cell(_write_flag(option))}` | {_cell(_write_help(option))} |" for option in options]
     yield "\n".join(["| option | meaning |", "|---|---|", *lines])
+
+
+# Written here and not taken from click's own help, which differs between its versions.
+def _write_flag(option: click.Option) -> str:
+    """An option's names and the form of its value."""
+    flag = ", ".join(option.opts)
+    if option.is_flag:
+        return flag
+    if isinstance(option.type, click.Choice):
+        return f"{flag} {'|'.join(map(str, option.type.choices))}"
+    return f"{flag} {option.metavar or option.type.name.removesuffix(' range').upper()}"
+
+
+def _write_help(option: click.Option) -> str:
+    default = f" [default: {option.default}]" if option.show_default and not option.is_flag else ""
+    return f"{option.help or ''}{default}{' Required.' * option.required}".strip()
 
 
 def _join(text: str) -> str:
@@ -91,7 +108,7 @@ def write_api() -> str:
     parts = [
         "# Python API",
         "This page is written by `docs/generate.py` from the faces and docstrings. Import a name from the heading it stands "
-        "under. Shapes are jaxtyping's: `Float[Tensor, \"stem channel frame\"]` is a float tensor with three axes.",
+        'under. Shapes are jaxtyping\'s: `Float[Tensor, "stem channel frame"]` is a float tensor with three axes.',
     ]
     done: set[tuple[str, str]] = set()
     for face in list_faces():
@@ -140,7 +157,7 @@ def _parse(path: Path) -> ast.Module:
 
 def _write_name(name: str, home: str) -> Iterator[str]:
     tree = _parse((PACKAGE.parent / Path(*home.split("."))).with_suffix(".py"))
-    node = next((node for node in tree.body if _names(node) == name), None)
+    node = next((node for node in tree.body if name in _names(node)), None)
     yield f"### {name}"
     if isinstance(node, ast.FunctionDef):
         yield f"```py\n{_sign(node)}\n```"
@@ -153,15 +170,12 @@ def _write_name(name: str, home: str) -> Iterator[str]:
             yield remark
 
 
-def _names(node: ast.stmt) -> str | None:
-    """The name that a statement at the top of a module makes."""
+def _names(node: ast.stmt) -> set[str]:
+    """The names that a statement at the top of a module makes."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return node.name
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return node.target.id
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        return node.targets[0].id
-    return None
+        return {node.name}
+    targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets if isinstance(node, ast.Assign) else []
+    return {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
 
 
 def _read_remark(home: str, line: int) -> str:
@@ -169,9 +183,11 @@ def _read_remark(home: str, line: int) -> str:
     lines = (PACKAGE.parent / Path(*home.split("."))).with_suffix(".py").read_text(encoding="utf-8").splitlines()
     remark: list[str] = []
     for text in reversed(lines[: line - 1]):
-        if not text.startswith("#:"):
+        # A remark is for all constants up to the next empty line.
+        if not text.strip() or (remark and not text.startswith("#:")):
             break
-        remark.insert(0, text.removeprefix("#:").strip())
+        if text.startswith("#:"):
+            remark.insert(0, text.removeprefix("#:").strip())
     return " ".join(remark)
 
 
@@ -195,7 +211,9 @@ def _call(node: ast.FunctionDef) -> str:
     decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
     if decorators & {"property", "cached_property"}:
         return node.name
-    return f"{node.name}({', '.join(a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in ('self', 'cls'))})"
+    return (
+        f"{node.name}({', '.join(a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in ('self', 'cls'))})"
+    )
 
 
 def _first_sentence(node: ast.FunctionDef) -> str:
@@ -231,7 +249,7 @@ def _write_docstring(node: ast.FunctionDef | ast.ClassDef) -> Iterator[str]:
         lines = part.splitlines()
         if lines and lines[0].strip() in SECTIONS:
             yield f"**{lines[0].strip().removesuffix(':')}**"
-            items = inspect.cleandoc("\n".join(lines[1:]))
+            items = textwrap.dedent("\n".join(lines[1:]))
             # A line further in goes on with the item before it.
             yield "\n".join(f"- {_mark(' '.join(item.split()))}" for item in re.split(r"\n(?! )", items))
         elif lines and lines[0].startswith(">>>"):
