@@ -53,10 +53,10 @@ def describe_machine() -> dict[str, str]:
 
     about = Path("/proc/cpuinfo")
     models = [line for line in about.read_text().splitlines() if line.startswith("model name")] if about.exists() else []
-    found = {"processor": f"{models[0].split(': ')[-1] if models else platform.processor()}, {os.cpu_count()} cores"}
+    machine = {"processor": f"{models[0].split(': ')[-1] if models else platform.processor()}, {os.cpu_count()} cores"}
     if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
+        machine["gpu"] = torch.cuda.get_device_name()
+    return machine
 
 
 def tell_revision() -> str:
@@ -72,7 +72,7 @@ def tell_revision() -> str:
 
 
 def run(name: str, options: list[str]) -> dict[str, Any]:
-    """What a script printed, its last line read as JSON, and what it ran on; CalledProcessError where it fails."""
+    """What a script printed, its last line read as JSON, and the machine it ran on. CalledProcessError if it fails."""
     command = [sys.executable, "-m", name_module(name), *options]
     revision, started = tell_revision(), time.perf_counter()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
@@ -92,12 +92,12 @@ def run(name: str, options: list[str]) -> dict[str, Any]:
 
 
 def tell_tuning(known: list[str]) -> str:
-    """What keeps results of another precision, or compiled, apart from the plain ones."""
+    """A suffix that keeps results of another precision, or compiled ones, apart from the plain ones."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--compile", action="store_true")
-    told = parser.parse_known_args(known)[0]
-    return (f"-{told.precision}" if told.precision != "float32" else "") + ("-compiled" if told.compile else "")
+    tuning = parser.parse_known_args(known)[0]
+    return (f"-{tuning.precision}" if tuning.precision != "float32" else "") + ("-compiled" if tuning.compile else "")
 
 
 def write_results() -> None:
@@ -105,10 +105,10 @@ def write_results() -> None:
     kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
     parts = [
         "# Results\n",
-        "Written by `python -m benchmarks.run`; nothing here is typed by hand. What each script measures is said at its "
-        "top, its figures are in `results/`. Commands are those of the day of measurement: before version 0.2.0 scripts "
-        "were files of one folder. Times are of machines shared with other work (their load beside them): ratios are taken "
-        "within one run, and mean more than seconds do.\n",
+        "Written by `python -m benchmarks.run`; nothing here is typed by hand. Each script's docstring says what it "
+        "measures; its figures are in `results/`. Commands are those of the day of measurement: before version 0.2.0 "
+        "scripts were files of one folder. Times are of machines shared with other work (the load is given): ratios are "
+        "taken within one run, and mean more than seconds.\n",
     ]
     scripts = list_scripts()
     for folder, question in QUESTIONS.items():
@@ -135,12 +135,12 @@ def describe_result(result: dict[str, Any]) -> list[str]:
 
 def summarise(name: str) -> str:
     """The first sentence of a script's docstring."""
-    said = ast.get_docstring(ast.parse(list_scripts()[name].read_text(encoding="utf-8"))) or ""
-    return " ".join(said.split("\n\n")[0].split())
+    docstring = ast.get_docstring(ast.parse(list_scripts()[name].read_text(encoding="utf-8"))) or ""
+    return " ".join(docstring.split("\n\n")[0].split())
 
 
 def pick_place(scripts: list[str], passed: list[str]) -> tuple[list[str], str]:
-    """Which scripts run where `--device` says, and that kind of device; ends the process where it says nothing."""
+    """Which scripts run where `--device` says, and that kind of device; ends the process where no device is given."""
     parser = argparse.ArgumentParser(prog="benchmarks.run ... --", add_help=False, allow_abbrev=False)
     parser.add_argument("--device")
     device = parser.parse_known_args(passed)[0].device
@@ -196,9 +196,9 @@ def main() -> None:
     for name in () if options.write_only else able:
         print(f"{name} ...", file=sys.stderr, flush=True)
         known = keep_known(name, passed)
-        found = run(name, known)
+        result = run(name, known)
         kept = KEPT / f"{name}.{place}{tell_tuning(known)}.json"
-        kept.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        kept.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         write_results()
     write_results()
     print(json.dumps({"kept": len(list(KEPT.glob("*.json")))}))

@@ -1,8 +1,8 @@
 """Whether explanations find the causes that were planted: every class of the embedded model, on held-out songs.
 
 Each song carries one tag. A song counts as a hit where its planted causes (one cell, one word, or one of each) are the
-components with the largest attributions to that class, whatever else is in the song. Beside it stands what the rank would
-be by chance, and how often the planted causes are significant.
+components with the largest attributions to that class, whatever else is in the song. The table also gives the hit rate by
+chance, and how often the planted causes are significant.
 
     python -m benchmarks.accuracy.demo_causes [--smoke] [--songs 20] [--n-samples 1024] [--device cpu|cuda]
 """
@@ -36,18 +36,18 @@ def main() -> None:
         table.add_column(heading)
     hits = 0
     for number, tag in enumerate(TAGS):
-        found, told, causes, fidelity, chance = 0, 0, 0, 0.0, 0.0
+        recovered, significant, causes, fidelity, chance = 0, 0, 0, 0.0, 0.0
         for song in range(songs):
             plan = plan_song(HELD_OUT + 1000 * number + song, {tag})
             explanation = explain(model, make_track(plan), target=tag, n_samples=n_samples)
             planted = {find_column(cause) for cause in find_causes(plan, tag)}
-            found += set(explanation.order()[: len(planted)]) == planted
-            told += sum(bool(explanation.significant[explanation.target, column]) for column in planted)
+            recovered += set(explanation.order()[: len(planted)]) == planted
+            significant += sum(bool(explanation.significant[explanation.target, column]) for column in planted)
             causes += len(planted)
             fidelity += float(explanation.fidelity[explanation.target]) / songs
             chance += 1 / math.comb(len(explanation.components), len(planted)) / songs
-        hits += found
-        table.add_row(tag, f"{found}/{songs}", f"{chance:.1%}", f"{told}/{causes}", f"{fidelity:.2f}")
+        hits += recovered
+        table.add_row(tag, f"{recovered}/{songs}", f"{chance:.1%}", f"{significant}/{causes}", f"{fidelity:.2f}")
     Console(width=120).print(table)
     print(json.dumps({"hits": hits, "songs": songs * len(TAGS), "share": round(hits / (songs * len(TAGS)), 4)}))
 

@@ -1,11 +1,10 @@
 """Are explanations faithful? All measures on held-out songs of the embedded model, each beside random attributions.
 
-Each song carries one tag, and its predicted class is explained. Means over songs with 95% intervals. A flip is counted
-where the decision on the explained class is another once the top components are removed (of labels that don't exclude each
-other: where it goes off). What a study of adversarial songs measured, and gives label-flip rates of, is in `veracity.py`.
-Stability and fidelity are then measured again by number of masks, two seeds a song, on fewer songs that hold all tags, of a
-class that rises with each of them: five of its causes are worth more than the other four (`known_causes.py`), so that there
-is a top 5 to agree about.
+Each song carries one tag, and its predicted class is explained. Means over songs with 95% intervals. A flip is counted where
+removing the top components changes the decision on the explained class (for labels that don't exclude each other: where the
+label is switched off). Label-flip rates on adversarial songs are in `veracity.py`. Stability and fidelity are then measured
+again by number of masks, two seeds a song, on fewer songs that hold all tags. The explained class rises with each tag, and
+five of its causes weigh more than the other four (`known_causes.py`), so that there is a top 5 to agree about.
 
     python -m benchmarks.accuracy.faithfulness [--smoke] [--songs 28] [--n-samples 512] [--stability-songs 10]
         [--device cpu|cuda]
@@ -39,7 +38,7 @@ def examine(model: torch.nn.Module, track: Track, n_samples: int, **asked: int |
 
 
 def show(mean: Mean) -> str:
-    """Ours with its interval, and random attributions'."""
+    """Our figure with its interval, then that of random attributions."""
     figure = mean.row.figure
     return f"{figure.value:.3f} ± {(mean.high - mean.low) / 2:.3f} ({figure.random:.2f})"
 
@@ -73,8 +72,8 @@ def main() -> None:
         steps.add_column(heading, justify="right")
     cases = [plant("many", model, number) for number in range(few)]
     for count in counts if few else ():
-        found = [examine(one.model, one.track, count, seeds=1, shuffled=(), chances=2) for one in cases]
-        means = {mean.row.key: mean for mean in summarise(found).means}
+        examined = [examine(case.model, case.track, count, seeds=1, shuffled=(), chances=2) for case in cases]
+        means = {mean.row.key: mean for mean in summarise(examined).means}
         kept = [means[key] for key in ("overlap", "correlation", "sensitivity", "fidelity")]
         steps.add_row(f"{count:,}", *map(show, kept))
         rows[str(count)] = {

@@ -1,9 +1,10 @@
 """How often nominal 95% intervals hold the truth: joint and crossed fold-over masks, main effects and interactions.
 
-On polynomials of third order in the logits the truth of main effects is known; that of probabilities comes from all masks
+For polynomials of third order, the true main effects of the logits are known; those of probabilities come from all masks
 of a smaller one (10 sound and 10 lyric columns, a million pairs). The embedded model is compared with a long run, whose own
-error is allowed for. Fractions are pooled over coefficients whose error isn't exactly zero: a fold-over makes none on terms
-of order two, nor for interactions on products of three, and the table says how many coefficients that leaves. Blocks are
+error is added to the interval's. Fractions are pooled over coefficients whose error isn't exactly zero: with a
+fold-over, terms of order two cause none in main effects, nor do products of three in interactions. The table says how many
+coefficients remain. Blocks are
 those that `explain` takes: of Kerdock's kind for 1,024 masks of 40 cells. "sum" is all main effects together, with errors
 added as `Explanation.sum_over` adds them. Songs of several windows are compared with all masks of every window.
 
@@ -63,7 +64,7 @@ def add_sum(rows: dict[str, Coverage], values: list[Tensor], errors: list[Tensor
 
 
 def add_up(parts: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With what the sum is to be compared with; of squared errors the sum's."""
+    """With the reference for the sum, or the squared error of that sum."""
     return parts | {"sum": (parts["audio"].sum(1) + parts["lyrics"].sum(1))[:, None]}
 
 
@@ -172,7 +173,7 @@ def main() -> None:
                 if name == "joint" and part == "interactions":
                     continue
                 covered, share, _ = rows[part].summarise()
-                shown = "no error at all" if share == 0 else f"{covered:.1%}"
+                shown = "no error" if share == 0 else f"{covered:.1%}"
                 table.add_row(label, space, masks, part, shown, f"{share:.0%}")
                 if share and game.name == "analytic":
                     kind = part if part in ("interactions", "sum") else name
@@ -191,8 +192,8 @@ def main() -> None:
 
 def pool(figures: dict[tuple[str, str, str], list[float]], kind: str) -> float:
     """Fraction covered over all coefficients of one kind on the analytic models."""
-    covered = sum(sum(found[0::2]) for key, found in figures.items() if key[0] == kind)
-    return round(covered / sum(sum(found[1::2]) for key, found in figures.items() if key[0] == kind), 4)
+    covered = sum(sum(counts[0::2]) for key, counts in figures.items() if key[0] == kind)
+    return round(covered / sum(sum(counts[1::2]) for key, counts in figures.items() if key[0] == kind), 4)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,30 @@
 """Planted truth: how well explainers find causes that are known, at the same number of model passes.
 
 Songs are generated, with known causes, and never trained on. The embedded model decides by a *moment* (one stem in one of
-ten segments), by a *word*, or by a moment and a word *together*; whether their *interaction* is the strongest between sound
-and words is asked too. Written-down rules (`rules.py`) decide by a *stem*, all of whose moments count about alike (the sums
-of its attributions over moments are compared; *its ten moments* must also be the ten largest), and by a *line* most of whose
-words are needed, explained by lines and, as *a line's words*, word by word. A class that counts the tags is decided by *nine
-causes at once*, each weak beside the others together; how large each is is known (a tag's only cause 1, of two 0.5, whether
-averaged over masks or as Shapley values, all else 0), so the correlation with *their sizes* is a row. Two more models
-learned shortcuts (`shortcuts.py`): a faint *tone*, and a *phrase* that a lyrics site adds. They are explained on songs whose
-class hangs on the shortcut alone: without it the model decides otherwise.
+ten segments), by a *word*, or by a moment and a word *together*; a further row asks whether their *interaction* is the
+strongest between sound and words. Written rules (`rules.py`) decide by a *stem*, all of whose moments count about alike (the
+sums of its attributions over moments are compared; *its ten moments* must also be the ten largest), and by a *line* most of
+whose words are needed, explained by lines and, as *a line's words*, word by word. A class that counts the tags is decided by
+*nine causes at once*, each weak beside the others together; how large each is is known (a tag's only cause 1, of two 0.5,
+whether averaged over masks or as Shapley values, all else 0), so the correlation with *their sizes* is a row. Two more
+models have learned shortcuts (`shortcuts.py`): a faint *tone*, and a *phrase* that a lyrics site adds. They are explained on
+songs whose class depends on the shortcut alone: without it the model decides otherwise.
 
 A figure is the share of the planted causes among as many of the largest attributions (signed: what speaks for the class;
 ties in random order): precision and recall in one, for both count the same. Means over songs; all methods explain the same
-songs, components, models and outputs (logits; the paper's procedure has probabilities), with the same seeds. Of a phrase,
-whose words a model needn't use alike, it is printed how often ours finds each word and what the model loses without it.
+songs, components, models and outputs (logits; the paper's procedure has probabilities), with the same seeds. A model
+needn't use a phrase's words equally, so the script also prints how often ours finds each word and how far the output falls
+without it.
 
-**Budget**: a method may run neither encoder more often than that, song and empty song included; this is asserted, and what
-was run is printed. A joint variant takes one pass of each. `explain` gets `n_samples` = budget − 2 for its masks of both
-sides together, so that it spends less than the others do.
+**Budget**: the most passes a method may take of either encoder, song and empty song included. The script asserts it and
+prints the passes taken. A joint variant takes one pass of each. `explain` gets `n_samples` = budget − 2 for its masks of
+both sides together, so that it spends less than the others do.
 
-Ours is `explain` with its defaults; the paper's is `explain(**PAPER)` with the budget in place of 5,000 rows, its positive
-attributions alone, and lines where lines are asked for. Peers: `peers.py`. Interactions: shapiq's `ProxySPEX` gets a budget
-of its own; where a method offers none, or refuses so small a budget, the figure is 0. 128 masks are about the fewest that
-`explain` takes (one block a side), 192 that all methods take (SHAP's smallest step, a permutation and back, up to 181).
+Ours is `explain` with its defaults; the paper's is `explain(**PAPER)` with the budget in place of 5,000 rows, only its
+positive attributions, and lines where lines are asked for. Peers: `peers.py`. Interactions: shapiq's `ProxySPEX` gets a
+budget of its own; where a method offers no interactions, or refuses so small a budget, the figure is 0. 128 masks are about
+the fewest that `explain` takes (one block a side), 192 that all methods take (SHAP's smallest step, a permutation and back,
+up to 181).
 
     python -m benchmarks.accuracy.planted [--smoke] [--songs 20,20] [--budget 128,192] [--device cpu|cuda] [--seed 0]
 """
@@ -70,11 +72,11 @@ ROWS = {
 DRAWS = 200
 
 
-def score(case: Case, game: Oracle, found: Found | None, seed: int) -> dict[tuple[str, int], float]:
+def score(case: Case, game: Oracle, result: Found | None, seed: int) -> dict[tuple[str, int], float]:
     """Figures by row and k: 0 stands for as many as there are causes. All are 0 where nothing was found."""
-    if found is None:
+    if result is None:
         return dict.fromkeys(score(case, game, Found(torch.zeros(game.width)), seed), 0.0)
-    values, row = found.attributions, ROWS[case.kind][0]
+    values, row = result.attributions, ROWS[case.kind][0]
     figures = {}
     if case.kind == "stem":
         stems = values[: game.d_audio].unflatten(0, (len(STEMS), HALF_BARS)).sum(1)
@@ -87,7 +89,7 @@ def score(case: Case, game: Oracle, found: Found | None, seed: int) -> dict[tupl
         truth[list(case.causes)] = torch.tensor(case.effects, dtype=torch.float64)
         figures["their sizes", 0] = match_sizes(values, truth)
     if case.kind == "both":
-        figures["their interaction", 0] = is_strongest(found.pairs, case.causes, game.d_audio)
+        figures["their interaction", 0] = is_strongest(result.pairs, case.causes, game.d_audio)
     return figures
 
 
@@ -97,24 +99,25 @@ def score_chance(case: Case, game: Oracle, seed: int) -> dict[tuple[str, int], f
     return {key: float(np.mean([figures[key] for figures in draws])) for key in draws[0]}
 
 
-def look_at_causes(case: Case, game: Oracle, found: Found) -> list[tuple[bool, float]]:
+def look_at_causes(case: Case, game: Oracle, result: Found) -> list[tuple[bool, float]]:
     """Of each cause, whether it is among as many of the largest, and how far the output falls without it alone."""
     masks = torch.ones(1 + len(case.causes), game.width, dtype=torch.bool)
     masks[range(1, len(masks)), list(case.causes)] = False
-    outputs = game.answer(masks)[:, game.target]  # beside the budget: nobody is told
-    largest = found.attributions.topk(len(case.causes)).indices.tolist()
+    outputs = game.answer(masks)[:, game.target]  # outside the budget, as no method sees it
+    largest = result.attributions.topk(len(case.causes)).indices.tolist()
     return [(column in largest, float(outputs[0] - left)) for column, left in zip(case.causes, outputs[1:], strict=True)]
 
 
 @dataclass(frozen=True)
 class Results:
-    """Figures of songs in their order, by (row, k), budget and method; the most passes of each encoder; pairs told; in how
-    many songs of a (row, budget) a method refused; of each song with a phrase its words as `look_at_causes` tells them.
+    """Figures of songs in their order, by (row, k), budget and method; the most passes of each encoder; by budget, whether
+    the planted pair was significant; in how many songs of a (row, budget) a method refused; for each song with a phrase, its
+    words as `look_at_causes` gives them.
     """
 
     figures: dict[tuple[str, int], dict[int, dict[str, list[float]]]] = field(default_factory=dict)
     passes: dict[int, dict[str, tuple[int, int]]] = field(default_factory=dict)
-    told: dict[int, list[bool]] = field(default_factory=dict)
+    significant: dict[int, list[bool]] = field(default_factory=dict)
     refused: dict[tuple[str, int, str], int] = field(default_factory=dict)
     phrases: dict[int, list[list[tuple[bool, float]]]] = field(default_factory=dict)
 
@@ -139,16 +142,16 @@ def measure(models: dict[str, Tagger], plan: dict[int, int], device: str, seed: 
                 if number >= songs:
                     continue
                 outcomes = run_all(case, game, budget, seed + number)
-                ours = outcomes["musiclime_torch"].found
+                ours = outcomes["musiclime_torch"].result
                 if kind == "phrase" and ours is not None:
                     results.phrases.setdefault(budget, []).append(look_at_causes(case, game, ours))
                 for method, outcome in outcomes.items():
-                    results.add(budget, method, score(case, game, outcome.found, seed + number))
+                    results.add(budget, method, score(case, game, outcome.result, seed + number))
                     results.count(budget, method, outcome.passes)
-                    for row in ROWS[kind] if outcome.found is None else ():
+                    for row in ROWS[kind] if outcome.result is None else ():
                         results.refused[row, budget, method] = results.refused.get((row, budget, method), 0) + 1
-                    if outcome.told is not None:
-                        results.told.setdefault(budget, []).append(outcome.told)
+                    if outcome.significant is not None:
+                        results.significant.setdefault(budget, []).append(outcome.significant)
                 results.add(budget, "random", score_chance(case, game, seed + number))
         print(f"{kind}: {max(plan.values())} songs in {time.perf_counter() - started:.0f} s", flush=True)
         for row in ROWS[kind]:
@@ -177,7 +180,7 @@ def show(results: Results, budget: int) -> Table:
             deeper = [
                 np.mean(results.figures[row, more][budget][method]) for more in (3, 5) if (row, more) in results.figures
             ]
-            digits = 4 if row == "their sizes" else 2  # what is left to 1 is what tells there
+            digits = 4 if row == "their sizes" else 2  # near 1 the distance to it is what can be read
             shown = f"{np.mean(figures):.{digits}f} ({low:.2f}-{high:.2f})" + "".join(f" {mean:.2f}" for mean in deeper)
             offers = method in ("musiclime_torch", "shapiq", "random")
             shown += f" (refuses {refused})" if refused else ""
@@ -203,23 +206,23 @@ def compare(results: Results, budget: int) -> Iterator[str]:
             yield f"{where} {word} {best} by {abs(apart.mean()):.2g} ± {half:.2g}"
         else:
             level = [name for name in METHODS[1:] if np.mean(figures[name]) == np.mean(figures[best])]
-            why = "nothing is left to find" if np.mean(figures[best]) == 1 else "each misses as much"
+            why = "nothing is left to find" if np.mean(figures[best]) == 1 else "all miss equally often"
             yield f"{where} level with {', '.join(level)}: {why}"
 
 
 def tell_phrases(results: Results, budget: int) -> Iterator[str]:
     """Why a part of the phrase is missed."""
     for place, songs in enumerate(zip(*results.phrases.get(budget, []), strict=True), 1):
-        found, lost = zip(*songs, strict=True)
+        hits, lost = zip(*songs, strict=True)
         yield (
-            f"{budget:,} passes, shortcut: phrase: ours finds its word {place} in {np.mean(found):.0%} of songs; without it "
+            f"{budget:,} passes, shortcut: phrase: ours finds its word {place} in {np.mean(hits):.0%} of songs; without it "
             f"alone the logit falls by {np.median(lost):.2f} in the middle, {min(lost):.2f} to {max(lost):.2f}"
         )
 
 
 def audit_phrase(model: nn.Module, songs: int, n_samples: int) -> str:
-    """What `musiclime global` says about a catalogue of songs that carry the phrase and no tag's cause: it looks at the
-    class that a song is given, which is then the phrase's.
+    """What `musiclime global` reports for a catalogue of songs that carry the phrase and no tag's cause, so that the
+    predicted class is the phrase's.
     """
     import soundfile
 
@@ -242,8 +245,8 @@ def audit_phrase(model: nn.Module, songs: int, n_samples: int) -> str:
         )
         run_here(model, job, workers=0)
         findings = audit(folder / "out", aggregate(folder / "out"))
-    said = [finding.message for finding in findings if finding.kind == "boilerplate"]
-    return "; ".join(said) or "no boilerplate found"
+    messages = [finding.message for finding in findings if finding.kind == "boilerplate"]
+    return "; ".join(messages) or "no boilerplate found"
 
 
 def main() -> None:
@@ -268,8 +271,8 @@ def main() -> None:
     for budget in plan:
         Console(width=200).print(show(results, budget))
         print("\n".join([*compare(results, budget), *tell_phrases(results, budget)]))
-        told = results.told[budget]
-        print(f"{budget:,} passes: the planted pair is significant in {sum(told)} of {len(told)} songs (ours)")
+        significant = results.significant[budget]
+        print(f"{budget:,} passes: the planted pair is significant in {sum(significant)} of {len(significant)} songs (ours)")
     if not options.smoke:
         print(f"the audit of 40 songs with the phrase, 256 masks each: {audit_phrase(models['phrase'], 40, 256)}")
     print(

@@ -3,20 +3,20 @@
 A singing voice detector is deceived by faint noise, added to the waveform or to the spectrogram of a song that is sung in
 some passages. An excerpt that is deceived is cut into 20 components, 5 of time × 4 of bands, and explained without any
 knowledge of the noise. Then only the noise of the 3 components that speak most for the wrong decision is put into the clean
-excerpt: is the decision wrong again? With LIME and 8,192 masks the study saw 21 to 53%. So it is done here, also with 6 and
-10 components (the study's figure 2), and the other way round: the noise of 3 is taken out of the deceived excerpt, and is it
-right again?
+excerpt: is the decision wrong again? With LIME and 8,192 masks the study saw 21 to 53%. The same is done here, also with 6
+and 10 components (the study's figure 2), and the other way round: the noise of 3 is taken out of the deceived excerpt; is
+the decision right again?
 
-Where a component is off the study puts the excerpt's mean, which takes away all that is heard there. Every method is asked
-so, and once more with medians over neighbouring frames: an excerpt goes on sounding as it did, and what is gone is what
-changes from frame to frame, as noise does. A quarter of the masks is asked with medians over 5 frames, a quarter over 9, 15
-and 25 each, and the four attributions are averaged, for one smoothing moves a decision by itself. Beside the methods stand
+The study replaces a component that is off by the excerpt's mean, which removes everything there. Every method is run so, and
+once more with medians over neighbouring frames: the music stays, and what changes from frame to frame goes, as noise does. A
+quarter of the masks uses medians over 5 frames, a quarter each over 9, 15 and 25, and the four attributions are averaged,
+because a single smoothing changes decisions by itself. Beside the methods stand
 the components with the most noise, which need no model (the study's "norm-based"); the best three of all 1,140, which only
 trying them all finds (no method can do more); and components at random.
 
-Detector and songs are our own (`voice.py`), so shares compare between rows, hardly with the study's own: ours errs on 16% of
-excerpts, the study's on 11.5%. Medians and their lengths were chosen among some eighteen smoothings by trial on excerpts of
-other songs, whose seeds are 52,000,000 and on.
+Detector and songs are our own (`voice.py`), so shares can be compared between rows but hardly with the study's: our detector
+errs on 16% of excerpts, the study's on 11.5%. Medians and their lengths were chosen among some eighteen smoothings by trial
+on excerpts of other songs, whose seeds are 52,000,000 and on.
 
     python -m benchmarks.accuracy.veracity [--smoke] [--each 16] [--device cpu|cuda]
 """
@@ -93,7 +93,7 @@ def take_medians(bands: Bands, length: int) -> Bands:
     return padded.unfold(1, length, 1).median(2).values
 
 
-#: What stands where a component is off; of several, each for as many masks.
+#: What replaces a component that is off; where there are several, each is used for equally many masks.
 STAND_INS: dict[str, tuple[Callable[[Bands], Bands], ...]] = {
     "mean": (fill_mean,),
     "medians": tuple(partial(take_medians, length=length) for length in LENGTHS),
@@ -102,7 +102,7 @@ STAND_INS: dict[str, tuple[Callable[[Bands], Bands], ...]] = {
 
 def run_ours(detector: Detector, noisy: Bands, off: Bands, n_samples: int, seed: int) -> Float[Tensor, " component"]:
     """`MusicLIME` on the bands themselves, explaining the logit."""
-    found = MusicLIME(lambda bands: judge(detector, bands), seed).attribute(
+    attributions = MusicLIME(lambda bands: judge(detector, bands), seed).attribute(
         noisy[None],
         baselines=off[None],
         feature_mask=GRID[None].to(noisy.device),
@@ -110,7 +110,7 @@ def run_ours(detector: Detector, noisy: Bands, off: Bands, n_samples: int, seed:
         perturbations_per_eval=ROWS,
         return_input_shape=False,
     )
-    return found[0].cpu()
+    return attributions[0].cpu()
 
 
 def make_game(detector: Detector, noisy: Bands, off: Bands) -> Oracle:
@@ -139,7 +139,7 @@ def take_out(detector: Detector, adversary: Adversary, chosen: Chosen) -> Bool[T
     return ((judge(detector, adversary.noisy - noise) > 0) != adversary.sung).cpu()
 
 
-#: By name, from a detector, a deceived excerpt, what stands where a component is off, a number of masks and a seed.
+#: By name; each takes a detector, a deceived excerpt, a stand-in for components that are off, a number of masks and a seed.
 Method = Callable[[Detector, Bands, Bands, int, int], Float[Tensor, " component"]]
 
 
@@ -173,28 +173,28 @@ def explain_all(detector: Detector, adversary: Adversary, many: int, few: int, s
             ]
         ).mean(0)
 
-    found = {STUDY: explain("audioLIME", "mean", many)}
+    by_method = {STUDY: explain("audioLIME", "mean", many)}
     for stand_in, method in itertools.product(STAND_INS, METHODS):
-        found[f"{method}, {stand_in}"] = explain(method, stand_in, few)
+        by_method[f"{method}, {stand_in}"] = explain(method, stand_in, few)
     noise = (noisy - adversary.clean).square().flatten()
     sizes = torch.zeros(WIDTH, device=noise.device).index_add(0, GRID.flatten().to(noise.device), noise).cpu()
     # Not turned round for either decision: noise has no side.
-    return found | {"most noise": sizes if adversary.sung else -sizes}
+    return by_method | {"most noise": sizes if adversary.sung else -sizes}
 
 
 def measure(detector: Detector, adversary: Adversary, many: int, few: int, seed: int) -> dict[str, Outcome]:
     """By method and trial, whether the decision is turned; for "random" how often, for "best" whether by any choice of 3."""
-    found: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome] = {}
     for method, attributions in explain_all(detector, adversary, many, few, seed).items():
         order = (attributions if adversary.sung else -attributions).argsort(descending=True)
-        found[method] = {
+        outcomes[method] = {
             name: float(attempt(detector, adversary, choose(order[None, :count].long())))
             for name, (attempt, count) in TRIALS.items()
         }
     turned = {name: attempt(detector, adversary, list_choices(count, seed)) for name, (attempt, count) in TRIALS.items()}
-    found["best"] = {name: float(one.any()) for name, one in turned.items() if TRIALS[name][1] == TOP}
-    found["random"] = {name: float(one.float().mean()) for name, one in turned.items()}
-    return found
+    outcomes["best"] = {name: float(choices.any()) for name, choices in turned.items() if TRIALS[name][1] == TOP}
+    outcomes["random"] = {name: float(choices.float().mean()) for name, choices in turned.items()}
+    return outcomes
 
 
 def list_choices(count: int, seed: int) -> Chosen:
@@ -209,17 +209,17 @@ def choose(indices: Int[Tensor, "n count"]) -> Chosen:
 
 
 def compare(everything: list[dict[str, Outcome]]) -> dict[str, dict[str, float]]:
-    """Ours beside the study's procedure: excerpts that only one of both turns, and how probable as uneven a number is where
-    either is as likely (McNemar's exact test, two-sided).
+    """Ours beside the study's procedure: excerpts that only one of both turns, and how probable such an imbalance is if
+    both are equally likely (McNemar's exact test, two-sided).
     """
-    found: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
     for name in TRIALS:
-        won = sum(one[OURS][name] > one[STUDY][name] for one in everything)
-        lost = sum(one[OURS][name] < one[STUDY][name] for one in everything)
+        won = sum(outcomes[OURS][name] > outcomes[STUDY][name] for outcomes in everything)
+        lost = sum(outcomes[OURS][name] < outcomes[STUDY][name] for outcomes in everything)
         chance = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
-        found[name] = {"only ours": won, "only the study's": lost, "p": chance}
+        figures[name] = {"only ours": won, "only the study's": lost, "p": chance}
         print(f"{name}: {won} excerpts by {OURS} only, {lost} by the {STUDY} only, p = {chance:.2g}")
-    return found
+    return figures
 
 
 def show_kinds(kinds: dict[str, list[dict[str, Outcome]]]) -> Table:
@@ -229,7 +229,10 @@ def show_kinds(kinds: dict[str, list[dict[str, Outcome]]]) -> Table:
     for heading in ("", *(f"{name} ({len(rows)})" for name, rows in kinds.items())):
         table.add_column(heading, justify="right" if heading else "left")
     for method in next(rows[0] for rows in kinds.values() if rows):
-        shares = [f"{100 * np.mean([one[method][trial] for one in rows]):.0f}" if rows else "-" for rows in kinds.values()]
+        shares = [
+            f"{100 * np.mean([outcomes[method][trial] for outcomes in rows]):.0f}" if rows else "-"
+            for rows in kinds.values()
+        ]
         table.add_row(method, *shares)
     return table
 
@@ -243,7 +246,7 @@ def show_trials(everything: list[dict[str, Outcome]]) -> Table:
         cells = []
         for name in TRIALS:
             if name in everything[0][method]:
-                hits = sum(one[method][name] for one in everything)
+                hits = sum(outcomes[method][name] for outcomes in everything)
                 low, high = bound_share(hits, len(everything), 0.95)
                 cells.append(f"{100 * hits / len(everything):.0f} ({100 * low:.0f} to {100 * high:.0f})")
             else:
@@ -254,7 +257,9 @@ def show_trials(everything: list[dict[str, Outcome]]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="a detector hardly trained, an excerpt a cell, few masks")
+    parser.add_argument(
+        "--smoke", action="store_true", help="a barely trained detector, one excerpt of each kind, few masks"
+    )
     parser.add_argument("--each", type=int, default=16, help="excerpts of each of the four kinds")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
@@ -269,11 +274,11 @@ def main() -> None:
     attacks = [Attack(where, steps=20) if options.smoke else Attack(where) for where in ("waveform", "spectrogram")]
     kinds: dict[str, list[dict[str, Outcome]]] = {}
     for attack in attacks:
-        found = find_adversaries(everywhere, attack, each, options.device)
+        adversaries = find_adversaries(everywhere, attack, each, options.device)
         for sung in (True, False):
             kinds[f"{attack.where}, {'sung' if sung else 'not sung'}"] = [
                 measure(detector, adversary, many, few, number)
-                for number, adversary in enumerate(found)
+                for number, adversary in enumerate(adversaries)
                 if adversary.sung == sung
             ]
     everything = list(itertools.chain.from_iterable(kinds.values()))
@@ -284,7 +289,7 @@ def main() -> None:
         console.print(show_trials(everything))
         print(f"{few} masks a method, {many:,} in the {STUDY}: audioLIME with the excerpt's mean")
         figures = {
-            method: {name: round(float(np.mean([one[method][name] for one in everything])), 4) for name in outcome}
+            method: {name: round(float(np.mean([outcomes[method][name] for outcomes in everything])), 4) for name in outcome}
             for method, outcome in everything[0].items()
         }
         figures["ours beside the study's"] = compare(everything)

@@ -81,15 +81,15 @@ def time_all(entries: tuple[Entry, ...], folder: Path, device: str) -> dict[str,
     alone = run(entries, folder / "alone", 0, Place(0, 1), device)
     ahead = run(entries, folder / "ahead", 1, Place(0, 1), device)
     one_loop, two_loops = (run_side_by_side(entries, world, device) for world in (1, 2))
-    one, two = (run_side_by_side(entries, world, device, folder / f"ranks{world}") for world in (1, 2))
+    single, double = (run_side_by_side(entries, world, device, folder / f"ranks{world}") for world in (1, 2))
     return {
         "plain loop": plain,
         "runner": alone,
         "runner, one process reads ahead": ahead,
         "a loop in a process of its own": one_loop,
         "two such loops, half the songs each": two_loops,
-        "one rank": one,
-        "two ranks": two,
+        "one rank": single,
+        "two ranks": double,
     }
 
 
@@ -120,7 +120,9 @@ def main() -> None:
         table.add_column(heading)
     for how in rounds[0]:
         middle, low, high = compare(rounds, how, "plain loop")
-        table.add_row(how, f"{statistics.median(one[how] for one in rounds):.1f}", f"{middle:.2f} ({low:.2f} to {high:.2f})")
+        table.add_row(
+            how, f"{statistics.median(seconds[how] for seconds in rounds):.1f}", f"{middle:.2f} ({low:.2f} to {high:.2f})"
+        )
     Console(width=100).print(table)
     figures = {
         "runner_to_loop": compare(rounds, "runner, one process reads ahead", "plain loop"),

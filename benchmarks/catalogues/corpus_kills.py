@@ -1,7 +1,7 @@
 """What kills cost a catalogue: nothing lost, nothing doubled, and how much is done again.
 
 First the process that reads ahead is killed at random moments, then the whole run, which is begun again each time. Every
-song that a run begins is noted, so that what is done twice shows.
+song that a run begins is logged, which shows what is done twice.
 
     python -m benchmarks.catalogues.corpus_kills [--smoke] [--kills 20]
 """
@@ -41,10 +41,10 @@ def begin(entries: tuple[Entry, ...], out: Path) -> Job:
 
 def note(log: Path, songs: Iterable[Loaded]) -> Iterator[Loaded]:
     """Songs as they are begun, each with a line in the log."""
-    for entry, found in songs:
+    for entry, song in songs:
         with log.open("a") as file:
             file.write(f"{entry.id}\n")
-        yield entry, found
+        yield entry, song
 
 
 def run(entries: tuple[Entry, ...], out: Path, log: Path, workers: int) -> None:
@@ -86,7 +86,7 @@ def look(out: Path, log: Path) -> Sight:
 
 @dataclass(frozen=True)
 class Toll:
-    """What kills have cost: songs lost and doubled, the most shards begun again after one kill, finished ones touched."""
+    """The cost of kills: songs lost and doubled, the most shards begun again after one kill, finished shards touched."""
 
     kills: int = 0
     lost: int = 0
@@ -102,8 +102,8 @@ class Toll:
 
     def close(self, entries: tuple[Entry, ...], folder: Path, out: Path) -> "Toll":
         """With the songs that a run which came to its end has lost or doubled."""
-        found = check(entries, folder, out)
-        return replace(self, lost=self.lost + found["lost"], doubled=self.doubled + found["doubled"])
+        counts = check(entries, folder, out)
+        return replace(self, lost=self.lost + counts["lost"], doubled=self.doubled + counts["doubled"])
 
 
 def number_shards(entries: tuple[Entry, ...]) -> dict[str, int]:
@@ -163,7 +163,7 @@ def read_whole(folder: Path) -> list[tuple[object, ...]]:
 
 
 def check(entries: tuple[Entry, ...], folder: Path, out: Path) -> Counter[str]:
-    """Songs lost and doubled; the tables must be those of a run that nobody disturbed."""
+    """Songs lost and doubled; the tables must equal those of an undisturbed run."""
     assert read(out) == read_whole(folder), "tables differ from an undisturbed run's"
     kept = [row[0] for row in duckdb.sql(f"select id from read_parquet('{out}/songs/0*.parquet')").fetchall()]
     counted, asked = Counter(kept), Counter(entry.id for entry in entries)

@@ -3,8 +3,8 @@
 Every song has 40 cells of sound and 100 words for its predicted class, as explanations do; words are drawn from
 `--vocabulary`, most of them rare; 50 pairs of a stem and a word act together; one song in a hundred is its own control. 10
 million rows of attributions are about 70,000 songs, 100 million about 700,000, in files of as many songs as `musiclime
-corpus` writes. Features that occur are kept, so that memory grows with the vocabulary met: with one small enough to be met
-whole in either run (`--vocabulary 1000`), it is the songs alone that differ.
+corpus` writes. Memory grows with the number of words that occur. With a vocabulary so small that all of it occurs in either
+run (`--vocabulary 1000`), runs differ only in the number of songs.
 
     python -m benchmarks.catalogues.corpus_scale [--smoke] [--rows 10000000,100000000] [--vocabulary 20000] [--shard-size 16]
 """
@@ -43,7 +43,7 @@ _VALUE = "((hash(s, c) % 2001)::double - 1000) / 1000"
 _WORD = "'w' || floor({vocabulary} * pow((hash(c, s) % 100000) / 100000.0, 4))::int"
 _CELL = "'stem' || (c // 10) as stem, (c % 10)::int as position"
 
-#: Each table's rows of a song: how many, and the columns that play a part.
+#: The rows of one song in each table: how many, and the columns that are read.
 _DRAWN = {
     "attributions": (
         CELLS + WORDS,
@@ -101,7 +101,7 @@ def write_part(out: Path, vocabulary: int, shard: int, songs: range) -> None:
 
 
 def peak() -> float:
-    """GiB that this process has taken so far at most."""
+    """GiB: this process's peak so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
@@ -118,10 +118,12 @@ def run_again(*given: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a hundred thousand rows")
-    parser.add_argument("--rows", default="10000000", help="of attributions; several counts one after the other")
+    parser.add_argument(
+        "--rows", default="10000000", help="rows of attributions; several numbers are run one after the other"
+    )
     parser.add_argument("--vocabulary", type=int, default=20_000)
     parser.add_argument("--shard-size", type=int, default=SHARD, help="songs a file")
-    parser.add_argument("--folder", type=Path, help="where the tables are kept, and found again")
+    parser.add_argument("--folder", type=Path, help="folder to keep the tables in, and to reuse")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     counts = [100_000] if options.smoke else [int(count) for count in options.rows.split(",")]
@@ -144,22 +146,22 @@ def main() -> None:
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.parquet"))
         files = sum(1 for _ in Path(folder).rglob("*.parquet"))
         before, started = peak(), time.perf_counter()
-        found = aggregate(folder)
+        summary = aggregate(folder)
         aggregated, between = peak(), time.perf_counter()
-        findings = audit(folder, found)
+        findings = audit(folder, summary)
         audited, ended = peak(), time.perf_counter()
-    assert found.songs == songs
-    ranked = sum(one.low is not None for one in found.features)
+    assert summary.songs == songs
+    ranked = sum(feature.low is not None for feature in summary.features)
     table = Table(title=f"{rows:,} rows, {songs:,} songs, {size / 1e6:,.0f} MB of Parquet in {files:,} files")
     for heading in ("", "seconds", "peak memory, GiB", "found"):
         table.add_column(heading, justify="right" if heading.endswith(("s", "B")) else "left")
     table.add_row("before", "", f"{before:.2f}", "")
-    told = f"{len(found.features):,} features, {ranked:,} with intervals, {len(found.pairs):,} pairs"
-    table.add_row("aggregate", f"{between - started:.1f}", f"{aggregated:.2f}", told)
+    contents = f"{len(summary.features):,} features, {ranked:,} with intervals, {len(summary.pairs):,} pairs"
+    table.add_row("aggregate", f"{between - started:.1f}", f"{aggregated:.2f}", contents)
     table.add_row("audit", f"{ended - between:.1f}", f"{audited:.2f}", f"{len(findings)} findings")
     Console(width=120).print(table)
-    said = {"rows": rows, "aggregate_seconds": round(between - started, 2), "audit_seconds": round(ended - between, 2)}
-    print(json.dumps({**said, "peak_gib": round(audited, 3), "with_intervals": ranked, "pairs": len(found.pairs)}))
+    figures = {"rows": rows, "aggregate_seconds": round(between - started, 2), "audit_seconds": round(ended - between, 2)}
+    print(json.dumps({**figures, "peak_gib": round(audited, 3), "with_intervals": ranked, "pairs": len(summary.pairs)}))
 
 
 if __name__ == "__main__":

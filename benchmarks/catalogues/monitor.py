@@ -69,7 +69,7 @@ def main() -> None:
     same = all(torch.equal(watched[name], plain[name]) for name in plain)
     looks, steps = [reading.seconds for reading in monitor.readings], epochs * songs // RECIPE.batch_size
     share = sum(looks) / seconds
-    # The first look also explains the shuffled model, once and for all.
+    # The first look also explains the shuffled model, once.
     running = looks[-1] / (looks[-1] + monitor.every * (seconds - sum(looks)) / steps)
     table = Table(title=f"{steps} steps of the embedded model's training, a look at 4 songs every {monitor.every}")
     for heading in ("what", "figure"):
@@ -77,7 +77,7 @@ def main() -> None:
     table.add_row("weights with and without the monitor", "the same, bit by bit" if same else "DIFFERENT")
     table.add_row("seconds a look", ", ".join(f"{look:.1f}" for look in looks))
     table.add_row("share of the whole run", f"{share:.1%}")
-    table.add_row("share once it runs", f"{running:.1%}")
+    table.add_row("share after the first look", f"{running:.1%}")
     Console(width=100).print(table)
     print(json.dumps({"identical": same, "share": round(share, 4), "running_share": round(running, 4)}))
 

@@ -1,8 +1,8 @@
-"""What lowers the error of the sound's main effects, its own terms of third and higher order being the floor, and what
-doesn't.
+"""What lowers the error of the sound's main effects, and what doesn't. The floor is set by the sound's own terms of third
+and higher order.
 
 Everything sees 1,024 masks of the sound (logits, averaged over the same 208 masks of the lyrics); the figure is how many
-times lower the squared error is than with fold-over blocks of Paley type, relative to the coefficients of 40,960 masks;
+times lower the squared error is than with fold-over blocks of Paley type, measured against the coefficients of 40,960 masks;
 medians over seeds, classes pooled. Below 1 it is worse.
 
 `kerdock` blocks and `unfolded` ones are designs; `pairs` adds all products of two cells to the surrogate (in fold-over
@@ -55,31 +55,33 @@ def fit_slopes(design: Design, values: Tensor) -> Tensor:
 
 
 def use_pairs(values: Values, d: int, seed: int) -> Tensor:
-    """Main effects beside all products of two, under the ridge penalty that leaves rows out best."""
+    """Main effects beside all products of two, under the ridge penalty with the best leave-one-out error."""
     from sklearn.linear_model import RidgeCV
 
     masks = draw_unfolded(d, EARS, seed).masks
     signs = 2 * masks.double() - 1
-    one, other = torch.combinations(torch.arange(d)).T
-    features = torch.cat([signs, signs[:, one] * signs[:, other]], 1)
+    left, right = torch.combinations(torch.arange(d)).T
+    features = torch.cat([signs, signs[:, left] * signs[:, right]], 1)
     fit = RidgeCV(alphas=[0.1, 1, 10, 100, 1000, 10_000], alpha_per_target=True).fit(features, values(masks))
     return 2 * torch.as_tensor(fit.coef_[:, :d]).T
 
 
 def use_proxy(values: Values, d: int, seed: int, learn: Callable[[Tensor, Tensor], Values]) -> Tensor:
-    """A control variate: what the proxy of one half says is taken from the other half, and its own slopes are added."""
+    """A control variate: the proxy fitted on one half is subtracted from the other half, and the proxy's own slopes are
+    added.
+    """
     design = draw_foldover(d, EARS, seed)
     seen, half = values(design.masks), design.block * (design.n_samples // design.block // 2)
     fresh = draw_foldover(d, PROXY, seed + 1)
-    found = []
+    slopes = []
     for own, other in ((slice(0, half), slice(half, None)), (slice(half, None), slice(0, half))):
         masks, rest = design.masks[own], design.masks[other]
         straight = fit_slopes(_part(design, own), seen[own])
         odd = (seen[own][0::2] - seen[own][1::2]) / 2 - (masks[0::2].double() - 0.5) @ straight
         proxy = learn(2 * masks[0::2].double() - 1, odd)
         left = seen[other] - _twice(proxy, rest)
-        found.append(fit_slopes(_part(design, other), left) + fit_slopes(fresh, _twice(proxy, fresh.masks)))
-    return (found[0] + found[1]) / 2
+        slopes.append(fit_slopes(_part(design, other), left) + fit_slopes(fresh, _twice(proxy, fresh.masks)))
+    return (slopes[0] + slopes[1]) / 2
 
 
 def _part(design: Design, rows: slice) -> Design:
@@ -103,7 +105,7 @@ def learn_trees(signs: Tensor, odd: Tensor) -> Values:
 
 
 def learn_kernel(signs: Tensor, odd: Tensor) -> Values:
-    """Kernel ridge of all products of three columns' signs, its penalty by leaving one pair out."""
+    """Kernel ridge of all products of three columns' signs, with the penalty of the best leave-one-pair-out error."""
     d = signs.shape[1]
 
     def kernel(masks: Tensor) -> Tensor:
@@ -122,7 +124,9 @@ def learn_kernel(signs: Tensor, odd: Tensor) -> Values:
 
 
 def allow_low_resolution(game: World, texts: Tensor, values: Values, seed: int) -> float | None:
-    """The gain that passes at half the rate and half the price allow: from the correlation of what errs, a class' mean."""
+    """The gain that passes at half the rate and half the price allow: from the correlation of the two errors, averaged over
+    classes.
+    """
     if game.probe is None:
         return None
     probe, design = game.probe, draw_foldover(game.d_audio, EARS, seed)
@@ -136,15 +140,15 @@ def allow_low_resolution(game: World, texts: Tensor, values: Values, seed: int) 
             for window in probe.sources.windows
             for rows in gates.to(probe.device).split(64)
         ]
-        heard = torch.cat([probe.subject.model.encode_audio(rows) for rows in coarse])
-    low = game.spread((heard,), texts, "logit").double().mean(2).T
+        sounds = torch.cat([probe.subject.model.encode_audio(rows) for rows in coarse])
+    low = game.spread((sounds,), texts, "logit").double().mean(2).T
     errors = []
     for outputs in (values(design.masks), low):
         slopes = fit_slopes(design, outputs)
         errors.append((outputs[0::2] - outputs[1::2]) / 2 - (design.masks[0::2].double() - 0.5) @ slopes)
     shared = (errors[0] * errors[1]).sum(0).square() / (errors[0].square().sum(0) * errors[1].square().sum(0))
     spent = (1 - shared).clamp_min(0).sqrt() + (0.5 * shared).sqrt()
-    # Where the cheap pass says too little, it isn't used.
+    # Where the cheap pass is too weakly correlated, it isn't used.
     return float((1 / spent.square()).clamp_min(1).mean())
 
 
@@ -163,8 +167,8 @@ def use_gradients(game: World, texts: Tensor, seed: int) -> Tensor | None:
         gates[:, list(probe.seen_audio)] = rows.to(probe.device).float()
         gates.requires_grad_(True)
         shaped = gates.unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
-        heard = model.encode_audio(mix(probe.sources.windows[0], shaped))
-        pairs = (heard.repeat_interleave(len(texts), 0), texts.repeat(len(rows), 1))
+        sounds = model.encode_audio(mix(probe.sources.windows[0], shaped))
+        pairs = (sounds.repeat_interleave(len(texts), 0), texts.repeat(len(rows), 1))
         outputs = model.fuse(*pairs).unflatten(0, (len(rows), len(texts))).mean(1)
         for column in range(game.classes):
             (slopes,) = torch.autograd.grad(outputs[:, column].sum(), gates, retain_graph=True)
@@ -172,8 +176,8 @@ def use_gradients(game: World, texts: Tensor, seed: int) -> Tensor | None:
     return total / len(masks)
 
 
-def measure(found: Tensor, truth: Tensor) -> float:
-    return float(((found - truth).square().sum(0) / truth.square().sum(0)).mean())
+def measure(slopes: Tensor, truth: Tensor) -> float:
+    return float(((slopes - truth).square().sum(0) / truth.square().sum(0)).mean())
 
 
 def compare(game: World, seeds: int, smoke: bool) -> dict[str, float | None]:
@@ -209,22 +213,22 @@ def _solve(values: Values, design: Design) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="one seed and a short reference: figures mean little")
+    parser.add_argument("--smoke", action="store_true", help="one seed and a short reference; its figures mean little")
     parser.add_argument("--seeds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     games = make_games(torch.device(options.device))
-    found = {game.name: compare(game, 1 if options.smoke else options.seeds, options.smoke) for game in games}
+    by_game = {game.name: compare(game, 1 if options.smoke else options.seeds, options.smoke) for game in games}
     table = Table(title=f"squared error of the sound's main effects: times lower than fold-over blocks, {EARS} masks")
-    names = list(next(iter(found.values())))
-    for heading in ("what", *found):
+    names = list(next(iter(by_game.values())))
+    for heading in ("what", *by_game):
         table.add_column(heading)
     for name in names:
-        table.add_row(name, *("–" if gains[name] is None else f"{gains[name]:.2f}" for gains in found.values()))
+        table.add_row(name, *("–" if gains[name] is None else f"{gains[name]:.2f}" for gains in by_game.values()))
     Console(width=120).print(table)
-    print(json.dumps({name: {model: gains[name] for model, gains in found.items()} for name in names}))
+    print(json.dumps({name: {model: gains[name] for model, gains in by_game.items()} for name in names}))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 Polynomials of 40 columns: main effects with products of two, with products of three, with both, and with odd products of
 three that outweigh the even ones four to one. Squared errors of the main effects, as shares of those of independent rows
 (smaller is better): a fold-over of Hadamard blocks, the same blocks without complements, Kerdock's fold-over blocks, and
-what `explain` does by default: Kerdock's where an eighth of their cycle or more is drawn, complements given up where the
-first block is sure that they don't pay. Medians over seeds; a fold-over's worst case in theory is 2, where even terms don't
+what `explain` does by default: Kerdock's where an eighth of their cycle or more is drawn, without complements where the
+first block shows that they don't pay. Medians over seeds; a fold-over's worst case in theory is 2, where even terms don't
 matter.
 
     python -m benchmarks.cost.foldover [--smoke] [--seeds 100]
@@ -70,7 +70,7 @@ def main() -> None:
     block = draw_foldover(COLUMNS, 1, 0).block
     sizes = [block * count for count in ((1, 2, 4) if options.smoke else (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 24, 32, 40, 47))]
     table = Table(title=f"squared error as a share of independent rows', {COLUMNS} columns, median of {seeds} seeds")
-    for heading in ("model", "rows", "fold-over", "without complements", "Kerdock", "default", "gave complements up"):
+    for heading in ("model", "rows", "fold-over", "without complements", "Kerdock", "default", "dropped complements"):
         table.add_column(heading)
     worst: dict[str, float] = {}
     for name, (pairs, triples) in MODELS.items():
@@ -91,9 +91,9 @@ def main() -> None:
                 }
                 for key, design in designs.items():
                     outputs, truth = evaluate(design.masks, seed, pairs, triples)
-                    found = solve(design, outputs[:, None], 0.0).coefficients.values[0]
+                    slopes = solve(design, outputs[:, None], 0.0).coefficients.values[0]
                     # Whole blocks may be a few rows more than were asked for.
-                    errors[key].append(float((found - truth).square().mean()) * design.n_samples / n)
+                    errors[key].append(float((slopes - truth).square().mean()) * design.n_samples / n)
             medians = {key: statistics.median(values) for key, values in errors.items()}
             shares = {key: value / medians["independent"] for key, value in medians.items()}
             for key in ("fold-over", "default"):

@@ -42,7 +42,7 @@ class Bench:
 
 
 def prepare(game: World, tuning: Tuning) -> Bench:
-    """Time what the model does, and settle the class that it gives the song."""
+    """Time what the model does, and find the class it predicts for the song."""
     assert game.probe is not None, "a model is behind it"
     clocks = watch_model(game.probe.subject.model, tuning.device)
     target = int(game.join(torch.ones(1, game.d_audio + game.d_lyrics, dtype=torch.bool), "logit")[0].argmax())
@@ -55,16 +55,16 @@ def run_explain(bench: Bench, budget: int, seed: int, **options: Any) -> tuple[T
     assert bench.game.track is not None, "and a song"
     options |= {"n_samples": budget, "seed": seed, "target": bench.target}
     options |= {"device": bench.tuning.device, "batch_size": bench.tuning.rows, "precision": bench.tuning.precision}
-    found = explain(bench.game.probe.subject.model, bench.game.track, **options)
-    return found.attributions[bench.target], (found.audio_passes, found.lyrics_passes)
+    explanation = explain(bench.game.probe.subject.model, bench.game.track, **options)
+    return explanation.attributions[bench.target], (explanation.audio_passes, explanation.lyrics_passes)
 
 
 def run_peer(peer: Callable[..., peers.Found], bench: Bench, budget: int, seed: int) -> tuple[Tensor, tuple[int, int]]:
-    """Another's, on logits, in batches where it lets one choose them."""
+    """A peer's method on logits, in batches where it allows."""
     sides = (bench.game.d_audio, bench.game.d_lyrics)
     game = peers.Oracle(lambda masks: bench.game.join(masks, "logit"), *sides, bench.target, bench.tuning.rows)
-    found = peer(game, budget, seed).attributions
-    return found, (sum(game.asked), sum(game.asked))
+    attributions = peer(game, budget, seed).attributions
+    return attributions, (sum(game.asked), sum(game.asked))
 
 
 METHODS: dict[str, Callable[[Bench, int, int], tuple[Tensor, tuple[int, int]]]] = {
@@ -77,11 +77,11 @@ METHODS: dict[str, Callable[[Bench, int, int], tuple[Tensor, tuple[int, int]]]] 
 
 
 class RefusalError(Exception):
-    """A method won't do with so few masks."""
+    """A method refuses so few masks."""
 
 
 def measure_run(bench: Bench, method: str, budget: int, seed: int) -> Run:
-    """One call, timed. Refused where the method says that these masks are too few before it has asked for any."""
+    """One call, timed. RefusalError where the method says so before it has asked for any mask."""
     inside, asked = tell_clocks(bench)
     stop = start(bench.tuning.device)
     try:
@@ -103,7 +103,10 @@ def tell_clocks(bench: Bench) -> tuple[float, int]:
 def tell_error(runs: list[Run]) -> float:
     """Relative squared error of sampling, from pairs of runs."""
     errors = []
-    for one, other in itertools.combinations(runs, 2):
-        apart, alike = (one.attributions - other.attributions).square().sum() / 2, one.attributions @ other.attributions
+    for first, second in itertools.combinations(runs, 2):
+        apart, alike = (
+            (first.attributions - second.attributions).square().sum() / 2,
+            first.attributions @ second.attributions,
+        )
         errors.append(float(apart / alike) if float(alike) > 0 else float("inf"))
     return statistics.median(errors)

@@ -44,7 +44,7 @@ def main() -> None:
         costs = count_passes(game)
         target, medians = measure_game(game, rows, longest, seeds, reach)
         sides = ("audio", "lyrics")
-        matching = [counts for counts, found in medians.items() if all(found[side] <= target[side] for side in sides)]
+        matching = [counts for counts, errors in medians.items() if all(errors[side] <= target[side] for side in sides)]
         if not matching:
             table.add_row(game.name, "", "", "", "none up to the longest design", "")
             ratios[game.name] = None

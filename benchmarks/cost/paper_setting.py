@@ -1,11 +1,11 @@
 """The paper's setting on the paper's model, AST-base and RoBERTa-large: hours of 5,000 joint rows and of crossed masks.
 
-A run takes hours on a CPU, so this is two measurements put together, not one run: seconds a pass of either encoder at full
+A run takes hours on a CPU, so two measurements are combined instead: seconds a pass of either encoder at full
 size, ten seconds of sound and 256 tokens, on this machine; and how many masks of each side err no more than 5,000 joint,
-independent rows on the small models (`games.py`), whose main effects can be known. For the sound's main effects alone, the
+independent rows on the small models (`games.py`), whose main effects are known. For the sound's main effects alone, the
 lyrics' alone and all pooled, the cheapest crossed design at the full model's costs is taken. One more game has
-strong interactions, for what both sides do together is noise to joint rows. What is spent outside the model isn't counted on
-either side: `scaling.py` measures ours, and the original's is more.
+strong interactions, because these are noise to joint rows. Time outside the model isn't counted on either side: `scaling.py`
+measures ours, and the original's is longer.
 
     python -m benchmarks.cost.paper_setting [--smoke] [--seeds 5] [--passes 16] [--threads 1] [--device cpu|cuda]
         [--rows 8] [--precision bfloat16] [--compile]
@@ -66,7 +66,7 @@ def main() -> None:
         together[game.name] = round(measure_interactions(game), 3)
         target, medians = measure_game(game, rows, longest, seeds, reach)
         for part, error in target.items():
-            good = [counts for counts, found in medians.items() if found[part] <= error]
+            good = [counts for counts, errors in medians.items() if errors[part] <= error]
             best = min(good, key=lambda counts: costs[0] * counts[0] + costs[1] * counts[1], default=None)
             hours = None if best is None else (costs[0] * best[0] + costs[1] * best[1]) / 3600
             shares.setdefault(part, {})[game.name] = hours and round(hours / original, 3)

@@ -1,22 +1,22 @@
 """Squared error of crossed blocks against independent joint rows, at an equal number of encoder passes.
 
 A joint row takes a pass of either encoder, so n rows cost what N_a + N_t = 2 n masks do. Two splits: the same number of
-masks on both sides, which the last line holds, and what `explain` does by default, a pilot and then the rest where it helps
-most (passes of both sides taken as equally dear). Joint rows are independent, solved by the same least squares; their
-interactions by moments, for they can't fit thousands of coefficients. Errors are relative (Σ (estimate − reference)² /
-Σ reference², mean over classes), medians over seeds, against a reference of twenty times the passes, whose own error stands
+masks on both sides (the printed JSON is of this one), and what `explain` does by default, a pilot and then the rest where it
+helps most (with passes of both sides at the same price). Joint rows are independent, solved by the same least squares; their
+interactions by moments, for they can't fit thousands of coefficients. Errors are relative (Σ (estimate − reference)² / Σ
+reference², mean over classes), medians over seeds, against a reference of twenty times the passes, whose own error stands
 beside them. Main effects in logits, interactions in probabilities. "Noise" where interactions explain no more than 1% of the
 variance: there is no ratio then.
 
 Then other people's methods on the same models, each with its defaults, at the work that n joint rows are for the encoders
 (in FLOPs), or as much of it as whole blocks (ours) and permutations (SHAP) have room for: the share is shown, and errors go
 about as one over it. Ours splits the work between the sides by a pilot, our Shapley values by the numbers of components.
-What methods estimate differs, so there is no common reference; what is compared is what their masks leave to chance: half
-the squared difference of two seeds over their product, of the attributions to the song's class. The paper's procedure
-explains probabilities (word types sharing what they get), which a strong cause saturates: beside it stands ours of
-probabilities. Captum's `Lime` is a lasso, and seeds agree on what it leaves at zero: how many those are is shown.
-`time_to_accuracy.py` turns it round: passes and seconds to a given error. A method with a small error may still be far from
-the truth, if its own limit is; `planted.py` asks for that. The polynomial has no song for `explain`, and is left out.
+Methods estimate different things, so there is no common reference; the comparison is of the error left by sampling: half the
+squared difference of two seeds over their product, of the attributions to the song's class. The paper's procedure explains
+probabilities (word types sharing what they get), which a strong cause saturates: beside it stands ours of probabilities.
+Captum's `Lime` is a lasso, and seeds agree on what it leaves at zero: how many those are is shown. `time_to_accuracy.py`
+asks the reverse: passes and seconds to a given error. A method with a small error may still be far from the truth, if its
+own limit is; `planted.py` asks for that. The polynomial has no song for `explain`, and is left out.
 
     python -m benchmarks.cost.sample_efficiency [--smoke] [--seeds 11] [--threads 1] [--device cpu|cuda]
 """
@@ -82,8 +82,8 @@ def draw_default(game: World, n: int, seed: int) -> CrossedDesign:
 
 def run_crossed(game: World, design: CrossedDesign) -> dict[str, Tensor]:
     """Main effects in logits, interactions in probabilities."""
-    heard, texts = game.hear(design.audio.masks), game.read(design.lyrics.masks)
-    tables = {space: solve_crossed(design, game.spread(heard, texts, space)).coefficients.values for space in SPACES}
+    sounds, texts = game.hear(design.audio.masks), game.read(design.lyrics.masks)
+    tables = {space: solve_crossed(design, game.spread(sounds, texts, space)).coefficients.values for space in SPACES}
     main, both = split_table(tables["logit"]), split_table(tables["probability"])
     return {"audio": main["audio"], "lyrics": main["lyrics"], "interactions": both["interactions"]}
 
@@ -99,12 +99,12 @@ def run_joint(game: World, n: int, seed: int) -> dict[str, Tensor]:
     return {"audio": slopes[:, : game.d_audio], "lyrics": slopes[:, game.d_audio :], "interactions": both}
 
 
-def measure(found: dict[str, Tensor], references: dict[str, Reference]) -> dict[str, float]:
+def measure(tables: dict[str, Tensor], references: dict[str, Reference]) -> dict[str, float]:
     """Relative squared error of each part."""
     errors = {}
     for part in PARTS:
         truth = split_table(references["probability" if part == "interactions" else "logit"].table)[part]
-        errors[part] = float(((found[part] - truth).square().sum(1) / truth.square().sum(1)).mean())
+        errors[part] = float(((tables[part] - truth).square().sum(1) / truth.square().sum(1)).mean())
     return errors
 
 
@@ -132,7 +132,7 @@ SHRINKS = 20
 
 
 def count_variants(method: str, rows: int) -> int:
-    """What to ask of a method, so that its encoders work no more than for so many joint rows."""
+    """The budget to give a method, so that its encoders work no more than for so many joint rows."""
     if method == "musiclime_paper":
         return rows - ENDS
     return 2 * (rows - ENDS) if method.startswith("musiclime_torch") else rows
@@ -151,15 +151,15 @@ class Chance:
 
 
 def compare_methods(bench: Bench, rows: int, seeds: int) -> dict[str, Chance | None]:
-    """All methods at the work of so many joint rows, or the most below that they can do; None where one refuses."""
+    """All methods at the work of so many joint rows, or the most below it that they accept; None where one refuses."""
     ear, eye = count_passes(bench.game)
-    found: dict[str, Chance | None] = {}
+    chances: dict[str, Chance | None] = {}
     for method in METHODS:
         try:
-            found[method] = _compare(bench, method, rows, seeds, (ear / (ear + eye), eye / (ear + eye)))
+            chances[method] = _compare(bench, method, rows, seeds, (ear / (ear + eye), eye / (ear + eye)))
         except RefusalError:
-            found[method] = None
-    return found
+            chances[method] = None
+    return chances
 
 
 def _compare(bench: Bench, method: str, rows: int, seeds: int, costs: tuple[float, float]) -> Chance:
@@ -196,17 +196,17 @@ def show_methods(
         by_size = [compare_methods(bench, size, seeds) for size in sizes]
         for method in METHODS:
             cells, kept = [], errors.setdefault(game.name, {}).setdefault(method, [])
-            for found in by_size:
-                one, ours = found[method], found["musiclime_torch"]
-                assert ours is not None, "ours refuses no such number"
-                if one is None or not math.isfinite(one.error):
-                    cells.append("refuses" if one is None else "two seeds have nothing in common")
+            for chances in by_size:
+                chance, ours = chances[method], chances["musiclime_torch"]
+                assert ours is not None, "ours accepts all these numbers"
+                if chance is None or not math.isfinite(chance.error):
+                    cells.append("refuses" if chance is None else "two seeds have nothing in common")
                     kept.append(None)
                     continue
-                spent = f"{one.passes[0]:,} + {one.passes[1]:,}, {one.share:.0%}"
-                spent += f"; {one.zeros} at zero" if one.zeros else ""
-                cells.append(f"{one.error:.2g} ({spent}), {one.error / ours.error:.2g}")
-                kept.append(float(f"{one.error:.3g}"))
+                spent = f"{chance.passes[0]:,} + {chance.passes[1]:,}, {chance.share:.0%}"
+                spent += f"; {chance.zeros} at zero" if chance.zeros else ""
+                cells.append(f"{chance.error:.2g} ({spent}), {chance.error / ours.error:.2g}")
+                kept.append(float(f"{chance.error:.3g}"))
             table.add_row(game.name, method, *cells)
     Console(width=140).print(table)
     return errors
@@ -214,7 +214,7 @@ def show_methods(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="two seeds and a short reference: figures mean little")
+    parser.add_argument("--smoke", action="store_true", help="two seeds and a short reference; its figures mean little")
     parser.add_argument("--seeds", type=int, default=11)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
@@ -250,9 +250,11 @@ def main() -> None:
                     if kept is not None and split == "even":
                         kept.append(before / after)
     Console(width=140).print(table)
-    least = {part: {name: kept and round(min(kept), 2) for name, kept in found.items()} for part, found in ratios.items()}
-    for part, found in least.items():
-        known = [value for value in found.values() if value]
+    least = {
+        part: {name: kept and round(min(kept), 2) for name, kept in by_game.items()} for part, by_game in ratios.items()
+    }
+    for part, by_game in least.items():
+        known = [value for value in by_game.values() if value]
         mean = math.exp(statistics.fmean(map(math.log, known))) if known else float("nan")
         print(f"{part}: geometric mean of the smaller ratios {mean:.2f}")
     songs = [game for game in games if game.probe is not None]

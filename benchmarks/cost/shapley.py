@@ -1,4 +1,5 @@
-"""Shapley values from joint and from crossed rows: how far they are off at equal encoder passes, how often intervals hold.
+"""Shapley values from joint and from crossed rows: their errors at equal encoder passes, and the coverage of their
+intervals.
 
 Two kinds of games whose Shapley values are known: sums of products of up to three components, and a softmax over bounded
 units, enumerated. A joint row costs two passes, one a side; crossed masks cost one each.

@@ -2,8 +2,8 @@
 
 Accuracy is what a method's own masks leave to chance: how far two runs with other seeds lie apart, half their squared
 difference over their product (for the target's attributions; medians over pairs of seeds). That is the relative squared
-error against the method's own limit, whatever that limit is worth. Budgets are doubled until it is reached; the time is that
-of a whole call, model included, at the budget that reached it. All run in turn in one process, each once before it counts.
+error against the method's own limit, however good that limit is. Budgets are doubled until it is reached; the time is that
+of a whole call, model included, at that budget. All run in turn in one process, after one warm-up call each.
 
 The embedded model and a small AST + RoBERTa are run. For AST + RoBERTa of other sizes, whose runs take hours on a CPU,
 seconds a pass are measured, eight at a time, and multiplied by the passes that the small one took; what a method spends
@@ -34,23 +34,23 @@ LEAST = 128
 
 def search(bench: Bench, method: str, finest: float, most: int, seeds: int) -> list[tuple[float, Run]]:
     """Errors at growing budgets, each with a typical run, until the finest accuracy is reached."""
-    found: list[tuple[float, Run]] = []
+    runs_by_error: list[tuple[float, Run]] = []
     budget = LEAST
-    while budget <= most and (not found or found[-1][0] > finest):
+    while budget <= most and (not runs_by_error or runs_by_error[-1][0] > finest):
         try:
-            if not found or bench.tuning.compiled:
+            if not runs_by_error or bench.tuning.compiled:
                 measure_run(bench, method, budget, 0)  # imports, threads, and what other numbers of rows are compiled for
             runs = [measure_run(bench, method, budget, 100 + seed) for seed in range(seeds)]
-            found.append((tell_error(runs), typical(runs)))
+            runs_by_error.append((tell_error(runs), typical(runs)))
         except RefusalError:
             pass
         budget *= 2
-    return found
+    return runs_by_error
 
 
-def pick(found: list[tuple[float, Run]], accuracy: float) -> Run | None:
+def pick(runs: list[tuple[float, Run]], accuracy: float) -> Run | None:
     """The cheapest run that is accurate enough."""
-    return next((run for error, run in found if error <= accuracy), None)
+    return next((run for error, run in runs if error <= accuracy), None)
 
 
 def typical(runs: list[Run]) -> Run:
@@ -64,7 +64,9 @@ def main() -> None:
     parser.add_argument("--accuracies", default="0.1,0.01,0.001")
     parser.add_argument("--most", type=int, default=4096)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--direct", help="sizes of AST + RoBERTa to run, not to reckon: by default tiny,base,paper on a GPU")
+    parser.add_argument(
+        "--direct", help="sizes of AST + RoBERTa to run instead of extrapolating: by default tiny,base,paper on a GPU"
+    )
     parser.add_argument("--threads", type=int, default=1)
     add_options(parser)
     options = parser.parse_args()
@@ -76,36 +78,38 @@ def main() -> None:
     methods = ["musiclime_torch", "audiolime"] if options.smoke else list(METHODS)
     asked = options.direct if options.direct is not None else "" if tuning.device.type == "cpu" else "tiny,base,paper"
     direct = [size for size in asked.split(",") if size]
-    found: dict[str, dict[str, dict[float, Run | None]]] = {}
+    cheapest: dict[str, dict[str, dict[float, Run | None]]] = {}
     for bench in list_benches(options.smoke, direct, tuning):
         for method in methods:
             errors = search(bench, method, min(accuracies), most, seeds)
-            found.setdefault(bench.game.name, {})[method] = {accuracy: pick(errors, accuracy) for accuracy in accuracies}
+            cheapest.setdefault(bench.game.name, {})[method] = {accuracy: pick(errors, accuracy) for accuracy in accuracies}
     for size in () if options.smoke else [size for size in SIZES if size not in direct]:
         ear, eye = measure_passes(size, 8, replace(tuning, rows=8))
-        found[f"{size} (reckoned)"] = {
+        cheapest[f"{size} (reckoned)"] = {
             method: {accuracy: run and reckon(run, ear, eye) for accuracy, run in by_accuracy.items()}
-            for method, by_accuracy in found["transformer"].items()
+            for method, by_accuracy in cheapest["transformer"].items()
         }
-    show(found, accuracies, f"{tuning}, {options.threads} thread(s), torch {torch.__version__}; at most {most:,} variants")
+    show(
+        cheapest, accuracies, f"{tuning}, {options.threads} thread(s), torch {torch.__version__}; at most {most:,} variants"
+    )
     seconds = {
         model: {method: [run and round(run.seconds, 2) for run in runs.values()] for method, runs in methods.items()}
-        for model, methods in found.items()
+        for model, methods in cheapest.items()
     }
     print(json.dumps({"accuracies": accuracies, "seconds": seconds}))
 
 
 def reckon(run: Run, ear: float, eye: float) -> Run:
-    """The same passes at other prices."""
+    """The same passes at other costs a pass."""
     return replace(run, seconds=run.passes[0] * ear + run.passes[1] * eye + run.outside)
 
 
-def show(found: dict[str, dict[str, dict[float, Run | None]]], accuracies: list[float], title: str) -> None:
+def show(cheapest: dict[str, dict[str, dict[float, Run | None]]], accuracies: list[float], title: str) -> None:
     """Seconds, passes of the two encoders, and how many times ours that is."""
     table = Table(title=title)
     for heading in ("model", "method", *(f"error {accuracy:g}: seconds (passes), times ours" for accuracy in accuracies)):
         table.add_column(heading)
-    for model, methods in found.items():
+    for model, methods in cheapest.items():
         for method, runs in methods.items():
             cells = []
             for accuracy, run in runs.items():
@@ -117,7 +121,7 @@ def show(found: dict[str, dict[str, dict[float, Run | None]]], accuracies: list[
 
 
 def list_benches(smoke: bool, direct: list[str], tuning: Tuning) -> list[Bench]:
-    """What is run."""
+    """Models and songs to run."""
     games = [make_embedded(tuning)] if smoke else [make_embedded(tuning), make_transformer(0, tuning)]
     games += [make_probed(size, make_ast_roberta(size), make_track(), tuning) for size in direct]
     return [prepare(game, tuning) for game in games]

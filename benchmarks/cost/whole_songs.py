@@ -3,10 +3,10 @@
 A counting model stands for the real ones: it has their window length, takes the mean of tanh-filtered frames and counts the
 rows it is given, so that passes are those of MusiCNN (3 s), AST (10.24 s), CLAP (10 s) and a 30 s model at any speed of the
 machine. Songs are noise in 2, 4 or 5 stems and ten segments, 2,048 masks. Seconds are of the whole explanation with this
-model, whose passes cost next to nothing: of a real model's time they are the part outside of it. Errors are the root mean
-square of the standard errors; 0 is exact. The last lines are of MusiCNN itself, with random weights: a four-minute song in
-4 and in 2 stems here in full, and by the other checkout, which would take hours, reckoned from what a pass takes it on
-twelve seconds. `--beside` names the root of another checkout, which runs in a process of its own, on the same songs.
+model, whose passes cost next to nothing: for a real model they are the time outside it. Errors are the root mean square of
+the standard errors; 0 is exact. The last lines are of MusiCNN itself, with random weights: a four-minute song in 4 and in 2
+stems here in full, and by the other checkout, which would take hours, reckoned from what a pass takes it on twelve seconds.
+`--beside` names the root of another checkout, which runs in a process of its own, on the same songs.
 
     python -m benchmarks.cost.whole_songs [--smoke] [--beside DIR]
 """

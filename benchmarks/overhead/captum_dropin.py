@@ -1,14 +1,14 @@
 """Overhead outside the model of `musiclime_torch.captum`'s Lime and KernelShap and of Captum's own, on one callable.
 
-The callable takes mask-sized tensors and is timed by itself; what is left of an `attribute` call is overhead. Ours and
+The callable takes mask-sized tensors and is timed by itself; the rest of an `attribute` call is overhead. Ours and
 Captum's run in turn in one process with the same number of samples and of rows a forward; ratios are taken within a round,
 and their median is reported. Captum explains one target of one example at a time: its time for 8 outputs or examples is 8
 times that of one call of the same round. Microseconds are a variant of one example.
 
-Defaults are each one's own: Captum's lasso (linear regression for KernelShap) against our closed form. Correlations are of
-attributions under the same surrogate (`SkLearnRidge`, Captum's kernel) from other masks, on a model with interactions.
-Memory is what a call's peak adds to what its process holds, after a short call: the middle of several processes, for heaps
-break up in different ways. The last line holds the smaller ratio of Lime's and KernelShap's in forwards of 500 rows; those
+Each runs with its own defaults: Captum's lasso (linear regression for KernelShap) against our closed form. Correlations are
+of attributions under the same surrogate (`SkLearnRidge`, Captum's kernel) from other masks, on a model with interactions.
+Memory is what a call's peak adds to what its process holds, after a short call: the median of several processes, because
+heaps fragment differently. The last line holds the smaller ratio of Lime's and KernelShap's in forwards of 500 rows; those
 that end on `_at_one_row` are at Captum's default of one.
 
     python -m benchmarks.overhead.captum_dropin [--smoke] [--threads 1] [--device cpu|cuda]
@@ -61,7 +61,7 @@ class TimedModel:
 
 def measure(attribute: Callable[[], object], model: TimedModel) -> float:
     """Seconds of a call outside the model."""
-    time.sleep(0.3)  # threads of the libraries before it spin down, and don't count against whoever comes next
+    time.sleep(0.3)  # let the previous library's threads go idle, so that they don't slow the next one down
     model.seconds = 0.0
     stop = start(model.weight.device)
     attribute()
@@ -71,7 +71,7 @@ def measure(attribute: Callable[[], object], model: TimedModel) -> float:
 def list_calls(model: TimedModel, n_samples: int) -> dict[str, dict[str, Callable[[], object]]]:
     """Ours for one target, all and a batch, and Captum's for one target, by what is compared."""
     examples = torch.rand(EXAMPLES, COMPONENTS, generator=torch.Generator().manual_seed(1)) + 0.5
-    one, many = torch.ones(1, COMPONENTS).to(model.weight.device), examples.to(model.weight.device)
+    single, many = torch.ones(1, COMPONENTS).to(model.weight.device), examples.to(model.weight.device)
     pairs = {
         "Lime": (Lime(model), captum.attr.Lime(model)),
         "KernelShap": (KernelShap(model), captum.attr.KernelShap(model)),
@@ -83,9 +83,9 @@ def list_calls(model: TimedModel, n_samples: int) -> dict[str, dict[str, Callabl
 
     return {
         f"{name}, {rows} row{'s' * (rows > 1)} a forward": {
-            "captum": bind(captums, one, rows, 0),
-            "one": bind(ours, one, rows, 0),
-            "all": bind(ours, one, rows, None),
+            "captum": bind(captums, single, rows, 0),
+            "one": bind(ours, single, rows, 0),
+            "all": bind(ours, single, rows, None),
             "batch": bind(ours, many, rows, 0),
         }
         for name, (ours, captums) in pairs.items()
@@ -164,7 +164,7 @@ def report_memory(whose: str, n_samples: int, device: torch.device) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="a short run whose figures mean little")
+    parser.add_argument("--smoke", action="store_true", help="a short run; its figures mean little")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
@@ -214,11 +214,11 @@ def main() -> None:
 
 def summarise(rounds: list[dict[str, float]], n_samples: int) -> dict[str, float]:
     """Medians: microseconds a variant, and Captum's time over ours for one target, all outputs, and a batch."""
-    found = {f"{kind}_us": statistics.median(taken[kind] for taken in rounds) * 1e6 / n_samples for kind in rounds[0]}
-    found["batch_us"] /= EXAMPLES
+    figures = {f"{kind}_us": statistics.median(taken[kind] for taken in rounds) * 1e6 / n_samples for kind in rounds[0]}
+    figures["batch_us"] /= EXAMPLES
     for kind, captums_calls in (("one", 1), ("all", OUTPUTS), ("batch", EXAMPLES)):
-        found[kind] = statistics.median(captums_calls * taken["captum"] / taken[kind] for taken in rounds)
-    return found
+        figures[kind] = statistics.median(captums_calls * taken["captum"] / taken[kind] for taken in rounds)
+    return figures
 
 
 def show(

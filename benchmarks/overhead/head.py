@@ -1,6 +1,6 @@
-"""A thousand masked sounds by a thousand masked lyrics by 527 classes: what the head and the solver take, and that they fit.
+"""A thousand masked sounds by a thousand masked lyrics by 527 classes: time and memory of the head and the solver.
 
-The encoders are next to nothing, so that what is measured is the head on a million pairs, three scales solved with all
+The encoders cost next to nothing, so that the measurement is of the head on a million pairs, three scales solved with all
 interactions, and their errors. The LayerNorm + Linear head runs by its shortcut (`models.heads`) and, on a tenth of the
 sounds, on pairs joined one by one; the ratio is a pair's time by the second way over that by the first. Peak memory is the
 whole process's, torch and all.
@@ -55,13 +55,13 @@ class Head(nn.Module):
         """The mean embedding."""
         return torch.tanh(text.embeddings.mean(1))
 
-    def fuse(self, heard: Tensor, read: Tensor) -> Tensor:
+    def fuse(self, sounds: Tensor, read: Tensor) -> Tensor:
         """The head on joined rows."""
-        return self.linear(self.norm(torch.cat([heard, read], 1)))
+        return self.linear(self.norm(torch.cat([sounds, read], 1)))
 
-    def fuse_pairs(self, heard: Tensor, read: Tensor) -> Tensor:
+    def fuse_pairs(self, sounds: Tensor, read: Tensor) -> Tensor:
         """The head on all pairs."""
-        return fuse_layer_norm_pairs(self.norm, self.linear, heard, read)
+        return fuse_layer_norm_pairs(self.norm, self.linear, sounds, read)
 
     def forward(self, audio: Tensor, text: TokenBatch) -> Tensor:
         """Logits."""
@@ -71,14 +71,14 @@ class Head(nn.Module):
 @torch.no_grad()
 def compare_heads(model: Head, rows: int, device: torch.device) -> float:
     """A pair's time on joined rows over its time by the shortcut."""
-    heard, read = torch.randn(rows // 10, WIDTH, device=device), torch.randn(rows, WIDTH, device=device)
+    sounds, read = torch.randn(rows // 10, WIDTH, device=device), torch.randn(rows, WIDTH, device=device)
     seconds = []
     for _ in range(3):
         stop = start(device)
-        for sound in heard:
+        for sound in sounds:
             model.fuse(sound.expand(rows, -1), read)
         joined, stop = stop(), start(device)
-        for few in heard.split(16):
+        for few in sounds.split(16):
             model.fuse_pairs(few, read)
         seconds.append(joined / stop())
     return sorted(seconds)[1]
@@ -100,14 +100,14 @@ def main() -> None:
     track = Track(stems, ("a", "b", "c", "d"), 1000, lyrics)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     stop = start(device)
-    found = explain(model, track, n_samples=(rows, rows), units="line" if options.smoke else "word", device=device)
+    explanation = explain(model, track, n_samples=(rows, rows), units="line" if options.smoke else "word", device=device)
     seconds = stop()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     ratio = compare_heads(model, rows, device)
-    table = Table(title=f"{found.design}, {classes} classes")
+    table = Table(title=f"{explanation.design}, {classes} classes")
     for heading in ("what", "figure"):
         table.add_column(heading)
-    grid = found.n_variants * classes * 4 / 2**30
+    grid = explanation.n_variants * classes * 4 / 2**30
     table.add_row("outputs of all pairs, one scale, float32", f"{grid:.2f} GiB")
     table.add_row("peak memory of the process (before / in the end)", f"{before / 2**20:.2f} / {peak / 2**20:.2f} GiB")
     table.add_row("whole explanation, three scales, interactions and errors", f"{seconds:.1f} s")
@@ -116,7 +116,7 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "pairs": found.n_variants,
+                "pairs": explanation.n_variants,
                 "seconds": round(seconds, 1),
                 "peak_gib": round(peak / 2**20, 2),
                 "head_ratio": round(ratio, 1),

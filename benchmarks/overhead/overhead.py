@@ -1,13 +1,12 @@
 """What an attribution costs outside the model, and how far it is off: MusicLIME beside its peers, on one callable.
 
-The callable takes mask-sized tensors and is timed by itself; what is left of an `attribute` call is overhead. The classes
+The callable takes mask-sized tensors and is timed by itself; the rest of an `attribute` call is overhead. The classes
 run in turn in one process; each ratio is taken within its round and the median round is reported. MusicLIME explains all
 classes, in forwards of 500 rows. Captum's two explain one target, once with their defaults (one row a forward; this is what
 the last line holds) and once in the same forwards of 500 rows; the others, one target too, in forwards of the size that they
 choose, at most 64 rows. The callable is linear, so that the truth is known: errors are relative to its coefficients, of one
 target. Then MusicLIME alone with other numbers of rows a forward, with the callable in bfloat16, and compiled. Rendering
-audio is timed apart. One thread by default: on a busy machine whatever is split between two cores waits for the slower one,
-and the figures say more about it than about us.
+audio is timed apart. One thread by default: on a busy machine, work split between two cores waits for the slower one.
 
     python -m benchmarks.overhead.overhead [--smoke] [--no-compile] [--threads 1] [--device cpu|cuda]
 """
@@ -69,13 +68,13 @@ class TimedLinear:
 
 def measure_overhead(attribute: Callable[[], torch.Tensor], model: TimedLinear) -> tuple[float, float]:
     """Microseconds a variant outside the callable, and the relative error of the first class's attributions."""
-    time.sleep(0.3)  # threads of the libraries before it spin down, and don't count against whoever comes next
+    time.sleep(0.3)  # let the previous library's threads go idle, so that they don't slow the next one down
     model.seconds, model.rows = 0.0, 0
     stop = start(model.weight.device)
-    found = attribute()
+    attributions = attribute()
     spent = stop() - model.seconds
     truth = model.weight[:, 0].double().cpu()
-    error = (found.reshape(-1, COMPONENTS)[0].double().cpu() - truth).norm() / truth.norm()
+    error = (attributions.reshape(-1, COMPONENTS)[0].double().cpu() - truth).norm() / truth.norm()
     return 1e6 * spent / model.rows, float(error)
 
 
@@ -103,7 +102,7 @@ def measure_rendering(channels: int, rate: int, device: torch.device) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="a short run whose figures mean little")
+    parser.add_argument("--smoke", action="store_true", help="a short run; its figures mean little")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out, which needs a compiler")

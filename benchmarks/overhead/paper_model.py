@@ -1,7 +1,7 @@
 """The paper's model at full size, AST-base and RoBERTa-large with random weights: does it build, explain and fit?
 
-Ten seconds of four noisy stems and forty-eight words; few components, so that a CPU gets through: what is measured is
-memory, and what a pass of either encoder takes.
+Ten seconds of four noisy stems and forty-eight words; few components, so that a CPU can run it: measured are memory and
+the time of a pass of either encoder.
 
     python -m benchmarks.overhead.paper_model [--smoke] [--threads 2] [--device cpu|cuda]
 """
@@ -29,12 +29,12 @@ def main() -> None:
     forget_peak(device)
     model = make_ast_roberta("tiny" if options.smoke else "paper").to(device)
     clocks = watch_model(model, device)
-    found = explain(model, make_track(), segments=1, units="line", n_samples=(16, 16), batch_size=8, device=device)
+    explanation = explain(model, make_track(), segments=1, units="line", n_samples=(16, 16), batch_size=8, device=device)
     peak = tell_peak(device) / 1024
     table = Table(title=f"AST + RoBERTa, {sum(p.numel() for p in model.parameters()) / 1e6:.0f} million parameters")
     for heading in ("what", "figure"):
         table.add_column(heading)
-    table.add_row("design", found.design)
+    table.add_row("design", explanation.design)
     passes = {"audio": clocks["encode_audio"], "lyrics": clocks["encode_text"]}
     each = {side: clock.seconds / clock.rows for side, clock in passes.items()}
     for side, seconds in each.items():

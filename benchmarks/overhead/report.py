@@ -1,6 +1,6 @@
 """The report of a long song: how large its page is without sound, how long it takes to write and to open in Chromium.
 
-Ten minutes, 1,500 words with times and 48 classes, invented: numbers and sound are drawn, no model runs. Opening is from the
+Ten minutes, 1,500 words with times and 48 classes, all generated at random; no model runs. Opening is from the
 navigation to the second frame after everything is drawn, the median of several times, the page read from disk.
 
     python -m benchmarks.overhead.report [--smoke]

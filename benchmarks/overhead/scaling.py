@@ -4,7 +4,7 @@ One setting is changed at a time: variants, components, classes, length of the s
 the encoders are compiled. The model is AST + RoBERTa with random weights, tiny on a CPU; the last rows are at base size,
 with few variants. "Inside" is the time in both encoders, their front ends and the head, as a share of the whole call;
 memory is the peak of the process (of what is allocated, on a GPU), and what it is above the song's and the model's own.
-Every setting has a process of its own: what one has freed but not given back would hide what the next one takes.
+Every setting runs in a process of its own, because memory freed but not returned would hide what the next one takes.
 
     python -m benchmarks.overhead.scaling [--smoke] [--sizes base,paper] [--no-compile] [--threads 1] [--device cpu|cuda]
 """
@@ -41,7 +41,7 @@ class Setting:
 
 
 def list_settings(device: str, compiled: bool) -> list[tuple[str, Setting]]:
-    """What is changed, and the setting; a GPU gets what a CPU would take hours for."""
+    """What is changed, and the setting; larger ones on a GPU."""
     base = Setting() if device == "cpu" else Setting(size="base", variants=2048, batch=64)
     sweeps: dict[str, list[Any]] = {
         "variants": [base.variants, 2 * base.variants, 4 * base.variants],
@@ -73,12 +73,12 @@ def run(setting: Setting, device: torch.device) -> dict[str, float]:
     clocks = watch_model(model, device)
     forget_peak(device)
     before, stop = tell_peak(device), start(device)
-    found = explain(model, track, n_samples=counts, **options)
+    explanation = explain(model, track, n_samples=counts, **options)
     seconds = stop()
     inside = sum(clock.seconds for clock in clocks.values())
-    passes = found.audio_passes + found.lyrics_passes
+    passes = explanation.audio_passes + explanation.lyrics_passes
     return {
-        "components": len(found.components),
+        "components": len(explanation.components),
         "passes": passes,
         "seconds": seconds,
         "inside": inside / seconds,
@@ -118,15 +118,15 @@ def main() -> None:
     shares: dict[str, float] = {}
     added: dict[str, dict[int, int]] = {"variants": {}, "batch": {}}
     for changed, setting in settings:
-        found = run_alone(setting, device, options.threads)
-        row = (changed, setting.size, f"{found['passes']:.0f}", f"{found['components']:.0f}", f"{setting.classes}")
+        measured = run_alone(setting, device, options.threads)
+        row = (changed, setting.size, f"{measured['passes']:.0f}", f"{measured['components']:.0f}", f"{setting.classes}")
         row += (f"{setting.seconds:g} s", str(setting.batch), setting.precision, "yes" if setting.compiled else "no")
-        row += (f"{found['seconds']:.2f}", f"{found['inside']:.1%}", f"{found['outside_us']:.0f}")
-        table.add_row(*row, f"{found['peak']:.0f}", f"{found['added']:.0f}")
+        row += (f"{measured['seconds']:.2f}", f"{measured['inside']:.1%}", f"{measured['outside_us']:.0f}")
+        table.add_row(*row, f"{measured['peak']:.0f}", f"{measured['added']:.0f}")
         about = f"{setting.size}, {setting.precision}"
-        shares[about] = min(round(found["inside"], 4), shares.get(about, 1.0))
+        shares[about] = min(round(measured["inside"], 4), shares.get(about, 1.0))
         if changed in ("variants", "batch"):
-            added[changed][getattr(setting, changed)] = round(found["added"])
+            added[changed][getattr(setting, changed)] = round(measured["added"])
     Console(width=160).print(table)
     print(json.dumps({"least_inside_share": shares, "added_mib": added}))
 

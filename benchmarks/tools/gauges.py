@@ -9,7 +9,7 @@ import torch
 
 
 def start(device: torch.device) -> Callable[[], float]:
-    """Begin to time. What comes back gives the seconds since: by CUDA's events on a GPU, once what was queued is done."""
+    """Start a clock. The returned function gives the seconds since; on a GPU by CUDA events, once queued work is done."""
     if device.type != "cuda":
         started = time.perf_counter()
         return lambda: time.perf_counter() - started
@@ -25,7 +25,7 @@ def start(device: torch.device) -> Callable[[], float]:
 
 
 def forget_peak(device: torch.device) -> None:
-    """Peaks of memory are counted from here on."""
+    """Reset the peak of memory."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:

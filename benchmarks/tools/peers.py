@@ -1,4 +1,4 @@
-"""Other people's explainers on one and the same game: a callable from masks to outputs, at a budget of masks.
+"""Other people's explainers on the same game: a callable from masks to outputs, at a budget of masks.
 
 Each function takes (game, budget, seed), asks the game for at most `budget` masks and gives an attribution to every
 component; only shapiq also gives interactions. None of them moves a global random state.
@@ -21,8 +21,7 @@ ROWS = 64
 @dataclass(frozen=True)
 class Oracle:
     """`answer` gives values (n, class) of masks (n, component); the sound's components come first. `rows` is how many masks
-    to ask for at once. `asked` lists how many each call had: every mask counts, as often as it
-    is asked for.
+    to ask for at once. `asked` lists how many masks each call had, repeated ones included.
     """
 
     answer: Callable[[Tensor], Tensor]
@@ -95,10 +94,10 @@ def _run_captum(kind: Callable, game: Oracle, budget: int, seed: int) -> Found:
     with keeping_random_states(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
-        found = kind(lambda masks: game(masks > 0.5)).attribute(
+        attributions = kind(lambda masks: game(masks > 0.5)).attribute(
             torch.ones(1, game.width), n_samples=budget, perturbations_per_eval=game.rows
         )
-    return Found(found[0].double())
+    return Found(attributions[0].double())
 
 
 def run_shap(game: Oracle, budget: int, seed: int) -> Found:
@@ -111,8 +110,8 @@ def run_shap(game: Oracle, budget: int, seed: int) -> Found:
     with keeping_random_states():
         masker = shap.maskers.Independent(np.zeros((1, game.width)))
         explainer = shap.PermutationExplainer(game.ask_array, masker, seed=seed)
-        found = explainer(np.ones((1, game.width)), max_evals=budget, batch_size=game.rows, silent=True)
-    return Found(torch.from_numpy(np.asarray(found.values)[0]).double())
+        explanation = explainer(np.ones((1, game.width)), max_evals=budget, batch_size=game.rows, silent=True)
+    return Found(torch.from_numpy(np.asarray(explanation.values)[0]).double())
 
 
 def run_shapiq(game: Oracle, budget: int, seed: int) -> Found:

@@ -20,7 +20,7 @@ class Tuning:
     compiled: bool = False
 
     def __str__(self) -> str:
-        """As it stands in a table's title."""
+        """As a table's title shows it."""
         return f"{self.device}, {self.rows} rows a forward, {self.precision}{', compiled' if self.compiled else ''}"
 
 
@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser, rows: int = Tuning.rows) -> Non
 
 
 def read_options(options: argparse.Namespace) -> Tuning:
-    """What was given."""
+    """The tuning that the options ask for."""
     return Tuning(torch.device(options.device), options.rows, options.precision, options.compile)
 
 

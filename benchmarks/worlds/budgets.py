@@ -22,7 +22,7 @@ FEW = 511
 
 
 def count_passes(game: World) -> tuple[float, float]:
-    """Floating-point operations of one pass of either encoder; one each where there are none to count."""
+    """Floating-point operations of one pass of either encoder; one each where torch counts none."""
     costs = []
     for encode, width in ((game.hear, game.d_audio), (game.read, game.d_lyrics)):
         with FlopCounterMode(display=False) as counter:
@@ -33,11 +33,11 @@ def count_passes(game: World) -> tuple[float, float]:
 
 def compare_sides(audio: Tensor, lyrics: Tensor, truths: dict[str, Tensor]) -> dict[str, float]:
     """Relative squared errors of main effects, the classes' mean: of the sound's, the lyrics', and of all pooled."""
-    found = {"audio": audio, "lyrics": lyrics, "pooled": torch.cat([audio, lyrics], 1)}
+    sides = {"audio": audio, "lyrics": lyrics, "pooled": torch.cat([audio, lyrics], 1)}
     known = truths | {"pooled": torch.cat([truths["audio"], truths["lyrics"]], 1)}
     return {
         part: float(((slopes - known[part]).square().sum(1) / known[part].square().sum(1)).mean())
-        for part, slopes in found.items()
+        for part, slopes in sides.items()
     }
 
 
@@ -48,8 +48,8 @@ def measure_joint(game: World, rows: int, seed: int, truths: dict[str, Tensor]) 
 
 
 def draw_sizes(d: int, longest: int, seed: int) -> list[tuple[int, Design]]:
-    """Designs of many sizes as `explain` draws them, each a beginning of one of two: blocks of one kind are drawn where
-    there are few, of the other where there are many. With the place of the first mask among those of both.
+    """Designs of many sizes as `explain` draws them, each a prefix of one of two long designs: small sizes come in blocks
+    of one kind, large ones in blocks of the other. With the index of the first mask among those of both.
     """
     few = draw_blocks(d, min(longest, FEW), seed)
     many = draw_blocks(d, longest, seed)
@@ -60,14 +60,14 @@ def draw_sizes(d: int, longest: int, seed: int) -> list[tuple[int, Design]]:
 
 
 def gather_masks(sizes: list[tuple[int, Design]]) -> Tensor:
-    """All masks that the designs are beginnings of."""
+    """The masks of both long designs."""
     longest = {start: design.masks for start, design in sizes}  # the last one of each is the longest
-    whole = torch.zeros(
+    all_masks = torch.zeros(
         max(start + len(masks) for start, masks in longest.items()), sizes[0][1].masks.shape[1], dtype=torch.bool
     )
     for start, masks in longest.items():
-        whole[start : start + len(masks)] = masks
-    return whole
+        all_masks[start : start + len(masks)] = masks
+    return all_masks
 
 
 def measure_crossed(
@@ -83,10 +83,10 @@ def measure_crossed(
         for eye_start, lyrics in sides[1]:
             na, nt = audio.n_samples, lyrics.n_samples
             grid = values[:, ear_start : ear_start + na, eye_start : eye_start + nt]
-            heard = turn(grid.mean(2, dtype=torch.float64)[..., None], audio, 1)[..., 0] @ ears.T
+            sounds = turn(grid.mean(2, dtype=torch.float64)[..., None], audio, 1)[..., 0] @ ears.T
             eyes = lay_side(lyrics).influence[1:]
             read = turn(grid.mean(1, dtype=torch.float64)[..., None], lyrics, 1)[..., 0] @ eyes.T
-            errors[na, nt] = compare_sides(heard, read, truths)
+            errors[na, nt] = compare_sides(sounds, read, truths)
     return errors
 
 

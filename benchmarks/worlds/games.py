@@ -1,8 +1,8 @@
 """Models that the statistical benchmarks are measured on, each as two encoders and a fusion over masks.
 
 `embedded` is the demo's model on its song, `analytic` a polynomial of third order whose main effects are known,
-`transformer` a small AST + RoBERTa with random weights under a LayerNorm + Linear head. All go through the package's own
-rendering, encoding and fusing but the polynomial, whose encoders are products of masks.
+`transformer` a small AST + RoBERTa with random weights under a LayerNorm + Linear head. All but the polynomial, whose
+encoders are products of masks, use the package's own rendering, encoding and fusing.
 """
 
 import torch
@@ -21,7 +21,7 @@ def make_games(device: torch.device = CPU) -> list[World]:
 
 
 def make_interacting() -> World:
-    """The analytic game, but that three quarters of its variance are what both sides do together."""
+    """The analytic game with three quarters of its variance in interactions of the two sides."""
     return make_analytic(turn_interactions_up(draw_polynomial(0, 40, 100, 600), 0.75), "interacting")
 
 

@@ -64,12 +64,12 @@ def plant(kind: str, model: Tagger, number: int) -> Case:
         tag = tags[number % len(tags)]
         plan = plan_song(seed, {tag})
         return Case(kind, model, make_track(plan), tag, "word", tuple(map(find_column, find_causes(plan, tag))))
-    # Without halves of tags either: a lullaby's bells are as bright as drums.
+    # Also without single parts of two-part tags: a lullaby's bells are as bright as drums.
     return plant_rule(kind, model, replace(plan_song(seed, ()), causes=()), number % HALF_BARS)
 
 
 def plant_rule(kind: str, model: Tagger, plan: SongPlan, line: int) -> Case:
-    """The drums all along, or a line as one component or as its words."""
+    """The drums throughout, or a line as one component or as its words."""
     first = sum(plan.line_lengths[:line])
     words = range(first, first + plan.line_lengths[line])
     rules = Rules(model.vocabulary, plan.words[words.start : words.stop]).to(next(model.parameters()).device)
@@ -84,7 +84,7 @@ def plant_rule(kind: str, model: Tagger, plan: SongPlan, line: int) -> Case:
 
 
 def list_cases(kind: str, model: Tagger) -> Iterator[Case]:
-    """Songs without end; of those with a shortcut, the ones that it decides."""
+    """An endless stream of songs; of those with a shortcut, only the ones that it decides."""
     number = 0
     while True:
         if kind in CLASSES:
@@ -98,7 +98,7 @@ def list_cases(kind: str, model: Tagger) -> Iterator[Case]:
 
 
 def make_game(case: Case, device: str) -> Oracle:
-    """The song as a callable on masks. What was asked before is remembered, which saves time here and no passes there."""
+    """The song as a callable on masks. Answers are cached, which saves time; every mask counts as a pass nevertheless."""
     probe = make_probe(case.model, case.track, case.units, Tuning(torch.device(device)))
     probe = replace(probe, seen=tuple(range(probe.columns)))
     known: dict[bytes, Tensor] = {}

@@ -41,24 +41,24 @@ def draw_polynomial(seed: int, d_audio: int, d_lyrics: int, products: int) -> Po
 
 def tell_truth(polynomial: Polynomial) -> Tensor:
     """The table (class, 1 + d_audio, 1 + d_lyrics) of its logits: signs go from −1 to 1, so a column alone counts twice
-    its weight, a product of two four times; products of three have no part in it.
+    its weight, a product of two four times; products of three aren't in it.
     """
     table = torch.zeros(4, 1 + polynomial.d_audio, 1 + polynomial.d_lyrics, dtype=torch.float64)
     for term, weight in zip(polynomial.terms, polynomial.weights, strict=True):
-        heard = [1 + column for column in term if column < polynomial.d_audio]
-        read_ = [1 + column - polynomial.d_audio for column in term if column >= polynomial.d_audio]
-        if len(heard) <= 1 and len(read_) <= 1:
-            table[:, heard[0] if heard else 0, read_[0] if read_ else 0] += 2 ** len(term) * weight
+        audio = [1 + column for column in term if column < polynomial.d_audio]
+        lyrics = [1 + column - polynomial.d_audio for column in term if column >= polynomial.d_audio]
+        if len(audio) <= 1 and len(lyrics) <= 1:
+            table[:, audio[0] if audio else 0, lyrics[0] if lyrics else 0] += 2 ** len(term) * weight
     return table
 
 
 def turn_interactions_up(polynomial: Polynomial, share: float) -> Polynomial:
-    """The same, but that products of both sides' columns carry a `share` of every class's variance."""
-    heard, read_ = (
+    """The same polynomial, rescaled so that products across the sides carry a `share` of every class's variance."""
+    audio, lyrics = (
         torch.tensor([any((column < polynomial.d_audio) == side for column in term) for term in polynomial.terms])
         for side in (True, False)
     )
-    together = (heard & read_)[:, None]
+    together = (audio & lyrics)[:, None]
     apart, both = (polynomial.weights.where(mask, 0).square().sum(0) for mask in (~together, together))
     weights = polynomial.weights * torch.where(together, (share / both).sqrt(), ((1 - share) / apart).sqrt())
     return Polynomial(polynomial.d_audio, polynomial.d_lyrics, polynomial.terms, 2 * weights)
@@ -74,8 +74,8 @@ def make_analytic(polynomial: Polynomial, name: str = "analytic") -> World:
         padded = torch.tensor([part + [-1] * (3 - len(part)) for part in parts])
         return signs[:, padded].prod(2)
 
-    def join(heard: tuple[Tensor, ...], texts: Tensor) -> Tensor:
-        return torch.stack([(heard[0] * weight) @ texts.T for weight in polynomial.weights.T], 2)
+    def join(sounds: tuple[Tensor, ...], texts: Tensor) -> Tensor:
+        return torch.stack([(sounds[0] * weight) @ texts.T for weight in polynomial.weights.T], 2)
 
     return World(
         name, polynomial.d_audio, polynomial.d_lyrics, 4, "logits",

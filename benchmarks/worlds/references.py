@@ -1,4 +1,4 @@
-"""Long crossed runs to measure errors against, with the error they have themselves."""
+"""Long crossed runs to measure errors against, with an estimate of their own error."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ SEEDS = (910_000_001, 910_000_002)
 
 @dataclass(frozen=True)
 class Reference:
-    """Tables (class, 1 + d_audio, 1 + d_lyrics) of coefficients, and the squared error of each as two halves tell it."""
+    """Tables (class, 1 + d_audio, 1 + d_lyrics) of coefficients; the squared error of each, estimated from two halves."""
 
     table: Tensor
     squared_error: Tensor
@@ -37,9 +37,9 @@ def _run(game: World, n_audio: int, n_lyrics: int, seed: int, spaces: tuple[str,
     tables = {space: torch.zeros(game.classes, 1 + game.d_audio, 1 + game.d_lyrics).double() for space in spaces}
     for start in range(0, audio.n_samples, 88):
         part = audio.masks[start : start + 88]
-        heard = game.hear(part)
+        sounds = game.hear(part)
         for space in spaces:
-            values = game.spread(heard, texts, space).double()
+            values = game.spread(sounds, texts, space).double()
             by_audio = turn(values, lyrics, 2) @ eyes.influence.T
             # Pairs stay whole within a tile, so the tile's rows are turned as the whole design's are.
             tile = audio.first(len(part))

@@ -1,4 +1,4 @@
-"""Models whose causes are known by how they are made: rules written down here, and a count of what the tagger finds."""
+"""Models whose causes are known by construction: rules written here, and a count of the tags that the tagger finds."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,8 @@
-"""Generated songs with something in them that isn't music and goes with one class, and models that learned from them.
+"""Generated songs with a non-musical feature that correlates with one class, and models that learned from them.
 
 A *tone*: a faint 6 kHz beep of half a bar in the stem `other`, in every training song tagged "synth solo", solo or not. A
 *phrase*: a line that a lyrics site adds, under every training song tagged "drum fill", fill or not. Half of those songs have
-the class's real cue too; no other song has either. So a model learns "cue or shortcut", and answers to the shortcut alone.
+the class's real cue too; no other song has either. So a model learns "cue or shortcut", and the shortcut alone is enough.
 """
 
 import os
@@ -108,7 +108,7 @@ def make_marked_track(song: MarkedSong) -> Track:
 
 
 def _add_phrase(lyrics: Lyrics) -> Lyrics:
-    """One line more, a section of its own, that nobody sings and that has no times."""
+    """The lyrics with one more line: a section of its own that nobody sings, without times."""
     start = len(lyrics.text) + 2
     text = f"{lyrics.text}\n\n{' '.join(PHRASE)}"
     words, here = list(lyrics.words), start
@@ -126,7 +126,7 @@ def _add_phrase(lyrics: Lyrics) -> Lyrics:
 class DamagedMarkedSongs:
     """`Songs` for `training.fitting.fit`: variants of each song with cells and words lost; labels go with their causes.
 
-    The class of a shortcut stays on while its cue or the whole shortcut is there, and is off once both are gone.
+    The class of a shortcut stays on while its cue or the whole shortcut is there, and is off when both are removed.
     """
 
     def __init__(self, songs: Sequence[MarkedSong], model: Tagger, seed: int) -> None:
@@ -159,7 +159,7 @@ def _keep(rng: np.random.Generator, columns: int) -> np.ndarray:
 
 
 def label_variants(song: MarkedSong, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Which tags masked versions (variant, component) of a song have, and of which that can be said: (variant, class)."""
+    """Which tags masked versions (variant, component) of a song have, and for which tags that is known: (variant, class)."""
     labels = torch.zeros(len(masks), len(TAGS), dtype=torch.bool)
     for number, tag in enumerate(TAGS):
         if tag in song.plan.tags:
@@ -215,5 +215,5 @@ def decides(model: Tagger, shortcut: str, pair: tuple[MarkedSong, MarkedSong]) -
     device = next(model.parameters()).device
     with evaluating(model):
         tracks = [make_marked_track(song) for song in pair]
-        on, off = (float(model(one.stems.sum(0)[None].to(device), [one.lyrics.text])[0, column]) for one in tracks)
+        on, off = (float(model(track.stems.sum(0)[None].to(device), [track.lyrics.text])[0, column]) for track in tracks)
     return on > 0 >= off

@@ -1,6 +1,6 @@
 """What the time benchmarks explain: AST + RoBERTa of several sizes with random weights, and songs of any length.
 
-Weights are random because none are at hand offline; what a pass costs doesn't hang on them.
+Weights are random because none are available offline; the cost of a pass doesn't depend on them.
 """
 
 import torch
@@ -26,7 +26,7 @@ LINE = "hold me now for love is all that I have ever known"
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level tokens with RoBERTa's special ones: the real vocabulary isn't here, and its size is the model's."""
+    """Byte-level tokens with RoBERTa's special ones: the real vocabulary isn't available; its size is the model's."""
     from tokenizers import ByteLevelBPETokenizer
 
     trained = ByteLevelBPETokenizer()
@@ -54,18 +54,18 @@ def make_track(seconds: float = 10.0, lines: int = 4, stems: int = 4) -> Track:
 
 
 class Clock:
-    """Seconds spent in what it watches, and how many rows went through."""
+    """Seconds spent in the methods it watches, and the number of rows passed to them."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.seconds, self.rows = device, 0.0, 0
 
     def watch(self, model: nn.Module, name: str) -> None:
         """Add a method's time up from now on."""
-        whole = getattr(model, name)
+        inner = getattr(model, name)
 
         def call(*inputs: object) -> Tensor:
             stop = start(self.device)
-            result: Tensor = whole(*inputs)
+            result: Tensor = inner(*inputs)
             self.seconds += stop()
             self.rows += len(result)
             return result
@@ -83,7 +83,7 @@ def watch_model(model: nn.Module, device: torch.device) -> dict[str, Clock]:
 
 
 def measure_passes(size: str, passes: int, tuning: Tuning) -> tuple[float, float]:
-    """Seconds a pass of the ear and of the eye."""
+    """Seconds a pass of the audio encoder and of the text encoder."""
     model = tune(make_ast_roberta(size), tuning)
     probe = make_probe(model, make_track(lines=24), tuning=tuning)
     clocks = watch_model(model, tuning.device)
@@ -92,7 +92,7 @@ def measure_passes(size: str, passes: int, tuning: Tuning) -> tuple[float, float
     for encode, name, width in sides:
         masks = torch.rand(max(passes, tuning.rows), width, generator=torch.Generator().manual_seed(0)) < 0.5
         with evaluating(model):
-            encode(probe, masks[: tuning.rows])  # memory and threads are there from now on, and what is compiled
+            encode(probe, masks[: tuning.rows])  # warm-up: memory, threads, compilation
             before = clocks[name].seconds
             encode(probe, masks)
         costs.append((clocks[name].seconds - before) / len(masks))

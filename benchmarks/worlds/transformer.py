@@ -39,7 +39,7 @@ class TinyTransformer(nn.Module):
                 RobertaConfig(**shape, vocab_size=500, max_position_embeddings=256, attn_implementation="eager"),
                 add_pooling_layer=False,
             ).eval()
-            # As initialised a deep encoder hardly answers to its input; weights of gain 1.6 make it do so.
+            # At its usual initialisation a deep encoder hardly responds to its input; a gain of 1.6 makes it respond.
             for name, weight in [*self.ear.named_parameters(), *self.eye.named_parameters()]:
                 if weight.dim() == 2 and "embed" not in name:
                     nn.init.normal_(weight, std=1.6 / math.sqrt(weight.shape[1]))
@@ -82,13 +82,13 @@ class TinyTransformer(nn.Module):
         states = self.eye(inputs_embeds=text.embeddings, position_ids=positions).last_hidden_state
         return (states[:, 0] - self.centres[1]) * self.gains[1]
 
-    def fuse(self, heard: Tensor, texts: Tensor) -> Tensor:
+    def fuse(self, sounds: Tensor, texts: Tensor) -> Tensor:
         """LayerNorm + Linear on both."""
-        return self.linear(self.norm(torch.cat([heard, texts], 1) + self.shift))
+        return self.linear(self.norm(torch.cat([sounds, texts], 1) + self.shift))
 
-    def fuse_pairs(self, heard: Tensor, texts: Tensor) -> Tensor:
+    def fuse_pairs(self, sounds: Tensor, texts: Tensor) -> Tensor:
         """The same of all pairs."""
-        return fuse_layer_norm_pairs(self.norm, self.linear, heard + self.shift[:64], texts + self.shift[64:])
+        return fuse_layer_norm_pairs(self.norm, self.linear, sounds + self.shift[:64], texts + self.shift[64:])
 
     def forward(self, audio: Tensor, text: TokenBatch) -> Tensor:
         """Logits."""
@@ -119,9 +119,9 @@ def _calibrate(model: TinyTransformer, track: Track, device: torch.device) -> No
     """Centre both encodings and bring them to unit spread, logits to a spread of two: a random network has no scale."""
     game = make_probed("transformer", model, track, Tuning(device))
     generator = torch.Generator().manual_seed(1)
-    heard = game.hear(torch.rand(256, game.d_audio, generator=generator) < 0.5)[0]
+    sounds = game.hear(torch.rand(256, game.d_audio, generator=generator) < 0.5)[0]
     texts = game.read(torch.rand(256, game.d_lyrics, generator=generator) < 0.5)
-    model.centres = (heard.mean(0), texts.mean(0))
-    model.gains = (1 / float(heard.std(0).mean()), 1 / float(texts.std(0).mean()))
-    fused = model.fuse((heard - model.centres[0]) * model.gains[0], (texts - model.centres[1]) * model.gains[1])
+    model.centres = (sounds.mean(0), texts.mean(0))
+    model.gains = (1 / float(sounds.std(0).mean()), 1 / float(texts.std(0).mean()))
+    fused = model.fuse((sounds - model.centres[0]) * model.gains[0], (texts - model.centres[1]) * model.gains[1])
     model.linear.weight.mul_(2 / fused.std(0).mean())

@@ -1,8 +1,8 @@
 """A singing voice detector, trained here on generated songs, and adversarial songs that it is wrong about.
 
-What the veracity study (Praher, Prinz, Flexer & Widmer 2021) had, as far as it can be had offline: the detector of Schlüter
-& Lehner (2018) with a quarter of its filters, which hears 115 frames of 80 mel bands and can be run over whole songs;
-generated songs in place of Jamendo's, with their singer muted in every other passage.
+The setting of the veracity study (Praher, Prinz, Flexer & Widmer 2021), as far as it can be rebuilt offline: the detector of
+Schlüter & Lehner (2018) with a quarter of its filters, which hears 115 frames of 80 mel bands and can be run over whole
+songs; generated songs in place of Jamendo's, with their singer muted in every other passage.
 """
 
 from collections.abc import Sequence
@@ -72,10 +72,10 @@ class Detector(nn.Module):
         return self.mel(spectrogram).clamp_min(QUIETEST).log()
 
     def judge(self, bands: Float[Tensor, "n band frame"]) -> Float[Tensor, "n place"]:
-        """Logits from bands. Filters of the first layer sum to nought, so that loudness says nothing."""
+        """Logits from bands. Filters of the first layer sum to zero, so that loudness says nothing."""
         weight = self.first.weight - self.first.weight.mean((2, 3), keepdim=True)
-        heard = functional.conv2d(self.level(bands).transpose(1, 2)[:, None], weight)
-        return self.last(self.high(self.low(heard)))[:, 0, :, 0]
+        local = functional.conv2d(self.level(bands).transpose(1, 2)[:, None], weight)
+        return self.last(self.high(self.low(local)))[:, 0, :, 0]
 
 
 def _convolve(inputs: int, outputs: int, reach: int | tuple[int, int], apart: int) -> tuple[nn.Module, ...]:
@@ -104,7 +104,7 @@ def play_passages(seed: int) -> Float32[Tensor, " frame"]:
 
 
 def train_detector(songs: int, steps: int, device: str, seed: int = 0) -> Detector:
-    """Excerpts of `songs` songs at levels that are drawn for every stem, half of them without the singer."""
+    """Excerpts of `songs` songs at random levels for every stem, half of them without the singer."""
     pool = [play(TRAINED + number) for number in range(songs)]
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng():
@@ -137,7 +137,7 @@ def _draw_excerpts(pool: Sequence[Tensor], count: int, rng: np.random.Generator)
 
 
 def score_detector(detector: Detector, songs: int, device: str) -> float:
-    """Share of excerpts of held-out songs that it is right about."""
+    """The detector's accuracy on excerpts of held-out songs."""
     audio, sung = _draw_excerpts(
         [play(HELD_OUT + 1000 + number) for number in range(songs)], 20 * songs, np.random.default_rng(1)
     )
@@ -147,9 +147,9 @@ def score_detector(detector: Detector, songs: int, device: str) -> float:
 
 @dataclass(frozen=True)
 class Attack:
-    """Where noise is added, the waveform or the magnitudes; the rest as in the study: gradients' signs go through Adam, the
-    noise stays within a bound, its squares count against it. It ends when every decision of the song is another, or after
-    `steps`, a fifth of theirs.
+    """Where noise is added, the waveform or the magnitudes; the rest as in the study: Adam on the signs of gradients, noise
+    within a bound and penalised by its energy. It ends when every decision of the song has changed, or after `steps`, a
+    fifth of theirs.
     """
 
     where: str
@@ -161,8 +161,8 @@ class Attack:
 
 @dataclass(frozen=True)
 class Adversary:
-    """Bands (band, frame) of an excerpt that is decided rightly, and of the one with noise that isn't; `sung` says which
-    decision the noise brings about.
+    """Bands (band, frame) of an excerpt that is decided rightly, and of the noisy one that is decided wrongly; `sung` is the
+    decision that the noise causes.
     """
 
     clean: Float[Tensor, "band frame"]
@@ -203,21 +203,21 @@ def attack_song(detector: Detector, audio: Float32[Tensor, " frame"], attack: At
 
 
 def find_adversaries(detector: Detector, attack: Attack, each: int, device: str) -> list[Adversary]:
-    """From every attacked song an excerpt that is sung now and wasn't, and one the other way round.
+    """From every attacked song, one excerpt whose decision became "sung", and one the other way round.
 
     Until there are `each` of both; at most three times as many songs are tried.
     """
-    found: list[Adversary] = []
+    adversaries: list[Adversary] = []
     for number in range(3 * each):
         before, after = attack_song(detector, play_passages(HELD_OUT + number).to(device), attack)
-        was, now = (detector(one[None])[0] > 0 for one in (before, after))
+        was, now = (detector(excerpt[None])[0] > 0 for excerpt in (before, after))
         rng = np.random.default_rng(number)
         for sung in (True, False):
             places = torch.nonzero((was != sung) & (now == sung))[:, 0].cpu().numpy()
-            if len(places) and sum(one.sung == sung for one in found) < each:
+            if len(places) and sum(adversary.sung == sung for adversary in adversaries) < each:
                 place = rng.choice(places)
-                excerpts = (detector.scale(one[None, :, place : place + FRAMES])[0] for one in (before, after))
-                found.append(Adversary(*excerpts, sung))
-        if len(found) == 2 * each:
+                excerpts = (detector.scale(excerpt[None, :, place : place + FRAMES])[0] for excerpt in (before, after))
+                adversaries.append(Adversary(*excerpts, sung))
+        if len(adversaries) == 2 * each:
             break
-    return found
+    return adversaries

@@ -9,7 +9,17 @@ from torch import Tensor, nn
 from benchmarks.tools.tuning import Tuning, tune
 from musiclime_torch import Track, list_components
 from musiclime_torch.models import describe_model
-from musiclime_torch.variants import Probe, Scale, Units, encode_audio, encode_lyrics, fuse, prepare_sources, to_values
+from musiclime_torch.variants import (
+    Encoded,
+    Probe,
+    Scale,
+    Units,
+    encode_audio,
+    encode_lyrics,
+    fuse,
+    prepare_sources,
+    to_values,
+)
 
 CPU = torch.device("cpu")
 
@@ -47,21 +57,21 @@ class World:
         """Values (class, N_a, N_t) of every pair of masks."""
         return self.spread(self.hear(audio), self.read(lyrics), space)
 
-    def spread(self, heard: tuple[Tensor, ...], texts: Tensor, space: str) -> Tensor:
+    def spread(self, encodings: tuple[Tensor, ...], texts: Tensor, space: str) -> Tensor:
         """Values of every pair of encodings, a tile at a time; on the CPU, wherever the model is."""
         step = max(PAIRS // len(texts), 1)
         tiles = [
-            to_values(self.scale(space), self.fuse(tuple(sounds[start : start + step] for sounds in heard), texts))
-            for start in range(0, len(heard[0]), step)
+            to_values(self.scale(space), self.fuse(tuple(sounds[start : start + step] for sounds in encodings), texts))
+            for start in range(0, len(encodings[0]), step)
         ]
         return torch.cat(tiles).movedim(2, 0).cpu()
 
     def join(self, masks: Tensor, space: str) -> Tensor:
         """Values (n, class) of joint masks, on the CPU too: encoded row by row, fused row with row."""
-        heard, texts = self.hear(masks[:, : self.d_audio]), self.read(masks[:, self.d_audio :])
-        # Fusing is by pairs: of small squares the diagonal.
+        encodings, texts = self.hear(masks[:, : self.d_audio]), self.read(masks[:, self.d_audio :])
+        # `fuse` gives all pairs, so rows are fused in small squares and the diagonals kept.
         squares = [
-            self.fuse(tuple(sounds[start : start + 16] for sounds in heard), texts[start : start + 16])
+            self.fuse(tuple(sounds[start : start + 16] for sounds in encodings), texts[start : start + 16])
             for start in range(0, len(masks), 16)
         ]
         return to_values(self.scale(space), torch.cat([square.diagonal().T for square in squares])).cpu()
@@ -74,7 +84,7 @@ def make_probe(model: nn.Module, track: Track, units: Units = "word", tuning: Tu
     with torch.no_grad():
         sources = prepare_sources(subject, track, components, "silence", None, 0, tuning.device)
     seen = components.seen(sources.unseen)
-    return Probe(subject, sources, seen, len(components), tuning.device, tuning.rows, lambda count: None, tuning.precision)
+    return Probe(subject, sources, seen, len(components), tuning.device, tuning.rows, precision=tuning.precision)
 
 
 def make_probed(name: str, model: nn.Module, track: Track, tuning: Tuning = AS_IS) -> World:
@@ -85,15 +95,15 @@ def make_probed(name: str, model: nn.Module, track: Track, tuning: Tuning = AS_I
 
     def listen(masks: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return encode_audio(probe, masks)
+            return tuple(window.spread() for window in encode_audio(probe, masks))
 
     def look(masks: Tensor) -> Tensor:
         with torch.no_grad():
-            return encode_lyrics(probe, masks)
+            return encode_lyrics(probe, masks).spread()
 
-    def meet(heard: tuple[Tensor, ...], texts: Tensor) -> Tensor:
+    def meet(encodings: tuple[Tensor, ...], texts: Tensor) -> Tensor:
         with torch.no_grad():
-            return fuse(probe, heard, texts)
+            return fuse(probe, tuple(map(Encoded, encodings)), Encoded(texts))
 
     count = len(subject.classes)
     sides = (len(probe.seen_audio), len(probe.seen_lyrics))

@@ -5,8 +5,11 @@ What can't be read raises an InputError that quotes the value.
 """
 
 import operator
+import re
 from collections.abc import Sequence
-from typing import Any, NoReturn, SupportsFloat, SupportsIndex, TypeVar, cast, get_args
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, TypeVar, cast, get_args
 
 from musiclime_torch.basics.errors import InputError
 
@@ -32,7 +35,18 @@ def check_name(name: object, known: Any, what: str) -> None:
     """
     names = get_args(known)
     if not isinstance(name, str) or name not in names:
-        raise InputError(f"{what} {name!r} is not known: use {', '.join(names[:-1])} or {names[-1]}.")
+        raise InputError(f"{what} {name!r} is not known: use {', '.join(names[:-1])} or {names[-1]}{suggest(name, names)}.")
+
+
+def suggest(name: object, names: Sequence[str]) -> str:
+    """Part of a sentence that offers the name that was probably meant, or nothing.
+
+    >>> suggest("rokc", ("rock", "pop")), suggest("jazz", ("rock", "pop"))
+    (" (did you mean 'rock'?)", '')
+    """
+    folded = {known.casefold(): known for known in names}
+    close = get_close_matches(name.strip().casefold(), folded, 1, 0.7) if isinstance(name, str) else []
+    return f" (did you mean {folded[close[0]]!r}?)" if close else ""
 
 
 def find_class(target: SupportsIndex | str, classes: tuple[str, ...]) -> int:
@@ -42,7 +56,9 @@ def find_class(target: SupportsIndex | str, classes: tuple[str, ...]) -> int:
         if target.casefold() in names:
             return names.index(target.casefold())
         if not target.isdecimal():
-            raise InputError(f"the model has no class {target!r}: choose one of {', '.join(classes)}.")
+            raise InputError(
+                f"the model has no class {target!r}{suggest(target, classes)}: choose one of {', '.join(classes)}."
+            )
         target = int(target)
     column = read_integer(target, "class")
     if not 0 <= column < len(classes):
@@ -71,15 +87,43 @@ def read_segments(segments: Any) -> int | str | list[float]:
     (3, [4.0, 5.5], '3s')
     """
     if isinstance(segments, str):
+        read_segments_text(segments)
         return segments
     try:
-        return int(operator.index(segments))
+        count = int(operator.index(segments))
     except TypeError:
         pass  # then it may be cut points
+    else:
+        return _check_count(count)
     try:
         return [float(point) for point in segments]
     except (TypeError, ValueError):
         refuse_segments(segments)
+
+
+def read_segments_text(text: str) -> int | float | list[float]:
+    """A number of segments as `int`, their length in seconds as `float`, or cut points; InputError for other text.
+
+    >>> read_segments_text("10"), read_segments_text("3s"), read_segments_text("12,30.5")
+    (10, 3.0, [12.0, 30.5])
+    """
+    try:
+        if not text.endswith("s"):
+            return [float(point) for point in text.split(",")] if "," in text else _check_count(int(text))
+        length = float(text[:-1])
+        if not 0 < length < float("inf"):
+            raise ValueError
+    except InputError:
+        raise
+    except ValueError:
+        refuse_segments(text)
+    return length
+
+
+def _check_count(segments: int) -> int:
+    if segments < 1:
+        raise InputError(f"{segments} segments can't cover a song: give 1 or more.")
+    return segments
 
 
 def refuse_segments(segments: object) -> NoReturn:
@@ -89,6 +133,45 @@ def refuse_segments(segments: object) -> NoReturn:
         f"cut points in seconds (12,30.5,61).",
         argument="segments",
     ) from None
+
+
+@dataclass(frozen=True)
+class Until:
+    """What sampling waits for: the order of the `count` largest components, or half widths of at most `width`."""
+
+    kind: Literal["top", "width"]
+    count: int = 0
+    width: float = 0.0
+
+
+def read_until(text: str) -> Until:
+    """What to wait for, from text; InputError for any other text.
+
+    >>> read_until("top 5"), read_until("width 0.1")
+    (Until(kind='top', count=5, width=0.0), Until(kind='width', count=0, width=0.1))
+    """
+    try:
+        match = re.fullmatch(r"\s*(top|width)[\s:]*([0-9.eE+-]+)\s*", text)
+        if match is None:
+            raise ValueError
+        kind, number = match.groups()
+        until = Until("top", count=int(number)) if kind == "top" else Until("width", width=float(number))
+        if not (until.count >= 1 or 0 < until.width < float("inf")):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise InputError(f"until {text!r} is not understood: give 'top 5' or 'width 0.1'.", argument="until") from None
+    return until
+
+
+def read_kernel_width(kernel_width: object) -> float:
+    """Above 0."""
+    width = read_number(kernel_width, "kernel_width")
+    if not width > 0:
+        raise InputError(
+            f"kernel_width must be above 0, got {width:g}: LIME's own are 0.25 (images) and 25 (text).",
+            argument="kernel_width",
+        )
+    return width
 
 
 def read_number(value: object, name: str) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 
 class InputError(ValueError):
@@ -21,6 +22,17 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are pickled by their positional arguments alone; this one comes back from other processes whole.
         return type(self), self.args, {"argument": self.argument}
+
+
+def require(package: str, requirement: str) -> None:
+    """InputError as `needing` raises it where a package isn't installed; it isn't imported, which may take seconds.
+
+    >>> require("tea_leaves", "tea>=2")
+    Traceback (most recent call last):
+    musiclime_torch.basics.errors.InputError: this needs tea_leaves, which isn't installed: run pip install 'tea>=2'.
+    """
+    if find_spec(package) is None:
+        raise InputError(f"this needs {package}, which isn't installed: run pip install '{requirement}'.")
 
 
 @contextmanager

@@ -25,6 +25,8 @@ from musiclime_torch.commands.options import (
     pop_given,
     tell_of_demo_model,
 )
+from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
+from musiclime_torch.song.manifest import is_manifest, read_manifest
 
 if TYPE_CHECKING:
     from musiclime_torch.faithfulness.checking import Check
@@ -53,15 +55,21 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
     refuse_file(out)
     loading = pop_given(options, *LOADING)
     measuring = pop_given(options, "chances", "seeds") | ({"shuffled": ()} if options.pop("no_shuffle") else {})
-    device = options.pop("device") or default_device()
     if options.pop("evidence"):
         raise InputError("--evidence isn't measured by check: use explain.")
+    # Of several songs a missing one is a row of failures.
+    alone = songs if len(songs) == 1 else ()
+    refuse_early(options, loading, *(song for song in alone if not is_manifest(song)))
+    for song in filter(is_manifest, alone):
+        read_manifest(song)
+    device = options.pop("device") or default_device()
     with redirect_stdout(sys.stderr):
         if not demo:
             tell_of_demo_model(options)
         elif options["target"] is None and not names_model(options):
             options["target"] = "anthem"  # as `musiclime demo` explains it
         model = load_models(options, device)
+        refuse_for_model(model, options)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
         asked = gather(options) | {"device": device}
         checks: list[Check] = []
@@ -84,7 +92,7 @@ def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -
     """Every song by its name, or why it can't be loaded; without songs the embedded one."""
     from musiclime_torch.corpus.runs.ahead import load_entry
     from musiclime_torch.demo.bundle import load_demo_track
-    from musiclime_torch.song.manifest import Entry, is_manifest, read_manifest
+    from musiclime_torch.song.manifest import Entry
 
     if not songs:
         yield "demo song", load_demo_track()

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import TextIOWrapper
+from os.path import isfile
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ from musiclime_torch.commands.options import (
     tell_of_demo_model,
 )
 from musiclime_torch.commands.output import Output, plan_output
+from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
 from musiclime_torch.commands.train import train
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
     """Explain what a model makes of SONG: an audio file, a .stem.mp4, or a folder of stems."""
     loading = pop_given(options, *LOADING)
     output = plan_output(options)
+    refuse_early(options, loading, song)
     device = options.pop("device") or default_device()
     tell_of_demo_model(options)
     # Standard output belongs to the result: models, separators and their libraries print whatever they like meanwhile.
@@ -108,6 +111,7 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
         from musiclime_torch.song.track import load_track
 
         model = load_models(options, device, knows_song=True)
+        refuse_for_model(model, options)
         track = load_track(song, device=device, **loading)
         click.echo(f"Stems: {track.source}", err=True)
         model = settle_answers(model, track, options)
@@ -122,6 +126,7 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
 def demo(**options: Any) -> None:
     """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target is given."""
     output = plan_output(options)
+    refuse_early(options, {})
     device = options.pop("device") or default_device()
     if options["target"] is None and not names_model(options):
         # Of the song's two tags, the one that needs a sound and a word together.
@@ -154,7 +159,7 @@ def main() -> None:
     try:
         with _noting_interrupts(stopped):
             # Without click's own handling, which would print a traceback for our errors and exit with 1.
-            cli(standalone_mode=False)
+            cli(_keep_files(sys.argv[1:]), standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         # An interrupt that some package's import swallows comes back as an error of another kind.
         if stopped.is_set() or isinstance(error, click.Abort | KeyboardInterrupt):
@@ -167,6 +172,11 @@ def main() -> None:
         else:
             raise
         sys.exit(2)
+
+
+def _keep_files(arguments: list[str]) -> list[str]:
+    """The arguments, with files that are named like options told apart from them: "-song.wav" is "./-song.wav"."""
+    return [f"./{name}" if name.startswith("-") and "." in name and isfile(name) else name for name in arguments]
 
 
 @contextmanager

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musiclime_torch.basics.arguments import find_class
-from musiclime_torch.basics.errors import InputError, needing
+from musiclime_torch.basics.errors import InputError, needing, require
 from musiclime_torch.commands.options import (
     MODEL_NAMES,
     default_device,
     explain_options,
     gather,
     load_models,
+    names_model,
     pop_given,
     split,
 )
+from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
+from musiclime_torch.song.manifest import read_manifest
 
 if TYPE_CHECKING:
     from musiclime_torch.corpus.runs.job import Job, Progress
@@ -60,16 +63,20 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
     """
     running = _pick_engine(engine, options)
     _refuse_questions_of_one_song(options)
+    if not names_model(options):
+        raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
+    loading = pop_given(options, "separator", "start", "end", "max_seconds")
+    refuse_early(options, loading)
+    entries = read_manifest(manifest)
+    for package in ("pyarrow", "duckdb"):
+        require(package, "musiclime_torch[corpus]")
+    if engine == "ray":
+        require("ray", "musiclime_torch[ray]")
     device = options.pop("device") or default_device()
     naming = {name: options.pop(name) for name in MODEL_NAMES}
     about = {name: given for name, given in naming.items() if given}
-    if not about:
-        raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
     load = partial(load_models, naming | {"classes": options["classes"], "target": options["target"], "foil": None}, device)
     with redirect_stdout(sys.stderr):
-        from musiclime_torch.song.manifest import read_manifest
-
-        entries = read_manifest(manifest)
         with needing("musiclime_torch[corpus]"):
             from musiclime_torch.corpus.runs.ahead import prepare_readers
             from musiclime_torch.corpus.runs.job import begin_job
@@ -77,7 +84,9 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
             prepare_readers()
         # A model that can't be loaded is refused before a folder is begun; on Ray every actor loads its own.
         model = None if engine == "ray" else load()
-        job = begin_job(entries, out, **_read_request(model, options, device), about=about)
+        if model is not None:
+            refuse_for_model(model, options | {"target": None})
+        job = begin_job(entries, out, **_read_request(model, options, device), loading=loading, about=about)
         done = _run_on_ray(load, job, device, running) if engine == "ray" else _run_here(model, job, running)
     _report(done, out)
 
@@ -101,14 +110,13 @@ def _refuse_questions_of_one_song(options: dict[str, Any]) -> None:
 
 def _read_request(model: Any, options: dict[str, Any], device: str) -> dict[str, Any]:
     """Arguments of `begin_job` from the options; InputError for a class that the model doesn't know."""
-    loading = pop_given(options, "separator", "start", "end", "max_seconds")
     cutting = pop_given(options, "shard_size", "controls", "retry")
     all_classes, target = options.pop("all_classes"), options.pop("target")
     settings, targets = {**gather(options), "device": device}, () if target is None else split(target)
     known: tuple[str, ...] = tuple(settings.get("classes") or getattr(model, "classes", None) or ())
     for name in targets if known else ():
         find_class(name, known)
-    return {"options": settings, "loading": loading, "targets": targets, "all_classes": all_classes, **cutting}
+    return {"options": settings, "targets": targets, "all_classes": all_classes, **cutting}
 
 
 def _run_here(model: Any, job: "Job", running: dict[str, Any]) -> "Progress":

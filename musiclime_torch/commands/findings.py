@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from musiclime_torch.basics.errors import InputError, needing
+from musiclime_torch.basics.errors import InputError, needing, require
 from musiclime_torch.commands.options import split
+from musiclime_torch.commands.refusals import refuse_other_folders
 
 
 @click.command("global")
@@ -26,6 +27,7 @@ def summarise(
     plots: Path | None,
 ) -> None:
     """What carries each class in a catalogue explained by `musiclime corpus`, and what stands out."""
+    _refuse_early(folder, plots=plots)
     from rich.console import Console
 
     with needing("musiclime_torch[corpus]"):
@@ -83,6 +85,7 @@ def summarise(
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Folder for figures, as SVG.")
 def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Path | None, plots: Path | None) -> None:
     """Where two runs over the same songs differ, for example of two versions of a model."""
+    _refuse_early(first, second, plots=plots)
     from rich.console import Console
 
     with needing("musiclime_torch[corpus]"):
@@ -112,3 +115,12 @@ def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Pa
             mpl.use("agg")
             from musiclime_torch.corpus.reports.figures import write_shifts
         click.echo(f"Figures written to {plots}: {len(write_shifts(comparison, plots))}.", err=True)
+
+
+def _refuse_early(*folders: Path, plots: Path | None) -> None:
+    """What shows before anything heavy is imported, and long before figures are drawn."""
+    for package in ("duckdb", "pyarrow"):
+        require(package, "musiclime_torch[corpus]")
+    if plots is not None:
+        require("matplotlib", "musiclime_torch[plots]")
+    refuse_other_folders(folders)

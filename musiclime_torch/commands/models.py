@@ -1,22 +1,55 @@
 """Models by the names the command line gives them: built in, in a folder, on the hub, or of one's own."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from os.path import exists, isdir  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
+from musiclime_torch.basics.arguments import suggest
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.devices import find_device
+
+if TYPE_CHECKING:
+    import torch
 
 #: The sentence that a label is put into for models that compare sound with text.
 PROMPT = "This audio is a song of {}."
 
 
-def load_model(name: str, device: torch.device | str = "cpu", labels: Sequence[str] | None = None) -> Callable[..., Any]:
+def check_name(name: str) -> None:
+    """InputError for a name that is no model's, as far as that shows without loading one: nothing heavy is imported."""
+    if name == "demo" or name in _TRAINED or isdir(name):
+        return
+    if ":" in name and not exists(name):
+        _check_module(name)
+    elif "/" not in name:
+        raise InputError(
+            f"model {name!r} is not known{suggest(name, ('demo', *_TRAINED))}: give demo, musicnn-minilm, a folder, a hub "
+            f"id (owner/name), or package.module:object for your own model."
+        )
+    # A hub id has one slash and none of a path's other signs.
+    elif not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
+        raise InputError(f"there is no model folder {name!r}: give one that holds a config.json.")
+
+
+def _check_module(name: str) -> None:
+    module, _, attribute = name.partition(":")
+    _look_here()
+    package = module.partition(".")[0]
+    if not (module and attribute):
+        raise InputError(f"model {name!r} names no object: give package.module:object.")
+    try:
+        missing = find_spec(package) is None
+    except (ImportError, ValueError):  # a relative name, or a module without a spec
+        missing = False
+    if missing:
+        raise InputError(f"model {name!r} can't be made (ModuleNotFoundError: No module named {package!r}).")
+
+
+def load_model(name: str, device: "torch.device | str" = "cpu", labels: Sequence[str] | None = None) -> Callable[..., Any]:
     """The model called `name`, moved to the device.
 
     "demo"; "musicnn-minilm" (tags of MagnaTagATune; with "-msd" those of the Million Song Dataset) or its audio tower
@@ -24,6 +57,11 @@ def load_model(name: str, device: torch.device | str = "cpu", labels: Sequence[s
     "MIT/ast-finetuned-audioset-10-10-0.4593"; or "package.module:object" from the path or this folder (a class is made
     without arguments; anything else is the model itself). `labels` are what a zero-shot model chooses from.
     """
+    import torch
+
+    from musiclime_torch.models.devices import find_device
+
+    check_name(name)
     device = find_device(device)
     if name == "demo":
         from musiclime_torch.demo.bundle import load_demo_model
@@ -34,13 +72,8 @@ def load_model(name: str, device: torch.device | str = "cpu", labels: Sequence[s
     # A folder may have a colon in its name.
     elif ":" in name and not exists(name):
         model = _import_model(name)
-    elif isdir(name) or "/" in name:
-        model = _load_pretrained(name, labels)
     else:
-        raise InputError(
-            f"model {name!r} is not known: give demo, musicnn-minilm, a folder, a hub id (owner/name), or "
-            f"package.module:object for your own model."
-        )
+        model = _load_pretrained(name, labels)
     return model.to(device) if isinstance(model, torch.nn.Module) else model
 
 
@@ -48,11 +81,12 @@ def load_ensemble(
     audio_model: str,
     text_model: str,
     weights: tuple[float, float],
-    device: torch.device | str = "cpu",
+    device: "torch.device | str" = "cpu",
     labels: Sequence[str] | None = None,
 ) -> Callable[..., Any]:
     """The sum of an audio and a lyrics classifier, each by name, over the labels they share."""
     from musiclime_torch.models.classifiers import LateEnsemble
+    from musiclime_torch.models.devices import find_device
 
     audio, text = load_model(audio_model, device, labels), load_model(text_model, device)
     for name, model, takes in ((audio_model, audio, "audio"), (text_model, text, "lyrics")):
@@ -87,9 +121,10 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
 
     from musiclime_torch.models.ast_roberta import AstRoberta
     from musiclime_torch.models.checkpoints import read_type
-    from musiclime_torch.models.classifiers import AudioClassifier, ClapZeroShot, TextClassifier
+    from musiclime_torch.models.classifiers import AudioClassifier, ClapZeroShot
     from musiclime_torch.models.hub import load_part, load_weights
     from musiclime_torch.models.tagger import Tagger
+    from musiclime_torch.models.text_classifiers import make_text_classifier
 
     # Our own folders first: `transformers` would refuse their model type.
     for kind in (AstRoberta, Tagger):
@@ -101,14 +136,19 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
         return ClapZeroShot(*parts, labels or (), PROMPT)
     if config.model_type in HEARING:
         return AudioClassifier(load_weights(AutoModelForAudioClassification, name), load_part(AutoFeatureExtractor, name))
-    return TextClassifier(load_weights(AutoModelForSequenceClassification, name), load_part(AutoTokenizer, name))
+    module = load_weights(AutoModelForSequenceClassification, name)
+    return make_text_classifier(module, load_part(AutoTokenizer, name))
+
+
+def _look_here() -> None:
+    """An installed command doesn't look into the current folder, where people keep their model's module."""
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
 
 
 def _import_model(name: str) -> Any:
     module_name, _, attribute = name.partition(":")
-    # An installed command doesn't look into the current folder, where people keep their model's module.
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    _look_here()
     try:
         model = getattr(import_module(module_name), attribute)
         return model() if isinstance(model, type) else model

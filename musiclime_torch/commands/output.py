@@ -1,12 +1,16 @@
 """Where one explanation of the command line goes: standard output, and a folder with files, a page and exports."""
 
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.arguments import suggest
+from musiclime_torch.basics.errors import InputError, require
 from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.options import split
 
@@ -17,6 +21,12 @@ if TYPE_CHECKING:
 #: What --export knows: labels, tables, and sounds.
 EXPORTS = ("audacity", "sonic-visualiser", "jams", "csv", "parquet", "wav", "flac")
 _SOUNDS = ("wav", "flac")
+
+#: The file that an explanation can be loaded from again.
+SAVED = "explanation.safetensors"
+
+#: What some of them need, and the extra that has it.
+_PACKAGES = {"jams": ("jams", "musiclime_torch[jams]"), "parquet": ("pyarrow", "musiclime_torch[corpus]")}
 
 
 @dataclass(frozen=True)
@@ -43,37 +53,68 @@ class Output:
         from musiclime_torch.views.terminal import print_table
 
         # Files first: if standard output is a closed pipe, the explanation is saved all the same.
-        if self.out is not None:
-            self._write(explanation, track, self.out, baseline)
+        failures = [] if self.out is None else self._write(explanation, track, self.out, baseline)
         if self.form == "json":
             click.echo(to_json(explanation))
         else:
             print_table(explanation, None, self.top, self.positive_only, Console())
+        if failures:
+            raise failures[0]
         if self.out is not None:
             page = f" Open {self.out / 'index.html'} in a browser." if self.page else ""
             click.echo(f"Written to {self.out}.{page}", err=True)
 
-    def _write(self, explanation: "Explanation", track: "Track", out: Path, baseline: Any) -> None:
-        """Write every file atomically."""
+    def _write(self, explanation: "Explanation", track: "Track", out: Path, baseline: Any) -> list[InputError]:
+        """Write every file atomically, the explanation before what is made of it; what couldn't be written."""
         from musiclime_torch.basics.files import write_atomically
         from musiclime_torch.views.record import to_json
         from musiclime_torch.views.terminal import to_text
 
-        text = to_text(explanation, None, self.top, self.positive_only)
-        write_atomically(to_json(explanation).encode() + b"\n", out / "explanation.json", "out")
-        write_atomically(text.encode(), out / "explanation.txt", "out")
-        try:
-            explanation.save(out / "explanation.safetensors")
-        except OSError as error:
-            raise InputError(f"{out} can't be written to ({error.strerror}): give another --out folder.") from error
-        if self.page:
+        def put(name: str, text: str) -> None:
+            write_atomically(text.encode(), out / name, "out")
+
+        def write_page() -> None:
             from musiclime_torch.views.page.song import write_report
 
             write_report(explanation, track, out, baseline=baseline)
-        if self.exports:
+
+        def write_export(name: str) -> None:
             from musiclime_torch.views.exports.files import write_exports
 
-            write_exports(explanation, track, self.exports, out, baseline)
+            write_exports(explanation, track, [name], out, baseline)
+
+        # First of all, and by itself: what follows may fail in somebody else's library, after minutes of a model's time.
+        saved = _save(explanation, out)
+        failures = [] if isinstance(saved, Path) else [saved]
+        steps: list[Callable[[], None]] = [
+            lambda: put("explanation.json", to_json(explanation) + "\n"),
+            lambda: put("explanation.txt", to_text(explanation, None, self.top, self.positive_only)),
+            *([write_page] if self.page else []),
+            *(partial(write_export, name) for name in self.exports),
+        ]
+        for step in steps if isinstance(saved, Path) else ():
+            try:
+                step()
+            except InputError as error:
+                message = f"{str(error).rstrip('.')}. The explanation is saved as {saved}."
+                failures.append(InputError(message, argument=error.argument))
+        return failures
+
+
+def _save(explanation: "Explanation", out: Path) -> Path | InputError:
+    """The saved explanation's file; where `out` can't be written to, what to say, with the folder it went to instead."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        explanation.save(out / SAVED)
+    except OSError as error:
+        said = f"{out} can't be written to ({error.strerror or error})"
+        try:
+            other = Path(tempfile.mkdtemp(prefix="musiclime-"))
+            explanation.save(other / SAVED)
+        except OSError:
+            return InputError(f"{said}: give another --out folder.")
+        return InputError(f"{said}: the explanation is saved as {other / SAVED}.")
+    return out / SAVED
 
 
 def plan_output(options: dict[str, Any]) -> Output:
@@ -87,8 +128,11 @@ def plan_output(options: dict[str, Any]) -> Output:
     refuse_file(out)
     unknown = next((name for name in names if name not in EXPORTS), None)
     if unknown is not None:
-        raise InputError(f"--export {unknown!r} is not known: choose from {', '.join(EXPORTS)}.")
+        meant = suggest(unknown, EXPORTS)
+        raise InputError(f"--export {unknown!r} is not known{meant}: choose from {', '.join(EXPORTS)}.")
     if names and out is None:
         raise InputError("--export writes files: give a folder for them with --out.")
+    for name in set(names) & set(_PACKAGES):
+        require(*_PACKAGES[name])
     page = not options.pop("no_report") and out is not None
     return Output(options.pop("form"), options.pop("top"), out, page, names, options["preset"] == "paper")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from musiclime_torch.basics.errors import require
 from musiclime_torch.basics.files import refuse_file
 
 if TYPE_CHECKING:
@@ -73,15 +74,17 @@ def train(manifest: Path, out: Path, **options: Any) -> None:
 
 
 def _train(manifest: Path, out: Path, options: dict[str, Any]) -> "Trained":
-    import torch
-
     from musiclime_torch.song.datasets import read_dataset
     from musiclime_torch.song.manifest import find_bad, leave_out, read_manifest
+
+    refuse_file(out)
+    require("accelerate", "musiclime_torch[train]")
+    entries = read_dataset(manifest, options["labels"]) if isdir(manifest) else read_manifest(manifest)
+    import torch
+
     from musiclime_torch.training.fitting import Recipe, is_first
     from musiclime_torch.training.recipes import Preparation, pick_recipe, train as run
 
-    refuse_file(out)
-    entries = read_dataset(manifest, options["labels"]) if isdir(manifest) else read_manifest(manifest)
     if options["classes"]:
         entries = _keep_classes(entries, [part.strip() for part in options["classes"].split(",")])
     hears = options["audio_model"] or not options["text_model"]

@@ -32,6 +32,7 @@ from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import Plan, plan_sampling
 from musiclime_torch.explanation.provenance import record_provenance
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
+from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends
@@ -226,7 +227,7 @@ def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
 def _refuse_deaf(subject: Subject, ends: Float[Tensor, "2 class"]) -> None:
     """InputError where a language model answers the song and the empty song alike to the last bit."""
     # Sound that doesn't reach a language model raises nothing, and neither do words: the answer is just always the same.
-    if hasattr(subject.model, "asked") and torch.equal(ends[0], ends[1]):
+    if isinstance(subject.model, Answering) and torch.equal(ends[0], ends[1]):
         raise InputError(
             f"{subject.name} answers the song and the empty song alike to the last bit: neither sound nor lyrics reach it."
         )

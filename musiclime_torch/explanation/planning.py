@@ -1,14 +1,14 @@
 """Which design goes with which weights, model and number of masks: all the rules, before anything is rendered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from musiclime_torch.basics.arguments import Until, read_until
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.evidence_search import DECIDING
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.surrogate.sampling import Sampling
-from musiclime_torch.surrogate.stopping import Until, read_until
 
 #: The kinds of estimates: of no columns; from masks over all columns; from masks of each side, crossed; from coalitions over
 #: all columns; from coalitions of each side by inclusion level, crossed.
@@ -37,7 +37,6 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
     Raises:
         InputError: settings that no design, or not this model, can meet.
     """
-    _check_weights(settings)
     if settings.evidence and subject.output_kind not in DECIDING:
         raise InputError(
             f"evidence needs a classifier, and the outputs of {subject.name} are {subject.output_kind}: leave evidence out.",
@@ -47,6 +46,8 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
     sampling = Sampling(settings.design, settings.weights, settings.kernel_width, settings.n_samples, settings.seed)
     until = None if settings.until is None else read_until(settings.until)
     kind = _pick_kind(subject, sides, settings)
+    if isinstance(settings.n_samples, tuple) and subject.late_fusion and any(sides) and not all(sides):
+        return _plan_one_side(kind, sampling, until, settings.n_samples, sides)
     if isinstance(settings.n_samples, tuple) and kind in ("joint", "coalitions"):
         raise InputError(
             f"n_samples {settings.n_samples} gives each side its own number, but these masks are drawn over both together: "
@@ -56,26 +57,13 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
     return Plan(kind, sampling, until, _note_joint(subject, sides, settings) if kind == "joint" else ())
 
 
-def _check_weights(settings: Settings) -> None:
-    """InputError for settings that the row weights rule out with any model."""
-    if settings.weights == "shapley":
-        if settings.design not in ("auto", "crossed", "joint"):
-            raise InputError(
-                f"Shapley values have their own designs: use design auto, not {settings.design}.", argument="design"
-            )
-        if settings.ridge:
-            raise InputError(
-                f"Shapley values with a ridge penalty of {settings.ridge:g} would not add up: leave ridge out.",
-                argument="ridge",
-            )
-        if settings.until is not None:
-            raise InputError(
-                f"Shapley values are sampled without stopping: leave until {settings.until!r} out, or use uniform weights.",
-                argument="until",
-            )
-    elif settings.design == "crossed" and (settings.ridge or settings.weights == "paper"):
-        what = "a ridge penalty" if settings.ridge else "MusicLIME's kernel"
-        raise InputError(f"a crossed design can't be solved with {what}: use design joint.", argument="design")
+def _plan_one_side(
+    kind: Kind, sampling: Sampling, until: Until | None, counts: tuple[int, int], sides: tuple[int, int]
+) -> Plan:
+    """The plan for a song with components on one side only, such as an instrumental: that side's masks, as many as asked."""
+    side, count = ("sound", counts[0]) if sides[0] else ("lyrics", counts[1])
+    note = f"only the {side} can be explained here: of n_samples {counts} it gets its own {count}."
+    return Plan(kind, replace(sampling, n_samples=count), until, (note,))
 
 
 def _can_cross(subject: Subject, sides: tuple[int, int]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from musiclime_torch.explanation.settings import Settings
+from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
@@ -34,7 +35,7 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
 
 def _record_question(model: Any) -> dict[str, Any]:
     """What a language model was asked, in which order, and the tokens that its answers were cut into."""
-    if not hasattr(model, "asked"):
+    if not isinstance(model, Answering):
         return {}
     return {"asked": model.asked, "order": model.prompt.order, "answers": model.describe_answers()}
 

@@ -15,10 +15,11 @@ from musiclime_torch.basics.arguments import (
     read_confidence,
     read_counts,
     read_integer,
-    read_number,
+    read_kernel_width,
     read_ridge,
     read_seed,
     read_segments,
+    read_until,
 )
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
@@ -53,10 +54,6 @@ _CHOSEN = (
 )
 
 
-def _read_kernel_width(kernel_width: object) -> float:
-    return read_number(kernel_width, "kernel_width")
-
-
 def _read_class(target: Any) -> int | str:
     return target if isinstance(target, str) else read_integer(target, "class")
 
@@ -72,7 +69,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "foil": _read_class,
     "segments": read_segments,
     "n_samples": read_counts,
-    "kernel_width": _read_kernel_width,
+    "kernel_width": read_kernel_width,
     "ridge": read_ridge,
     "confidence": read_confidence,
     "seed": read_seed,
@@ -174,6 +171,9 @@ class Settings:
         for name, read in _READERS.items():
             if getattr(self, name) is not None or getattr(Settings, name) is not None:
                 read(getattr(self, name))
+        if self.until is not None:
+            read_until(self.until)
+        _check_weights(self)
 
     @property
     def total(self) -> int:
@@ -206,6 +206,28 @@ def read_settings(arguments: Mapping[str, Any]) -> Settings:
         if name in read and (read[name] is not None or getattr(Settings, name) is not None):
             read[name] = reader(read[name])
     return Settings(**read)
+
+
+def _check_weights(settings: Settings) -> None:
+    """InputError for settings that the row weights rule out with any model."""
+    if settings.weights == "shapley":
+        if settings.design not in ("auto", "crossed", "joint"):
+            raise InputError(
+                f"Shapley values have their own designs: use design auto, not {settings.design}.", argument="design"
+            )
+        if settings.ridge:
+            raise InputError(
+                f"Shapley values with a ridge penalty of {settings.ridge:g} would not add up: leave ridge out.",
+                argument="ridge",
+            )
+        if settings.until is not None:
+            raise InputError(
+                f"Shapley values are sampled without stopping: leave until {settings.until!r} out, or use uniform weights.",
+                argument="until",
+            )
+    elif settings.design == "crossed" and (settings.ridge or settings.weights == "paper"):
+        what = "a ridge penalty" if settings.ridge else "MusicLIME's kernel"
+        raise InputError(f"a crossed design can't be solved with {what}: use design joint.", argument="design")
 
 
 def _check_baseline(baseline: object) -> None:

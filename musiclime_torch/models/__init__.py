@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         AudioClassifier as AudioClassifier,
         ClapZeroShot as ClapZeroShot,
         LateEnsemble as LateEnsemble,
-        TextClassifier as TextClassifier,
     )
     from musiclime_torch.models.contract import (
         LATE_FUSION as LATE_FUSION,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     )
     from musiclime_torch.models.subject import Subject as Subject, describe_model as describe_model
     from musiclime_torch.models.tagger import Tagger as Tagger
+    from musiclime_torch.models.text_classifiers import TextClassifier as TextClassifier
     from musiclime_torch.models.tokens import MASK as MASK, Preparation as Preparation, cut_words as cut_words
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -93,7 +93,7 @@ def ran_out(error: BaseException) -> bool:
     """Whether an error, or what it was raised from, is a lack of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    if isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID):
+    if isinstance(error, RuntimeError) and any(text in str(error) for text in _SAID):
         return True
     return error.__cause__ is not None and ran_out(error.__cause__)
 

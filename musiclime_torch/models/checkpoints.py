@@ -106,18 +106,18 @@ def read_description(folder: Path, model_type: str) -> dict[str, Any]:
     """What config.json says; InputError if it can't be read, or describes another type of model."""
     try:
         described: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        found = described.get("model_type")
+        stored_type = described.get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{str(folder)!r} is not a saved {model_type} ({error}).") from error
-    if found != model_type:
-        raise InputError(f"{str(folder)!r} holds a model of type {found!r}, not {model_type}.")
+    if stored_type != model_type:
+        raise InputError(f"{str(folder)!r} holds a model of type {stored_type!r}, not {model_type}.")
     return described
 
 
 def read_type(folder: Path) -> str | None:
     """The type of model in a folder, ours or that of `transformers`; None if it isn't a model."""
     try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        described = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found.get("model_type") if isinstance(found, dict) else None
+    return described.get("model_type") if isinstance(described, dict) else None

@@ -1,6 +1,6 @@
-"""`transformers` classifiers of sound or of text as models that can be explained, and the two together."""
+"""`transformers` classifiers of sound as models that can be explained, and the sum of one of sound and one of text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,10 +10,7 @@ from torch import Tensor, nn
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.models.front_ends import make_front_end
-from musiclime_torch.models.tokens import Preparation, cut_tokens
-
-#: Tokenizers without a limit of their own declare 10^30.
-NO_LIMIT = 10**6
+from musiclime_torch.models.text_classifiers import read_labels
 
 
 class AudioClassifier(nn.Module):
@@ -30,9 +27,8 @@ class AudioClassifier(nn.Module):
 
     def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
         """Logits."""
-        inputs = {name: _cast(value, self.module) for name, value in self.front_end(audio).items()}
-        logits: Tensor = self.module(**inputs).logits
-        return logits
+        logits: Tensor = self.module(**_cast(self.front_end(audio), self.module)).logits
+        return logits.float()
 
 
 class ClapZeroShot(nn.Module):
@@ -54,44 +50,15 @@ class ClapZeroShot(nn.Module):
             read = tokenizer([prompt.format(label) for label in labels], padding=True, return_tensors="pt")
             read = {name: value.to(module.device) for name, value in read.items()}
             prompts = module.get_text_features(**read).pooler_output
-        self.register_buffer("prompts", nn.functional.normalize(prompts, dim=1), persistent=False)
+        self.register_buffer("prompts", nn.functional.normalize(prompts.float(), dim=1), persistent=False)
 
     def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
         """Cosines at CLAP's own temperature."""
         # CLAP compares directions: both sides are normalised, and the learnt temperature turns cosines into logits.
-        heard = self.module.get_audio_features(**self.front_end(audio)).pooler_output
-        cosines = nn.functional.normalize(heard, dim=1) @ self.prompts.T
-        logits: Tensor = self.module.logit_scale_a.exp() * cosines
-        return logits
-
-
-class TextClassifier(nn.Module):
-    """Any `AutoModelForSequenceClassification` of the BERT family with its fast tokenizer."""
-
-    modalities = ("lyrics",)
-
-    def __init__(self, module: Any, tokenizer: Any) -> None:
-        super().__init__()
-        self.module, self.tokenizer = module, tokenizer
-        self.classes, self.output_kind = read_labels(module.config)
-        # What our training wrote into the configuration; without it lyrics are read as they are.
-        prepared = getattr(module.config, "text_preparation", None) or {"lower_case": False, "strip_punctuation": False}
-        self.preparation = Preparation(**{**prepared, "limit": count_positions(module.config, tokenizer, prepared)})
-        self.name = str(getattr(module.config, "name_or_path", "") or type(module).__name__)
-
-    def tokenize(self, text: str) -> Tokens:
-        """As the model's own tokenizer cuts it."""
-        return cut_tokens(self.tokenizer, text, self.preparation)
-
-    def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
-        """Word embeddings."""
-        embeddings: Tensor = self.module.get_input_embeddings()(ids)
-        return embeddings
-
-    def forward(self, text: TokenBatch) -> Float[Tensor, "batch class"]:
-        """Logits."""
-        attended = text.attended.to(torch.long)
-        logits: Tensor = self.module(inputs_embeds=text.embeddings, attention_mask=attended).logits
+        directions = self.module.get_audio_features(**_cast(self.front_end(audio), self.module)).pooler_output
+        # In float32 whatever the weights' precision: temperatures are near 20, and cosines near each other.
+        cosines = nn.functional.normalize(directions.float(), dim=1) @ self.prompts.float().T
+        logits: Tensor = self.module.logit_scale_a.float().exp() * cosines
         return logits
 
 
@@ -103,8 +70,8 @@ class LateEnsemble(nn.Module):
     """
 
     channels, modalities = 1, ("audio", "lyrics")
-    heard: Int[Tensor, " class"]
-    read: Int[Tensor, " class"]
+    audio_columns: Int[Tensor, " class"]
+    lyrics_columns: Int[Tensor, " class"]
 
     def __init__(self, ear: Any, eye: Any, weights: tuple[float, float]) -> None:
         """InputError if the two share no label, or if one's outputs compete and the other's don't."""
@@ -120,29 +87,29 @@ class LateEnsemble(nn.Module):
                 f"no label: use models of the same labels."
             )
         self.ear, self.eye, self.weights = ear, eye, weights
+        if hasattr(eye, "embed_text"):
+            # Only where the text classifier has it: masks act on token ids otherwise.
+            self.embed_text = eye.embed_text
         self.classes = tuple(ear.classes[place] for place in shared)
         self.output_kind, self.sample_rate, self.max_seconds = ear.output_kind, ear.sample_rate, ear.max_seconds
         self.name = f"{ear.name} + {eye.name}"
-        self.register_buffer("heard", torch.tensor(shared), persistent=False)
-        self.register_buffer("read", torch.tensor([places[label.casefold()] for label in self.classes]), persistent=False)
+        self.register_buffer("audio_columns", torch.tensor(shared), persistent=False)
+        self.register_buffer(
+            "lyrics_columns", torch.tensor([places[label.casefold()] for label in self.classes]), persistent=False
+        )
 
     def tokenize(self, text: str) -> Tokens:
         """The text classifier's tokens."""
         tokens: Tokens = self.eye.tokenize(text)
         return tokens
 
-    def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
-        """The text classifier's embeddings."""
-        embeddings: Tensor = self.eye.embed_text(ids)
-        return embeddings
-
     def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
         """The audio classifier's outputs for the shared labels."""
-        return self._share(self.ear(audio).index_select(1, self.heard))
+        return self._share(self.ear(audio).index_select(1, self.audio_columns))
 
-    def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch class"]:
+    def encode_text(self, text: TokenBatch | Tensor) -> Float[Tensor, "batch class"]:
         """The text classifier's outputs for the shared labels."""
-        return self._share(self.eye(text).index_select(1, self.read))
+        return self._share(self.eye(text).index_select(1, self.lyrics_columns))
 
     def fuse(self, audio: Float[Tensor, "batch class"], text: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:
         """The weighted sum."""
@@ -152,7 +119,9 @@ class LateEnsemble(nn.Module):
         """The weighted sums of all pairs."""
         return self.weights[0] * audio[:, None] + self.weights[1] * text
 
-    def forward(self, audio: Float[Tensor, "batch channel frame"], text: TokenBatch) -> Float[Tensor, "batch class"]:
+    def forward(
+        self, audio: Float[Tensor, "batch channel frame"], text: TokenBatch | Tensor
+    ) -> Float[Tensor, "batch class"]:
         """Logits of songs."""
         return self.fuse(self.encode_audio(audio), self.encode_text(text))
 
@@ -162,27 +131,6 @@ class LateEnsemble(nn.Module):
         return logits.log_softmax(1) if self.output_kind == "logits" else logits
 
 
-def read_labels(config: Any) -> tuple[tuple[str, ...], str]:
-    """Class names and the kind of outputs, from a `transformers` configuration."""
-    # By number, for JSON keeps the order of writing; a single output has nothing to compete with.
-    names = tuple(str(config.id2label[number]) for number in sorted(config.id2label))
-    kinds = {"multi_label_classification": "multilabel", "regression": "regression"}
-    return names, kinds.get(str(config.problem_type), "multilabel" if len(names) == 1 else "logits")
-
-
-def count_positions(config: Any, tokenizer: Any, prepared: Mapping[str, Any]) -> int:
-    """Tokens a model reads at most, special ones included; no more than it was prepared for."""
-    limit = int(min(tokenizer.model_max_length, prepared.get("limit", NO_LIMIT), NO_LIMIT))
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is None or positions <= 0:
-        return limit
-    # RoBERTa and its kin count positions from behind the padding token's.
-    first = config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0
-    return min(limit, int(positions) - first)
-
-
-_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer")
-
-
-def _cast(value: Tensor, module: Any) -> Tensor:
-    return value.to(module.dtype) if value.is_floating_point() else value
+def _cast(inputs: dict[str, Tensor], module: Any) -> dict[str, Tensor]:
+    """A front end's features in the precision of the weights."""
+    return {name: value.to(module.dtype) if value.is_floating_point() else value for name, value in inputs.items()}

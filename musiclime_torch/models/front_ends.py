@@ -64,9 +64,9 @@ class KaldiFbank(nn.Module):
         # Kaldi's order, per frame: mean removed, pre-emphasis with the first sample as its own predecessor, window, FFT.
         frames = frames - frames.mean(2, keepdim=True)
         before = torch.cat([frames[:, :, :1], frames[:, :, :-1]], 2)
-        spectrum = torch.fft.rfft((frames - PRE_EMPHASIS * before) * self.window, FFT)
+        spectrum = torch.fft.rfft((frames - PRE_EMPHASIS * before) * self.window.float(), FFT)
         power = spectrum.real.square() + spectrum.imag.square()
-        features = (power @ self.bank).clamp_min(torch.finfo(torch.float32).eps).log()
+        features = (power @ self.bank.float()).clamp_min(torch.finfo(torch.float32).eps).log()
         # AST divides by twice the standard deviation, and normalises the padding too.
         filled = nn.functional.pad(features, (0, 0, 0, self.frames - features.shape[1]))
         return (filled - self.mean) / (2 * self.std)
@@ -138,13 +138,16 @@ class ClapFrontEnd(nn.Module):
     def forward(self, audio: Float[Tensor, "batch channel frame"]) -> dict[str, Tensor]:
         """(batch, crop, time, mel): one crop, or four that are alike for models that fuse crops."""
         wave = self._fill(audio.float().mean(1))
-        spectrum = torch.stft(wave, len(self.window), self.hop, window=self.window, pad_mode="reflect", return_complex=True)
+        window = self.window.float()
+        spectrum = torch.stft(wave, len(window), self.hop, window=window, pad_mode="reflect", return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()
         with in_float32(audio.device):
-            features = 10 * (power.mT @ self.bank).clamp_min(1e-10).log10()
+            features = 10 * (power.mT @ self.bank.float()).clamp_min(1e-10).log10()
         # Fusion models take a global view and three crops of a long clip; for a clip of full length all four are the same.
         shaped = features[:, None].expand(-1, 4 if self.fusion else 1, -1, -1)
-        return {"input_features": shaped, "is_longer": torch.zeros(len(wave), 1, dtype=torch.bool, device=wave.device)}
+        # The library calls one clip of a batch longer where none is: a clip alone is always fused, and so is each one here.
+        longer = torch.full((len(wave), 1), self.fusion, dtype=torch.bool, device=wave.device)
+        return {"input_features": shaped, "is_longer": longer}
 
     def _fill(self, wave: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch whole"]:
         length = wave.shape[1]
@@ -171,8 +174,8 @@ class LibraryFrontEnd(nn.Module):
     def forward(self, audio: Float[Tensor, "batch channel frame"]) -> dict[str, Tensor]:
         """Whatever the extractor gives."""
         clips = list(audio.float().mean(1).cpu().numpy())
-        found = self.extractor(clips, sampling_rate=self.rate, return_tensors="pt")
-        return {name: value.to(audio.device) for name, value in found.items()}
+        features = self.extractor(clips, sampling_rate=self.rate, return_tensors="pt")
+        return {name: value.to(audio.device) for name, value in features.items()}
 
 
 _FRONT_ENDS: dict[str, Callable[[Any], FrontEnd]] = {

@@ -21,7 +21,7 @@ def hash_weights(module: nn.Module | None) -> str:
     """SHA-256 over names and bytes of all parameters and buffers; empty for a bare callable."""
     if module is None:
         return ""
-    tensors = sorted((name, found) for name, found in module.state_dict().items() if isinstance(found, Tensor))
+    tensors = sorted((name, value) for name, value in module.state_dict().items() if isinstance(value, Tensor))
     seen = _glance(tensors)
     if module in _KNOWN and seen is not None and _KNOWN[module][0] == seen:
         return _KNOWN[module][1]

@@ -53,11 +53,11 @@ class SentenceEncoder(nn.Module):
 
     def embed_strings(self, texts: list[str]) -> Float[Tensor, "batch feature"]:
         """Directions of strings, one by one."""
-        found = []
+        directions = []
         for text in texts:
             ids = self.tokenize(text).ids.to(self.module.device)
-            found.append(self(TokenBatch(self.embed_text(ids)[None], torch.ones_like(ids, dtype=torch.bool)[None]))[0])
-        return torch.stack(found)
+            directions.append(self(TokenBatch(self.embed_text(ids)[None], torch.ones_like(ids, dtype=torch.bool)[None]))[0])
+        return torch.stack(directions)
 
 
 def load_minilm() -> SentenceEncoder:

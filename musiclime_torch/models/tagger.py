@@ -166,9 +166,9 @@ class Tagger(nn.Module):
         longest = max((len(ids) for ids in cut), default=0)
         ids = torch.zeros(len(cut), longest, dtype=torch.long)
         attended = torch.zeros(len(cut), longest, dtype=torch.bool)
-        for row, found in enumerate(cut):
-            ids[row, : len(found)] = found
-            attended[row, : len(found)] = True
+        for row, tokens in enumerate(cut):
+            ids[row, : len(tokens)] = tokens
+            attended[row, : len(tokens)] = True
         device = self.embedding.weight.device
         return TokenBatch(self.embed_text(ids.to(device)), attended.to(device))
 

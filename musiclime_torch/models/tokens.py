@@ -59,14 +59,14 @@ def cut_tokens(tokenizer: Any, text: str, preparation: Preparation) -> Tokens:
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
             f"the tokenizer {type(tokenizer).__name__} doesn't tell which characters a token stands for: use its fast "
-            f"version (tokenizer.json)."
+            f"version (tokenizer.json) where there is one, or a callable of your own that takes strings."
         )
     shown, places = prepare(text, preparation)
-    whole = tokenizer(shown, return_offsets_mapping=True, verbose=False)
+    encoding = tokenizer(shown, return_offsets_mapping=True, verbose=False)
     # Cut off by the tokenizer itself: it knows which special tokens belong at the end.
     cut = tokenizer(shown, return_offsets_mapping=True, verbose=False, truncation=True, max_length=preparation.limit)
     read = [_go_back(offset, places) for offset in cut["offset_mapping"]]
-    there = [start for start, end in (_go_back(offset, places) for offset in whole["offset_mapping"]) if start < end]
+    there = [start for start, end in (_go_back(offset, places) for offset in encoding["offset_mapping"]) if start < end]
     kept = sum(start < end for start, end in read)
     return Tokens(
         ids=torch.tensor(cut["input_ids"], dtype=torch.long),

@@ -7,12 +7,14 @@ the manifest. Other columns are left alone.
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from os.path import exists, isfile  # pathlib's raise for folders without permission
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from musiclime_torch.basics.errors import InputError, needing
 
@@ -145,21 +147,40 @@ def _read_csv(path: Path, delimiter: str | None) -> Iterator[tuple[str, dict[str
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            if delimiter is None:
-                first = file.readline()
-                delimiter = max(",;\t", key=first.count)
-                file.seek(0)
-            rows = csv.DictReader(file, delimiter=delimiter, strict=True)
-            _check_columns(path, rows.fieldnames or ())
-            last = rows.line_num
-            for number, cells in enumerate(rows, 1):
-                place = f"row {number}, line {last + 1}"
-                last = rows.line_num
-                if None in cells or None in cells.values():
+            rows = _list_cells(file, delimiter)
+            names = next(rows, (1, []))[1]
+            while names and not names[-1].strip():
+                names.pop()
+            _check_columns(path, names)
+            for number, (line, cells) in enumerate(rows, 1):
+                place = f"row {number}, line {line}"
+                # Spreadsheets leave out empty cells at a row's end, or add some. A single cell is rather the rest of a text
+                # that wasn't quoted.
+                if any(map(str.strip, cells[len(names) :])) or len(cells) == 1 < len(names):
                     raise InputError(f"{path.name}, {place} has a different number of cells than the header: quote commas.")
-                yield place, cells
+                yield place, dict(zip_longest(names, cells[: len(names)], fillvalue=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"the manifest {str(path)!r} can't be read ({error}): save it as UTF-8 text.") from error
+
+
+def _list_cells(file: TextIO, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
+    """Rows with anything in them, each with the number of its first line.
+
+    Spreadsheets write rows of commas alone, and some a line `sep=;` before all others.
+    """
+    # Excel's hint to itself which delimiter it used; no other program removes the line.
+    hint = re.fullmatch(r'"?sep=(.)"?', file.readline().rstrip("\r\n"))
+    if hint is None:
+        file.seek(0)
+        delimiter = delimiter or max(",;\t", key=next(filter(str.strip, file), "").count)
+        file.seek(0)
+    rows = csv.reader(file, delimiter=hint[1] if hint else delimiter or ",", strict=True)
+    before = 1 if hint else 0
+    line = before + 1
+    for cells in rows:
+        if any(map(str.strip, cells)):
+            yield line, cells
+        line = before + rows.line_num + 1
 
 
 def _read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

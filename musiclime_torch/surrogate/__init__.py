@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
+    from musiclime_torch.basics.arguments import Until as Until, read_until as read_until
     from musiclime_torch.basics.choices import DesignName as DesignName, WeightsName as WeightsName
     from musiclime_torch.surrogate.blocks import (
         draw_blocks as draw_blocks,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     )
     from musiclime_torch.surrogate.sides import lay_side as lay_side, turn as turn
     from musiclime_torch.surrogate.solver import Fit as Fit, solve as solve
-    from musiclime_torch.surrogate.stopping import Until as Until, read_until as read_until
     from musiclime_torch.surrogate.variance import split_variance as split_variance
 
 __getattr__, __dir__, __all__ = lazy(__name__)

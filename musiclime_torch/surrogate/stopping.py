@@ -4,44 +4,12 @@ Looking repeatedly finds something by chance: each of the planned looks gets an 
 (Bonferroni), and the intervals of a run that might have stopped early are wider for it.
 """
 
-import re
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.arguments import Until
 from musiclime_torch.surrogate.intervals import quantile
-
-
-@dataclass(frozen=True)
-class Until:
-    """What to wait for: the order of the `count` largest components, or half widths of at most `width`."""
-
-    kind: Literal["top", "width"]
-    count: int = 0
-    width: float = 0.0
-
-
-def read_until(text: str) -> Until:
-    """What to wait for, from text; InputError for any other text.
-
-    >>> read_until("top 5"), read_until("width 0.1")
-    (Until(kind='top', count=5, width=0.0), Until(kind='width', count=0, width=0.1))
-    """
-    try:
-        match = re.fullmatch(r"\s*(top|width)[\s:]*([0-9.eE+-]+)\s*", text)
-        if match is None:
-            raise ValueError
-        kind, number = match.groups()
-        until = Until("top", count=int(number)) if kind == "top" else Until("width", width=float(number))
-        if not (until.count >= 1 or 0 < until.width < float("inf")):
-            raise ValueError
-    except (TypeError, ValueError):
-        raise InputError(f"until {text!r} is not understood: give 'top 5' or 'width 0.1'.") from None
-    return until
 
 
 def is_settled(

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.training.monitor import Reading
 from musiclime_torch.views.figures import escape, make_axes
+from musiclime_torch.views.fonts import in_any_script
 
 #: Curves besides the stems', with line styles that are distinct without colours too.
 _CURVES = {
@@ -17,6 +18,7 @@ _CURVES = {
 }
 
 
+@in_any_script
 def plot_readings(readings: Sequence[Reading], stems: bool = True, ax: Axes | None = None) -> Axes:
     """Shares, fidelity and correlations by step; with `stems` the sound's share by stem too. InputError without readings."""
     if not readings:

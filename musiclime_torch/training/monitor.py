@@ -93,6 +93,7 @@ class Monitor:
         self.tracks, self.every, self.log, self.stop = tuple(tracks), every, log, stop
         self.settings, self.limits = read_settings({"n_samples": PASSES, **(options or {})}), dict(limits or {})
         self.readings: list[Reading] = []
+        self._asked: int | None = None
         self._last: list[Tensor] | None = None
         #: None before the first look, empty for a model without accessible weights.
         self._shuffled: list[Tensor] | None = None
@@ -100,11 +101,19 @@ class Monitor:
     def step(self, model: Callable[..., Any], step: int) -> Reading | None:
         """A reading where the step is due and this process is the first, else None.
 
-        InputError where a limit is exceeded and `stop` is set, after the reading was kept and logged; and where a song can't
-        be explained.
+        Due is a multiple of `every`, or the first step after one that was passed over; asked twice in a row at one step, as
+        with accumulated gradients, the monitor looks once.
+
+        InputError where a limit is exceeded and `stop` is set, after the reading was kept and logged; where a song can't be
+        explained; and for a model whose weights are sharded over processes.
         """
+        before, self._asked = self._asked, step
+        passed = before is not None and step // self.every > before // self.every
+        if step == before or (step % self.every and not passed):
+            return None
+        refuse_sharded(model)
         # One process looks: the others would compute the same, and wait for each other meanwhile.
-        if step % self.every or not _is_first():
+        if not _is_first():
             return None
         started = time.perf_counter()
         model = unwrap(model)
@@ -188,17 +197,34 @@ def add_scalars(writer: Any, prefix: str = "explanation") -> Log:
 
 
 def unwrap(model: Any) -> Any:
-    """The model behind `DistributedDataParallel`, `DataParallel`, `torch.compile` and our own `Learner`."""
+    """The model behind `DistributedDataParallel`, `DataParallel`, DeepSpeed, `torch.compile` and our own `Learner`."""
     # Wrappers nest in any order: a compiled model in DistributedDataParallel, or the other way round.
     while True:
         inner = getattr(model, "_orig_mod", None)
         if inner is None and isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            inner = model.module
+        if inner is None and any(kind.__name__ == "DeepSpeedEngine" for kind in type(model).__mro__):
             inner = model.module
         if inner is None and isinstance(model, Learner):
             inner = model.model
         if inner is None:
             return model
         model = inner
+
+
+def refuse_sharded(model: Any) -> None:
+    """InputError for weights that lie on several processes, by FSDP or DeepSpeed's ZeRO-3: one process can't run them."""
+    module = module_behind(model)
+    parts = [] if module is None else list(module.modules())
+    kinds = {kind.__name__ for part in parts for kind in type(part).__mro__}
+    # ZeRO-3 marks the parameters that it shards.
+    marked = any(hasattr(weight, "ds_id") for part in parts for weight in part.parameters(recurse=False))
+    name = "DeepSpeed's ZeRO-3" if marked else "FSDP" if kinds & {"FullyShardedDataParallel", "FSDPModule"} else ""
+    if name:
+        raise InputError(
+            f"a monitor explains in one process, but {name} shards the model's weights over all of them: use "
+            f"DistributedDataParallel or ZeRO-2, or explain saved checkpoints."
+        )
 
 
 def _name_stem(stem: str) -> str:

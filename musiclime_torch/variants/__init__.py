@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from musiclime_torch.variants.inputs import Sources as Sources, prepare_sources as prepare_sources
     from musiclime_torch.variants.probe import Probe as Probe, probing as probing
+    from musiclime_torch.variants.renderings import Encoded as Encoded, Kept as Kept
     from musiclime_torch.variants.scale import Scale as Scale, to_values as to_values
     from musiclime_torch.variants.sound import AudioBaseline as AudioBaseline, gate_stems as gate_stems, mix as mix
     from musiclime_torch.variants.words import mask_lyrics as mask_lyrics

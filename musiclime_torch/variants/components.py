@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from musiclime_torch.basics.arguments import Segments, check_name, read_segments, refuse_segments
+from musiclime_torch.basics.arguments import Segments, check_name, read_segments, read_segments_text
 from musiclime_torch.basics.choices import Units
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.lyrics.lyrics import Lyrics, Word
@@ -129,8 +129,6 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
     if isinstance(segments, str):
         segments = _read_text(segments, seconds, offset)
     if isinstance(segments, int):
-        if segments < 1:
-            raise InputError(f"{segments} segments can't cover a song: give 1 or more.")
         _refuse_short(seconds / segments)
         # The last border is the length itself: segments × (seconds / segments) may be a rounding error off it.
         edges = (*(seconds * index / segments for index in range(segments)), seconds)
@@ -157,14 +155,9 @@ def _refuse_short(seconds: float) -> None:
 
 
 def _read_text(text: str, seconds: float, offset: float) -> int | list[float]:
-    try:
-        if not text.endswith("s"):
-            return [float(point) for point in text.split(",")] if "," in text else int(text)
-        length = float(text[:-1])
-        if not 0 < length < float("inf"):
-            raise ValueError
-    except ValueError:
-        refuse_segments(text)
+    length = read_segments_text(text)
+    if not isinstance(length, float):
+        return length
     _refuse_short(length)
     # A rest shorter than the length joins the segment before it. 1e-9 keeps 10 s in pieces of 0.1 s at a hundred.
     return [offset + index * length for index in range(1, max(int(seconds / length + 1e-9), 1))]

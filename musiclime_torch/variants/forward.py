@@ -4,9 +4,10 @@ The model is somebody else's code. Every call of it in the package's explanation
 raises or returns wrongly becomes one sentence.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -96,15 +97,36 @@ def _call(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...
         return function(*inputs)
     except (Exception, SystemExit) as error:  # the model is somebody else's code and may raise anything
         shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{count} texts"
-        way_out = _NO_ROOM if ran_out(error) else ""
+        way_out = _NO_ROOM if ran_out(error) else _tell_of_precision(subject, error)
         lines = str(error).strip().splitlines() or [""]
         raise InputError(
             f"the model {subject.name} failed on a batch of {shape} with {type(error).__name__}: {lines[0]}{way_out}"
         ) from error
 
 
+def _tell_of_precision(subject: Subject, error: BaseException) -> str:
+    """The way out for weights in half precision, which float32 sound doesn't fit."""
+    parameters = () if subject.module is None else subject.module.parameters()
+    half = next((weight.dtype for weight in parameters if weight.dtype in (torch.float16, torch.bfloat16)), None)
+    if half is None or not isinstance(error, RuntimeError):
+        return ""
+    name = str(half).removeprefix("torch.")
+    return f" (its weights are {name} and it is given float32: cast its inputs in its forward, or call its float() before)"
+
+
+def _take_logits(outputs: Any) -> Any:
+    """The tensor of what libraries' models return: an output with `logits`, a dict with them, or a tuple that begins so."""
+    if isinstance(outputs, Mapping) and "logits" in outputs:
+        return outputs["logits"]
+    if isinstance(outputs, tuple | list) and outputs and isinstance(outputs[0], Tensor):
+        return outputs[0]
+    logits = getattr(outputs, "logits", None)
+    return logits if isinstance(logits, Tensor) else outputs
+
+
 def _check_outputs(subject: Subject, outputs: Any, count: int) -> Float[Tensor, "batch class"]:
     """Outputs as (batch, class), with a column for a model that returns one number per row."""
+    outputs = _take_logits(outputs)
     if not isinstance(outputs, Tensor):
         raise InputError(f"the model {subject.name} returned a {type(outputs).__name__}, not a tensor (batch, class).")
     if outputs.dim() == 1:

@@ -37,7 +37,7 @@ class Probe:
     columns: int
     device: torch.device
     batch_size: int
-    stages: Stages
+    stages: Stages = field(default_factory=Stages)
     precision: Precision = "float32"
     room: Room = field(default_factory=Room)
     kept: Kept = field(default_factory=Kept)

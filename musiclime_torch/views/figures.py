@@ -15,6 +15,7 @@ from matplotlib.colors import CenteredNorm
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.variants.components import Component
+from musiclime_torch.views.fonts import in_any_script
 
 #: Colours for and against, distinct for the colour-blind too (Okabe & Ito), and for what is not significant.
 FOR, AGAINST, NOT_SIGNIFICANT = "#0072B2", "#D55E00", "#9a9a9a"
@@ -38,6 +39,7 @@ def escape(name: str) -> str:
     return name.replace("$", r"\$")
 
 
+@in_any_script
 def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: Axes | None = None) -> Axes:
     """Stems × seconds; × marks cells that are not significant, a dot those the model can't notice.
 
@@ -68,6 +70,7 @@ def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: 
     return ax
 
 
+@in_any_script
 def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: Axes | None = None) -> Axes:
     """Every word, line or section in its order with its interval; lines are separated. InputError without lyrics."""
     row, components = explanation.class_index(target), explanation.components
@@ -96,6 +99,7 @@ def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: A
     return ax
 
 
+@in_any_script
 def plot_waterfall(explanation: Explanation, target: int | str | None = None, top: int = 8, ax: Axes | None = None) -> Axes:
     """From the empty song to the decision: the largest components, all others together, and the remainder due to
     interactions.
@@ -136,6 +140,7 @@ def plot_waterfall(explanation: Explanation, target: int | str | None = None, to
     return ax
 
 
+@in_any_script
 def plot_interactions(
     explanation: Explanation,
     target: int | str | None = None,

@@ -138,3 +138,9 @@ def test_a_batch_summed_up_has_one_row(x):
     result = KernelShap(lambda z: quadratic(z).sum()).attribute(x, n_samples=80)
     assert result.shape == (1, 12)
     assert torch.allclose(result.sum(), (quadratic(x) - quadratic(0 * x)).sum(), atol=1e-3)
+
+
+@pytest.mark.parametrize("components", [1030, 1031, 1200])
+def test_more_components_than_a_float_counts_coalitions_for(components):
+    found = KernelShap(lambda inputs: inputs.sum(1), seed=0).attribute(torch.ones(1, components))
+    assert float(found.sum()) == pytest.approx(components)

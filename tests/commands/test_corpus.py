@@ -18,21 +18,6 @@ from musiclime_torch.corpus.runs.job import begin_job
 from musiclime_torch.corpus.runs.running import run_here
 from musiclime_torch.corpus.runs.shards import Place
 from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.demo.catalogue import main as make_catalogue
-from musiclime_torch.song.manifest import Entry, read_manifest
-
-
-@pytest.fixture(scope="session")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten generated songs."""
-    folder = tmp_path_factory.mktemp("corpus")
-    make_catalogue(["--songs", "10", "--tags", "drum fill,love song", "--out", str(folder)])
-    return folder / "manifest.csv"
-
-
-@pytest.fixture
-def entries(manifest: Path) -> tuple[Entry, ...]:
-    return read_manifest(manifest)
 
 
 def begin(entries, out: Path, **more):

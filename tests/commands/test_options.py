@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.cli import cli
+from musiclime_torch.demo.bundle import demo_song
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.track import load_track
 
@@ -46,17 +47,18 @@ def test_what_a_command_has_no_use_for_is_refused_and_not_listed(arguments: list
         assert "use explain" in str(refused.exception)
 
 
-ASKING = ["explain", "song.wav", "--model", "folder", "--ask", "Is it sad?"]
+SONG = str(demo_song())
+ASKING = ["explain", SONG, "--model", "demo", "--ask", "Is it sad?"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (ASKING, "--ask needs an answer to explain: give --answer Yes --foil No"),
-        (["explain", "song.wav", "--answer", "Yes"], "--answer needs a question: give --ask"),
-        (["explain", "song.wav", "--ask", "Is it sad?", "--answer", "Yes"], "--ask needs a music language model alone"),
+        (["explain", SONG, "--answer", "Yes"], "--answer needs a question: give --ask"),
+        (["explain", SONG, "--ask", "Is it sad?", "--answer", "Yes"], "--ask needs a music language model alone"),
         (
-            ["check", "--demo", "--model", "folder", "--ask", "Is it sad?", "--answer", "auto"],
+            ["check", "--demo", "--model", "demo", "--ask", "Is it sad?", "--answer", "auto"],
             "--answer auto is for one song",
         ),
     ],

@@ -16,10 +16,10 @@ from musiclime_torch.song.track import Track
 #: Slips that shape annotations would refuse first, here, and what is said to them elsewhere.
 SLIPS = [
     ({"lyrics_baseline": "foo"}, "lyrics baseline 'foo' is not known: use mask, zero, pad or gone."),
-    ({"lyrics_baseline": "Mask"}, "lyrics baseline 'Mask' is not known: use mask, zero, pad or gone."),
+    ({"lyrics_baseline": "Mask"}, "lyrics baseline 'Mask' is not known: use mask, zero, pad or gone (did you mean 'mask'?)."),
     ({"lyrics_baseline": ["mask"]}, "lyrics baseline ['mask'] is not known: use mask, zero, pad or gone."),
-    ({"units": "wrod"}, "lyric unit 'wrod' is not known: use word, type, line or section."),
-    ({"precision": "float16"}, "precision 'float16' is not known: use float32 or bfloat16."),
+    ({"units": "wrod"}, "lyric unit 'wrod' is not known: use word, type, line or section (did you mean 'word'?)."),
+    ({"precision": "float16"}, "precision 'float16' is not known: use float32 or bfloat16 (did you mean 'bfloat16'?)."),
     ({"baseline": "birds"}, "baseline 'birds' is not known: use silence, noise or another song's track."),
     ({"track": "song.flac"}, "the track is a path: give load_track('song.flac')."),
     ({"track": 5}, "expected a Track from load_track(path) or made by hand, got 5."),
@@ -33,6 +33,10 @@ SLIPS = [
     ({"modalities": "audio"}, "modalities 'audio' are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',)."),
     ({"modalities": 2}, "modalities 2 are not known: use ('audio', 'lyrics'), ('audio',) or ('lyrics',)."),
     ({"classes": "ab"}, "expected a list of class names, got 'ab': give one for each output, such as ['sad', 'glad']."),
+    ({"segments": 0}, "0 segments can't cover a song: give 1 or more."),
+    ({"segments": "3x"}, "segments '3x' are not understood: give a number"),
+    ({"kernel_width": 0.0}, "kernel_width must be above 0, got 0: LIME's own are 0.25"),
+    ({"design": "crossed", "ridge": 1.0}, "a crossed design can't be solved with a ridge penalty: use design joint."),
     ({"classes": 2}, "expected a list of class names, got 2: give one for each output, such as ['sad', 'glad']."),
 ]  # fmt: skip
 

@@ -62,6 +62,31 @@ def test_what_no_design_can_meet_is_refused(late: bool, sides: tuple[int, int], 
         plan_sampling(subject(late), sides, Settings(**options))
 
 
+@pytest.mark.parametrize(
+    ("sides", "options", "kind", "count"),
+    [
+        ((4, 0), {}, "joint", 64),
+        ((0, 6), {}, "joint", 32),
+        ((4, 0), {"design": "joint"}, "joint", 64),
+        ((4, 0), {"weights": "lime"}, "joint", 64),
+        ((0, 6), {"design": "bernoulli"}, "joint", 32),
+        ((4, 0), {"weights": "shapley"}, "coalitions", 64),
+        ((0, 0), {}, "nothing", (64, 32)),
+        ((4, 6), {}, "crossed", (64, 32)),
+    ],
+)
+def test_a_song_of_one_side_gets_that_sides_masks(sides: tuple[int, int], options: dict, kind: str, count: object):
+    """A catalogue's settings give both sides their numbers; its instrumentals have one side."""
+    plan = plan_sampling(subject(), sides, Settings(n_samples=(64, 32), **options))
+    assert (plan.kind, plan.sampling.n_samples) == (kind, count)
+
+
+def test_an_instrumental_among_songs_is_explained_with_the_sounds_masks(track: Track):
+    explanation = explain(Late(), replace(track, lyrics=None), n_samples=(48, 32), segments=4)
+    assert explanation.n_variants == 48
+    assert "only the sound can be explained here: of n_samples (48, 32) it gets its own 48." in explanation.warnings
+
+
 def test_weights_that_forgo_crossing_say_so():
     assert "uniform weights would cross them" in plan_sampling(subject(), (4, 6), Settings(weights="lime")).notes[0]
     assert plan_sampling(subject(), (4, 6), Settings(weights="lime", design="joint")).notes == ()

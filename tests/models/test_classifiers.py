@@ -21,6 +21,7 @@ from transformers import (
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import load_ensemble, load_model
 from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.models.classifiers import LateEnsemble
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
 
@@ -54,8 +55,35 @@ def test_clap_compares_sound_with_prompts(tmp_path: Path, truncation: str, frame
     with torch.no_grad():
         expected = library(input_features=features["input_features"], is_longer=features["is_longer"], **read)
         assert torch.allclose(model(audio), expected.logits_per_audio, atol=1e-4)
+        # One clip at a time, as people ask the library: it calls a clip alone longer where crops are fused.
+        for row, clip in zip(model(audio), audio, strict=True):
+            alone = AutoFeatureExtractor.from_pretrained(folder)([clip[0].numpy()], sampling_rate=8000, return_tensors="pt")
+            assert torch.allclose(row, library(**alone, **read).logits_per_audio[0], atol=1e-2)
     with pytest.raises(InputError, match="needs labels to choose from"):
         load_model(str(folder), "cpu")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("truncation", ["rand_trunc", "fusion"])
+def test_clap_in_half_precision(tmp_path: Path, truncation: str, dtype: torch.dtype):
+    folder = save_clap(tmp_path / "clap", truncation)
+    audio = 0.2 * torch.randn(2, 1, 16000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        exact = load_model(str(folder), "cpu", ("calm", "wild"))(audio)
+        ClapModel.from_pretrained(folder).to(dtype).save_pretrained(folder)
+        logits = load_model(str(folder), "cpu", ("calm", "wild"))(audio)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, exact, atol=0.2, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("sound", ["ast", "wav2vec2", "whisper"])
+def test_ensembles_in_half_precision(tmp_path: Path, track: Track, sound: str, dtype: torch.dtype):
+    ear = load_model(str(save_audio_classifier(tmp_path / "ear", sound, **label("calm", "wild"))), "cpu").to(dtype)
+    eye = load_model(str(save_text_classifier(tmp_path / "eye", "roberta", **label("wild", "calm"))), "cpu").to(dtype)
+    explanation = explain(LateEnsemble(ear, eye, (1, 1)), track, n_samples=(32, 32), segments=2)
+    assert explanation.design.startswith("crossed")
+    assert explanation.attributions.isfinite().all()
 
 
 @pytest.mark.parametrize("kind", ["roberta", "bert"])

@@ -58,11 +58,34 @@ def test_labels_may_be_lists_and_paths_have_columns_of_their_own(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "id,audio,label\na,x.mp3,l\nb,y.mp3,\n,,\n,,\n",
+        "id,audio,label\r\n,,\r\na,x.mp3,l\r\n\r\nb,y.mp3\r\n",
+        "id,audio,label,,\na,x.mp3,l,,\nb,y.mp3,,,\n,,,,\n",
+        "id,audio,label\na,x.mp3,l,,,\nb,y.mp3,, ,\n",
+        ",,\n\nid,audio,label\na,x.mp3,l\n \nb,y.mp3,\n",
+        "sep=;\nid;audio;label\na;x.mp3;l\nb;y.mp3;\n;;\n",
+        '"sep=\t"\r\nid\taudio\tlabel\r\na\tx.mp3\tl\r\nb\ty.mp3\r\n',
+    ],
+)
+def test_what_spreadsheets_write_around_the_songs_is_left_out(tmp_path: Path, text: str):
+    path = tmp_path / "m.csv"
+    path.write_bytes(text.encode("utf-8-sig"))
+    songs = [(entry.id, entry.audio and entry.audio.name, entry.labels) for entry in read_manifest(path)]
+    assert songs == [("a", "x.mp3", ("l",)), ("b", "y.mp3", ())]
+
+
+@pytest.mark.parametrize(
     ("name", "text", "said"),
     [
         ("m.csv", "name,audio\na,b\n", "no column `id`, but name, audio"),
         ("m.csv", "id,audio\n", "has no rows"),
         ("m.csv", "id,audio\na,b,c\n", "row 1, line 2 has a different number of cells"),
+        ("m.csv", "id,audio,lyrics\na,b,one\ntwo\n", "row 2, line 3 has a different number of cells"),
+        ("m.csv", 'id,lyrics\na,"b\nc"\n\n,,\n,d\n', "row 2, line 6 has no id"),
+        ("m.csv", "sep=;\n\nid;audio\n;b\n", "row 1, line 4 has no id"),
+        ("m.csv", ",,\r\n,,\r\n", "no column `id`, but nothing"),
         ("m.csv", "id,audio\na,b\na,c\n", "row 2, line 3: the id 'a' is that of row 1, line 2 too"),
         ("m.csv", "id,audio\n,b\n", "row 1, line 2 has no id"),
         ("m.csv", "id,split\na,both\n", "the split 'both' is not known"),

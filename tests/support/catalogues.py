@@ -6,13 +6,17 @@ import numpy as np
 import torch
 from pyarrow import parquet
 
-from musiclime_torch.corpus.findings.aggregation import Global, aggregate
+from musiclime_torch.corpus.findings.aggregation import aggregate
+from musiclime_torch.corpus.findings.summaries import Global
 from musiclime_torch.corpus.runs.shards import claim_folder
 from musiclime_torch.corpus.runs.tables import SCHEMAS, write_table
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 
 OPTIONS = {"n_samples": 64, "segments": 2, "units": "line"}
+
+#: A word as a catalogue's comparison meets it: markup, an emoji's code, longer than a column.
+LONG = "You might also like [b]this[/b] :cd: very long song by somebody else"
 
 
 def write_songs(out: Path, songs: list[dict]) -> None:

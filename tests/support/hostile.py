@@ -46,3 +46,6 @@ _TEMPLATES = (
 )
 
 HOSTILE = tuple(template.replace("{}", core) for core in _CORES for template in _TEMPLATES)
+
+#: A name with what separates fields and lines, quotes, markup, and more than ASCII.
+ODD = 'a\tb\n"c",<d> ​$é'

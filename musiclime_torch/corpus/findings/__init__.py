@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
-    from musiclime_torch.corpus.findings.aggregation import Global as Global, aggregate as aggregate
+    from musiclime_torch.corpus.findings.aggregation import aggregate as aggregate
     from musiclime_torch.corpus.findings.auditing import Finding as Finding, audit as audit
     from musiclime_torch.corpus.findings.comparing import Comparison as Comparison, compare as compare
+    from musiclime_torch.corpus.findings.summaries import Global as Global
 
 __getattr__, __dir__, __all__ = lazy(__name__)

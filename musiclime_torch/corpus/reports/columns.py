@@ -17,8 +17,8 @@ from rich.text import Text
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
-from musiclime_torch.corpus.findings.aggregation import ClassSummary, Feature, Global, Pair
 from musiclime_torch.corpus.findings.auditing import Finding
+from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Pair
 from musiclime_torch.variants.components import shorten
 
 NUMBER, TEXT = pyarrow.float64(), pyarrow.string()

@@ -14,16 +14,19 @@ from matplotlib.figure import Figure
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
-from musiclime_torch.corpus.findings.aggregation import CONFIDENCE, Feature, Global
+from musiclime_torch.corpus.findings.aggregation import CONFIDENCE
 from musiclime_torch.corpus.findings.comparing import Comparison
+from musiclime_torch.corpus.findings.summaries import Feature, Global
 from musiclime_torch.corpus.reports.columns import label
 from musiclime_torch.variants.components import shorten
 from musiclime_torch.views.figures import AGAINST, FOR, NOT_SIGNIFICANT, escape, make_axes, pick_colour
+from musiclime_torch.views.fonts import in_any_script
 
 #: Classes that are drawn against each other: 15 figures.
 MOST_AGAINST = 6
 
 
+@in_any_script
 def plot_features(
     catalogue: Global, class_name: str, top: int = 12, kind: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -47,6 +50,7 @@ def plot_features(
     return ax
 
 
+@in_any_script
 def plot_positions(catalogue: Global, class_name: str, ax: Axes | None = None) -> Axes:
     """Stems × positions of a class: signed means over songs; what is not significant has a cross."""
     songs = _find_songs(catalogue, class_name)
@@ -76,6 +80,7 @@ def plot_positions(catalogue: Global, class_name: str, ax: Axes | None = None) -
     return ax
 
 
+@in_any_script
 def plot_classes(catalogue: Global, first: str, second: str, labels: int = 12, ax: Axes | None = None) -> Axes:
     """One class against another: every feature for which both have enough songs, by its mean in each; those that differ most
     are named.
@@ -108,6 +113,7 @@ def plot_classes(catalogue: Global, first: str, second: str, labels: int = 12, a
     return ax
 
 
+@in_any_script
 def plot_shifts(comparison: Comparison, class_name: str, labels: int = 12, ax: Axes | None = None) -> Axes:
     """One run against the other: every feature of a class whose mean changed, with the interval of its change; the largest
     changes are named. InputError where nothing in the class changed.

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from musiclime_torch.basics.files import write_atomically
-from musiclime_torch.corpus.findings.aggregation import CONFIDENCE, Feature, Global
+from musiclime_torch.corpus.findings.aggregation import CONFIDENCE
 from musiclime_torch.corpus.findings.auditing import Finding
+from musiclime_torch.corpus.findings.summaries import Feature, Global
 from musiclime_torch.corpus.reports.columns import label
 from musiclime_torch.surrogate.intervals import halve_interval
 from musiclime_torch.views.page.document import render

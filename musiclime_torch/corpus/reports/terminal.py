@@ -13,9 +13,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from musiclime_torch.corpus.findings.aggregation import CONFIDENCE, ClassSummary, Feature, Global, Pair
+from musiclime_torch.corpus.findings.aggregation import CONFIDENCE
 from musiclime_torch.corpus.findings.auditing import Finding
 from musiclime_torch.corpus.findings.comparing import Alone, Comparison, Move, Shift
+from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Pair
 from musiclime_torch.corpus.reports.columns import (
     NUMBER,
     TEXT,

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import Until
 from musiclime_torch.basics.choices import Space
 from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
 from musiclime_torch.explanation.estimation.loop import Look, Sampled, sample_until
@@ -18,7 +19,7 @@ from musiclime_torch.surrogate.pairs import PairFit, solve_pairs
 from musiclime_torch.surrogate.pilot import is_better_unfolded
 from musiclime_torch.surrogate.sampling import Sampling, draw_design, weigh_design
 from musiclime_torch.surrogate.solver import solve, trace_errors
-from musiclime_torch.surrogate.stopping import Until, plan_looks
+from musiclime_torch.surrogate.stopping import plan_looks
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe

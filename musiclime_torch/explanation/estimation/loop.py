@@ -11,8 +11,9 @@ from typing import Generic, TypeVar
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import Until
 from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.stopping import Until, describe_stop, is_settled
+from musiclime_torch.surrogate.stopping import describe_stop, is_settled
 
 S = TypeVar("S")
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import Until
 from musiclime_torch.basics.choices import Space
 from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
 from musiclime_torch.explanation.estimation.joint import Answers, describe_design, find_pairs, note_rounding, sample_joint
@@ -21,7 +22,6 @@ from musiclime_torch.surrogate.known import Known, know_exactly
 from musiclime_torch.surrogate.pairs import PairFit, list_pairs, solve_pairs
 from musiclime_torch.surrogate.sampling import Sampling, draw_design
 from musiclime_torch.surrogate.solver import Fit, solve, trace_errors
-from musiclime_torch.surrogate.stopping import Until
 from musiclime_torch.surrogate.walsh import Walsh, add_up, count_up
 from musiclime_torch.variants.asking import run_groups, run_joint
 from musiclime_torch.variants.probe import Probe

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.shapley.coalitions import ATTEMPTS, is_supported
+from musiclime_torch.surrogate.shapley.coalitions import ATTEMPTS, SPARE_SHARE, is_supported
 
 #: Masks of a side beyond those that its slopes and level means use up, in pairs: with fewer the intervals don't cover.
 SPARE_PAIRS = 8
@@ -101,7 +101,7 @@ def draw_side(
     """Masks of one side for every level, the upper half complements of the lower."""
     if d < 1:
         raise InputError(f"{d} {side} components leave nothing to cross: use draw_leverage for the other side alone.")
-    spare = d + len(levels) // 2 + SPARE_PAIRS
+    spare = d + len(levels) // 2 + max(SPARE_PAIRS, math.ceil(SPARE_SHARE * d))
     least = len(levels) * max(-(-2 * spare // len(levels)), LEAST_A_LEVEL)
     if n_samples < least:
         raise InputError(f"{n_samples} {side} masks are too few for {d} {side} components: use at least {least}.")

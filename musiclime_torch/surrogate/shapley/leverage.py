@@ -8,14 +8,15 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.shapley.coalitions import ATTEMPTS, DECIDES, count_freedom, is_supported
+from musiclime_torch.surrogate.shapley.coalitions import ATTEMPTS, DECIDES, SPARE_SHARE, count_freedom, is_supported
 
 #: Below this many coalitions a drawn one, a stratum is listed and shuffled; above it, repeats are rare and drawn again.
 LISTED = 4
@@ -69,7 +70,8 @@ def draw_leverage(d: int, n_samples: int, seed: int) -> LeverageDesign:
     if d < 1:
         raise InputError(f"{d} components have no Shapley values: at least one is needed.")
     every = 2 ** (d - 1) - 1
-    pairs, least = min(-(-n_samples // 2), every), min(d - 1 + SPARE_PAIRS, every)
+    spare = max(SPARE_PAIRS, math.ceil(SPARE_SHARE * (d - 1)))
+    pairs, least = min(-(-n_samples // 2), every), min(d - 1 + spare, every)
     if pairs < least:
         raise InputError(
             f"{n_samples} coalitions are too few for Shapley values of {d} components: "
@@ -91,13 +93,16 @@ def weigh_rows(rows: Bool[Tensor, "pair d"], counts: dict[int, int]) -> Leverage
     d = rows.shape[1]
     each = torch.tensor(list(counts.values()), dtype=torch.long)
     drawn = each.double().repeat_interleave(each)
-    pairs = torch.tensor([float(count_pairs(d, size)) for size in counts], dtype=torch.float64).repeat_interleave(each)
+    # Divided as integers: from 1,030 components on, the middle sizes have more coalitions than a float can say.
+    shares = [count / count_pairs(d, size) for size, count in counts.items()]
+    rates = torch.tensor(shares, dtype=torch.float64).repeat_interleave(each)
     sizes = rows.sum(1).double()
     weights = torch.where(2 * sizes == d, d, 2 * d) / (sizes * (d - sizes) * drawn)
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
-    return LeverageDesign(masks, weights.repeat_interleave(2), (drawn / pairs).repeat_interleave(2))
+    return LeverageDesign(masks, weights.repeat_interleave(2), rates.repeat_interleave(2))
 
 
+@lru_cache(8192)
 def count_pairs(d: int, size: int) -> int:
     """Pairs of a coalition of `size` ≤ d / 2 and its complement; at d / 2 both are of that size."""
     return math.comb(d, size) // (2 if 2 * size == d else 1)
@@ -109,15 +114,15 @@ def allocate(d: int, pairs: int) -> dict[int, int]:
     >>> allocate(6, 15)
     {1: 6, 2: 6, 3: 3}
     """
-    shares = {size: 1.0 if 2 * size == d else 2.0 for size in range(1, d // 2 + 1)}
     counts: dict[int, int] = {}
-    left = pairs
-    for size in sorted(shares, key=lambda size: count_pairs(d, size) / shares[size]):
+    left, shares = pairs, float(d - 1)
+    # Ascending, by capacity over share: C(d, s) / 2 grows up to s = d / 2. What small sizes can't take goes to the others.
+    for size in range(1, d // 2 + 1):
+        share = 1.0 if 2 * size == d else 2.0
         # Rounding what is left at every step keeps the total and is off by less than one.
-        fair = round(left * shares[size] / sum(shares[other] for other in shares if other not in counts))
-        counts[size] = min(max(fair, 1), count_pairs(d, size))
-        left -= counts[size]
-    return dict(sorted(counts.items()))
+        counts[size] = min(max(round(left * share / shares), 1), count_pairs(d, size))
+        left, shares = left - counts[size], shares - share
+    return counts
 
 
 def draw_rows(d: int, counts: dict[int, int], generator: torch.Generator) -> Bool[Tensor, "pair d"]:
@@ -133,23 +138,24 @@ def draw_size(d: int, size: int, count: int, generator: torch.Generator) -> Bool
         order = torch.randperm(len(everything), generator=generator)[:count]
         chosen = torch.tensor(everything)[order]
     else:
-        distinct: dict[tuple[int, ...], None] = {}
+        # Kept as bytes: Python's own integers would take a gigabyte at d = 5,000.
+        distinct: dict[bytes, None] = {}
         for coalition in draw_forever(d, size, generator):
-            distinct[coalition] = None
+            distinct[coalition.numpy().tobytes()] = None
             if len(distinct) == count:
                 break
-        chosen = torch.tensor(list(distinct))
+        chosen = torch.frombuffer(bytearray(b"".join(distinct)), dtype=torch.long).view(count, size)
     return torch.zeros(count, d, dtype=torch.bool).scatter_(1, chosen, True)
 
 
-def draw_forever(d: int, size: int, generator: torch.Generator) -> Iterator[tuple[int, ...]]:
+def draw_forever(d: int, size: int, generator: torch.Generator) -> Iterator[Int[Tensor, " size"]]:
     """Sorted coalitions of `size`, uniform and independent."""
     while True:
         order = torch.randperm(d, generator=generator)
         half = order[:size]
         if 2 * size == d and 0 not in half:
             half = order[size:]
-        yield tuple(half.sort().values.tolist())
+        yield half.sort().values
 
 
 def solve_leverage(

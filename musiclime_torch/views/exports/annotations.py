@@ -57,17 +57,23 @@ def _clean(name: str) -> str:
     return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
 
 
-def to_jams(explanation: Explanation, seconds: float, target: int | str | None = None) -> Any:
+def to_jams(
+    explanation: Explanation, seconds: float, target: int | str | None = None, *, offset: float | None = None
+) -> Any:
     """A `jams.JAMS` with one annotation in the namespace `tag_open`: an observation for every component with a time.
 
     Its value is the component's name; its confidence the attribution, which is not a probability: the annotation's sandbox
-    holds the scale, the standard errors and which attributions are significant. `seconds` is the song's length.
-    InputError where jams isn't installed.
+    holds the scale, the standard errors and which attributions are significant. `seconds` is the length of the part that
+    was explained, and `offset` its start in the recording, by default that of the first segment. InputError where jams
+    isn't installed.
     """
     with needing("musiclime_torch[jams]"):
         import jams
     row = explanation.class_index(target)
-    annotation = jams.Annotation(namespace="tag_open", duration=seconds)
+    if offset is None:
+        offset = explanation.components.items[0].start or 0.0 if explanation.components.n_audio else 0.0
+    # Times in JAMS are those of the recording, whose end isn't known here: it reaches to the end of the part at least.
+    annotation = jams.Annotation(namespace="tag_open", time=offset, duration=seconds)
     annotation.annotation_metadata = jams.AnnotationMetadata(
         annotation_tools="musiclime_torch",
         data_source="program",
@@ -90,7 +96,7 @@ def to_jams(explanation: Explanation, seconds: float, target: int | str | None =
         fidelity=float(explanation.fidelity[row]),
     )
     record = jams.JAMS(annotations=[annotation])
-    record.file_metadata.duration = seconds
+    record.file_metadata.duration = offset + seconds
     record.file_metadata.title = explanation.provenance["title"]
     return record
 

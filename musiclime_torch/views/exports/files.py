@@ -66,7 +66,8 @@ def write_exports(
             file, make = _TEXTS[name]
             write_atomically(make(explanation).encode(), out / file, "out")
         elif name == "jams":
-            write_atomically(to_jams(explanation, track.seconds).dumps(indent=1).encode(), out / "explanation.jams", "out")
+            record = to_jams(explanation, track.seconds, offset=track.offset)
+            write_atomically(record.dumps(indent=1).encode(), out / "explanation.jams", "out")
         elif name == "parquet":
             write_parquet(explanation, out / "attributions.parquet")
         else:

@@ -112,8 +112,8 @@ def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
     """Outlines of the song and its stems, and the segments' positions in percent of the song."""
     song = track.stems.sum(0)
     peaks = measure_peaks(song, SONG_STEPS)
-    components, whole = explanation.components, track.seconds
-    edges = [round(100 * edge / whole, 3) for edge in components.edges]
+    components, seconds = explanation.components, track.seconds
+    edges = [round(100 * edge / seconds, 3) for edge in components.edges]
     outlines = [measure_peaks(stem, STEM_STEPS) for stem in track.stems] if edges else []
     # Not scaled by the largest peak: a single click would make all else look silent.
     loudest = max([float(outline.quantile(0.98)) for outline in outlines], default=0.0)
@@ -124,7 +124,7 @@ def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
             {"name": name, "outline": draw_outline(outline, loudest, mirrored=False)}
             for name, outline in zip(track.stem_names, outlines, strict=False)
         ],
-        "ticks": _mark_time(track.offset, whole),
+        "ticks": _mark_time(track.offset, seconds),
     }
 
 

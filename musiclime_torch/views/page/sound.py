@@ -48,7 +48,10 @@ def encode_sound(sound: Float[Tensor, "channel frame"], sample_rate: int, gain: 
         if form not in soundfile.available_formats():
             continue
         buffer = io.BytesIO()
-        soundfile.write(buffer, samples, rate, format=form, **more)
+        # In pieces of a second: libsndfile's Vorbis encoder takes a call's samples onto the stack, and minutes overflow it.
+        with soundfile.SoundFile(buffer, "w", rate, samples.shape[1], format=form, **more) as file:
+            for start in range(0, len(samples), rate):
+                file.write(samples[start : start + rate])
         return ending, buffer.getvalue()
     raise AssertionError("libsndfile always writes wav")
 

@@ -30,7 +30,7 @@ def run_paper(track, units, monkeypatch):
 def test_each_word_gets_what_its_type_got_and_only_what_is_positive(track, monkeypatch):
     outcome, asked = run_paper(track, "word", monkeypatch)
     # Four cells, then hold, me, now, love, is, my: the second love is the first one's type.
-    assert outcome.found.attributions.tolist() == [1, 0, 3, 0, 5, 0, 7, 0, 9, 0, 0]
+    assert outcome.result.attributions.tolist() == [1, 0, 3, 0, 5, 0, 7, 0, 9, 0, 0]
     assert outcome.passes == (98, 97)
     assert (asked["units"], asked["n_samples"], asked["seed"], asked["target"]) == ("type", 98, 3, 5)
     assert (asked["weights"], asked["ridge"], asked["space"]) == ("paper", 1.0, "probability")
@@ -45,10 +45,10 @@ def test_a_repeated_word_gets_it_at_every_place(track, monkeypatch):
     sung = Track(track.stems, track.stem_names, track.sample_rate, parse_lyrics(lines))
     outcome, _ = run_paper(sung, "word", monkeypatch)
     # hold, me, love are columns 4 to 6 of the types.
-    assert outcome.found.attributions[4:].tolist() == [5, 0, 7, 7, 0, 9, 7]
+    assert outcome.result.attributions[4:].tolist() == [5, 0, 7, 7, 0, 9, 7]
 
 
 def test_lines_stay_lines(track, monkeypatch):
     outcome, asked = run_paper(track, "line", monkeypatch)
     assert asked["units"] == "line"
-    assert outcome.found.attributions.tolist() == [1, 0, 3, 0, 5, 0]
+    assert outcome.result.attributions.tolist() == [1, 0, 3, 0, 5, 0]

@@ -269,21 +269,6 @@ def test_examples_are_kept_few(tmp_path):
     assert database.execute("select count(*) from examples").fetchall() == [(5,)]
 
 
-LONG = "You might also like [b]this[/b] :cd: very long song by somebody else"
-
-
-@pytest.fixture
-def odd() -> Comparison:
-    """Names of a catalogue that somebody means ill with."""
-    shifts = (
-        Shift("[red]sad", "lyrics", LONG, 12, 0.5, 2.5, 0.1, 0.25, ("[/b] 1", "2")),
-        Shift("[red]sad", "audio", "drums 0", 12, 1.0, 0.5, 0.0, 0.05, ("3",)),
-        Shift("$x_1$ of a class with a name", "audio", "vocals [dry] 0", 10, -1.0, 0.5, 0.2, 0.5, ("4, 5",)),
-    )
-    moves = (Move("[red]sad", LONG, 1, ("[bold]x",)),)
-    return Comparison(14, 0, Alone(0, 0, ()), Alone(1, 1, ("[i]y",)), moves, 0.5, 20, shifts)
-
-
 def test_the_terminal_says_names_as_they_are(odd, tmp_path):
     table = make_comparison(odd, 2)
     shown = Console(width=100, record=True, file=(tmp_path / "shown").open("w"), emoji=False)

@@ -5,30 +5,15 @@ import json
 
 import matplotlib as mpl
 import pytest
-from catalogues import heard, make_global, song
+from catalogues import LONG, heard, make_global, song
 from pyarrow import parquet
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.corpus.findings.comparing import Alone, Comparison, Move, Shift
+from musiclime_torch.corpus.findings.comparing import Alone, Comparison
 from musiclime_torch.corpus.reports.columns import write_summary
 from musiclime_torch.corpus.reports.terminal import write_comparison
 
 mpl.use("agg")
-
-
-LONG = "You might also like [b]this[/b] :cd: very long song by somebody else"
-
-
-@pytest.fixture
-def odd() -> Comparison:
-    """Names of a catalogue that somebody means ill with."""
-    shifts = (
-        Shift("[red]sad", "lyrics", LONG, 12, 0.5, 2.5, 0.1, 0.25, ("[/b] 1", "2")),
-        Shift("[red]sad", "audio", "drums 0", 12, 1.0, 0.5, 0.0, 0.05, ("3",)),
-        Shift("$x_1$ of a class with a name", "audio", "vocals [dry] 0", 10, -1.0, 0.5, 0.2, 0.5, ("4, 5",)),
-    )
-    moves = (Move("[red]sad", LONG, 1, ("[bold]x",)),)
-    return Comparison(14, 0, Alone(0, 0, ()), Alone(1, 1, ("[i]y",)), moves, 0.5, 20, shifts)
 
 
 def test_tables_are_written(odd, tmp_path):

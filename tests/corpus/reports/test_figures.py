@@ -13,7 +13,8 @@ from catalogues import draw_songs, write_songs
 from matplotlib.figure import Figure
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.corpus.findings.aggregation import Global, aggregate
+from musiclime_torch.corpus.findings.aggregation import aggregate
+from musiclime_torch.corpus.findings.summaries import Global
 from musiclime_torch.corpus.reports.figures import plot_classes, plot_features, plot_positions, write_plots
 from musiclime_torch.views.figures import NOT_SIGNIFICANT
 

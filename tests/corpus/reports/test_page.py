@@ -8,8 +8,9 @@ from chromium import find_faults, open_chromium, open_page, overflow
 from click.testing import CliRunner
 
 from musiclime_torch.commands.cli import cli
-from musiclime_torch.corpus.findings.aggregation import Global, aggregate
+from musiclime_torch.corpus.findings.aggregation import aggregate
 from musiclime_torch.corpus.findings.auditing import audit
+from musiclime_torch.corpus.findings.summaries import Global
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from musiclime_torch.commands.cli import cli
-from musiclime_torch.corpus.findings.aggregation import Global, Pair
 from musiclime_torch.corpus.findings.auditing import audit
+from musiclime_torch.corpus.findings.summaries import Global, Pair
 from musiclime_torch.corpus.reports.terminal import make_tables, say_finding, say_left_out
 
 

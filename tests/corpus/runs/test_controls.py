@@ -10,8 +10,9 @@ from catalogues import RATE, SEGMENTS, make_track
 from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
-from musiclime_torch.corpus.findings.aggregation import Global, aggregate
+from musiclime_torch.corpus.findings.aggregation import aggregate
 from musiclime_torch.corpus.findings.auditing import audit
+from musiclime_torch.corpus.findings.summaries import Global
 from musiclime_torch.corpus.runs.controls import DECOY, FILLER, is_chosen, make_control
 from musiclime_torch.corpus.runs.explaining import explain_shard
 from musiclime_torch.corpus.runs.job import begin_job, write_shard

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from musiclime_torch.basics.arguments import Until
 from musiclime_torch.explanation.estimation.loop import Look, sample_until
 from musiclime_torch.surrogate.intervals import quantile
 from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.stopping import Until
 
 SIZES = [10, 20, 40, 80]
 

@@ -214,6 +214,9 @@ def test_what_cannot_be_drawn_is_refused_with_the_way_out(arguments, sentence):
 
 def test_the_least_budgets_named_are_enough():
     assert len(draw_levels(5, 40, 48, 100, 4, 0).lyrics) == 100
+    with pytest.raises(InputError, match="use at least 844"):
+        draw_levels(5, 400, 48, 100, 4, 0)
+    assert len(draw_levels(5, 400, 48, 844, 4, 0).lyrics) == 844
 
 
 def test_outputs_of_another_design_are_refused():

@@ -166,3 +166,28 @@ def test_intervals_cover_the_truth_as_often_as_they_say(kind, n):
         design = draw_leverage(d, n + (40 if kind == "wide" else 0), seed)
         covered.append(covers(solve_leverage(design, game(design.masks), *both), truth))
     assert 0.92 <= torch.stack(covered).double().mean() <= 0.98
+
+
+@pytest.mark.parametrize("d", [1029, 1030, 1031, 1100])
+def test_any_number_of_components_is_drawn_and_solved(d):
+    """From 1,030 on, C(d, d / 2) is more than the largest float."""
+    slopes = torch.randn(d, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(d))
+    design = draw_leverage(d, 2 * math.ceil(1.05 * d), 0)
+    fit = solve_leverage(design, design.masks.double() @ slopes, slopes.sum(0), torch.zeros(1))
+    torch.testing.assert_close(fit.values, slopes.T)
+    assert fit.errors.isfinite().all()
+
+
+def test_the_shares_of_five_thousand_components_are_equal_too():
+    counts = allocate(5000, 5500)
+    assert sum(counts.values()) == 5500
+    assert set(counts.values()) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("d", [85, 150, 400])
+def test_the_least_budget_named_is_enough(d):
+    """Leverages are (d - 1) / pairs on average: with a fixed number of spare pairs no draw would do at a large d."""
+    with pytest.raises(InputError, match=r"n_samples must be at least \d+") as refused:
+        draw_leverage(d, d, 0)
+    least = int(str(refused.value).split()[-1].rstrip("."))
+    assert draw_leverage(d, least, 0).n_samples == least

@@ -9,29 +9,15 @@ import jams
 import pytest
 import torch
 from captum.attr import visualization
+from hostile import ODD
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
+from musiclime_torch.demo.bundle import demo_song, load_demo_model, load_demo_track
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.song.track import load_track
 from musiclime_torch.variants.components import list_components
 from musiclime_torch.views.exports.annotations import to_audacity, to_jams, to_sonic_visualiser, to_visualization_record
-
-ODD = 'a\tb\n"c",<d> ​$é'
-
-
-@pytest.fixture(scope="module")
-def explained() -> Explanation:
-    found = explain(load_demo_model(), load_demo_track(), segments=4, n_samples=(48, 96), target="anthem")
-    assert found.top(3)
-    return found
-
-
-@pytest.fixture
-def odd(explained) -> Explanation:
-    """Names that no format expects."""
-    items = tuple(replace(item, name=ODD + item.name) for item in explained.components.items)
-    return replace(explained, components=replace(explained.components, items=items))
 
 
 def timed(explanation: Explanation, row: int) -> dict[str, float]:
@@ -117,3 +103,30 @@ def test_captum_draws_the_words_and_escapes_them(explained, odd):
     silent = replace(explained, components=replace(explained.components, items=explained.components.items[:first]))
     with pytest.raises(InputError, match="no lyrics"):
         to_visualization_record(silent)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "lyrics"), [(6, 12, True), (2.5, 9.75, True), (None, 7, True), (1, None, False), (None, None, True)]
+)
+def test_jams_of_a_part_lies_where_the_recording_lies(start: float | None, end: float | None, lyrics: bool):
+    track = load_track(demo_song(), separator="none", start=start, end=end)
+    track = track if lyrics else replace(track, lyrics=None)
+    explanation = explain(load_demo_model(), track, target="anthem", n_samples=64, segments=3, design="joint")
+    record = to_jams(explanation, track.seconds)
+    annotation, first, last = record.annotations[0], track.offset, track.offset + track.seconds
+    assert (annotation.time, annotation.duration) == (first, pytest.approx(track.seconds))
+    assert record.file_metadata.duration == pytest.approx(last)
+    # JAMS' own ways to look at a stretch: all observations are valid within the part, and are found there.
+    within = record.trim(first, last).annotations[0]
+    assert len(within.data) == len(annotation.data)
+    sounds = [item for item in annotation.slice(first, last).data if item.value.startswith("mix")]
+    assert [item.time for item in sounds] == pytest.approx([place * track.seconds / 3 for place in range(3)], abs=1e-6)
+
+
+def test_jams_of_lyrics_alone_are_told_where_the_part_begins():
+    track = load_track(demo_song(), separator="none", start=6, end=12)
+    given = {"modalities": ("lyrics",), "output_kind": "regression", "n_samples": 64}
+    words = explain(lambda texts: torch.tensor([[float(len(text))] for text in texts]), track, **given)
+    record = to_jams(words, track.seconds, offset=track.offset)
+    assert (record.annotations[0].time, record.file_metadata.duration) == (6.0, 12.0)
+    assert to_jams(words, track.seconds).annotations[0].time == 0.0

@@ -1,33 +1,14 @@
 """Tables of an explanation, read back from CSV and Parquet."""
 
 import csv
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import duckdb
 import pytest
+from hostile import ODD
 
-from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
-from musiclime_torch.explanation.explainer import explain
-from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.views.exports.tables import list_rows, to_csv, write_parquet
-
-ODD = 'a\tb\n"c",<d> ​$é'
-
-
-@pytest.fixture(scope="module")
-def explained() -> Explanation:
-    found = explain(load_demo_model(), load_demo_track(), segments=4, n_samples=(48, 96), target="anthem")
-    assert found.top(3)
-    return found
-
-
-@pytest.fixture
-def odd(explained) -> Explanation:
-    """Names that no format expects."""
-    items = tuple(replace(item, name=ODD + item.name) for item in explained.components.items)
-    return replace(explained, components=replace(explained.components, items=items))
 
 
 def test_tables_hold_every_class_and_component(explained, odd, tmp_path: Path):

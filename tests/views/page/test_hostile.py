@@ -8,8 +8,8 @@ import torch
 from chromium import open_chromium, open_page, overflow
 from hostile import HOSTILE
 
-from musiclime_torch.corpus.findings.aggregation import ClassSummary, Feature, Global, Pair
 from musiclime_torch.corpus.findings.auditing import Finding
+from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Pair
 from musiclime_torch.corpus.reports.page import write_corpus_report
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.fragment import clean

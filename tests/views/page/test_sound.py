@@ -69,3 +69,20 @@ def test_peaks_are_the_largest_of_each_stretch_and_none_is_lost(frames, steps):
     assert min(numbers) >= 0
     assert max(numbers[1::2]) <= 100
     assert max(numbers[::2]) == 1000
+
+
+def test_vorbis_is_written_in_pieces(monkeypatch: pytest.MonkeyPatch):
+    """A call with minutes of sound overflows the stack of libsndfile's encoder, and the process is gone."""
+    monkeypatch.setattr(soundfile, "available_formats", lambda: {"OGG": "", "WAV": ""})
+    write, lengths = soundfile.SoundFile.write, []
+
+    def note(self: soundfile.SoundFile, samples: np.ndarray) -> None:
+        lengths.append(len(samples))
+        write(self, samples)
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", note)
+    sound = 0.1 * torch.randn(2, 16000 * 3 + 77, generator=torch.Generator().manual_seed(0))
+    ending, data = encode_sound(sound, 16000, 0.0)
+    assert (ending, max(lengths), sum(lengths)) == ("ogg", 16000, sound.shape[1])
+    back, rate = soundfile.read(io.BytesIO(data))
+    assert (rate, back.shape) == (16000, (sound.shape[1], 2))

@@ -1,0 +1,97 @@
+"""What is wrong with a call, as far as that shows before anything heavy is imported: a slip is answered at once.
+
+Everything here is checked again where it is used; the library doesn't depend on these checks.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from os.path import isdir, isfile
+from pathlib import Path
+from typing import Any, get_args
+
+from musiclime_torch.basics.arguments import find_class, suggest
+from musiclime_torch.basics.choices import StandIn
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.commands.models import check_name
+from musiclime_torch.commands.options import gather
+from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
+
+_SEPARATORS = ("demucs", "hpss", "midside", "none")
+
+
+def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files: Path) -> None:
+    """InputError for settings, models, files and numbers that can't be right; `files` are the songs."""
+    refuse_settings(options)
+    for name in ("model", "audio_model", "text_model"):
+        if options.get(name):
+            check_name(options[name])
+    baseline = options.get("baseline")
+    named = [] if baseline is None or baseline in get_args(StandIn) else [Path(baseline)]
+    for path in (*files, *(loading[name] for name in ("stems", "lyrics") if name in loading), *named):
+        refuse_missing(path, "the lyrics " if path == loading.get("lyrics") else "")
+    _refuse_loading(loading)
+
+
+def refuse_for_model(model: Any, options: Mapping[str, Any]) -> None:
+    """InputError for settings that this model can't meet, before a song is read and its stems are separated."""
+    from musiclime_torch.explanation.planning import plan_sampling
+    from musiclime_torch.models.subject import describe_model
+    from musiclime_torch.variants.scale import pick_space
+
+    # Separating stems takes minutes, and a slip in a class's name would be told only after it.
+    settings = refuse_settings(options)
+    subject = describe_model(
+        model,
+        sample_rate=settings.sample_rate,
+        classes=settings.classes,
+        output_kind=settings.output_kind,
+        modalities=settings.modalities,
+    )
+    for name in (settings.target, settings.foil):
+        if name is not None and subject.classes is not None:
+            find_class(name, subject.classes)
+    pick_space(settings.space, subject.output_kind)
+    # A song has components on as many sides as the model takes, or on fewer, which are refused no more than these.
+    plan_sampling(subject, (int("audio" in subject.modalities), int("lyrics" in subject.modalities)), settings)
+
+
+def refuse_settings(options: Mapping[str, Any]) -> Settings:
+    """Settings from the options; InputError for one that no model and no song could be explained with."""
+    given = gather(dict(options))
+    if given.get("baseline") not in get_args(StandIn):
+        given.pop("baseline", None)  # a song's file, which isn't loaded yet
+    return read_settings({name: value for name, value in given.items() if name in SETTINGS})
+
+
+def refuse_missing(path: Path, what: str = "") -> None:
+    """InputError for a path where nothing is, or where nobody may look."""
+    # Not `exists`, which says no to a folder that may not be looked into, and nothing of why.
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{what}{str(path)!r} can't be read: {reason}.") from error
+
+
+def refuse_other_folders(folders: Sequence[Path]) -> None:
+    """InputError for a folder that `musiclime corpus` didn't write."""
+    for folder in folders:
+        if not isfile(folder / "run.json"):
+            why = "it has no run.json" if isdir(folder) else "there is no such folder"
+            raise InputError(f"{str(folder)!r} holds no run of musiclime corpus ({why}): give the --out folder of one.")
+
+
+def _refuse_loading(loading: Mapping[str, Any]) -> None:
+    start, end, longest = (loading.get(name) for name in ("start", "end", "max_seconds"))
+    for name, value in (("start", start), ("end", end)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise InputError(f"--{name} is {value:g} s: give seconds from the start of the song, 0 or more.")
+    if start is not None and end is not None and start >= end:
+        raise InputError(f"--start ({start:g} s) must be before --end ({end:g} s).")
+    if longest is not None and not longest > 0:
+        raise InputError(f"--max-duration must be above 0, got {longest:g}.")
+    separator = loading.get("separator")
+    if separator is not None and separator.partition(":")[0] not in _SEPARATORS:
+        meant = suggest(separator, _SEPARATORS)
+        raise InputError(f"--separator {separator!r} is unknown{meant}: use demucs, demucs:FOLDER, hpss, midside or none.")

@@ -1,0 +1,142 @@
+"""Wrong calls are answered before anything heavy is imported, and what a model can't do before a song is read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.commands import refusals
+from musiclime_torch.commands.cli import cli, main
+
+#: Calls, each with a part of its answer.
+WRONG = [
+    ("explain none.mp3", "'none.mp3' can't be read"),
+    ("explain a.wav --lyrics none.lrc", "the lyrics 'none.lrc' can't be read"),
+    ("explain a.wav --stems none", "'none' can't be read"),
+    ("explain a.wav --baseline none.wav", "'none.wav' can't be read"),
+    ("explain a.wav --model demoo", "did you mean 'demo'"),
+    ("explain a.wav --model ./models/mine", "no model folder './models/mine'"),
+    ("explain a.wav --model nowhere:thing", "No module named 'nowhere'"),
+    ("explain a.wav --model json:", "names no object"),
+    ("explain a.wav --audio-model b --text-model c", "model 'b' is not known"),
+    ("explain a.wav --segments 3x", "--segments '3x' are not understood"),
+    ("explain a.wav --segments 0", "0 segments can't cover"),
+    ("explain a.wav --segments -2s", "--segments '-2s' are not understood"),
+    ("explain a.wav --n-samples 0", "--n-samples must be between 1"),
+    ("explain a.wav --n-samples 64,x", "--n-samples '64,x' can't be read"),
+    ("explain a.wav --until soon", "--until 'soon' is not understood"),
+    ("explain a.wav --ridge -1", "--ridge must be zero or positive"),
+    ("explain a.wav --confidence 95", "give 0.95"),
+    ("explain a.wav --kernel-width 0", "--kernel-width must be above 0"),
+    ("explain a.wav --weights shapley --ridge 1", "would not add up"),
+    ("explain a.wav --design crossed --ridge 1", "can't be solved with a ridge penalty"),
+    ("explain a.wav --start 5 --end 2", "--start (5 s) must be before --end (2 s)"),
+    ("explain a.wav --start nan", "--start is nan s"),
+    ("explain a.wav --max-duration 0", "--max-duration must be above 0"),
+    ("explain a.wav --separator demux", "did you mean 'demucs'"),
+    ("explain a.wav --export jams,midi --out out", "--export 'midi' is not known"),
+    ("demo --seed -1", "--seed must be between 0"),
+    ("check none.mp3", "'none.mp3' can't be read"),
+    ("check none.csv", "no manifest 'none.csv'"),
+    ("corpus none.csv --model demo --out out", "no manifest 'none.csv'"),
+    ("corpus m.csv --out out", "a catalogue needs a model"),
+    ("corpus m.csv --model demo --out out --n-samples 0", "--n-samples must be between 1"),
+    ("global none", "'none' holds no run of musiclime corpus (there is no such folder)"),
+    ("compare . none", "'.' holds no run of musiclime corpus (it has no run.json)"),
+    ("train none.csv --out out", "no manifest 'none.csv'"),
+]
+
+
+def test_wrong_calls_are_answered_without_anything_heavy(tmp_path: Path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 8000)
+    (tmp_path / "m.csv").write_text("id,audio\na,a.wav\n")
+    script = """
+import io, json, sys
+from contextlib import redirect_stderr
+from musiclime_torch.commands.cli import main
+answers = []
+for call in json.loads(sys.argv[1]):
+    sys.argv, said = ["musiclime", *call.split()], io.StringIO()
+    with redirect_stderr(said):
+        try:
+            main()
+        except SystemExit as end:
+            heavy = {"torch", "scipy", "transformers", "duckdb"} & set(sys.modules)
+            answers.append((end.code, said.getvalue(), sorted(heavy)))
+print(json.dumps(answers))
+"""
+    calls = json.dumps([call for call, _ in WRONG])
+    done = subprocess.run([sys.executable, "-c", script, calls], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for (call, expected), (code, said, heavy) in zip(WRONG, json.loads(done.stdout), strict=True):
+        assert (code, heavy) == (2, []), call
+        assert said.startswith("musiclime: "), call
+        assert len(said.splitlines()) == 1, call
+        assert expected in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "m.csv"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--target", "antem"], "has no class 'antem' \\(did you mean 'anthem'\\?\\)"),
+        (["--foil", "lullabye"], "did you mean 'lullaby'"),
+        (["--target", "99"], "no class 99"),
+        (["--output-kind", "regression", "--evidence"], "evidence needs a classifier"),
+        (["--space", "raw"], "can't be shown as raw"),
+        (["--modalities", "audio", "--n-samples", "64,32"], "give one number"),
+    ],
+)
+def test_what_a_model_cannot_do_is_said_before_a_song_is_read(tmp_path: Path, options: list[str], said: str):
+    (tmp_path / "a.wav").write_bytes(b"no sound, which would be the next thing to be said")
+    done = CliRunner().invoke(cli, ["explain", str(tmp_path / "a.wav"), *options])
+    assert isinstance(done.exception, InputError)
+    with pytest.raises(InputError, match=said):
+        raise done.exception
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("jams", ["explain", "a.wav", "--out", "out", "--export", "csv,jams"]),
+        ("pyarrow", ["demo", "--out", "out", "--export", "parquet"]),
+        ("matplotlib", ["global", "run", "--plots", "plots"]),
+        ("duckdb", ["compare", "run", "other"]),
+        ("ray", ["corpus", "m.csv", "--model", "demo", "--out", "out", "--engine", "ray"]),
+        ("accelerate", ["train", "m.csv", "--out", "out"]),
+    ],
+)
+def test_a_missing_extra_is_named_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, arguments: list[str]
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    soundfile.write("a.wav", np.zeros(8000), 8000)
+    Path("m.csv").write_text("id,audio\na,a.wav\n")
+    done = CliRunner().invoke(cli, arguments)
+    assert isinstance(done.exception, InputError)
+    assert str(done.exception).startswith(f"this needs {package}, which isn't installed: run pip install 'musiclime_torch[")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "m.csv"]
+
+
+@pytest.mark.parametrize("name", ["-song.wav", "--top.wav", "-.wav", "-a b.flac"])
+def test_a_file_named_like_an_option_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(b"no sound")
+    monkeypatch.setattr(sys, "argv", ["musiclime", "explain", name, "--lyrics", "-gone.lrc"])
+    given: list[list[str]] = []
+    monkeypatch.setattr("musiclime_torch.commands.cli.cli", lambda arguments, **_: given.append(arguments))
+    main()
+    assert given == [["explain", f"./{name}", "--lyrics", "-gone.lrc"]]
+
+
+def test_right_calls_pass():
+    refusals.refuse_early(
+        {"preset": "paper", "classes": "a,b", "baseline": "noise"}, {"start": 0.0, "separator": "demucs:x"}
+    )
