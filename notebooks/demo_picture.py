@@ -1,4 +1,4 @@
-"""Draw the README's picture from a real run: `python notebooks/demo_picture.py` writes demo.svg beside this file.
+"""Draw the picture of docs/getting-started.md: `python notebooks/demo_picture.py` writes demo.svg beside this file.
 
 Seed 0, the defaults of `explain` and the class anthem, as in `musiclime demo`.
 """

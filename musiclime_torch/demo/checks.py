@@ -30,6 +30,7 @@ from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.variants.sound import gate_stems, mix
 
+#: First seed of the held-out songs, far above those of training.
 HELD_OUT = 10_000_000
 
 

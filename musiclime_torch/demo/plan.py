@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+#: Stems of every demo song.
 STEMS = ("drums", "bass", "other", "vocals")
 
 #: What the songs are otherwise sung in: none of these words says anything about a tag.
@@ -32,6 +33,7 @@ window winter with wonder words world year yellow yes you you're your
 
 FILLER = tuple(_FILLER.split())
 
+#: Hz of the demo songs; a song has ten half bars, each of eight steps.
 SAMPLE_RATE = 16000
 STEPS = 8
 HALF_BARS = 10

@@ -16,6 +16,7 @@ from musiclime_torch.models.contract import Tokens
 
 _PUNCTUATION = frozenset(string.punctuation + "‘’“”…–—")
 
+#: Special tokens of our own vocabularies.
 PAD, MASK, UNKNOWN = "<pad>", "<mask>", "<unk>"
 
 SPECIALS = (PAD, MASK, UNKNOWN)

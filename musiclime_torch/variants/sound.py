@@ -21,6 +21,7 @@ from musiclime_torch.song.audio.recording import resample
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components, find_borders
 
+#: What a removed stem becomes: silence, noise, or the stem of another song.
 AudioBaseline = StandIn | Track
 
 #: Seconds a gate takes to open or close: long enough to hide the click, short against any segment.
