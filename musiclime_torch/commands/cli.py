@@ -224,11 +224,16 @@ def _run(
     from musiclime_torch.explanation.answers import Answers, load_answers, save_answers
     from musiclime_torch.explanation.evidence_search import DECIDING
     from musiclime_torch.explanation.explainer import explain as run
+    from musiclime_torch.models.care import module_behind
+    from musiclime_torch.models.hashing import hash_weights
 
     given = gather(options)
     # A regression decides nothing: asking for its evidence would be refused.
     if output.plays_evidence and (given.get("output_kind") or getattr(model, "output_kind", "logits")) in DECIDING:
         given["evidence"] = True
+    if file is not None and not hash_weights(module_behind(model)):
+        # Before the model runs: nothing could be kept of it.
+        raise InputError("--answers needs a model with weights, which tell its answers from another model's: leave it out.")
     answers = None if file is None else load_answers(file, device) if file.exists() else Answers()
     explanation = run(model, track, device=device, answers=answers, progress=True, **given)
     if answers is not None and file is not None:

@@ -124,5 +124,6 @@ def _agree(columns: tuple[int, ...], verb: str) -> str:
 
 
 def _open(name: str) -> str:
-    """A sentence's first word; a word of the lyrics keeps its own case."""
-    return name if "(line" in name else name[:1].upper() + name[1:]
+    """The beginning of a sentence; a word of the lyrics keeps its own case."""
+    first = name.split(", ")[0].split(" and ")[0]
+    return name if "(line" in first else name[:1].upper() + name[1:]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     )
     from musiclime_torch.training.figures import plot_readings as plot_readings
     from musiclime_torch.training.fitting import Recipe as Recipe, fit as fit
-    from musiclime_torch.training.monitor import Monitor as Monitor, Reading as Reading
+    from musiclime_torch.training.monitor import Monitor as Monitor, Reading as Reading, add_scalars as add_scalars
     from musiclime_torch.training.recipes import Trained as Trained, train as train
     from musiclime_torch.training.songs import Batch as Batch, draw_rates as draw_rates, join as join
 

@@ -101,7 +101,7 @@ function sum() {
   );
   const top = shown.ranked.slice(0, 3).filter((column) => Math.abs(shown.values[column]) > shown.reach / 20);
   if (!top.length) {
-    verdict.append("No single stem, moment or word can be told from doing nothing.");
+    verdict.append("No single stem, moment or word is significant.");
     return;
   }
   verdict.append(`Of single parts, ${top.length > 1 ? "these move" : "this moves"} it most: `);
