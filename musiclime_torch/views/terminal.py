@@ -89,7 +89,15 @@ def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, perc
     return (
         f"{counts}{explanation.n_variants:,} variants from {passes} ({explanation.design}); the surrogate explains "
         f"{100 * float(explanation.fidelity[row]):.0f}% of their variance.{stopped} {_name_remainder(explanation, row)}"
-        f"{_name_exactness(explanation, row)}"
+        f"{_name_exactness(explanation, row)}{_name_intervals(explanation, row, percent)}"
+    ).strip()
+
+
+def _name_intervals(explanation: Explanation, row: int, percent: str) -> str:
+    """What the intervals are; nothing where all are zero."""
+    if not explanation.standard_errors[row].any():
+        return ""
+    return (
         f"Intervals ({percent}, each by itself) are the error of sampling masks for this song, not of the model or over "
         f"other songs; the list allows for the number of components tested (false discovery rate "
         f"{100 * explanation.risk:.2g}%)."
