@@ -128,5 +128,5 @@ def _describe(scale: Scale, decided: bool) -> str:
     if scale.foil is not None:
         return f"{name} {'above' if decided else 'not above'} {scale.classes[scale.foil]}"
     if scale.output_kind == "multilabel" or len(scale.classes) == 1:
-        return f"{name} {'on' if decided else 'off'}"
+        return f"{name}: {'yes' if decided else 'no'}"
     return f"{name} {'first' if decided else 'not first'} among {len(scale.classes)} classes"

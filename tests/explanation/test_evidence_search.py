@@ -85,7 +85,7 @@ def test_a_decision_that_takes_two_words_is_kept_by_both_and_flipped_by_either(t
     assert names(found, found.evidence.flipping) in (["hold"], ["is"])
     assert found.evidence.output_keeping == 0.5
     assert found.evidence.output_flipping == -0.5
-    assert found.evidence.decision == "output on"
+    assert found.evidence.decision == "output: yes"
 
 
 def test_a_decision_that_takes_either_of_two_words_is_kept_by_one_and_flipped_by_both(track: Track):
@@ -103,7 +103,7 @@ def test_none_found_is_an_answer(track: Track):
 
 def test_a_decision_against_is_kept_and_flipped_too(track: Track):
     found = explain_words(track, lambda words: "now" not in words)
-    assert found.evidence.decision == "output off"
+    assert found.evidence.decision == "output: no"
     assert names(found, found.evidence.keeping) == ["now"]
     assert names(found, found.evidence.flipping) == ["now"]
 
