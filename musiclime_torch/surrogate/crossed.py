@@ -13,10 +13,10 @@ from torch import Tensor
 
 from musiclime_torch.surrogate.crossed_errors import estimate_errors, project
 from musiclime_torch.surrogate.design import CrossedDesign
+from musiclime_torch.surrogate.fit import DEPENDENT
 from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.pairs import PairFit
 from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn
-from musiclime_torch.surrogate.solver import DEPENDENT
 
 
 @dataclass(frozen=True)

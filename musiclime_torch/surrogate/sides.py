@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.solver import enlarge
+from musiclime_torch.surrogate.fit import enlarge
 
 #: Numbers of a grid that are widened to float64 at a time: they stay in the cache of a CPU, and fill a GPU.
 CELLS = 2**21
