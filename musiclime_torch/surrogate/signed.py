@@ -100,11 +100,11 @@ def _solve_classes(
     """Slopes (class, d), the variance that all slopes of a class share, intercepts and fidelities."""
     halves = _halve(design, outputs)
     solved = _solve(design, signs, halves, ridge)
-    pairs, alone = _square(halves, solved.residuals)
-    variances = pairs * enlarge(design, folded=True) + alone * (enlarge(design, folded=False) / 4)
-    missed, spread = 2 * pairs + alone + halves.even, halves.even
-    for part, rows in zip(_square(halves, halves.odd), (2, 1), strict=True):
-        spread = spread + rows * part
+    (pairs, alone), (all_pairs, all_alone) = (_square(halves, values) for values in (solved.residuals, halves.odd))
+    # What was sampled is known no better than numbers are rounded: an error of exactly zero means that nothing was.
+    rounding = torch.finfo(signs.dtype).eps ** 2 * (all_pairs + all_alone)
+    variances = (pairs + rounding) * enlarge(design, folded=True) + alone * (enlarge(design, folded=False) / 4)
+    missed, spread = (halves.even + 2 * two + one for two, one in ((pairs, alone), (all_pairs, all_alone)))
     return (
         solved.slopes,
         solved.scale**2 * variances * _spare_third_order(design, signs, solved),

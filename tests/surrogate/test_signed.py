@@ -96,3 +96,11 @@ def test_two_runs_give_the_same_bits():
     assert torch.equal(first.coefficients.values, second.coefficients.values)
     assert torch.equal(first.coefficients.errors, second.coefficients.errors)
     assert torch.equal(trace_signed(design, outputs[:, 0], 1.0), trace_signed(design, outputs[:, 0], 1.0))
+
+
+def test_what_was_sampled_has_an_error_unless_outputs_never_vary():
+    design = draw_foldover(15, 1, 0)
+    values = (design.masks.double() - 0.5) @ torch.ones(15, 1).double()
+    errors = solve(design, values, 0.0).coefficients.errors
+    assert 0 < errors.min() <= errors.max() < 1e-14
+    assert (solve(design, torch.ones_like(values), 0.0).coefficients.errors == 0).all()
