@@ -51,6 +51,11 @@ class Design:
         """Whether the coded masks z − ½ sum to zero and their Gram matrix is n / 4 times the identity."""
         return self.uniform and self.balanced == self.n_samples > 0
 
+    @property
+    def full_cycles(self) -> bool:
+        """Whether cycles of blocks are complete: products of two columns are then orthogonal too."""
+        return self.orthogonal and self.cycle > 0 and self.n_samples % (self.block * self.cycle) == 0
+
     def to(self, device: torch.device | str) -> "Design":
         """The same design on another device."""
         return replace(self, masks=self.masks.to(device), weights=self.weights.to(device))
