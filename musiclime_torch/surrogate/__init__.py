@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         enumerate_masks as enumerate_masks,
         mask_ends as mask_ends,
     )
+    from musiclime_torch.surrogate.fit import Fit as Fit
     from musiclime_torch.surrogate.intervals import bound_share as bound_share, discover as discover, quantile as quantile
     from musiclime_torch.surrogate.known import Known as Known
     from musiclime_torch.surrogate.pairs import PairFit as PairFit, solve_pairs as solve_pairs
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
         solve_leverage as solve_leverage,
     )
     from musiclime_torch.surrogate.sides import lay_side as lay_side, turn as turn
-    from musiclime_torch.surrogate.solver import Fit as Fit, solve as solve
+    from musiclime_torch.surrogate.solver import solve as solve
     from musiclime_torch.surrogate.variance import split_variance as split_variance
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -33,7 +33,9 @@ def draw_foldover(d: int, n_samples: int, seed: int) -> Design:
     """
     rows = _draw_hadamard_rows(d, -(-max(n_samples, 1) // (2 * smallest_order(d))), seed)
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
-    return Design(masks, torch.ones(len(masks)), folded=len(masks), block=2 * smallest_order(d), uniform=True)
+    return Design(
+        masks, torch.ones(len(masks)), folded=len(masks), block=2 * smallest_order(d), uniform=True, balanced=len(masks)
+    )
 
 
 def draw_unfolded(d: int, n_samples: int, seed: int) -> Design:
@@ -47,7 +49,7 @@ def draw_unfolded(d: int, n_samples: int, seed: int) -> Design:
     """
     order = smallest_order(d)
     masks = _draw_hadamard_rows(d, -(-max(n_samples, 1) // order), seed)
-    return Design(masks, torch.ones(len(masks)), folded=0, block=order, uniform=True)
+    return Design(masks, torch.ones(len(masks)), folded=0, block=order, uniform=True, balanced=len(masks))
 
 
 def draw_kerdock(d: int, n_samples: int, seed: int) -> Design:
@@ -74,7 +76,8 @@ def draw_kerdock(d: int, n_samples: int, seed: int) -> Design:
             blocks.append(rows[torch.randperm(length, generator=generator)])
     rows = torch.cat(blocks[:count])
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
-    return Design(masks, torch.ones(len(masks)), len(masks), 2 * length, uniform=True, cycle=len(signs))
+    n = len(masks)
+    return Design(masks, torch.ones(n), folded=n, block=2 * length, uniform=True, cycle=len(signs), balanced=n)
 
 
 def draw_blocks(d: int, n_samples: int, seed: int) -> Design:
@@ -103,7 +106,8 @@ def draw_half_folded(pilot: Design, n_samples: int, seed: int) -> Design:
     # The blocks of the same seed start with the pilot's own rows.
     alone = _draw_hadamard_rows(d, pilot.n_samples // (2 * order) + 1 + count, seed)[-count * order :] if count else None
     masks = pilot.masks if alone is None else torch.cat([pilot.masks, alone])
-    return Design(masks, torch.ones(len(masks)), folded=pilot.n_samples, block=order, uniform=True)
+    balanced = len(masks) if pilot.orthogonal else 0
+    return Design(masks, torch.ones(len(masks)), folded=pilot.n_samples, block=order, uniform=True, balanced=balanced)
 
 
 def _draw_hadamard_rows(d: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:

@@ -2,7 +2,8 @@
 
 Values are a grid, one for every pair of an audio mask and a lyric mask. With weights that are one vector a side the least
 squares of an intercept, the main effects and all audio × lyrics products fall apart into four blocks, solved by one small
-matrix a side. Grids are worked on a few classes at a time, in float64, on their own device; nothing waits for the host.
+matrix a side, in float64; orthogonal sides need none (`sectors`). Grids are worked on a few classes at a time, on their own
+device; nothing waits for the host.
 """
 
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from musiclime_torch.surrogate.crossed_errors import estimate_errors, project
 from musiclime_torch.surrogate.design import CrossedDesign
+from musiclime_torch.surrogate.fit import DEPENDENT
 from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.pairs import PairFit
+from musiclime_torch.surrogate.sectors import is_signed, judge, reduce_grid
 from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn
-from musiclime_torch.surrogate.solver import DEPENDENT
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,19 @@ def solve_crossed(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -
     """Fit every class. Errors are clustered two ways (Cameron, Gelbach & Miller 2011): by the audio's sampling units, by
     the lyrics', less what single cells put into both.
     """
+    return _solve_signed(design, values) if is_signed(design) else _solve_any(design, values)
+
+
+def _solve_signed(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> CrossedFit:
+    """Both sides orthogonal: their masks have mean zero, and βᵀ G β is a quarter of the squares of the slopes."""
+    sums = reduce_grid(design, values)
+    table, pivots = sums.table, sums.table.new_ones(sum(sums.table.shape[1:]) - 2)
+    explained = (table[:, 1:, 0].square().sum(1) + table[:, 0, 1:].square().sum(1)) / 4
+    off = (table[:, 1:, 0].sum(1) + table[:, 0, 1:].sum(1)) / 2
+    return _gather(judge(design, sums), off, sums.spread, sums.spread - explained, pivots)
+
+
+def _solve_any(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> CrossedFit:
     audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
     # Allocate the results first: allocated between the temporaries of every few classes they fragment the heap
     # (benchmarks/overhead/head.py: a peak of 11 GiB instead of 3).
@@ -73,13 +88,19 @@ def solve_crossed(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -
         known.values[rows], known.errors[rows], known.freedom[rows] = part.values, part.errors, part.freedom
     table = known.values
     off = table[:, 1:, 0] @ (audio.mask_mean + 0.5) + table[:, 0, 1:] @ (lyrics.mask_mean + 0.5)
-    return CrossedFit(
-        coefficients=known,
-        intercept=table[:, 0, 0] - off,
-        fidelity=torch.where(total > 0, 1 - missed / total, torch.ones_like(total)),
-        total=total,
-        pivots=torch.cat([audio.pivots, lyrics.pivots]),
-    )
+    return _gather(known, off, total, missed, torch.cat([audio.pivots, lyrics.pivots]))
+
+
+def _gather(
+    known: Known,
+    off: Float[Tensor, " class"],
+    total: Float[Tensor, " class"],
+    missed: Float[Tensor, " class"],
+    pivots: Float[Tensor, " d"],
+) -> CrossedFit:
+    """The fit; `off` is what all components add to the surrogate beside its value with every component off."""
+    fidelity = torch.where(total > 0, 1 - missed / total, torch.ones_like(total))
+    return CrossedFit(known, known.values[:, 0, 0] - off, fidelity, total, pivots)
 
 
 def list_interactions(fit: CrossedFit) -> PairFit:

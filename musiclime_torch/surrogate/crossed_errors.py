@@ -10,7 +10,9 @@ from torch import Tensor
 from musiclime_torch.surrogate.design import CrossedDesign, Design
 from musiclime_torch.surrogate.kerdock import share_third_order, spare
 from musiclime_torch.surrogate.known import Known
+from musiclime_torch.surrogate.sectors import is_signed, split_squares
 from musiclime_torch.surrogate.sides import Cluster, Side, lay_side, split_classes, turn
+from musiclime_torch.surrogate.two_ways import Variances, combine_freedom
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,6 @@ class _Residuals:
     by_lyrics: Float[Tensor, "class audio nt"]
 
 
-@dataclass(frozen=True)
-class _Variances:
-    """Squared errors of the table that come from sampling audio masks and lyric masks, and their sum less the overlap."""
-
-    audio: Float[Tensor, "class audio lyric"]
-    lyrics: Float[Tensor, "class audio lyric"]
-    total: Float[Tensor, "class audio lyric"]
-
-
 def project(audio: Side, lyrics: Side, turned: Float[Tensor, "class na nt"]) -> Projections:
     """A turned grid as coefficients of either side, and of both."""
     by_audio = turned @ lyrics.influence.T
@@ -54,7 +47,8 @@ def estimate_errors(
     residuals = _subtract(audio, lyrics, projected)
     cells = turned - audio.basis @ projected.by_lyrics - residuals.by_audio @ lyrics.basis.T
     variances = _cluster_two_ways(design, audio, lyrics, residuals, cells)
-    return Known(projected.table, variances.total.clamp_min(0).sqrt(), _combine_freedom(audio, lyrics, variances))
+    total = variances.total
+    return Known(projected.table, total.sqrt(), combine_freedom(variances, total, audio.freedom, lyrics.freedom))
 
 
 def trace_crossed_errors(design: CrossedDesign, values: Float[Tensor, "na nt"]) -> Float[Tensor, "unit d"]:
@@ -76,6 +70,8 @@ def split_errors(design: CrossedDesign, values: Float[Tensor, "class na nt"]) ->
 
     Classes count by the variance of their outputs, so that none rules by its scale alone.
     """
+    if is_signed(design):
+        return split_squares(design, values)
     audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
     sums = values.new_zeros(2, dtype=torch.float64)
     for rows in split_classes(values):
@@ -115,20 +111,13 @@ def _subtract(audio: Side, lyrics: Side, projected: Projections) -> _Residuals:
 
 def _cluster_two_ways(
     design: CrossedDesign, audio: Side, lyrics: Side, residuals: _Residuals, cells: Float[Tensor, "class na nt"]
-) -> _Variances:
+) -> Variances:
     spare_audio = _spare_third_order(design.audio, audio, residuals.by_audio[:, :, 0])[:, :, None]
     spare_lyrics = _spare_third_order(design.lyrics, lyrics, residuals.by_lyrics[:, 0])[:, None, :]
     from_audio = _cluster(audio, residuals.by_audio) * spare_audio
     from_lyrics = _cluster(lyrics, residuals.by_lyrics.mT).mT * spare_lyrics
     counted_twice = _cluster_cells(audio, lyrics, cells) * spare_audio * spare_lyrics
-    total = torch.maximum(from_audio + from_lyrics - counted_twice, torch.maximum(from_audio, from_lyrics))
-    return _Variances(from_audio, from_lyrics, total)
-
-
-def _combine_freedom(audio: Side, lyrics: Side, variances: _Variances) -> Float[Tensor, "class audio lyric"]:
-    spent = variances.audio.square() / audio.freedom[:, None] + variances.lyrics.square() / lyrics.freedom
-    least = torch.minimum(audio.freedom[:, None], lyrics.freedom)
-    return torch.where(spent > 0, variances.total.square() / spent, least).clamp_min(least)
+    return Variances(from_audio, from_lyrics, counted_twice)
 
 
 def _spare_third_order(design: Design, side: Side, means: Float[Tensor, "class row"]) -> Float[Tensor, "class term"]:

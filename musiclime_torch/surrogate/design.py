@@ -24,6 +24,8 @@ class Design:
 
     The first `folded` rows are pairs of complements, the others stand alone. `uniform` says that all weights are one.
     `cycle` blocks together leave main effects free of third-order terms; 0 where blocks are independent of each other.
+    `balanced` is the number of first rows that are whole blocks with orthogonal columns; 0 where columns are not. It
+    survives a choice of columns, not one of rows.
     """
 
     masks: Bool[Tensor, "n d"]
@@ -32,6 +34,7 @@ class Design:
     block: int
     uniform: bool
     cycle: int = 0
+    balanced: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -43,13 +46,29 @@ class Design:
         """Number of sampling units: pairs, and rows that stand alone."""
         return self.n_samples - self.folded // 2
 
+    @property
+    def orthogonal(self) -> bool:
+        """Whether the coded masks z − ½ sum to zero and their Gram matrix is n / 4 times the identity."""
+        return self.uniform and self.balanced == self.n_samples > 0
+
+    @property
+    def full_cycles(self) -> bool:
+        """Whether cycles of blocks are complete: products of two columns are then orthogonal too."""
+        return self.orthogonal and self.cycle > 0 and self.n_samples % (self.block * self.cycle) == 0
+
     def to(self, device: torch.device | str) -> "Design":
         """The same design on another device."""
         return replace(self, masks=self.masks.to(device), weights=self.weights.to(device))
 
     def first(self, rows: int) -> "Design":
         """The design as it was when `rows` rows were drawn."""
-        return replace(self, masks=self.masks[:rows], weights=self.weights[:rows], folded=min(self.folded, rows))
+        folded = min(self.folded, rows)
+        # A block of pairs has every row of a block twice, once as a complement.
+        block = self.block * 2 if rows <= self.folded < self.n_samples else self.block
+        balanced = rows if rows <= self.balanced and rows % block == 0 else 0
+        return replace(
+            self, masks=self.masks[:rows], weights=self.weights[:rows], folded=folded, block=block, balanced=balanced
+        )
 
     @property
     def third_order(self) -> float:
@@ -94,7 +113,7 @@ def enumerate_masks(d: int) -> Design:
     numbers = torch.arange(2 ** (d - 1))
     rows = (numbers[:, None] >> torch.arange(d)) & 1 > 0
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
-    return Design(masks, torch.ones(len(masks)), folded=len(masks), block=len(masks), uniform=True)
+    return Design(masks, torch.ones(len(masks)), folded=len(masks), block=len(masks), uniform=True, balanced=len(masks))
 
 
 def draw_bernoulli(d: int, n_samples: int, seed: int) -> Design:

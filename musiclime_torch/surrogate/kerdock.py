@@ -7,8 +7,6 @@ is drawn. How much is gained depends on how much of the surrogate's residual is 
 the outputs.
 """
 
-import math
-
 import torch
 from jaxtyping import Float, Int8
 from torch import Tensor
@@ -100,18 +98,21 @@ def share_third_order(signs: Float[Tensor, "pair d"], odd: Float[Tensor, "pair c
     # A triple ijk has the weight E[odd(x) x_i x_j x_k]. Its square is the mean of odd(x) odd(x′) u_i u_j u_k over two
     # independent masks x and x′, where u_i = x_i x′_i. Summed over all triples the products u_i u_j u_k become e₃, the third
     # elementary symmetric polynomial of u. As the u_i are ±1, their power sums are p₁ = p₃ = the overlap of x and x′, and p₂
-    # = d, so that Newton's identity e₃ = (p₁³ − 3 p₁ p₂ + 2 p₃) / 6 becomes (p₁³ − (3 d − 2) p₁) / 6. A row with itself has
-    # e₃ = C(d, 3) and adds the variance of the noise: it is taken out.
-    signs, odd = signs[:MOST], odd[:MOST]
+    # = d, so that Newton's identity e₃ = (p₁³ − 3 p₁ p₂ + 2 p₃) / 6 becomes (p₁³ − (3 d − 2) p₁) / 6. A row with itself
+    # would add the variance of the noise: it is left out. Overlaps of at most 256 columns and their cubes are whole numbers
+    # that float32 holds exactly. The table is symmetric: rows are paired with themselves and later ones.
+    signs, odd = signs[:MOST].float(), odd[:MOST]
     pairs, d = signs.shape
     total = odd.new_zeros(odd.shape[1])
     for start in range(0, pairs, CHUNK):
-        rows = slice(start, start + CHUNK)
-        overlap = signs[rows] @ signs.T
-        triples = (overlap**3 - (3 * d - 2) * overlap) / 6
-        total += (odd[rows] * (triples @ odd)).sum(0)
+        own = odd[start : start + CHUNK]
+        overlap = signs[start : start + CHUNK] @ signs[start:].T
+        triples = overlap.square().sub_(3 * d - 2).mul_(overlap)
+        triples.diagonal().zero_()
+        here, later = triples[:, : len(own)].to(odd.dtype), triples[:, len(own) :].to(odd.dtype)
+        total += (own * torch.addmm(here @ own, later, odd[start + len(own) :], alpha=2)).sum(0)
     squares = odd.square().sum(0)
-    third = (total - math.comb(d, 3) * squares) / (pairs * (pairs - 1))
+    third = total / (6 * pairs * (pairs - 1))
     variance = squares / max(pairs - d, 1)
     return torch.where(variance > 0, third / variance, torch.zeros_like(variance)).clamp(0, 1)
 

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.fit import DEPENDENT, Fit
 from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.solver import DEPENDENT, Fit
 
 #: The Gram matrix of more pairs than this costs more than it tells.
 MOST_SQUARES = 2000
@@ -62,7 +62,9 @@ def solve_pairs(design: Design, outputs: Float[Tensor, "n class"], fit: Fit, eve
     units = _observe(design, outputs, fit)
     spread = (outputs.double() - outputs.double().mean(0)).square().mean(0)
     enough = 2 * (len(columns) + 1) <= design.units and len(columns) <= MOST_SQUARES
-    solved = _solve_squares(units, columns) if enough else None
+    orthogonal = design.full_cycles or (every_mask and design.orthogonal)
+    solve_all = _solve_orthogonal if orthogonal else _solve_squares
+    solved = solve_all(units, columns) if enough else None
     values, variances, freedom = solved or _solve_moments(units, columns)
     if every_mask:
         variances, freedom = torch.zeros_like(variances), float("inf")
@@ -97,6 +99,19 @@ def _solve_moments(
     spread = 16 * (weights.square()[:, None] * units.means.square()).sum(0)
     variances = (spread - values.square() * weights.square().sum()) * count / (count - 1)
     return values, variances, float(count - 1)
+
+
+def _solve_orthogonal(
+    units: _Observations, columns: Int[Tensor, "pair 2"]
+) -> tuple[Float[Tensor, "pair class"], Float[Tensor, "pair class"], float]:
+    """Least squares where products are orthogonal: signed means, and one variance for all pairs of a class."""
+    products = 4 * units.signs[:, columns[:, 0]] * units.signs[:, columns[:, 1]]
+    count, pairs = products.shape
+    values = products.T @ units.means * (4 / count)
+    missed = (units.means - products @ values / 4).square().sum(0)
+    # A row of G⁻¹ Xᵀ W is 16 / count times the product, which is ±¼: its square is 16 / count².
+    variances = missed * (16 / (count * (count - pairs - 1)))
+    return values, variances.expand(pairs, -1), float(count - pairs - 1)
 
 
 def _solve_squares(

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.solver import enlarge
+from musiclime_torch.surrogate.fit import enlarge
 
 #: Numbers of a grid that are widened to float64 at a time: they stay in the cache of a CPU, and fill a GPU.
 CELLS = 2**21
@@ -46,12 +46,9 @@ def lay_side(design: Design) -> Side:
     """One side's masks, coded z − ½ and centred by their weighted mean, and the inverse of their Gram matrix at work."""
     weights = design.weights.double() / design.weights.double().sum()
     coded = design.masks.double() - 0.5
-    mean = weights @ coded
+    mean = coded.new_zeros(coded.shape[1]) if design.orthogonal else weights @ coded
     centred = coded - mean
-    gram = centred.T @ (weights[:, None] * centred)
-    scale = gram.diagonal().clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
-    factor, _ = torch.linalg.cholesky_ex(gram * scale * scale[:, None])
-    slopes = scale[:, None] * torch.cholesky_solve(scale[:, None] * (weights[:, None] * centred).T, factor)
+    gram, slopes, pivots = _share_evenly(centred) if design.orthogonal else _invert(centred, weights)
     # Centred masks are orthogonal to the constant, so its coefficient is the weighted mean whatever the masks are.
     basis = torch.cat([torch.ones_like(weights)[:, None], centred], 1)
     influence = torch.cat([weights[None], slopes])
@@ -61,12 +58,28 @@ def lay_side(design: Design) -> Side:
         basis=turn(basis[None], design, 1)[0],
         influence=turn(influence[None], design, 2)[0],
         clusters=tuple(cluster for cluster in (pairs, alone) if cluster.count),
-        slack=_give_slack(design, gram),
-        freedom=_count_freedom(design, gram),
+        slack=give_slack(design, gram),
+        freedom=count_side_freedom(design, gram),
         gram=gram,
         mask_mean=mean,
-        pivots=factor.diagonal().square(),
+        pivots=pivots,
     )
+
+
+def _share_evenly(coded: Float[Tensor, "row d"]) -> tuple[Tensor, Tensor, Tensor]:
+    """The Gram matrix of orthogonal masks, which is ¼ of the identity, the slopes' influence and the pivots."""
+    n, d = coded.shape
+    return torch.eye(d, dtype=coded.dtype, device=coded.device) / 4, coded.T * (4 / n), coded.new_ones(d)
+
+
+def _invert(centred: Float[Tensor, "row d"], weights: Float[Tensor, " row"]) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of any masks, by a Cholesky factor."""
+    weighted = weights[:, None] * centred
+    gram = centred.T @ weighted
+    scale = gram.diagonal().clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
+    factor, _ = torch.linalg.cholesky_ex(gram * scale * scale[:, None])
+    slopes = scale[:, None] * torch.cholesky_solve(scale[:, None] * weighted.T, factor)
+    return gram, slopes, factor.diagonal().square()
 
 
 # Why pairs are turned. A pair's masks are x and −x. With equal weights the constant's row of `influence` has the same number
@@ -93,7 +106,7 @@ def split_classes(values: Float[Tensor, "class na nt"]) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, values.shape[0], step))
 
 
-def _give_slack(design: Design, like: Tensor) -> Float[Tensor, "term cluster"]:
+def give_slack(design: Design, like: Tensor) -> Float[Tensor, "term cluster"]:
     """1 / (1 − average leverage) for each kind of unit: a pair's mean is fitted by the constant alone, its half difference
     by the slopes alone, and a row that stands alone by both.
     """
@@ -104,7 +117,7 @@ def _give_slack(design: Design, like: Tensor) -> Float[Tensor, "term cluster"]:
     return torch.stack([_send(column, like) for column in columns], 1)
 
 
-def _count_freedom(design: Design, like: Tensor) -> Float[Tensor, " term"]:
+def count_side_freedom(design: Design, like: Tensor) -> Float[Tensor, " term"]:
     """A pair's mean carries no main effect, so the mean and the slopes of a fold-over don't compete for it."""
     d, alone = design.masks.shape[1], design.folded < design.n_samples
     return _send([max(design.units - 1 - d * alone, 0), *[max(design.units - d - alone, 0)] * d], like)

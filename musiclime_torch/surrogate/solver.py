@@ -1,6 +1,7 @@
 """The surrogate: weighted least squares in closed form, for all classes at once, with standard errors.
 
-Masks are coded z − ½ and centred by their weighted mean. Everything is float64 on the device of the inputs, and nothing
+Masks are coded z − ½ and centred by their weighted mean; orthogonal designs need no equations (`signed`). Everything here
+is float64 on the device of the inputs, and nothing
 waits for the host: what may have gone wrong comes back as tensors in the `Fit`, to be read after the last coefficient.
 """
 
@@ -8,38 +9,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.fit import Fit as Fit, count_freedom, enlarge
 from musiclime_torch.surrogate.kerdock import share_third_order, spare
 from musiclime_torch.surrogate.known import Known
-
-#: A squared pivot of the correlation-scaled Gram matrix below this is a column that the others already contain:
-#: float64 leaves about 1e-14 of an exact duplicate, and an honest column of 1,000 keeps above 1e-6.
-DEPENDENT = 1e-10
+from musiclime_torch.surrogate.signed import solve_signed, trace_signed
 
 #: Rows widened to float64 at a time: small enough to stay in a CPU's cache, and even, so that pairs stay together.
 CHUNK = 1024
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A local linear model of every class; `coefficients` are (class, d).
-
-    `intercept` is the surrogate's value with every component off, `fidelity` the weighted R² (1 where the outputs don't
-    vary at all), `pivots` the share of each column's variance that the columns before it don't explain.
-    """
-
-    coefficients: Known
-    intercept: Float[Tensor, " class"]
-    fidelity: Float[Tensor, " class"]
-    pivots: Float[Tensor, " d"]
-
-    @property
-    def dependent(self) -> Bool[Tensor, " d"]:
-        """Columns that are combinations of earlier ones: their coefficients mean nothing."""
-        return ~(self.pivots > DEPENDENT)
 
 
 @dataclass(frozen=True)
@@ -95,6 +75,8 @@ def solve(design: Design, outputs: Float[Tensor, "n class"], ridge: float) -> Fi
     2015): a fold-over's rows are not independent, its pairs are. Squares are enlarged by the average leverage of their
     kind of unit, which for pairs alone and rows alone is HC1's degrees of freedom.
     """
+    if design.orthogonal:
+        return solve_signed(design, outputs, ridge)
     weights, targets, target_mean = _centre(design, outputs)
     normal = _reduce(design, weights, targets, ridge)
     missed, variances = _examine(design, weights, targets, normal)
@@ -115,6 +97,8 @@ def trace_errors(design: Design, outputs: Float[Tensor, " n"], ridge: float) -> 
 
     contributionsᵀ contributions is the covariance of the coefficients.
     """
+    if design.orthogonal:
+        return trace_signed(design, outputs, ridge)
     weights, targets, _ = _centre(design, outputs[:, None])
     normal = _reduce(design, weights, targets, ridge)
     spared = _spare_third_order(design, targets, normal).sqrt()
@@ -125,19 +109,6 @@ def trace_errors(design: Design, outputs: Float[Tensor, " n"], ridge: float) -> 
         own = unit.influence * unit.score_difference + push * unit.score_sum
         contributions.append(own * spared * enlarge(design, folded) ** 0.5)
     return torch.cat(contributions)
-
-
-def count_freedom(design: Design) -> int:
-    """Degrees of freedom that d slopes leave of a design: a pair's mean carries no main effect, so a fold-over fits its
-    slopes to pairs without an intercept; rows that stand alone pay for one.
-    """
-    return design.units - design.masks.shape[1] - (design.folded < design.n_samples)
-
-
-def enlarge(design: Design, folded: bool) -> float:
-    """1 / (1 − average leverage) of a unit: its squared residual is too small by that much."""
-    n, d = design.masks.shape
-    return n / max(n - (2 * d if folded else d + 1), 0.5)
 
 
 def _centre(

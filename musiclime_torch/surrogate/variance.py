@@ -5,6 +5,7 @@ Over random masks a model is mean + A(audio) + T(lyrics) + I(audio, lyrics), and
 every sum of squares is corrected for it, so that long lyrics don't win by counting. Values are a grid of a crossed design.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from musiclime_torch.surrogate.design import CrossedDesign, Design
 from musiclime_torch.surrogate.known import Known
+from musiclime_torch.surrogate.precision import full_precision
+from musiclime_torch.surrogate.sectors import Part, cut, is_signed, list_parts, make_room, pick_kind
 from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn
 
 
@@ -33,6 +36,14 @@ class _Squares:
         """A linear combination with these coefficients."""
         weighted = (cells * self.cells, audio * self.audio, lyrics * self.lyrics, mean * self.mean)
         return sum(weighted, torch.zeros_like(self.cells))
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What slopes explain of a sector, by row of one side: mean squares over the other side, and means."""
+
+    squares: Float[Tensor, "class row"]
+    means: Float[Tensor, "class row"]
 
 
 # How a grid of numbers becomes three variances. With a audio units and t lyric units, m the mean of all cells, A_g and T_h
@@ -62,10 +73,9 @@ def split_variance(design: CrossedDesign, values: Float[Tensor, "class na nt"]) 
     are known better than their units show (in Hadamard blocks their squares have fixed sums), so the fitted part is taken
     out of the influences first.
     """
-    audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
     shares, errors = (values.new_empty(len(values), 3, dtype=torch.float64) for _ in range(2))
-    for rows in split_classes(values):
-        shares[rows], errors[rows] = _share(design, audio, lyrics, values[rows])
+    for rows, parts in _list_signed(design, values) if is_paired(design) else _list_any(design, values):
+        shares[rows], errors[rows] = _share(design, parts)
     freedom = min(_count_freedom(design.audio), _count_freedom(design.lyrics))
     return Known(shares, errors, torch.full_like(shares, float(freedom)))
 
@@ -96,12 +106,15 @@ def _count_freedom(design: Design) -> int:
     return max(design.units - design.masks.shape[1] - 1, 1)
 
 
+def is_paired(design: CrossedDesign) -> bool:
+    """Whether the grid falls apart into sectors of pairs' halves: both sides orthogonal and all in pairs."""
+    return is_signed(design) and all(side.folded for side in (design.audio, design.lyrics))
+
+
 def _share(
-    design: CrossedDesign, audio: Side, lyrics: Side, values: Float[Tensor, "class na nt"]
+    design: CrossedDesign, parts: Float[Tensor, "part class entry"]
 ) -> tuple[Float[Tensor, "class 3"], Float[Tensor, "class 3"]]:
     """Each part's share of the sum of all parts, and its standard error."""
-    turned = turn(turn(values.double(), design.audio, 1), design.lyrics, 2)
-    parts = _sum_sectors(design, audio, lyrics, turned)
     total = parts.sum(0, keepdim=True)
     size = torch.where(total[..., :1] > 0, total[..., :1], torch.ones_like(total[..., :1]))
     shares = parts[..., :1] / size
@@ -113,26 +126,72 @@ def _share(
     return shares[..., 0].T, variance.sqrt().T
 
 
+def _list_any(
+    design: CrossedDesign, values: Float[Tensor, "class na nt"]
+) -> Iterator[tuple[slice, Float[Tensor, "part some entry"]]]:
+    """V_A, V_T and V_I of a few classes at a time, with their influences, summed over odd and even halves of both sides."""
+    audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
+    for rows in split_classes(values):
+        turned = turn(turn(values[rows].double(), design.audio, 1), design.lyrics, 2)
+        yield rows, _sum_sectors(design, audio, lyrics, turned)
+
+
+def _list_signed(
+    design: CrossedDesign, values: Float[Tensor, "class na nt"]
+) -> Iterator[tuple[slice, Float[Tensor, "part some entry"]]]:
+    """The same where both sides are orthogonal pairs: what is fitted isn't formed, only its squares are."""
+    with full_precision(values.device):
+        kind = pick_kind(values)
+        audio, lyrics = (list_parts(side, values, kind) for side in (design.audio, design.lyrics))
+        room = make_room(values, audio, lyrics, kind)
+        for rows in split_classes(values):
+            total = values.new_zeros(3, len(values[rows]), 1 + design.audio.units + design.lyrics.units, dtype=torch.float64)
+            for half in audio:
+                halved = cut(values[rows], half, 1, room.halved)
+                for other in lyrics:
+                    sector = cut(halved, other, 2, room.cut).to(kind).mul_(half.shrink * other.shrink)
+                    if half.constant and other.constant:
+                        # No variance depends on the mean, and what is small is summed exactly.
+                        sector -= sector.mean((1, 2), keepdim=True)
+                    squares = _square(sector, _fit_signed(half, sector), _fit_signed(other, sector.mT))
+                    total += unbias(squares, half.rows, other.rows, not half.constant, not other.constant)
+            yield rows, total
+
+
+def _fit_signed(part: Part, sector: Float[Tensor, "class row column"]) -> _Fitted | None:
+    """Squares of S N / m by row, N = Sᵀ Z: over m² they are the diagonal of S (N Nᵀ) Sᵀ."""
+    if part.signs is None:
+        return None
+    pulled = part.signs.T @ sector
+    spread = ((part.signs @ (pulled @ pulled.mT)) * part.signs).sum(2) / (part.rows**2 * sector.shape[2])
+    return _Fitted(spread, (part.signs @ pulled.mean(2, keepdim=True))[:, :, 0] / part.rows)
+
+
 def _sum_sectors(
     design: CrossedDesign, audio: Side, lyrics: Side, turned: Float[Tensor, "class na nt"]
 ) -> Float[Tensor, "part class entry"]:
-    """V_A, V_T and V_I with their influences, summed over odd and even halves of both sides."""
     # Only orthogonal blocks fix the sums of squares; independent rows don't.
     fitted_audio = audio.basis[:, 1:] @ (audio.influence[1:] @ turned) * (design.audio.block > 1)
     fitted_lyrics = (turned @ lyrics.influence[1:].T) @ lyrics.basis[:, 1:].T * (design.lyrics.block > 1)
     grids = (turned, fitted_audio, fitted_lyrics)
     if design.audio.folded != design.audio.n_samples or design.lyrics.folded != design.lyrics.n_samples:
-        flat = [turn(turn(grid, design.lyrics, 2), design.audio, 1) for grid in grids]
-        parts = unbias(_square(*flat), design.audio.n_samples, design.lyrics.n_samples, odd_audio=False, odd_lyrics=False)
+        grid, *fits = [turn(turn(grid, design.lyrics, 2), design.audio, 1) for grid in grids]
+        squares = _square(grid, _average(fits[0]), _average(fits[1].mT))
+        parts = unbias(squares, design.audio.n_samples, design.lyrics.n_samples, odd_audio=False, odd_lyrics=False)
         return torch.stack([_gather_units(design, part) for part in parts])
     total = turned.new_zeros(3, turned.shape[0], 1 + design.audio.units + design.lyrics.units)
     for odd_audio in (False, True):
         for odd_lyrics in (False, True):
             # Turned rows alternate between even and odd halves. They are (first ± second) / √2, and the parts of the output
             # (first ± second) / 2: a factor of √½ for either side.
-            sector = (grid[:, odd_audio::2, odd_lyrics::2] * 0.5 for grid in grids)
-            total += unbias(_square(*sector), design.audio.units, design.lyrics.units, odd_audio, odd_lyrics)
+            grid, *fits = [grid[:, odd_audio::2, odd_lyrics::2] * 0.5 for grid in grids]
+            squares = _square(grid, _average(fits[0]), _average(fits[1].mT))
+            total += unbias(squares, design.audio.units, design.lyrics.units, odd_audio, odd_lyrics)
     return total
+
+
+def _average(fitted: Float[Tensor, "class row column"]) -> _Fitted:
+    return _Fitted(fitted.square().mean(2), fitted.mean(2))
 
 
 def _gather_units(design: CrossedDesign, part: Float[Tensor, "class row"]) -> Float[Tensor, "class entry"]:
@@ -145,22 +204,23 @@ def _gather_units(design: CrossedDesign, part: Float[Tensor, "class row"]) -> Fl
     return torch.cat(pieces, 1)
 
 
-def _square(
-    grid: Float[Tensor, "class a t"], fitted_audio: Float[Tensor, "class a t"], fitted_lyrics: Float[Tensor, "class a t"]
-) -> _Squares:
-    """The four mean squares of a sector. `fitted` parts count in the mean squares, but add nothing to any influence."""
-    by_audio, by_lyrics = grid.mean(2), grid.mean(1)
-    mean = by_audio.mean(1, keepdim=True)
-    squares, known_a, known_t = grid.square(), fitted_audio.square(), fitted_lyrics.square()
+def _square(grid: Float[Tensor, "class a t"], by_audio: _Fitted | None, by_lyrics: _Fitted | None) -> _Squares:
+    """The four mean squares of a sector. Fitted parts count in the mean squares, but add nothing to any influence."""
+    means_a, means_t = grid.mean(2), grid.mean(1)
+    squares = grid.square()
     # One unit's row of the grid enters its own mean once, and every mean of the other side: hence the factors of two.
-    with_columns, with_rows = (grid * by_lyrics[:, None]).mean(2), (grid * by_audio[:, :, None]).mean(1)
-    own_a, own_t = by_audio.square(), by_lyrics.square()
-    left_a, left_t = fitted_audio.mean(2).square(), fitted_lyrics.mean(1).square()
+    with_columns = (grid @ means_t[:, :, None])[:, :, 0].double() / grid.shape[2]
+    with_rows = (means_a[:, None] @ grid)[:, 0].double() / grid.shape[1]
+    cells_a, cells_t = squares.mean(2).double(), squares.mean(1).double()
+    means_a, means_t = means_a.double(), means_t.double()
+    mean = means_a.mean(1, keepdim=True)
+    own_a, own_t = means_a.square(), means_t.square()
+    fit_a, fit_t = by_audio or _Fitted(0.0 * own_a, 0.0 * own_a), by_lyrics or _Fitted(0.0 * own_t, 0.0 * own_t)
     return _Squares(
-        cells=_influence(squares.mean((1, 2)), (squares - known_a).mean(2), (squares - known_t).mean(1)),
-        audio=_influence(own_a.mean(1), own_a - left_a, 2 * with_rows),
-        lyrics=_influence(own_t.mean(1), 2 * with_columns, own_t - left_t),
-        mean=_influence(mean[:, 0].square(), 2 * mean * by_audio, 2 * mean * by_lyrics),
+        cells=_influence(cells_a.mean(1), cells_a - fit_a.squares, cells_t - fit_t.squares),
+        audio=_influence(own_a.mean(1), own_a - fit_a.means.double().square(), 2 * with_rows),
+        lyrics=_influence(own_t.mean(1), 2 * with_columns, own_t - fit_t.means.double().square()),
+        mean=_influence(mean[:, 0].square(), 2 * mean * means_a, 2 * mean * means_t),
     )
 
 

@@ -1,10 +1,12 @@
 """Designs move between devices and can be cut short."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded
+from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
 from musiclime_torch.surrogate.design import CrossedDesign, Design, draw_bernoulli, draw_bernoulli_with_song, enumerate_masks
 from musiclime_torch.surrogate.sampling import weigh
 
@@ -56,3 +58,27 @@ def test_enumeration_has_every_mask_once_in_complement_pairs(d: int):
 def test_what_cannot_be_enumerated_is_refused(d: int):
     with pytest.raises(InputError, match=f"all masks of {d} components"):
         enumerate_masks(d)
+
+
+def test_designs_know_whether_their_columns_are_orthogonal():
+    half = draw_half_folded(draw_foldover(10, 40, 0), 96, 0)
+    designs = [draw_foldover(10, 40, 0), draw_unfolded(10, 40, 0), draw_kerdock(10, 300, 0), enumerate_masks(5), half]
+    designs += [half.first(half.folded), half.first(half.folded + 12), designs[0].first(24), designs[2].first(128)]
+    for design in designs:
+        assert design.orthogonal
+        coded = design.masks.double() - 0.5
+        assert torch.equal(coded.T @ coded, torch.eye(coded.shape[1]).double() * design.n_samples / 4)
+        assert (coded.sum(0) == 0).all()
+        assert replace(design, masks=design.masks[:, 1:3]).orthogonal
+        assert design.to("cpu").orthogonal
+
+
+def test_parts_of_blocks_weighted_and_independent_rows_are_not_orthogonal():
+    folded, half = draw_foldover(10, 40, 0), draw_half_folded(draw_foldover(10, 1, 0), 96, 0)
+    assert not folded.first(36).orthogonal
+    assert not half.first(12).orthogonal
+    assert not half.first(half.folded).first(12).orthogonal
+    assert not half.first(half.folded + 6).orthogonal
+    assert not draw_bernoulli(10, 40, 0).orthogonal
+    assert not replace(folded, uniform=False).orthogonal
+    assert not replace(folded, masks=folded.masks[:8], weights=folded.weights[:8], folded=8).orthogonal

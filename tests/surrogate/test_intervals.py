@@ -17,6 +17,24 @@ def test_quantiles_are_students():
     assert quantile(torch.tensor(1e12), 0.5).item() == pytest.approx(stats.norm.ppf(0.75), rel=1e-5)
 
 
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.5, 1.0])
+@pytest.mark.parametrize("effect", [0.0, 3.0])
+def test_discoveries_among_many_are_those_of_all_chances_sorted(rate: float, effect: float):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(3, 4, 5000, generator=generator)
+    values[:, 1:, :200] += effect
+    values[0, 0] = 9.0
+    values[0, 1, :50] = values[0, 1, 0]  # ties
+    freedom = torch.randint(0, 40, values.shape, generator=generator).float()
+    chances = torch.as_tensor(2 * stats.t.sf(values.abs().double().numpy(), freedom.clamp_min(1).numpy()))
+    chances[freedom < 1] = 1.0
+    ordered = chances.sort(-1).values
+    last = torch.where(ordered <= rate * torch.arange(1, 5001) / 5000, torch.arange(1, 5001), 0).amax(-1)
+    bound = ordered.gather(-1, (last - 1).clamp_min(0)[..., None])
+    expected = (chances <= bound) & (last > 0)[..., None]
+    assert torch.equal(discover(values, torch.ones_like(values), freedom, rate), expected)
+
+
 @settings(deadline=None, max_examples=50)
 @given(items=st.integers(1, 40), freedom=st.sampled_from([0.5, 1.0, 5.0, 100.0]), seed=st.integers(0, 999))
 def test_discoveries_are_those_of_benjamini_and_hochberg(items: int, freedom: float, seed: int):

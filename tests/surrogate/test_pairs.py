@@ -1,5 +1,6 @@
 """Interactions of joint designs against the definition over all masks, and against shapiq."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -7,7 +8,7 @@ import polynomials as games
 import pytest
 import torch
 
-from musiclime_torch.surrogate.blocks import draw_foldover, draw_unfolded
+from musiclime_torch.surrogate.blocks import draw_foldover, draw_kerdock, draw_unfolded
 from musiclime_torch.surrogate.design import Design, draw_bernoulli, enumerate_masks
 from musiclime_torch.surrogate.intervals import quantile
 from musiclime_torch.surrogate.pairs import PairFit, list_pairs, solve_pairs
@@ -90,3 +91,26 @@ def test_what_pairs_explain_is_freed_of_noise():
     product = (2 * design.masks[:, :1].double() - 1) * (2 * design.masks[:, 1:2].double() - 1)
     exact = solve_pairs(design, product, solve(design, product, 0.0))
     assert float(exact.explained[0]) == pytest.approx(1.0, abs=0.3)
+
+
+@pytest.mark.parametrize("kind", ["every mask", "a full cycle"])
+def test_orthogonal_products_are_solved_as_any_are(kind):
+    design = enumerate_masks(9) if kind == "every mask" else draw_kerdock(9, 4096, 0)
+    values = look(games.draw_terms(9, 0, (1, 2, 3, 4), 40, 1), design)
+    fit = solve(design, values, 0.0)
+    for every_mask in (True, False):
+        known, expected = (solve_pairs(one, values, fit, every_mask) for one in (design, replace(design, balanced=0)))
+        assert torch.allclose(known.coefficients.values, expected.coefficients.values, atol=1e-12)
+        assert torch.allclose(known.coefficients.errors, expected.coefficients.errors, rtol=1e-9)
+        assert torch.equal(known.coefficients.freedom, expected.coefficients.freedom)
+        assert torch.allclose(known.explained, expected.explained, rtol=1e-9)
+
+
+def test_full_cycles_need_no_gram_matrix(monkeypatch):
+    monkeypatch.setattr(torch, "cholesky_solve", None)
+    design = draw_kerdock(9, 4096, 0)
+    values = look(games.draw_terms(9, 0, (2, 3), 20, 1), design)
+    solve_pairs(design, values, solve(design, values, 0.0))
+    part = design.first(2048)
+    with pytest.raises(TypeError):
+        solve_pairs(part, values[:2048], solve(part, values[:2048], 0.0))

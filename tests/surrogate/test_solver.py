@@ -11,8 +11,9 @@ from sklearn.linear_model import Ridge
 
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
 from musiclime_torch.surrogate.design import Design, draw_bernoulli
+from musiclime_torch.surrogate.fit import count_freedom, enlarge
 from musiclime_torch.surrogate.kerdock import share_third_order, spare
-from musiclime_torch.surrogate.solver import CHUNK, count_freedom, enlarge, solve, trace_errors
+from musiclime_torch.surrogate.solver import CHUNK, solve, trace_errors
 
 
 def noisy_outputs(design: Design, classes: int, seed: int) -> torch.Tensor:

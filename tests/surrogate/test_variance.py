@@ -1,5 +1,7 @@
 """Shares of sound, words and both against all masks of both sides."""
 
+from dataclasses import replace
+
 import polynomials as games
 import pytest
 import torch
@@ -118,3 +120,19 @@ def test_standard_errors_are_those_of_the_gradient_by_the_weights_of_units():
     found = split_variance(design, grid[None])
     assert torch.allclose(found.errors[0], torch.stack(expected), rtol=1e-9)
     assert (found.freedom == 5).all()
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_orthogonal_pairs_are_split_as_any_masks_are(wide):
+    design = CrossedDesign(draw_foldover(12, 96, 0), draw_foldover(9, 80, 1))
+    unknown = CrossedDesign(*(replace(side, balanced=0) for side in (design.audio, design.lyrics)))
+    generator = torch.Generator().manual_seed(0)
+    audio, lyrics = (
+        (side.masks.double() @ torch.randn(side.masks.shape[1], 3, generator=generator).double()).T
+        for side in (design.audio, design.lyrics)
+    )
+    values = 50 + audio[:, :, None] + lyrics[:, None] + (audio[:, :, None] * lyrics[:, None]).sin() / 2
+    values = values if wide else values.float()
+    shares, expected = split_variance(design, values), split_variance(unknown, values)
+    assert torch.allclose(shares.values, expected.values, atol=1e-12 if wide else 1e-6)
+    assert torch.allclose(shares.errors, expected.errors, rtol=1e-10 if wide else 1e-5)

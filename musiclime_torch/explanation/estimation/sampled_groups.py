@@ -17,10 +17,11 @@ from musiclime_torch.explanation.estimation.groups import (
 from musiclime_torch.explanation.estimation.joint import Answers, describe_design, find_pairs, note_rounding, sample_joint
 from musiclime_torch.explanation.estimation.loop import Look
 from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.fit import Fit
 from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.pairs import PairFit, list_pairs, solve_pairs
 from musiclime_torch.surrogate.sampling import Sampling
-from musiclime_torch.surrogate.solver import Fit, solve, trace_errors
+from musiclime_torch.surrogate.solver import solve, trace_errors
 from musiclime_torch.variants.asking import run_groups
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, check_outputs, list_spaces, to_values

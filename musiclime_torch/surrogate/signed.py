@@ -1,0 +1,151 @@
+"""The surrogate of an orthogonal design, from signed sums: no Gram matrix, no factorisation, no inverse.
+
+`solver` solves any design and is the oracle of this module's tests. Numbers are float64 on a CPU; on other devices products
+run in float32, a few rows at a time, and their sums are added up in float64.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.fit import Fit, count_freedom, enlarge
+from musiclime_torch.surrogate.kerdock import share_third_order, spare
+from musiclime_torch.surrogate.known import Known
+from musiclime_torch.surrogate.precision import full_precision, pick_precision
+
+#: Numbers of a few classes that are worked on at a time: they stay in the cache of a CPU.
+CELLS = 2**17
+
+#: Sampling units that are summed in float32 before float64 takes over.
+BLOCK = 512
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """What the slopes are fitted to: half the difference of a pair, or a row that stands alone less the mean.
+
+    The first `pairs` units are pairs. `even` is Σ over pairs of twice the square of their means: what no slope reaches.
+    """
+
+    odd: Float[Tensor, "unit class"]
+    pairs: int
+    mean: Float[Tensor, " class"]
+    even: Float[Tensor, " class"]
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """Slopes, residuals of the units, and `scale` = 1 / (n / 4 + λ)."""
+
+    slopes: Float[Tensor, "class d"]
+    residuals: Float[Tensor, "unit class"]
+    scale: float
+
+
+# From the formulas of `solver` to the code below. In whole blocks the coded masks x = s / 2, s = ±1, sum to zero and
+# G = (n / 4 + λ) I. With c = 1 / (n / 4 + λ) the slopes are β = c Σ x y. A pair (x, −x) adds x (y − y′) = s o, where o is
+# half of y − y′, and a row that stands alone s y / 2:
+#     β = c (Σ_pairs s o + ½ Σ_alone s y).
+# The residual of a half is r = o − sᵀβ / 2. A unit's contribution is u = c s r for a pair and c s r / 2 for a row alone,
+# so that u² is the same for every column: one variance a class, c² (Σ_pairs r² + ¼ Σ_alone r²).
+
+
+def solve_signed(design: Design, outputs: Float[Tensor, "n class"], ridge: float) -> Fit:
+    """What `solver.solve` gives for an orthogonal design."""
+    with full_precision(outputs.device):
+        signs = _sign(design, outputs)
+        parts = [_solve_classes(design, signs, some, ridge) for some in _split(design, outputs)]
+    slopes, variances, intercept, fidelity = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+    errors = variances.sqrt()[:, None].repeat(1, slopes.shape[1])
+    known = Known(slopes, errors, torch.full_like(errors, max(count_freedom(design), 0)))
+    return Fit(known, intercept, fidelity, pivots=errors.new_ones(slopes.shape[1]))
+
+
+def trace_signed(design: Design, outputs: Float[Tensor, " n"], ridge: float) -> Float[Tensor, "unit d"]:
+    """What `solver.trace_errors` gives for an orthogonal design."""
+    with full_precision(outputs.device):
+        signs, halves = _sign(design, outputs), _halve(design, outputs[:, None])
+        solved = _solve(design, signs, halves, ridge)
+        spared = _spare_third_order(design, signs, solved)
+    pairs, alone = solved.residuals[: halves.pairs], solved.residuals[halves.pairs :]
+    pushes = torch.cat([pairs * enlarge(design, folded=True) ** 0.5, alone * (enlarge(design, folded=False) ** 0.5 / 2)])
+    return signs * (pushes.double() * solved.scale * spared.sqrt())
+
+
+def _sign(design: Design, outputs: Tensor) -> Float[Tensor, "unit d"]:
+    """The first mask of every sampling unit as ±1."""
+    masks = _join(design.masks[0 : design.folded : 2], design.masks[design.folded :])
+    return (2 * masks.contiguous().view(torch.int8) - 1).to(pick_precision(outputs))
+
+
+def _join(pairs: Tensor, alone: Tensor) -> Tensor:
+    """Both, without a copy where one kind is all there is."""
+    return torch.cat([pairs, alone]) if len(pairs) and len(alone) else pairs if len(pairs) else alone
+
+
+def _split(design: Design, outputs: Float[Tensor, "n class"]) -> Sequence[Float[Tensor, "n some"]]:
+    """A few classes at a time on a CPU, whose cache they stay in. What blocks of a cycle share is found for all at once."""
+    if design.cycle or outputs.device.type != "cpu":
+        return (outputs,)
+    return outputs.split(max(CELLS // design.units, 1), 1)
+
+
+def _solve_classes(
+    design: Design, signs: Float[Tensor, "unit d"], outputs: Float[Tensor, "n class"], ridge: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Slopes (class, d), the variance that all slopes of a class share, intercepts and fidelities."""
+    halves = _halve(design, outputs)
+    solved = _solve(design, signs, halves, ridge)
+    (pairs, alone), (all_pairs, all_alone) = (_square(halves, values) for values in (solved.residuals, halves.odd))
+    # What was sampled is known no better than numbers are rounded: an error of exactly zero means that nothing was.
+    rounding = torch.finfo(signs.dtype).eps ** 2 * (all_pairs + all_alone)
+    variances = (pairs + rounding) * enlarge(design, folded=True) + alone * (enlarge(design, folded=False) / 4)
+    missed, spread = (halves.even + 2 * two + one for two, one in ((pairs, alone), (all_pairs, all_alone)))
+    return (
+        solved.slopes,
+        solved.scale**2 * variances * _spare_third_order(design, signs, solved),
+        halves.mean - solved.slopes.sum(1) / 2,
+        torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread)),
+    )
+
+
+def _halve(design: Design, outputs: Float[Tensor, "n class"]) -> _Halves:
+    kind, folded = pick_precision(outputs), design.folded
+    wide = outputs.to(torch.promote_types(outputs.dtype, kind))
+    mean = wide.mean(0)
+    first, second, alone = wide[0:folded:2], wide[1:folded:2], wide[folded:] - mean
+    even = (first + second).sub_(2 * mean).square().sum(0) / 2
+    return _Halves(_join((first - second).div_(2), alone).to(kind), folded // 2, mean.double(), even.double())
+
+
+def _solve(design: Design, signs: Float[Tensor, "unit d"], halves: _Halves, ridge: float) -> _Solved:
+    scale, pairs = 1 / (design.n_samples / 4 + ridge), halves.pairs
+    moments = _sum_signed(signs[:pairs], halves.odd[:pairs]) + _sum_signed(signs[pairs:], halves.odd[pairs:]) / 2
+    slopes = scale * moments
+    return _Solved(slopes, torch.addmm(halves.odd, signs, slopes.T.to(signs.dtype), alpha=-0.5), scale)
+
+
+def _sum_signed(signs: Float[Tensor, "unit d"], values: Float[Tensor, "unit class"]) -> Float[Tensor, "class d"]:
+    """Σ s y in float64: of all rows at once, or of a few at a time where they are float32."""
+    step = BLOCK if signs.dtype == torch.float32 else max(len(signs), 1)
+    total = torch.zeros(values.shape[1], signs.shape[1], dtype=torch.float64, device=values.device)
+    for start in range(0, len(signs), step):
+        total += values[start : start + step].T @ signs[start : start + step]
+    return total
+
+
+def _square(halves: _Halves, values: Float[Tensor, "unit class"]) -> tuple[Float[Tensor, " class"], Float[Tensor, " class"]]:
+    """Σ of squares over pairs, and over rows that stand alone."""
+    squares = values.square()
+    return squares[: halves.pairs].sum(0).double(), squares[halves.pairs :].sum(0).double()
+
+
+def _spare_third_order(design: Design, signs: Float[Tensor, "unit d"], solved: _Solved) -> Float[Tensor, " class"]:
+    """The factor on variances by which blocks that belong together err less than their pairs show."""
+    if not design.cycle:
+        return solved.slopes.new_ones(solved.slopes.shape[0])
+    return spare(design.third_order, share_third_order(signs, solved.residuals))

@@ -1,0 +1,110 @@
+"""Crossed designs by signed sums, against the least squares of any crossed design."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from musiclime_torch.surrogate import sides
+from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
+from musiclime_torch.surrogate.crossed import solve_crossed
+from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed_errors
+from musiclime_torch.surrogate.design import CrossedDesign, Design, enumerate_masks
+from musiclime_torch.surrogate.sectors import is_signed
+
+KINDS = {
+    "folded": lambda: CrossedDesign(draw_foldover(12, 96, 0), draw_foldover(9, 80, 1)),
+    "unfolded": lambda: CrossedDesign(draw_unfolded(12, 96, 0), draw_unfolded(9, 80, 1)),
+    "folded and unfolded": lambda: CrossedDesign(draw_foldover(12, 96, 0), draw_unfolded(9, 80, 1)),
+    "unfolded and folded": lambda: CrossedDesign(draw_unfolded(9, 80, 1), draw_foldover(12, 96, 0)),
+    "Kerdock": lambda: CrossedDesign(draw_kerdock(24, 512, 0), draw_kerdock(30, 256, 1)),
+    "every mask": lambda: CrossedDesign(enumerate_masks(5), enumerate_masks(6)),
+}
+
+
+def forget(design: CrossedDesign) -> CrossedDesign:
+    """The same masks, not known to be orthogonal."""
+    return CrossedDesign(replace(design.audio, balanced=0), replace(design.lyrics, balanced=0))
+
+
+def make_grid(design: CrossedDesign, classes: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+
+    def add_up(side: Design) -> torch.Tensor:
+        slopes = torch.randn(side.masks.shape[1], classes, generator=generator)
+        return (side.masks.float() @ slopes).T.double()
+
+    audio, lyrics = add_up(design.audio)[:, :, None], add_up(design.lyrics)[:, None]
+    noise = torch.randn(classes, design.audio.n_samples, design.lyrics.n_samples, generator=generator)
+    return 3 + audio + lyrics + (audio * lyrics).sin() / 2 + noise / 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_signed_sums_equal_least_squares(kind):
+    design = KINDS[kind]()
+    assert is_signed(design)
+    values = make_grid(design)
+    fit, oracle = solve_crossed(design, values), solve_crossed(forget(design), values)
+    known, expected = fit.coefficients, oracle.coefficients
+    assert torch.allclose(known.values, expected.values, atol=1e-12)
+    assert torch.allclose(known.errors, expected.errors, rtol=1e-10)
+    assert torch.allclose(known.freedom, expected.freedom, rtol=1e-10)
+    for name in ("intercept", "fidelity", "total", "pivots"):
+        assert torch.allclose(getattr(fit, name), getattr(oracle, name), rtol=1e-10)
+    assert torch.allclose(split_errors(design, values), split_errors(forget(design), values), rtol=1e-10)
+    traced = trace_crossed_errors(design, values[0])
+    assert torch.allclose(traced, trace_crossed_errors(forget(design), values[0]), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_grids_in_single_precision_keep_six_digits_of_coefficients_and_five_of_errors(kind):
+    design = KINDS[kind]()
+    values = make_grid(design).float()
+    fit, oracle = solve_crossed(design, values), solve_crossed(forget(design), values)
+    known, expected = fit.coefficients, oracle.coefficients
+    assert known.values.dtype == torch.float64
+    for block in (slice(1, None), 0), (0, slice(1, None)), (slice(1, None), slice(1, None)):
+        values, truth = known.values[:, *block], expected.values[:, *block]
+        assert (values - truth).abs().max() < 1e-6 * truth.abs().max()
+    assert (known.errors / expected.errors - 1).abs().max() < 1e-5
+    assert torch.allclose(fit.fidelity, oracle.fidelity, rtol=1e-6)
+
+
+def test_large_offsets_and_additive_models_leave_single_precision_unharmed():
+    design = KINDS["folded"]()
+    values = (make_grid(design) + 1e4).float()
+    known, expected = (solve_crossed(one, values).coefficients for one in (design, forget(design)))
+    assert (known.values - expected.values).abs()[:, 1:, :].max() < 1e-6
+    assert (known.errors / expected.errors - 1).abs().max() < 1e-3
+
+
+def test_classes_are_solved_alike_however_many_at_a_time_and_again(monkeypatch):
+    design = KINDS["folded and unfolded"]()
+    values = make_grid(design, 5)
+    plain, again = solve_crossed(design, values), solve_crossed(design, values)
+    assert torch.equal(plain.coefficients.errors, again.coefficients.errors)
+    assert torch.equal(plain.coefficients.values, again.coefficients.values)
+    monkeypatch.setattr(sides, "CELLS", 1)
+    single = solve_crossed(design, values)
+    assert torch.allclose(single.coefficients.values, plain.coefficients.values, rtol=1e-12, atol=1e-14)
+    assert torch.allclose(single.coefficients.errors, plain.coefficients.errors, rtol=1e-10)
+
+
+def test_the_grid_is_left_as_found():
+    for kind in KINDS:
+        design = KINDS[kind]()
+        values = make_grid(design)
+        before = values.clone()
+        solve_crossed(design, values)
+        assert torch.equal(values, before)
+
+
+def test_sides_of_both_kinds_of_rows_are_left_to_least_squares():
+    half = draw_half_folded(draw_foldover(9, 1, 0), 80, 0)
+    design = CrossedDesign(half, draw_foldover(12, 96, 1))
+    assert half.orthogonal
+    assert not is_signed(design)
+    values = make_grid(design)
+    known, expected = (solve_crossed(one, values).coefficients for one in (design, forget(design)))
+    assert torch.allclose(known.values, expected.values, atol=1e-12)
+    assert torch.allclose(known.errors, expected.errors, rtol=1e-10)
