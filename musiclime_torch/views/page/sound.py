@@ -23,6 +23,9 @@ EMBED_SECONDS = 45.0
 #: Sample rates of mp3; others are resampled to the last one.
 _RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
+#: Frames that are encoded at a time.
+FRAMES = 2**16
+
 #: The highest sample in dBFS: lossy encoders overshoot their input.
 CEILING = -1.5
 
@@ -48,7 +51,10 @@ def encode_sound(sound: Float[Tensor, "channel frame"], sample_rate: int, gain: 
         if form not in soundfile.available_formats():
             continue
         buffer = io.BytesIO()
-        soundfile.write(buffer, samples, rate, format=form, **more)
+        with soundfile.SoundFile(buffer, "w", rate, samples.shape[1], format=form, **more) as file:
+            # libsndfile's Vorbis keeps what it is given on the stack, which minutes at a time overflow.
+            for start in range(0, len(samples), FRAMES):
+                file.write(samples[start : start + FRAMES])
         return ending, buffer.getvalue()
     raise AssertionError("libsndfile always writes wav")
 
