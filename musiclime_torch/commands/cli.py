@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import TextIOWrapper
-from os.path import isfile
+from os.path import isdir, isfile
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -104,6 +104,8 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
     loading = pop_given(options, *LOADING)
     output = plan_output(options)
     refuse_early(options, loading, song)
+    if answers is not None and not isdir(answers.absolute().parent):
+        raise InputError(f"--answers {str(answers)!r} lies in a folder that doesn't exist: make it first.")
     device = options.pop("device") or default_device()
     tell_of_demo_model(options)
     # Standard output belongs to the result: models, separators and their libraries print whatever they like meanwhile.
@@ -237,5 +239,9 @@ def _run(
     answers = None if file is None else load_answers(file, device) if file.exists() else Answers()
     explanation = run(model, track, device=device, answers=answers, progress=True, **given)
     if answers is not None and file is not None:
-        save_answers(answers, file)
+        try:
+            save_answers(answers, file)
+        except InputError as error:
+            # The explanation stands, and is shown and written all the same.
+            click.echo(f"musiclime: {say_error(error)}", err=True)
     return explanation

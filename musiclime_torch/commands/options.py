@@ -243,6 +243,8 @@ def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[
     if "answer" not in asked:
         raise InputError("--ask needs an answer to explain: give --answer Yes --foil No, or --answer auto.")
     answers = split(asked["answer"])
+    if options["foil"] == AUTO:
+        raise InputError("--foil auto names no answer: give the foil itself, such as No.")
     if AUTO in answers and not knows_song:
         raise InputError("--answer auto is for one song: use explain, or give the answers.")
     if options["target"] is None and len(answers) == 1 and answers != (AUTO,):
@@ -275,7 +277,10 @@ def settle_answers(model: Any, track: "Track", options: dict[str, Any]) -> Any:
         raise InputError(f"{model.name} answers the question with nothing: give --answer.")
     click.echo(f"The model's own answer: {own}", err=True)
     options["target"] = own if options["target"] is None else options["target"]
-    return model.with_answers([own, *(answer for answer in model.answers if answer not in (AUTO, own))])
+    try:
+        return model.with_answers([own, *(answer for answer in model.answers if answer not in (AUTO, own))])
+    except InputError as error:
+        raise InputError(f"the model's own answer can't be explained ({error}): give --answer.") from error
 
 
 def load_baseline(options: dict[str, Any], device: str, loading: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
-from musiclime_torch.explanation.provenance import hash_inputs
+from musiclime_torch.explanation.provenance import hash_inputs, record_question
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
@@ -39,6 +39,7 @@ _NAMES = {
     "baseline": "another baseline",
     "lyrics_baseline": "another lyrics baseline",
     "form": "another sample rate, other channels or another window length",
+    "asked": "another question, other answers or another order of the prompt",
 }
 
 
@@ -52,6 +53,8 @@ class Answers:
     """
 
     question: dict[str, Any] = field(default_factory=dict)
+    #: The callable itself, where it has no weights that would tell it from another one.
+    model: Any = field(default=None, repr=False)
     kept: Kept = field(default_factory=lambda: Kept(everything=True))
 
     @property
@@ -59,10 +62,16 @@ class Answers:
         """Number of renderings with an answer."""
         return self.kept.count("")
 
-    def admit(self, question: dict[str, Any]) -> None:
+    def admit(self, question: dict[str, Any], model: Any) -> None:
         """Take the first question as one's own; InputError that names what differs in a later one."""
         if not self.question:
-            self.question = question
+            self.question, self.model = question, model
+        if not question["model_hash"] and self.model is not model:
+            raise InputError(
+                f"these answers belong to another model: {question['model']} has no weights, so that only the same object "
+                "is known to be the same model.",
+                argument="answers",
+            )
         differing = [name for key, name in _NAMES.items() if self.question[key] != question[key]]
         if differing:
             raise InputError(
@@ -78,7 +87,7 @@ def describe_question(
     baseline, hears = settings.baseline, "audio" in subject.modalities
     text = track.lyrics.text if track.lyrics is not None and "lyrics" in subject.modalities else None
     if isinstance(baseline, Track):
-        removed = baseline.audio_hash
+        removed = _hash({"stems": baseline.stems}, f"{baseline.stem_names} {baseline.sample_rate}")
     else:
         # Noise is drawn from the seed, silence from nothing.
         removed = f"noise {settings.seed}" if baseline == "noise" else "silence"
@@ -94,6 +103,7 @@ def describe_question(
         "words": [list(map(list, spans)) for spans in components.lyric_spans],
         "baseline": removed,
         "lyrics_baseline": sources.lyrics_baseline,
+        "asked": record_question(subject.model),
         "form": [subject.sample_rate, subject.channels, subject.max_seconds],
     }
 
@@ -104,6 +114,7 @@ def save_answers(answers: Answers, path: str | Path) -> None:
     InputError for answers of a model without weights, which nothing would tell from another model's, and for a path that
     can't be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     if not answers.question:
@@ -123,10 +134,9 @@ def save_answers(answers: Answers, path: str | Path) -> None:
     try:
         with writing_atomically(Path(path)) as partial:
             save_file(tensors, str(partial), {"question": text, "sha256": _hash(tensors, text)})
-    except OSError as error:
-        raise InputError(
-            f"answers can't be written to {str(path)!r}: {error.strerror or error}.", argument="answers"
-        ) from error
+    # ValueError is pathlib's, for a path without a name.
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(f"answers can't be written to {str(path)!r}: {error}.", argument="answers") from error
 
 
 def load_answers(path: str | Path, device: torch.device | str = "cpu") -> Answers:

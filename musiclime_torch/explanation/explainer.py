@@ -128,6 +128,7 @@ def explain_with(
 ) -> Explanation:
     """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice."""
     _check_track(track)
+    _check_answers(answers)
     subject = describe_model(
         model,
         sample_rate=settings.sample_rate,
@@ -163,7 +164,7 @@ def explain_with(
     ):
         plan = plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings)
         if answers is not None:
-            answers.admit(describe_question(subject, track, components, settings, probe.sources))
+            answers.admit(describe_question(subject, track, components, settings, probe.sources), model)
         stages.begin(f"asking {subject.name}", _expect(probe, plan))
         ends, warnings = _ask_ends(probe)
         _refuse_deaf(subject, ends)
@@ -205,6 +206,14 @@ def _check_track(track: object) -> None:
         raise InputError(f"the track is a path: give load_track({str(track)!r}).")
     if not isinstance(track, Track):
         raise InputError(f"expected a Track from load_track(path) or made by hand, got {track!r}.")
+
+
+def _check_answers(answers: object) -> None:
+    """InputError for anything but `Answers`, above all a path."""
+    if isinstance(answers, str | Path):
+        raise InputError(f"answers is a path: give load_answers({str(answers)!r}).", argument="answers")
+    if answers is not None and not isinstance(answers, Answers):
+        raise InputError(f"expected Answers() or load_answers(path), got {answers!r}.", argument="answers")
 
 
 def _pick_segments(subject: Subject, track: Track) -> int:

@@ -24,7 +24,7 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
         "stems": track.source,
         "model": subject.name,
         "output_kind": subject.output_kind,
-        **_record_question(subject.model),
+        **record_question(subject.model),
         **hash_inputs(subject, track),
         "baseline_song": song,
         "settings": settings.to_record(),
@@ -33,11 +33,12 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
     }
 
 
-def _record_question(model: Any) -> dict[str, Any]:
+def record_question(model: Any) -> dict[str, Any]:
     """What a language model was asked, in which order, and the tokens that its answers were cut into."""
     if not isinstance(model, Answering):
         return {}
-    return {"asked": model.asked, "order": model.prompt.order, "answers": model.describe_answers()}
+    order, answers = model.prompt.order, model.describe_answers()
+    return {"asked": model.asked, "order": order, "answers": answers, "answer_tokens": model.by_token}
 
 
 def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:

@@ -10,6 +10,9 @@ import torch
 #: Any stands for an `Explanation`: it shows itself by these sentences, and modules import in one direction only.
 Explanation = Any
 
+#: Probabilities nearer than this are equal.
+TIED = 1e-9
+
 #: Components named in a sentence at most.
 NAMED = 3
 
@@ -66,9 +69,11 @@ def _tell_decision(explanation: Explanation, row: int) -> list[str]:
     if explanation.provenance.get("output_kind") == "multilabel" or len(chances) == 1:
         if chances[row] > 0.5:
             return [f"The model says yes to {name} ({say_percent(chances[row])})."]
-        if row == best:
+        if row == best and len(chances) > 1:
             return [f"None of the {len(chances)} tags reaches 50%; the nearest is {name}, {say_percent(chances[row])}."]
         return [f"The model says no to {name} ({say_percent(chances[row])})."]
+    if sum(chance >= chances[best] - TIED for chance in chances) > 1:
+        return [f"The model can't decide: {name} and other classes get {say_percent(chances[best])} each."]
     if row == best:
         return [f"The model is {say_percent(chances[row])} sure that this is {name}."]
     return [

@@ -12,7 +12,7 @@ from musiclime_torch.basics.progress import Stages
 from musiclime_torch.explanation.answers import Answers, describe_question
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.provenance import find_baseline_song, hash_inputs
+from musiclime_torch.explanation.provenance import find_baseline_song, hash_inputs, record_question
 from musiclime_torch.explanation.settings import Settings, read_settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
@@ -80,6 +80,7 @@ def recall(
     if components != explanation.components:
         raise InputError("the explanation has other components than this model and song: give those it was made from.")
     _check_hashes(explanation.provenance, subject, track)
+    _check_question(explanation.provenance, subject)
     if stand_in == "noise" and "audio" in subject.modalities:
         settings = replace(settings, baseline=_hold_noise(subject, track, settings.seed))
     return Question(subject, track, components, settings)
@@ -116,6 +117,16 @@ def _check_hashes(provenance: dict[str, Any], subject: Subject, track: Track) ->
             )
 
 
+def _check_question(provenance: dict[str, Any], subject: Subject) -> None:
+    """InputError where a language model was asked something else."""
+    now = record_question(subject.model)
+    if any(provenance.get(name) != value for name, value in now.items()):
+        raise InputError(
+            f"the explanation is of another question, {provenance.get('asked', 'none')!r}, or of other answers: give the "
+            "model as it was asked."
+        )
+
+
 def _differ(known: str, other: str) -> bool:
     """Whether two hashes are known and differ; an empty hash is unknown."""
     return bool(known and other and known != other)
@@ -146,7 +157,8 @@ def asking(question: Question, stages: Stages, answers: Answers) -> Iterator[tup
         stages,
         answers.kept,
     ) as probe:
-        answers.admit(describe_question(subject, question.track, question.components, settings, probe.sources))
+        described = describe_question(subject, question.track, question.components, settings, probe.sources)
+        answers.admit(described, question.model)
         ends = run_joint(probe, mask_ends(len(probe.seen)))
         assert settings.space is not None, "None was resolved before it was recorded"
         yield probe, settle_scale(subject, ends, settings.space, settings.target, settings.foil)

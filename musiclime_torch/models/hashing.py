@@ -45,7 +45,15 @@ def _glance(tensors: Iterable[tuple[str, Tensor]]) -> Any:
     places = [
         (name, tensor.data_ptr(), tensor._version, tensor.shape, tensor.dtype, tensor.device) for name, tensor in tensors
     ]
-    return places, [int(_read_bits(tensor).sum(dtype=torch.int32)) for _, tensor in tensors]
+    return places, [_sum_bits(tensor) for _, tensor in tensors]
+
+
+def _sum_bits(tensor: Tensor) -> int:
+    """A sum, modulo 2³², that other bits and another order change; a plain one knows neither order nor pairs of signs."""
+    bits = _read_bits(tensor).to(torch.int32)
+    # The sign is spread over lower bits, or two flipped signs would add 2³¹ twice, whatever their weights.
+    places = torch.arange(1, 2 * bits.numel(), 2, dtype=torch.int32, device=bits.device)
+    return int(((bits ^ (bits >> 15)) * places).sum(dtype=torch.int32))
 
 
 def _read_bits(tensor: Tensor) -> Tensor:

@@ -1,11 +1,17 @@
 """From standard errors to statements: intervals, discoveries among many, and how two rankings agree."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-#: Bounds are this much wider than they are, for rounding.
-SLACK = 1 - 1e-6
+#: What quantiles may be off by, relatively.
+SLACK = 1e-6
+
+#: The smallest chance whose quantile is asked for.
+RAREST = 1e-30
+
+#: Items tested at a time.
+ITEMS = 2**21
 
 
 def quantile(degrees_of_freedom: Float[Tensor, "*shape"], confidence: float) -> Float[Tensor, "*shape"]:
@@ -46,45 +52,42 @@ def discover(
     Benjamini & Hochberg (1995) on two-sided t tests; a value without error is significant unless it is zero.
     """
     size, shape = values.shape[-1], values.shape
-    discovered = torch.zeros(shape, dtype=torch.bool).view(-1, size) if size else torch.zeros(shape, dtype=torch.bool)
     if not size:
-        return discovered
+        return torch.zeros(shape, dtype=torch.bool)
     ratio = (values.abs() / standard_errors.clamp_min(1e-300)).nan_to_num(0.0).cpu().reshape(-1, size)
-    rows, places = _find_candidates(ratio, rate)
-    chances = _test(ratio[rows, places].double(), degrees_of_freedom.cpu().expand(shape).reshape(-1, size)[rows, places])
-    # By row, and by chance within it: sorted by chance first, and then by row, which leaves that order as it is.
-    order = chances.argsort(stable=True)
-    order = order[rows[order].argsort(stable=True)]
-    rows, places, chances = rows[order], places[order], chances[order]
-    counts = rows.bincount(minlength=len(ratio))
-    ranks = torch.arange(1, len(rows) + 1) - (counts.cumsum(0) - counts)[rows]
-    # Every item up to the last one that passes counts, also those before it that don't.
-    passed = torch.where(chances <= rate * ranks / size, ranks, 0)
-    last = torch.zeros(len(ratio), dtype=torch.long).scatter_reduce(0, rows, passed, "amax")
-    kept = ranks <= last[rows]
-    discovered[rows[kept], places[kept]] = True
-    return discovered.view(shape)
+    freedom = degrees_of_freedom.cpu().expand(shape).reshape(-1, size)
+    step = max(ITEMS // size, 1)
+    rows = [_discover_rows(some, own, rate) for some, own in zip(ratio.split(step), freedom.split(step), strict=True)]
+    return torch.cat(rows).view(shape)
 
 
-def _find_candidates(ratio: Float[Tensor, "row item"], rate: float) -> tuple[Int[Tensor, " some"], Int[Tensor, " some"]]:
-    """Rows and places of all items that may pass.
-
-    Of k items that pass in a row none has a chance above rate · k / size, and Student's tails are longer than a normal
-    distribution's. So the items beyond the normal quantile at the largest chance are at least as many as pass, and their
-    number bounds the chance again.
+def _discover_rows(
+    ratio: Float[Tensor, "row item"], freedom: Float[Tensor, "row item"], rate: float
+) -> Bool[Tensor, "row item"]:
+    """Benjamini and Hochberg's largest k with k chances of at most rate · k / size, without sorting: from k = size on, k
+    becomes the number of items that pass at k until that is k itself.
     """
-    from scipy.special import ndtri
+    from scipy.special import ndtri, stdtrit
 
-    size = ratio.shape[1]
-    rows, places = (ratio >= -float(ndtri(min(rate, 1.0) / 2)) * SLACK).nonzero(as_tuple=True)
-    while len(rows):
-        bound = rate * rows.bincount(minlength=len(ratio)).double() / size
-        least = -torch.from_numpy(ndtri(bound.clamp(1e-300, 1).numpy() / 2)) * SLACK
-        kept = ratio[rows, places] >= least[rows]
-        if int(kept.sum()) > 0.9 * len(rows):
-            break
-        rows, places = rows[kept], places[kept]
-    return rows, places
+    # Tests are slow and hardly any is needed: a normal distribution's tails are shorter than Student's, and those of the
+    # fewest degrees of freedom are the longest, so that most items pass or fail for sure.
+    ratio = torch.where(freedom < 1, 0.0, ratio)
+    fewest = freedom.double().clamp(1, 1e9).amin(1, keepdim=True)
+    chances = torch.full(ratio.shape, torch.nan, dtype=torch.float64)
+    count = torch.full((len(ratio), 1), ratio.shape[1])
+    while True:
+        bound = rate * count / ratio.shape[1]
+        half = (bound.double() / 2).numpy()
+        # SciPy's quantile doesn't return for a chance of zero; what is rarer than this is tested.
+        beyond = torch.from_numpy(-stdtrit(fewest.numpy(), half.clip(RAREST))).where(bound > 2 * RAREST, torch.inf)
+        surely = ratio >= beyond * (1 + SLACK)
+        perhaps = (ratio >= torch.from_numpy(-ndtri(half)) * (1 - SLACK)) & ~surely
+        untested = perhaps & chances.isnan()
+        chances[untested] = _test(ratio[untested].double(), freedom[untested])
+        passed = surely | (perhaps & (chances <= bound))
+        if torch.equal(now := passed.sum(1, keepdim=True), count):
+            return passed
+        count = now
 
 
 def _test(ratio: Float[Tensor, " item"], freedom: Float[Tensor, " item"]) -> Float[Tensor, " item"]:

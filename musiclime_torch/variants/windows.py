@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from musiclime_torch.models.batches import fill
-from musiclime_torch.variants.forward import run_batches
+from musiclime_torch.variants.forward import check_count, check_shape, run_batches
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.renderings import Encoded, Kept, Renderings
 
@@ -45,11 +45,21 @@ def run_windows(
         for number in group:
             if missing[number]:
                 end = start + len(missing[number])
+                _check_width(probe, part, kept.tables.get((name, renderings[number].window)), values)
                 kept.add(name, renderings[number], missing[number], values[start:end].clone())
                 start = end
             yield kept.look_up(name, renderings[number])
             if not keep:
                 kept.forget(name, renderings[number])
+
+
+def _check_width(probe: Probe, part: str, known: Tensor | None, values: Tensor) -> None:
+    """InputError for answers of another shape than those to an earlier question about this window."""
+    if known is None:
+        return
+    if part == "variants":
+        check_count(probe.subject, known.shape[1], values.shape[1])
+    check_shape(probe.subject, part, tuple(known.shape[1:]), tuple(values.shape[1:]))
 
 
 def _answer(

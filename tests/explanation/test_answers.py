@@ -138,3 +138,54 @@ def test_answers_of_a_model_without_weights_stay_in_memory(track: Track, tmp_pat
     explain(Words(), track, answers=answers)
     with pytest.raises(InputError, match="has no weights that would tell its answers from another model's"):
         save_answers(answers, tmp_path / "answers")
+
+
+def test_a_baseline_song_is_known_by_its_stems(track: Track):
+    """Songs made by hand have no file, and the same file may be separated in several ways."""
+    answers = Answers()
+    first, second = (Track(track.stems.roll(shift, -1), track.stem_names, RATE) for shift in (100, 900))
+    explain(Net(), track, segments=4, baseline=first, answers=answers)
+    with pytest.raises(InputError, match="to another baseline"):
+        explain(Net(), track, segments=4, baseline=second, answers=answers)
+
+
+def test_a_model_without_weights_is_known_as_an_object(track: Track):
+    def make(gain: float):
+        return lambda audio: (gain * audio.square().mean((1, 2)))[:, None]
+
+    given = {"sample_rate": RATE, "modalities": ("audio",), "output_kind": "regression", "segments": 2}
+    model, answers = make(1.0), Answers()
+    first = explain(model, track, **given, answers=answers)
+    assert torch.equal(explain(model, track, **given, answers=answers).output_song, first.output_song)
+    with pytest.raises(InputError, match="to another model"):
+        explain(make(100.0), track, **given, answers=answers)
+
+
+def test_answers_that_cannot_be_written_are_one_sentence(track: Track, tmp_path):
+    answers = Answers()
+    explain(Net(), track, segments=2, answers=answers)
+    for path in (tmp_path / "nowhere" / "a.st", "."):
+        with pytest.raises(InputError, match="can't be written"):
+            save_answers(answers, path)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_width_that_changes_between_calls_is_one_sentence(track: Track, late: bool):
+    class Narrowing(Net):
+        calls = 0
+
+        def forward(self, audio: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            outputs = super().forward(audio)
+            return outputs if self.calls < 2 else outputs[:, :1]
+
+    class NarrowingLate(Reading):
+        calls = 0
+
+        def encode_audio(self, audio: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            encoded = super().encode_audio(audio)
+            return encoded if self.calls < 2 else encoded[:, :1]
+
+    with pytest.raises(InputError, match=r"at first and .* later"):
+        explain(NarrowingLate() if late else Narrowing(), track, segments=4)

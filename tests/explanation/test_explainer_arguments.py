@@ -25,6 +25,8 @@ SLIPS = [
     ({"precision": "float16"}, "precision 'float16' is not known: use float32 or bfloat16 (did you mean 'bfloat16'?)."),
     ({"baseline": "birds"}, "baseline 'birds' is not known: use silence, noise or another song's track."),
     ({"track": "song.flac"}, "the track is a path: give load_track('song.flac')."),
+    ({"answers": "a.st"}, "answers is a path: give load_answers('a.st')."),
+    ({"answers": 3}, "expected Answers() or load_answers(path), got 3."),
     ({"track": 5}, "expected a Track from load_track(path) or made by hand, got 5."),
     ({"segments": 2.5}, "segments 2.5 are not understood: give a number of equal segments (10), a length (3s) or"),
     ({"segments": ["a"]}, "segments ['a'] are not understood: give a number"),

@@ -38,6 +38,7 @@ def turn(explanation: Explanation, kind: str, space: str, outputs: list[float], 
         ("multilabel", "logit", [1.0, 3.0, -1.0], 1, "The model says yes to {1} (95%)."),
         ("multilabel", "logit", [-1.0, 3.0, -1.0], 0, "The model says no to {0} (27%)."),
         ("multilabel", "logit", [-3.0, -1.3, -4.0], 1, "None of the 3 tags reaches 50%; the nearest is {1}, 21%."),
+        ("logits", "logit", [1.0, 1.0, 1.0], 0, "The model can't decide: {0} and other classes get 33% each."),
         ("regression", "raw", [3.25, 0.0, 0.0], 0, "{0}: the output is 3.25 on the song, and "),
     ],
 )

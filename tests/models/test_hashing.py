@@ -84,3 +84,13 @@ def test_what_is_no_tensor_is_left_out():
             pass
 
     assert hash_weights(Odd(2, 2)) != hash_weights(None) == ""
+
+
+@pytest.mark.parametrize("change", [lambda w: w.flip(1).clone(), lambda w: -w, lambda w: w.roll(1, 0).clone()])
+def test_weights_in_another_order_or_with_other_signs_have_another_hash(change):
+    """Written through `.data`, which torch doesn't count as a change."""
+    module = torch.nn.Linear(6, 4, bias=False)
+    torch.nn.init.normal_(module.weight)
+    before = hash_weights(module)
+    module.weight.data.copy_(change(module.weight.data))
+    assert hash_weights(module) != before

@@ -208,4 +208,4 @@ def _list_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
 
 
 def _show(settings: Mapping[str, Any], name: str) -> str:
-    return repr(settings[name]) if name in settings else "left out"
+    return repr(settings[name]) if name in settings else "not given"

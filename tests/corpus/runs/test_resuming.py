@@ -145,9 +145,9 @@ def test_a_folder_that_refuses_to_give_up_its_songs_is_a_sentence(entries, tmp_p
 
 def test_a_setting_that_is_left_out_now_is_named(tmp_path):
     claim_folder(tmp_path, {"model": "demo", "explain": {"seed": "0", "until": "top 5"}}, "m")
-    with pytest.raises(InputError, match=r"other settings, model 'demo' \(now left out\): give"):
+    with pytest.raises(InputError, match=r"other settings, model 'demo' \(now not given\): give"):
         claim_folder(tmp_path, {"explain": {"seed": "0", "until": "top 5"}}, "m")
-    with pytest.raises(InputError, match=r"explain until 'top 5' \(now left out\), targets left out \(now 'a'\)"):
+    with pytest.raises(InputError, match=r"explain until 'top 5' \(now not given\), targets not given \(now 'a'\)"):
         claim_folder(tmp_path, {"model": "demo", "explain": {"seed": "0"}, "targets": "a"}, "m")
 
 

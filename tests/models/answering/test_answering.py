@@ -9,6 +9,7 @@ from music_llms import FAMILIES, WINDOW, save_music_llm
 from transformers import AutoProcessor
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.answering.loading import load_answering
@@ -141,3 +142,16 @@ def test_it_answers_by_itself(folders: dict[str, Path]):
 def test_what_cannot_be_asked_is_one_sentence(folders: dict[str, Path], question: str, answers: Any, message: str):
     with pytest.raises(InputError, match=message):
         load_answering(str(folders["qwen"]), question, answers)
+
+
+def test_answers_are_kept_for_one_question(folders: dict[str, Path], track: Track):
+    answers, given = Answers(), {"segments": 2, "n_samples": 32, "target": 0}
+    explain(load_answering(str(folders["music"]), QUESTION, ("Yes", "No")), track, **given, answers=answers)
+    for other in (
+        load_answering(str(folders["music"]), QUESTION, ("calm", "wild")),
+        load_answering(str(folders["music"]), "Is it loud?", ("Yes", "No")),
+        load_answering(str(folders["music"]), QUESTION, ("Yes", "No"), "text first"),
+        load_answering(str(folders["music"]), QUESTION, ("Yes", "No"), by_token=True),
+    ):
+        with pytest.raises(InputError, match="another question, other answers or another order"):
+            explain(other, track, **given, answers=answers)
