@@ -23,9 +23,6 @@ EMBED_SECONDS = 45.0
 #: Sample rates of mp3; others are resampled to the last one.
 _RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
-#: Frames that are encoded at a time.
-FRAMES = 2**16
-
 #: The highest sample in dBFS: lossy encoders overshoot their input.
 CEILING = -1.5
 
@@ -51,17 +48,10 @@ def encode_sound(sound: Float[Tensor, "channel frame"], sample_rate: int, gain: 
         if form not in soundfile.available_formats():
             continue
         buffer = io.BytesIO()
-<<<<<<< HEAD
         # In pieces of a second: libsndfile's Vorbis encoder takes a call's samples onto the stack, and minutes overflow it.
         with soundfile.SoundFile(buffer, "w", rate, samples.shape[1], format=form, **more) as file:
             for start in range(0, len(samples), rate):
                 file.write(samples[start : start + rate])
-=======
-        with soundfile.SoundFile(buffer, "w", rate, samples.shape[1], format=form, **more) as file:
-            # libsndfile's Vorbis keeps what it is given on the stack, which minutes at a time overflow.
-            for start in range(0, len(samples), FRAMES):
-                file.write(samples[start : start + FRAMES])
->>>>>>> job-c
         return ending, buffer.getvalue()
     raise AssertionError("libsndfile always writes wav")
 

@@ -71,7 +71,6 @@ def test_peaks_are_the_largest_of_each_stretch_and_none_is_lost(frames, steps):
     assert max(numbers[::2]) == 1000
 
 
-<<<<<<< HEAD
 def test_vorbis_is_written_in_pieces(monkeypatch: pytest.MonkeyPatch):
     """A call with minutes of sound overflows the stack of libsndfile's encoder, and the process is gone."""
     monkeypatch.setattr(soundfile, "available_formats", lambda: {"OGG": "", "WAV": ""})
@@ -87,7 +86,8 @@ def test_vorbis_is_written_in_pieces(monkeypatch: pytest.MonkeyPatch):
     assert (ending, max(lengths), sum(lengths)) == ("ogg", 16000, sound.shape[1])
     back, rate = soundfile.read(io.BytesIO(data))
     assert (rate, back.shape) == (16000, (sound.shape[1], 2))
-=======
+
+
 def test_minutes_of_sound_are_encoded_whole_without_mp3(monkeypatch: pytest.MonkeyPatch):
     """Given at once, a minute overflows the stack of libsndfile's Vorbis, and ends the process."""
     monkeypatch.setattr(soundfile, "available_formats", lambda: {"OGG": "OGG", "WAV": "WAV"})
@@ -95,4 +95,3 @@ def test_minutes_of_sound_are_encoded_whole_without_mp3(monkeypatch: pytest.Monk
     ending, data = encode_sound(sound, 44_100, 0.0)
     assert ending == "ogg"
     assert soundfile.info(io.BytesIO(data)).frames == sound.shape[1]
->>>>>>> job-c
