@@ -45,7 +45,9 @@ def _glance(tensors: Iterable[tuple[str, Tensor]]) -> Any:
     places = [
         (name, tensor.data_ptr(), tensor._version, tensor.shape, tensor.dtype, tensor.device) for name, tensor in tensors
     ]
-    return places, [int(_read_bits(tensor).sum(dtype=torch.int32)) for _, tensor in tensors]
+    sums = [_read_bits(tensor).sum(dtype=torch.int32) for _, tensor in tensors]
+    # One wait for the device, not one a tensor.
+    return places, torch.stack([some.to(sums[0].device) for some in sums]).tolist() if sums else []
 
 
 def _read_bits(tensor: Tensor) -> Tensor:
