@@ -45,15 +45,17 @@ def _glance(tensors: Iterable[tuple[str, Tensor]]) -> Any:
     places = [
         (name, tensor.data_ptr(), tensor._version, tensor.shape, tensor.dtype, tensor.device) for name, tensor in tensors
     ]
-    return places, [_sum_bits(tensor) for _, tensor in tensors]
+    sums = [_sum_bits(tensor) for _, tensor in tensors]
+    # One wait for the device, not one a tensor.
+    return places, torch.stack([some.to(sums[0].device) for some in sums]).tolist() if sums else []
 
 
-def _sum_bits(tensor: Tensor) -> int:
+def _sum_bits(tensor: Tensor) -> Int[Tensor, ""]:
     """A sum, modulo 2³², that other bits and another order change; a plain one knows neither order nor pairs of signs."""
     bits = _read_bits(tensor).to(torch.int32)
     # The sign is spread over lower bits, or two flipped signs would add 2³¹ twice, whatever their weights.
     places = torch.arange(1, 2 * bits.numel(), 2, dtype=torch.int32, device=bits.device)
-    return int(((bits ^ (bits >> 15)) * places).sum(dtype=torch.int32))
+    return ((bits ^ (bits >> 15)) * places).sum(dtype=torch.int32)
 
 
 def _read_bits(tensor: Tensor) -> Tensor:
