@@ -113,11 +113,11 @@ def draw_half_folded(pilot: Design, n_samples: int, seed: int) -> Design:
 def _draw_hadamard_rows(d: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:
     """Random columns of a Hadamard matrix with random signs and rows in random order, block after block."""
     order = smallest_order(d)
-    columns = hadamard(order)[:, 1:]
+    columns = hadamard(order)[:, 1:] > 0
     generator = torch.Generator().manual_seed(seed)
     drawn = []
     for _ in range(blocks):
-        chosen = columns[:, torch.randperm(order - 1, generator=generator)[:d]] > 0
+        chosen = columns.index_select(1, torch.randperm(order - 1, generator=generator)[:d])
         flips = torch.rand(d, generator=generator) < 0.5
-        drawn.append((chosen ^ flips)[torch.randperm(order, generator=generator)])
+        drawn.append((chosen ^ flips).index_select(0, torch.randperm(order, generator=generator)))
     return torch.cat(drawn)
