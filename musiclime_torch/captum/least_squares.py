@@ -37,6 +37,8 @@ def fit_lines(
     total = weights.sum(1, keepdim=True)
     target_mean = (weights * targets).sum(1, keepdim=True) / total
     targets = targets - target_mean
+    if masks.shape[1] <= masks.shape[2]:
+        return _fit_by_rows(masks, weights, targets, target_mean, ridge, judged)
     gram, moments, mask_mean = _accumulate(masks, weights, targets)
     gram.diagonal(dim1=1, dim2=2).add_(ridge)
     factor = factorise(gram, JITTER * total / 4)
@@ -53,6 +55,35 @@ def fit_lines(
         if n > d + 1:
             errors, freedom = (variances * n / (n - d - 1)).sqrt(), torch.full_like(slopes, n - d - 1)
     by_row = (tensor.mT.flatten(0, 1) for tensor in (errors, freedom))
+    return Lines(slopes.mT.flatten(0, 1), intercept.flatten(), fidelity.flatten(), *by_row)
+
+
+# With fewer rows than components the same solution costs a system of n equations, not of d: with A = √w (x − m),
+#     (AᵀA + λI)⁻¹ Aᵀ = Aᵀ (AAᵀ + λI)⁻¹
+# for every λ > 0, jitter and penalty alike. A picture's 16,000 pixels and 25 samples are 25 equations.
+def _fit_by_rows(
+    masks: Bool[Tensor, "design n component"],
+    weights: Float[Tensor, "design n 1"],
+    targets: Float[Tensor, "design n output"],
+    target_mean: Float[Tensor, "design 1 output"],
+    ridge: float,
+    judged: bool,
+) -> Lines:
+    """`fit_lines` where rows are no more than components: no errors, for nothing is left over to tell them from."""
+    total, roots = weights.sum(1, keepdim=True), weights.sqrt()
+    coded = masks.double().sub_(0.5)
+    mask_mean = (weights * coded).sum(1) / total[:, 0]
+    rows = coded.sub_(mask_mean[:, None]).mul_(roots)
+    gram = rows @ rows.mT
+    gram.diagonal(dim1=1, dim2=2).add_(ridge)
+    wanted = roots * targets
+    slopes = rows.mT @ refine(gram, factorise(gram, JITTER * total / 4), wanted)
+    intercept = target_mean - (mask_mean[:, None] + 0.5) @ slopes
+    fidelity, spread = unknown(intercept[:, 0]), wanted.square().sum(1)
+    if judged:
+        missed = (wanted - rows @ slopes).square().sum(1)
+        fidelity = torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread))
+    by_row = (unknown(slopes).mT.flatten(0, 1) for _ in range(2))
     return Lines(slopes.mT.flatten(0, 1), intercept.flatten(), fidelity.flatten(), *by_row)
 
 

@@ -19,6 +19,7 @@ from sklearn.linear_model import LinearRegression
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.captum import KernelShap, Lime, MaskKernel, MusicLIME
 from musiclime_torch.captum.coalitions import draw_masks
+from musiclime_torch.captum.least_squares import fit_lines
 
 WEIGHT = 3 * torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 
@@ -404,3 +405,29 @@ for kind in (KernelShap, Lime, MusicLIME):
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.7])
+@pytest.mark.parametrize(("n", "d"), [(12, 40), (25, 25), (3, 9)])
+def test_fewer_samples_than_elements_have_the_solution_of_least_norm(n: int, d: int, ridge: float):
+    generator = torch.Generator().manual_seed(n)
+    masks = torch.rand(2, n, d, generator=generator) < 0.5
+    weights, outputs = torch.rand(2, n, generator=generator) + 0.1, torch.randn(2, n, 3, generator=generator)
+    lines = fit_lines(masks, weights, outputs, ridge, judged=True)
+    for design in range(2):
+        share = weights[design].double()[:, None]
+        centred = masks[design].double() - (share * masks[design].double()).sum(0) / share.sum()
+        targets = outputs[design].double() - (share * outputs[design].double()).sum(0) / share.sum()
+        rows = share.sqrt() * centred
+        gram = rows.T @ rows + ridge * torch.eye(d, dtype=torch.float64)
+        expected = torch.linalg.pinv(gram, hermitian=True, rtol=1e-10) @ (rows.T @ (share.sqrt() * targets))
+        torch.testing.assert_close(lines.coefficients[3 * design : 3 * design + 3], expected.T, atol=1e-6, rtol=1e-5)
+
+
+def test_a_hundred_thousand_elements_need_no_table_of_their_squares():
+    """Captum's usual call, without a feature mask: 205 GB if every two elements had a cell."""
+    inputs = torch.randn(1, 160_000, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="25"):
+        found = Lime(lambda batch: batch.sum(1)).attribute(inputs)
+    assert found.shape == inputs.shape
+    assert found.isfinite().all()
