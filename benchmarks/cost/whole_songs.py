@@ -73,12 +73,13 @@ def measure(window: float, seconds: float, stems: int, masks: int) -> dict[str, 
 
 
 def measure_musicnn(seconds: float, stems: int, masks: int) -> dict[str, float]:
-    """Passes and seconds of one explanation of MusiCNN."""
+    """Passes and seconds of one explanation of MusiCNN, on one core."""
     from musiclime_torch import Track, explain
 
     # By its module, which an earlier checkout has too, though not in a face.
     musicnn = import_module("musiclime_torch.models.musicnn")
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     model, rows = musicnn.Musicnn(musicnn.TAGS["MTT"]).eval(), []
     inside: list[float] = []
 
