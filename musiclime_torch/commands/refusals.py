@@ -10,7 +10,7 @@ from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any, get_args
 
-from musiclime_torch.basics.arguments import find_class, suggest
+from musiclime_torch.basics.arguments import suggest
 from musiclime_torch.basics.choices import StandIn
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import check_name
@@ -35,23 +35,11 @@ def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files:
 
 def refuse_for_model(model: Any, options: Mapping[str, Any]) -> None:
     """InputError for settings that this model can't meet, before a song is read and its stems are separated."""
-    from musiclime_torch.explanation.planning import plan_sampling
-    from musiclime_torch.models.subject import describe_model
-    from musiclime_torch.variants.scale import pick_space
+    from musiclime_torch.explanation.planning import describe_asked, plan_sampling
 
     # Separating stems takes minutes, and a slip in a class's name would be told only after it.
     settings = refuse_settings(options)
-    subject = describe_model(
-        model,
-        sample_rate=settings.sample_rate,
-        classes=settings.classes,
-        output_kind=settings.output_kind,
-        modalities=settings.modalities,
-    )
-    for name in (settings.target, settings.foil):
-        if name is not None and subject.classes is not None:
-            find_class(name, subject.classes)
-    pick_space(settings.space, subject.output_kind)
+    subject, _ = describe_asked(model, settings)
     # A song has components on as many sides as the model takes, or on fewer, which are refused no more than these.
     plan_sampling(subject, (int("audio" in subject.modalities), int("lyrics" in subject.modalities)), settings)
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.basics.arguments import Segments, find_class
+from musiclime_torch.basics.arguments import Segments
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
@@ -24,18 +24,18 @@ from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_sh
 from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.evidence_search import find_evidence
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.planning import Plan, plan_sampling
+from musiclime_torch.explanation.planning import Plan, describe_asked, plan_sampling
 from musiclime_torch.explanation.provenance import record_provenance
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.models.answering.answering import Answering
-from musiclime_torch.models.subject import Subject, describe_model
+from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, list_components
 from musiclime_torch.variants.probe import Probe, pick_device, probing
-from musiclime_torch.variants.scale import Scale, pick_space, settle_scale
+from musiclime_torch.variants.scale import Scale, settle_scale
 
 #: Number of equal time segments, unless the model declares that they would be too short.
 SEGMENTS = 10
@@ -129,17 +129,8 @@ def explain_with(
     """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice."""
     _check_track(track)
     _check_answers(answers)
-    subject = describe_model(
-        model,
-        sample_rate=settings.sample_rate,
-        classes=settings.classes,
-        output_kind=settings.output_kind,
-        modalities=settings.modalities,
-    )
-    if settings.target is not None and subject.classes is not None:
-        find_class(settings.target, subject.classes)
     # What the model's declarations alone can refuse is refused here, before stems are resampled or lyrics are tokenized.
-    space = pick_space(settings.space, subject.output_kind)
+    subject, space = describe_asked(model, settings)
     segments = _pick_segments(subject, track) if settings.segments is None else settings.segments
     components = list_components(track, segments, settings.units, subject.modalities)
     # Settings are refused here, before anything is prepared. The plan is made again once it is known which components the

@@ -1,14 +1,17 @@
 """Which design goes with which weights, model and number of masks: all the rules, before anything is rendered."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
-from musiclime_torch.basics.arguments import Until, read_until
+from musiclime_torch.basics.arguments import Until, find_class, read_until
+from musiclime_torch.basics.choices import Space
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.evidence_search import DECIDING
 from musiclime_torch.explanation.settings import Settings
-from musiclime_torch.models.subject import Subject
+from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.surrogate.sampling import Sampling
+from musiclime_torch.variants.scale import pick_space
 
 #: The kinds of estimates: of no columns; from masks over all columns; from masks of each side, crossed; from coalitions over
 #: all columns; from coalitions of each side by inclusion level, crossed.
@@ -28,6 +31,20 @@ class Plan:
     def free(self) -> bool:
         """Whether any masks will do that give Banzhaf or Shapley values."""
         return self.sampling.design in ("auto", "joint") and self.sampling.weights in ("uniform", "shapley")
+
+
+def describe_asked(model: Callable[..., Any], settings: Settings) -> tuple[Subject, Space]:
+    """The model with what the settings declare of it, and the space of its outputs.
+
+    Raises:
+        InputError: what its declarations alone can refuse: a class, or a space, that it doesn't have.
+    """
+    declared = {name: getattr(settings, name) for name in ("sample_rate", "classes", "output_kind", "modalities")}
+    subject = describe_model(model, **declared)
+    for name in (settings.target, settings.foil):
+        if name is not None and subject.classes is not None:
+            find_class(name, subject.classes)
+    return subject, pick_space(settings.space, subject.output_kind)
 
 
 def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) -> Plan:

@@ -12,9 +12,10 @@ from musiclime_torch.basics.progress import Stages
 from musiclime_torch.explanation.answers import Answers, describe_question
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.planning import describe_asked
 from musiclime_torch.explanation.provenance import find_baseline_song, hash_inputs, record_question
 from musiclime_torch.explanation.settings import Settings, read_settings
-from musiclime_torch.models.subject import Subject, describe_model
+from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.variants.asking import run_joint
@@ -22,9 +23,6 @@ from musiclime_torch.variants.components import Components, list_components
 from musiclime_torch.variants.probe import Probe, pick_device, probing
 from musiclime_torch.variants.scale import Scale, settle_scale
 from musiclime_torch.variants.sound import fit_stems, make_noise
-
-#: What the caller declared of a model that doesn't declare it.
-_DECLARED = ("sample_rate", "classes", "output_kind", "modalities")
 
 #: What a different hash means, and the side of the model that it matters to.
 _HASHES = (
@@ -75,7 +73,7 @@ def recall(
     stand_in = record["baseline"] if baseline is None else baseline
     settings = read_settings({**record, "baseline": stand_in, "evidence": False, "device": device})
     assert settings.segments is not None, "None was resolved before it was recorded"
-    subject = describe_model(model, **{name: getattr(settings, name) for name in _DECLARED})
+    subject, _ = describe_asked(model, settings)
     components = list_components(track, settings.segments, settings.units, subject.modalities)
     if components != explanation.components:
         raise InputError("the explanation has other components than this model and song: give those it was made from.")

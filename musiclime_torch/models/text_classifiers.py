@@ -111,7 +111,9 @@ def make_text_classifier(module: Any, tokenizer: Any) -> TextClassifier | TokenC
                 _try_out(model)
             except InputError:
                 raise
-            except Exception as error:  # the library's models may raise anything
+            # All errors: which way of reading an architecture lacks shows as whatever its code happens to raise (TypeError,
+            # ValueError, IndexError, AttributeError, torch's own). All are told if no way is left.
+            except Exception as error:
                 refusals.append(f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:150]}")
             else:
                 return model

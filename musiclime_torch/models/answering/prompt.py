@@ -60,7 +60,8 @@ class Prompt:
             text = self.processor.apply_chat_template(
                 [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
             )
-        # Templates are programs of the checkpoint, and raise what they like.
+        # All errors: the checkpoint's template is a program that jinja runs. It raises jinja's errors, Python's on what it
+        # is given, and the library's where there is none. Each is the model's, and stays attached.
         except Exception as error:
             raise InputError(f"the model's chat template can't be filled in ({error}): give a chat model.") from error
         if text.count(self.processor.audio_token) != 1:
