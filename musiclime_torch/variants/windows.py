@@ -31,6 +31,7 @@ def run_windows(
     """
     kept, name = probe.kept if keep else Kept(), f"{part} in {probe.precision}"
     missing = [kept.find_missing(name, rendering) for rendering in renderings]
+    shapes = [tuple(table.shape[1:]) for (known, _), table in kept.tables.items() if known == name][:1]
     # A group is what fills a batch. Its answers are all that is held besides those that are kept, however long the song is.
     for group in _group(missing, probe.batch_size):
         pieces = [
@@ -39,13 +40,12 @@ def run_windows(
         ]
         size = sum(len(piece) for _, piece in pieces)
         if size:
-            answer = _answer(pieces, run)
-            values, start = fill(probe.count(part, run_batches(probe, part, size, probe.batch_size, answer)), size), 0
+            batches = probe.count(part, run_batches(probe, part, size, probe.batch_size, _answer(pieces, run)))
+            values, start = fill(_check_shapes(probe, part, shapes, batches), size), 0
         # In the order of the windows, so that whoever averages adds them up as they come, one at a time.
         for number in group:
             if missing[number]:
                 end = start + len(missing[number])
-                _check_width(probe, part, kept.tables.get((name, renderings[number].window)), values)
                 kept.add(name, renderings[number], missing[number], values[start:end].clone())
                 start = end
             yield kept.look_up(name, renderings[number])
@@ -53,13 +53,18 @@ def run_windows(
                 kept.forget(name, renderings[number])
 
 
-def _check_width(probe: Probe, part: str, known: Tensor | None, values: Tensor) -> None:
-    """InputError for answers of another shape than those to an earlier question about this window."""
-    if known is None:
-        return
-    if part == "variants":
-        check_count(probe.subject, known.shape[1], values.shape[1])
-    check_shape(probe.subject, part, tuple(known.shape[1:]), tuple(values.shape[1:]))
+def _check_shapes(
+    probe: Probe, part: str, shapes: list[tuple[int, ...]], batches: Iterator[tuple[slice, Tensor]]
+) -> Iterator[tuple[slice, Tensor]]:
+    """Batches whose rows have the first one's shape, `shapes[0]` once there is one: of this window or another, asked now or
+    earlier. Put in place of others, a row of another shape would be broadcast without a word.
+    """
+    for rows, batch in batches:
+        shapes.append(tuple(batch.shape[1:]))
+        if part == "variants":
+            check_count(probe.subject, shapes[0][0], shapes[-1][0])
+        check_shape(probe.subject, part, shapes[0], shapes[-1])
+        yield rows, batch
 
 
 def _answer(
