@@ -12,9 +12,9 @@ import click
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_file
+from musiclime_torch.commands.help import SongCommand
 from musiclime_torch.commands.options import (
     LOADING,
-    SongCommand,
     default_device,
     explain_options,
     gather,
@@ -33,7 +33,13 @@ if TYPE_CHECKING:
     from musiclime_torch.song.track import Track
 
 
-@click.command(cls=SongCommand)
+@click.command(
+    cls=SongCommand,
+    examples=(
+        "musiclime check song.flac --model musicnn-minilm",
+        "musiclime check songs/*.flac --model my.module:model --out check",
+    ),
+)
 @click.argument("songs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--demo", is_flag=True, help="Check the embedded song, and with no --model the embedded model.")
 @loading_options

@@ -6,7 +6,6 @@ Options that weren't given aren't passed on: the defaults are those of `Settings
 import os
 from collections.abc import Callable
 from dataclasses import Field, fields
-from os.path import isfile
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, get_args
@@ -138,16 +137,6 @@ _OUTPUT_OPTIONS = [
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
     click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
 ]
-
-
-class SongCommand(click.Command):
-    """A command whose arguments are files: one called "-live.wav" is a file that is there, and no option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does, with ./ in front of such files."""
-        known = {name for option in self.get_params(ctx) for name in (*option.opts, *option.secondary_opts)}
-        named = [f"./{arg}" if arg.startswith("-") and arg not in known and isfile(arg) else arg for arg in args]
-        return super().parse_args(ctx, named)
 
 
 def loading_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,7 +1,8 @@
 """Command lines in processes of their own that begin with all heavy imports behind them.
 
-Importing torch and transformers takes seconds, running a command on a tiny song a tenth of one. A server process imports once
-(`multiprocessing`'s forkserver), and each command runs in a fork of it: its own memory, folder, signals, output and exit code.
+Importing torch and transformers takes seconds, running a command on a tiny song a tenth of one. A server process imports
+once (`multiprocessing`'s forkserver), and each command runs in a fork of it: its own memory, folder, signals, output and
+exit code.
 What happens before the command line is reached, and after it ended, is left to the tests that start Python anew.
 """
 
