@@ -1,0 +1,93 @@
+"""The site's settings: `python -m sphinx -W --keep-going -c docs . site`, or `python docs/make_site.py` with versions.
+
+The repository's root is the source folder, so that links between pages, notebooks and files are the same here as on GitHub.
+The index is docs/README.md: its bold lines and lists become the groups of the sidebar.
+"""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+HOUSE = Path(__file__).parent.parent
+
+project = "musiclime_torch"
+version = release = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+html_title = f"{project} {version}"
+
+extensions = ["myst_nb", "sphinx_copybutton"]
+root_doc = "docs/README"
+include_patterns = ["docs/**", "notebooks/**", "benchmarks/*.md", "[A-Z]*.md"]
+exclude_patterns = ["README.md", "**/.*", "**/_build"]
+
+myst_heading_anchors = 3
+#: Notebooks are shown as they lie here, without outputs; a test runs them.
+nb_execution_mode = "off"
+
+html_theme = "furo"
+html_show_copyright = False
+html_copy_source = False
+html_show_sourcelink = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_extra_path = ["extra"]
+templates_path = ["templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+        "versions.html",
+    ]
+}
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
+copybutton_exclude = ".linenos, .gp, .go"
+
+#: Above each notebook.
+HOW = (
+    "This notebook is shown without its outputs. To run it, clone the repository, "
+    '`pip install ".[corpus,plots]" jupyter`, and open `{path}`.'
+)
+
+
+def setup(app: Any) -> None:
+    """Sphinx calls this."""
+    app.connect("source-read", add_what_github_lacks)
+
+
+def add_what_github_lacks(app: Any, docname: str, source: list[str]) -> None:
+    """The sidebar's groups from the index, the API's pages under theirs, and how to run a notebook."""
+    if docname == root_doc:
+        source[0] += "".join(_write_toctree(title, pages) for title, pages in find_groups(source[0]))
+    elif docname == "docs/api":
+        source[0] += "\n" + _write_toctree("", re.findall(r"^- \[`.*?`\]\((.*?)\.md\)", source[0], re.MULTILINE))
+    elif docname.startswith("notebooks/"):
+        source[0] = _head_notebook(source[0], f"{docname}.ipynb")
+
+
+def find_groups(index: str) -> list[tuple[str, list[str]]]:
+    """(title, pages) of each bold line and the list under it."""
+    groups = []
+    for title, text in re.findall(r"^\*\*(.+?)\*\*\n\n(.*?)(?=^\*\*|\Z)", index, re.MULTILINE | re.DOTALL):
+        groups.append(
+            (title, [re.sub(r"\.(md|ipynb)$", "", page) for page in re.findall(r"^- \[.*?\]\((.*?)\)", text, re.M)])
+        )
+    return groups
+
+
+def _write_toctree(title: str, pages: list[str]) -> str:
+    caption = f":caption: {title}\n" if title else ""
+    return f"\n```{{toctree}}\n:hidden:\n{caption}\n" + "\n".join(pages) + "\n```\n"
+
+
+def _head_notebook(text: str, path: str) -> str:
+    """The notebook with a note after its title."""
+    notebook = json.loads(text)
+    first = notebook["cells"][0]
+    title, _, rest = "".join(first["source"]).partition("\n")
+    first["source"] = f"{title}\n\n:::{{note}}\n{HOW.format(path=path)}\n:::\n{rest}"
+    return json.dumps(notebook)
