@@ -52,7 +52,11 @@ def draw_rooms() -> str:
 def describe_rooms() -> str:
     """The same in words, for those who don't see it."""
     arrows = reduce_arrows(read_imports())
-    return "; ".join(f"{one} imports {' and '.join(sorted(others))}" for one, others in sorted(arrows.items()) if others)
+    return " ".join(f"{one} imports {_list(sorted(others))}." for one, others in sorted(arrows.items()) if others)
+
+
+def _list(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def read_imports() -> dict[str, set[str]]:
