@@ -57,6 +57,8 @@ HOW = (
 def setup(app: Any) -> None:
     """Sphinx calls this."""
     app.connect("source-read", add_what_github_lacks)
+    # After furo's own, which makes the tree.
+    app.connect("html-page-context", level_captions, priority=900)
 
 
 def add_what_github_lacks(app: Any, docname: str, source: list[str]) -> None:
@@ -67,6 +69,12 @@ def add_what_github_lacks(app: Any, docname: str, source: list[str]) -> None:
         source[0] += "\n" + _write_toctree("", re.findall(r"^- \[`.*?`\]\((.*?)\.md\)", source[0], re.MULTILINE))
     elif docname.startswith("notebooks/"):
         source[0] = _head_notebook(source[0], f"{docname}.ipynb")
+
+
+def level_captions(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Captions of the sidebar are headings, which need a level for those who don't see them."""
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
 def find_groups(index: str) -> list[tuple[str, list[str]]]:
