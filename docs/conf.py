@@ -16,15 +16,14 @@ project = "musiclime_torch"
 version = release = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 html_title = f"{project} {version}"
 
-extensions = ["myst_nb", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx_copybutton"]
+#: Notebooks are read as Markdown, which `add_what_github_lacks` makes of them.
+source_suffix = {".md": "markdown", ".ipynb": "markdown"}
 root_doc = "docs/README"
 include_patterns = ["docs/**", "notebooks/**", "benchmarks/*.md", "[A-Z]*.md"]
 exclude_patterns = ["README.md", "**/.*", "**/_build"]
 
 myst_heading_anchors = 3
-#: Notebooks are shown as they lie here, without outputs; a test runs them.
-nb_execution_mode = "off"
-
 html_theme = "furo"
 html_show_copyright = False
 html_copy_source = False
@@ -49,8 +48,8 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 #: Above each notebook.
 HOW = (
-    "This notebook is shown without its outputs. To run it, clone the repository, "
-    '`pip install ".[corpus,plots]" jupyter`, and open `{path}`.'
+    "This notebook is shown without its outputs. To run it, clone the repository, install Jupyter and what the notebook "
+    "asks for, and open `{path}`."
 )
 
 
@@ -68,7 +67,7 @@ def add_what_github_lacks(app: Any, docname: str, source: list[str]) -> None:
     elif docname == "docs/api":
         source[0] += "\n" + _write_toctree("", re.findall(r"^- \[`.*?`\]\((.*?)\.md\)", source[0], re.MULTILINE))
     elif docname.startswith("notebooks/"):
-        source[0] = _head_notebook(source[0], f"{docname}.ipynb")
+        source[0] = write_notebook(source[0], f"{docname}.ipynb")
 
 
 def level_captions(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -78,13 +77,10 @@ def level_captions(app: Any, page: str, template: str, context: dict[str, Any], 
 
 
 def find_groups(index: str) -> list[tuple[str, list[str]]]:
-    """(title, pages) of each bold line and the list under it."""
-    groups = []
-    for title, text in re.findall(r"^\*\*(.+?)\*\*\n\n(.*?)(?=^\*\*|\Z)", index, re.MULTILINE | re.DOTALL):
-        groups.append(
-            (title, [re.sub(r"\.(md|ipynb)$", "", page) for page in re.findall(r"^- \[.*?\]\((.*?)\)", text, re.M)])
-        )
-    return groups
+    """(title, entries of a toctree) of each bold line and the list under it."""
+    groups = re.findall(r"^\*\*(.+?)\*\*\n\n(.*?)(?=^\*\*|\Z)", index, re.MULTILINE | re.DOTALL)
+    links = re.compile(r"^- \[(.*?)\]\((.*?)\.(?:md|ipynb)\)", re.MULTILINE)
+    return [(title, [f"{name} <{page}>" for name, page in links.findall(text)]) for title, text in groups]
 
 
 def _write_toctree(title: str, pages: list[str]) -> str:
@@ -92,10 +88,12 @@ def _write_toctree(title: str, pages: list[str]) -> str:
     return f"\n```{{toctree}}\n:hidden:\n{caption}\n" + "\n".join(pages) + "\n```\n"
 
 
-def _head_notebook(text: str, path: str) -> str:
-    """The notebook with a note after its title."""
-    notebook = json.loads(text)
-    first = notebook["cells"][0]
-    title, _, rest = "".join(first["source"]).partition("\n")
-    first["source"] = f"{title}\n\n:::{{note}}\n{HOW.format(path=path)}\n:::\n{rest}"
-    return json.dumps(notebook)
+def write_notebook(text: str, path: str) -> str:
+    """A notebook as Markdown, with a note after its title. It isn't run: a test does that."""
+    cells = json.loads(text)["cells"]
+    title, _, rest = "".join(cells[0]["source"]).partition("\n")
+    parts = [title, f"```{{note}}\n{HOW.format(path=path)}\n```", rest]
+    for cell in cells[1:]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"````python\n{source}\n````")
+    return "\n\n".join(parts) + "\n"

@@ -1,5 +1,6 @@
 """The site: built without a warning, complete in itself, searchable, and usable by anybody on a phone or a desk."""
 
+import json
 import re
 import runpy
 import subprocess
@@ -21,7 +22,7 @@ PAGES = ("README", "getting-started", "explaining-a-song", "command-line", "api/
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    for name in ("sphinx", "furo", "myst_nb", "sphinx_copybutton"):
+    for name in ("sphinx", "furo", "myst_parser", "sphinx_copybutton"):
         pytest.importorskip(name)
     out = tmp_path_factory.mktemp("site")
     began = time.monotonic()
@@ -106,6 +107,15 @@ def test_the_search_finds_a_page(browser, site, words, page):
         assert any(f"{page}.html" in link for link in links[:8])
 
 
+def test_a_notebook_becomes_a_page():
+    write_notebook = runpy.run_path(str(HOUSE / "docs" / "conf.py"))["write_notebook"]
+    cells = [{"cell_type": "markdown", "source": ["# A\n", "b"]}, {"cell_type": "code", "source": ["1 + 1"]}]
+    page = write_notebook(json.dumps({"cells": cells}), "notebooks/a.ipynb")
+    assert page.startswith("# A\n\n```{note}")
+    assert "open `notebooks/a.ipynb`" in page
+    assert page.endswith("\nb\n\n````python\n1 + 1\n````\n")
+
+
 def test_versions_are_listed_newest_first(tmp_path):
     for version in ("0.9.0", "0.10.0"):
         (tmp_path / version / "docs").mkdir(parents=True)
@@ -119,4 +129,4 @@ def test_groups_of_the_sidebar_are_those_of_the_index():
     find_groups = runpy.run_path(str(HOUSE / "docs" / "conf.py"))["find_groups"]
     groups = find_groups((HOUSE / "docs" / "README.md").read_text(encoding="utf-8"))
     assert [title for title, _ in groups][:2] == ["First steps", "Explaining"]
-    assert find_groups("x\n\n**A**\n\n- [one](a.md): so\n- [two](../n/b.ipynb)\n") == [("A", ["a", "../n/b"])]
+    assert find_groups("x\n\n**A**\n\n- [one](a.md): so\n- [two](../n/b.ipynb)\n") == [("A", ["one <a>", "two <../n/b>"])]
