@@ -150,18 +150,17 @@ def _report(checks: list["Check"], failures: dict[str, str], out: Path | None, f
     from rich.console import Console
 
     from musiclime_torch.basics.files import write_atomically
-    from musiclime_torch.faithfulness import table
-    from musiclime_torch.faithfulness.summary import summarise
+    from musiclime_torch.faithfulness import summary
 
     if len(checks) > 1:
-        summary = summarise(checks)
-        shown, record = table.tabulate_means(summary), table.to_records(summary, checks, failures)
+        means = summary.summarise(checks)
+        shown, record = summary.tabulate_means(means), summary.to_records(means, checks, failures)
     else:
-        shown, record = table.tabulate(checks[0]), table.to_record(checks[0]) | {"failures": failures}
-    text = table.to_json(record)
+        shown, record = summary.tabulate(checks[0]), summary.to_record(checks[0]) | {"failures": failures}
+    text = summary.to_json(record)
     if out is not None:
         write_atomically(text.encode() + b"\n", out / "check.json", "out")
-        write_atomically(table.to_text(shown).encode(), out / "check.txt", "out")
+        write_atomically(summary.to_text(shown).encode(), out / "check.txt", "out")
     if form == "json":
         click.echo(text)
     else:

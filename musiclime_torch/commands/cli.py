@@ -224,7 +224,7 @@ def _run(
     questions, and then also those of this one.
     """
     from musiclime_torch.explanation.answers import Answers, load_answers, save_answers
-    from musiclime_torch.explanation.evidence_search import DECIDING
+    from musiclime_torch.explanation.evidence import DECIDING
     from musiclime_torch.explanation.explainer import explain as run
     from musiclime_torch.models.care import module_behind
     from musiclime_torch.models.hashing import hash_weights

@@ -234,7 +234,7 @@ def load_models(options: dict[str, Any], device: str, knows_song: bool = False) 
 
 def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[str, Any], knows_song: bool) -> Any:
     """The music language model that is asked a question; its first answer is explained unless another class is."""
-    from musiclime_torch.models.answering.loading import load_answering
+    from musiclime_torch.models.answering.answering import load_answering
 
     if "ask" not in asked:
         raise InputError(f"--{next(iter(asked)).replace('_', '-')} needs a question: give --ask 'Is this song sad?'.")

@@ -12,8 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.fit import DEPENDENT, Fit
-from musiclime_torch.surrogate.known import Known
+from musiclime_torch.surrogate.fit import DEPENDENT, Fit, Known
 
 #: The Gram matrix of more pairs than this costs more than it tells.
 MOST_SQUARES = 2000

@@ -14,7 +14,7 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import T
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.batches import in_batches, ran_out
-from musiclime_torch.models.devices import encoding, widen
+from musiclime_torch.models.care import encoding, widen
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.variants.probe import Probe
 

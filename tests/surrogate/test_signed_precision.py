@@ -2,7 +2,7 @@
 
 import torch
 
-from musiclime_torch.surrogate.precision import full_precision, pick_precision
+from musiclime_torch.surrogate.signed import full_precision, pick_precision
 
 
 def test_nothing_rounds_products_inside_and_settings_are_left_as_found():

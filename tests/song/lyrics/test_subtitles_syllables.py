@@ -4,7 +4,7 @@ from hypothesis import given, strategies as st
 from lyric_laws import hold_laws
 
 from musiclime_torch.song.lyrics.lyrics import compose
-from musiclime_torch.song.lyrics.syllables import join_pieces, split_pieces
+from musiclime_torch.song.lyrics.subtitles import join_pieces, split_pieces
 
 
 def test_blanks_on_both_sides_of_a_border_become_one():

@@ -9,7 +9,7 @@ from pretended_cuda import pretended_cuda
 from shapley_games import enumerate_masks
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.shapley.coalitions import count_freedom, is_supported, solve_exact
+from musiclime_torch.surrogate.shapley.levels import count_freedom, is_supported, solve_exact
 
 
 def join_in_every_order(masks: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -19,8 +19,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.care import keeping_random_states
 from musiclime_torch.song.audio.recording import Recording, hash_samples
 from musiclime_torch.song.stems import weights
-from musiclime_torch.song.stems.cache import default_folder
-from musiclime_torch.song.stems.separation import separate
+from musiclime_torch.song.stems.separation import default_folder, separate
 
 KWARGS = {
     "sources": ["drums", "bass", "other", "vocals"],
@@ -285,7 +284,7 @@ def silent_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_hub_that_does_not_answer_is_given_up_quickly(silent_hub: None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("musiclime_torch.models.hub.PATIENCE", 0.5)
+    monkeypatch.setattr("musiclime_torch.models.checkpoints.PATIENCE", 0.5)
     begun = time.monotonic()
     with pytest.raises(InputError, match="use separator hpss"):
         separate(record(seconds=0.2), "demucs", "cpu", None)

@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from musiclime_torch.song.lyrics.id3 import Timed, read_frames
+from musiclime_torch.song.lyrics.tags import Timed, read_frames
 
 
 def tag(version: int, body: bytes, flags: int = 0) -> bytes:

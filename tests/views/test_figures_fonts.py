@@ -19,8 +19,14 @@ from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.views.figures import plot_heatmap, plot_interactions, plot_lyrics, plot_waterfall
-from musiclime_torch.views.fonts import FALLBACKS, list_fallbacks
+from musiclime_torch.views.figures import (
+    FALLBACKS,
+    list_fallbacks,
+    plot_heatmap,
+    plot_interactions,
+    plot_lyrics,
+    plot_waterfall,
+)
 
 SUNG = "風が谷を渡る\nここで君を待つ\n바람이 불어와\nहवा ลม"
 
@@ -90,7 +96,7 @@ def test_letters_of_any_script_are_drawn(plot):
 
 
 def test_without_such_a_font_nothing_changes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("musiclime_torch.views.fonts.FALLBACKS", ())
+    monkeypatch.setattr("musiclime_torch.views.figures.FALLBACKS", ())
     ax = plot_lyrics(explain_words(SUNG))
     assert list_fallbacks() == []
     assert ax.get_xticklabels()[0].get_fontfamily() == mpl.rcParams["font.family"]

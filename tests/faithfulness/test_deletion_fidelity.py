@@ -14,9 +14,9 @@ from musiclime_torch.basics.progress import Stages
 from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.faithfulness import check, measure_infidelity
-from musiclime_torch.faithfulness.fidelity import measure_fidelity
-from musiclime_torch.faithfulness.ladder import climb, deal
+from musiclime_torch.faithfulness.deletion import measure_fidelity
 from musiclime_torch.faithfulness.question import asking, recall
+from musiclime_torch.faithfulness.stability import climb, deal
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.asking import run_joint

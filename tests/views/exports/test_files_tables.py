@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from hostile import ODD
 
-from musiclime_torch.views.exports.tables import list_rows, to_csv, write_parquet
+from musiclime_torch.views.exports.files import list_rows, to_csv, write_parquet
 
 
 def test_tables_hold_every_class_and_component(explained, odd, tmp_path: Path):

@@ -9,7 +9,7 @@ from models import RATE, Additive, ById
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import list_components
-from musiclime_torch.variants.inputs import UNREAD, Sources, prepare_sources
+from musiclime_torch.variants.probe import UNREAD, Sources, prepare_sources
 from musiclime_torch.variants.sound import mix
 from musiclime_torch.variants.words import IdGates, StringGates, TokenGates
 

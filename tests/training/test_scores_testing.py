@@ -6,7 +6,7 @@ from taggers import make_songs, make_tagger
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import load_track
-from musiclime_torch.training.testing import predict
+from musiclime_torch.training.scores import predict
 
 
 def test_songs_are_tested_as_explanations_run_them(entries):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from musiclime_torch.surrogate.hadamard import hadamard, smallest_order
+from musiclime_torch.surrogate.blocks import hadamard, smallest_order
 
 
 @pytest.mark.parametrize("order", [1, 2, 4, 8, 12, 20, 24, 44, 48, 104, 152, 200])

@@ -8,7 +8,7 @@ from tiny_hub import save_ast, save_roberta
 from musiclime_torch.commands.models import load_model
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models.ast_roberta import PAPER_PREPARATION, build_ast_roberta
-from musiclime_torch.models.devices import encoding, in_float32, widen
+from musiclime_torch.models.care import encoding, in_float32, widen
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 

@@ -8,9 +8,8 @@ import torch
 from musiclime_torch.basics.arguments import Until, read_until
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.blocks import draw_foldover
-from musiclime_torch.surrogate.intervals import quantile
+from musiclime_torch.surrogate.intervals import describe_stop, is_ordered, is_settled, plan_looks, quantile
 from musiclime_torch.surrogate.solver import solve, trace_errors
-from musiclime_torch.surrogate.stopping import describe_stop, is_ordered, is_settled, plan_looks
 
 
 @pytest.mark.parametrize(

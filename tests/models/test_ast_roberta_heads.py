@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from musiclime_torch.models.heads import fuse_layer_norm_pairs
+from musiclime_torch.models.ast_roberta import fuse_layer_norm_pairs
 
 
 @pytest.mark.parametrize("affine", [True, False])

@@ -6,7 +6,7 @@ from models import Late
 
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.faithfulness import check
-from musiclime_torch.faithfulness.ladder import count_steps, deal
+from musiclime_torch.faithfulness.stability import count_steps, deal
 from musiclime_torch.song.track import Track
 
 

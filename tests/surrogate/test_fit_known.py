@@ -2,8 +2,8 @@
 
 import torch
 
+from musiclime_torch.surrogate.fit import know_exactly
 from musiclime_torch.surrogate.intervals import quantile
-from musiclime_torch.surrogate.known import know_exactly
 
 
 def test_what_is_known_exactly_has_intervals_without_width():

@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import list_components
-from musiclime_torch.views.page.sheet import lay_out_lyrics
+from musiclime_torch.views.page.document import lay_out_lyrics
 
 
 @settings(max_examples=60, deadline=None)
