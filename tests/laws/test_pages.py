@@ -170,13 +170,16 @@ def test_columns_and_keys_of_files_are_explained(explanation):
 
 def test_terms_that_the_product_uses_are_in_the_glossary(explanation):
     """Names on the report's page, in the terminal, and of the values an explanation has."""
+    from musiclime_torch import to_html
     from musiclime_torch.basics.choices import Space
-    from musiclime_torch.views.page.trust import list_checks
+    from musiclime_torch.demo import load_demo_track
 
     glossary = read(DOCS / "reading-an-explanation.md").split("## Glossary")[1].lower()
     headings = set(re.findall(r"^### (.*)$", glossary, re.MULTILINE))
     assert sorted(term for term in TERMS if not any(term in heading for heading in headings)) == []
-    said = {name for name, _ in list_checks(explanation)} | {"what acts together", "kept by alone", "flipped by removing"}
+    sampled = to_html(explanation, load_demo_track()).split("<h3>How it was sampled</h3>")[1].split("</dl>")[0]
+    said = {*re.findall(r"<dt>(.*?)</dt>", sampled), "what acts together", "kept by alone", "flipped by removing"}
+    assert len(said) > 8
     words = {word for name in said for word in re.findall(r"[a-z]{4,}", name.lower())} - {"more", "find", "because"}
     assert sorted(word for word in words if word.rstrip("s") not in glossary) == []
     assert [space for space in get_args(Space) if space not in glossary] == []
