@@ -1,5 +1,6 @@
 """README and docs: their Python runs, their links lead somewhere, and what people read first is short."""
 
+import ast
 import re
 from pathlib import Path
 from typing import get_args
@@ -199,6 +200,25 @@ def test_measures_of_a_check_are_explained(explanation):
     page = read(DOCS / "faithfulness.md").lower()
     assert len(rows) >= 12
     assert [row.name for row in rows if [word for word in re.findall(r"[a-z]+", row.name) if word not in page]] == []
+
+
+def list_texts() -> list[str]:
+    """Every text in the package; what is put into it is left out."""
+    nodes = [node for path in (HOUSE / "musiclime_torch").rglob("*.py") for node in ast.walk(ast.parse(read(path)))]
+    whole = [
+        "\0".join(part.value for part in node.values if isinstance(part, ast.Constant))
+        for node in nodes
+        if isinstance(node, ast.JoinedStr)
+    ]
+    return whole + [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_messages_that_are_explained_are_those_of_the_code():
+    messages = re.findall(r"^\*\*`((?:[^`]|\n)*?)`\.?\*\*", read(DOCS / "troubleshooting.md"), re.MULTILINE)
+    pieces = {piece.strip(" :().") for message in messages for piece in " ".join(message.split()).split("...")}
+    texts = "\n".join(list_texts())
+    assert len(messages) > 25
+    assert sorted(piece for piece in pieces if piece not in texts) == []
 
 
 def test_the_picture_is_small_and_says_how_it_was_made():
