@@ -130,3 +130,25 @@ def test_groups_of_the_sidebar_are_those_of_the_index():
     groups = find_groups((HOUSE / "docs" / "README.md").read_text(encoding="utf-8"))
     assert [title for title, _ in groups][:2] == ["First steps", "Explaining"]
     assert find_groups("x\n\n**A**\n\n- [one](a.md): so\n- [two](../n/b.ipynb)\n") == [("A", ["one <a>", "two <../n/b>"])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("clicks", "shown"),
+    [
+        (["Your own model"], "Every encode_* method returns a tensor with the batch first."),
+        (["interval"], "It covers the error of having tried a sample of masks for this song."),
+        (["how to resume"], "Run the same command again."),
+        (["Separators"], "Using another separator."),
+        (["Python API", "explain"], "Explain what a model makes of a track"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_a_newcomer_finds_it_in_two_clicks(browser, site, clicks, shown):
+    with open_page(browser, site / "docs" / "README.html") as (page, _):
+        for name in clicks:
+            page.locator("article").get_by_role("link", name=name, exact=True).first.click()
+        page.wait_for_load_state()
+        assert shown in " ".join(page.locator("article").inner_text().split())
+        anchor = page.url.partition("#")[2]
+        assert not anchor or page.locator(f'[id="{anchor}"]').first.is_visible()
