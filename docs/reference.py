@@ -102,13 +102,25 @@ def _lead(face: str) -> str:
 def _write_face(face: str) -> str:
     page = list_pages()[face]
     own = [(name, home) for where, name, home in list_names() if where == face]
-    parts = [f"# {face}", _lead(face), f"{WRITTEN} [All names](../api.md#all-names)"]
+    parts = [f"# {face}", *_link_names(iter([_lead(face)]), "", page), f"{WRITTEN} [All names](../api.md#all-names)"]
     for name, home in own:
-        parts += _link_names(_write_name(name, home), name, page)
+        parts += _link_names(_name_types(_write_name(name, home), name), name, page)
     others = sorted({name for name, _ in read_face(face)} - {name for name, _ in own} - {"lazy"}, key=str.lower)
     if others:
         parts += ["## Also here", f"{', '.join(link(name, page) for name in others)}."]
     return "\n\n".join(parts) + "\n"
+
+
+def _name_types(parts: Iterator[str], own: str) -> Iterator[str]:
+    """The parts, and after a signature the public types in it, which can't be links in code."""
+    known = find_links()
+    for part in parts:
+        yield part
+        if part.startswith("```py\n"):
+            types = dict.fromkeys(re.findall(r"\b[A-Z]\w+", re.sub(r"\"[^\"]*\"", "", part)))
+            named = [f"`{name}`" for name in types if name in known and name != own]
+            if named:
+                yield f"Types: {', '.join(named)}."
 
 
 def _link_names(parts: Iterator[str], own: str, page: str) -> Iterator[str]:

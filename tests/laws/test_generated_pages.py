@@ -70,7 +70,7 @@ def test_names_come_with_words():
     bare = [
         entry.split("\n")[0]
         for entry in entries
-        if not re.sub(r"```.*?```", "", entry, flags=re.S).split("\n", 1)[1].strip()
+        if not re.sub(r"```.*?```|Types: .*?\n", "", entry, flags=re.S).split("\n", 1)[1].strip()
     ]
     assert bare == []
 
@@ -84,6 +84,13 @@ def test_names_in_docstrings_are_links():
         REFERENCE["_link_names"](iter(["see `Track`, `check` and `nothing`", "```py\n`Track`\n```"]), "check", "api/song")
     )
     assert linked == ["see [`Track`](musiclime_torch.md#track), `check` and `nothing`", "```py\n`Track`\n```"]
+
+
+def test_types_of_a_signature_are_linked():
+    page = read("api/musiclime_torch.md").split("\n## explain\n")[1].split("\n## ")[0]
+    types = next(line for line in page.splitlines() if line.startswith("Types: "))
+    assert "[`Track`](#track)" in types
+    assert "[`Answers`](explanation.md#answers)" in types
 
 
 def test_the_drawing_has_every_room_once_and_arrows_miss_them():
