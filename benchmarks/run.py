@@ -14,17 +14,20 @@ import ast
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 KEPT = HERE / "results"
 PACKAGES = ("torch", "torchaudio", "transformers", "captum", "numpy", "scikit-learn", "shap", "shapiq")
+IMPORTED_AS = {"scikit-learn": "sklearn"}
 
 
 #: Folders of scripts, each with its question.
@@ -56,7 +59,21 @@ def describe_machine() -> dict[str, str]:
     machine = {"processor": f"{models[0].split(': ')[-1] if models else platform.processor()}, {os.cpu_count()} cores"}
     if torch.cuda.is_available():
         machine["gpu"] = torch.cuda.get_device_name()
+        machine["driver"] = f"{tell_driver()}, CUDA {torch.version.cuda}"
     return machine
+
+
+def tell_driver() -> str:
+    """The version of NVIDIA's driver, as its own tool says it."""
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    if shutil.which(asked[0]) is None:
+        return "unknown"
+    return subprocess.run(asked, capture_output=True, text=True).stdout.strip().split("\n")[0] or "unknown"
+
+
+def list_versions() -> dict[str, str]:
+    """Of the packages that count, those that are there: a bare machine lacks some."""
+    return {package: version(package) for package in PACKAGES if find_spec(IMPORTED_AS.get(package, package))}
 
 
 def tell_revision() -> str:
@@ -85,7 +102,7 @@ def run(name: str, options: list[str]) -> dict[str, Any]:
         "minutes": round((time.perf_counter() - started) / 60, 1),
         "machine": describe_machine(),
         "load": round(os.getloadavg()[1], 1),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": list_versions(),
         "printed": "\n".join(line.rstrip() for line in printed).strip("\n"),
         "figures": json.loads(last),
     }

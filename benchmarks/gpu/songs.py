@@ -1,0 +1,71 @@
+"""Songs of four minutes: MusiCNN in windows of three seconds, and AST + RoBERTa in windows of ten.
+
+Both have random weights: MusiCNN's come with a package that a bare machine lacks, and neither costs more or less for them.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+
+from benchmarks.gpu.job import Job, Row, Spans, forget_memory, measure_memory, take_time
+from benchmarks.worlds.subjects import make_ast_roberta, make_track
+from musiclime_torch import Explanation, explain
+from musiclime_torch.models import TAGS, Musicnn
+
+#: Seconds of the song.
+SECONDS = 240.0
+
+
+def make_musicnn() -> nn.Module:
+    """Random weights, in eval mode."""
+    torch.manual_seed(0)
+    return Musicnn(TAGS["MTT"]).eval()
+
+
+def measure(job: Job) -> Iterator[Row]:
+    """Each model in bfloat16 where it has separate encoders, after a short song that pays for memory and hashes."""
+    seconds = 15.0 if job.small else SECONDS
+    models: dict[str, Callable[[], nn.Module]] = {
+        "MusiCNN": make_musicnn,
+        "AST + RoBERTa": lambda: make_ast_roberta("smallest" if job.small else "base"),
+    }
+    for name, make in models.items():
+        model = make().to(job.device)
+        precisions = ("float32", "bfloat16") if hasattr(model, "encode_audio") else ("float32",)
+        lines = 2 if hasattr(model, "tokenize") else 0
+        options = {"n_samples": 128 if job.small else 2048, "batch_size": 32 if job.small else 256, "device": job.device}
+        for precision in reversed(precisions):
+            if job.left < 3:
+                yield {"what": f"{name}, {precision}", "note": "left out: no time"}
+                continue
+            explain(
+                model,
+                make_track(6.0 if job.small else 24.0, lines),
+                segments=2,
+                **{**options, "n_samples": 64},
+                precision=precision,
+            )
+            track, spans, answers = make_track(seconds, lines), Spans(job.device), []
+            whole = {"encode_audio": model, "encode_text": model} if lines else {}
+            forget_memory(job.device)
+            with spans.watching({} if lines else {"model": model}, whole):
+                taken = take_time(
+                    lambda answers=answers, track=track, precision=precision: answers.append(
+                        explain(model, track, segments=4 if job.small else 10, precision=precision, **options)
+                    ),
+                    job.device,
+                )
+            inside = sum(spans.read().values())
+            yield {"what": f"{name}, {seconds:g} s, {precision}", **describe(answers[0], taken, inside, job)}
+
+
+def describe(explanation: Explanation, seconds: float, inside: float, job: Job) -> Row:
+    """Passes, seconds, share inside, memory."""
+    return {
+        "masks": explanation.design,
+        "passes": explanation.audio_passes + explanation.lyrics_passes,
+        "seconds": round(seconds, 2),
+        "inside": round(inside / seconds, 3),
+        "peak GiB": round(measure_memory(job.device), 2),
+    }
