@@ -1,4 +1,4 @@
-"""What Captum's `Lime` and `KernelShap` take outside the model, and ours: the calls of `overhead/captum_dropin`, on the device.
+"""What Captum's `Lime` and `KernelShap` take outside the model, and ours: calls of `overhead/captum_dropin` on the device.
 
 Every pair runs in turn, round by round; ratios are of medians. Captum explains one target of one example.
 """

@@ -1,4 +1,4 @@
-"""CUDA graphs around encoders and around rendering: what the many small kernels cost, and what is left when they are replayed.
+"""CUDA graphs around encoders and around rendering: what many small kernels cost, and what is left when they are replayed.
 
 A graph is recorded at the first batch of each shape and replayed for the others: it takes one launch instead of hundreds.
 """
@@ -22,7 +22,7 @@ TIMES = 20
 
 
 class Recorded:
-    """A function of tensors as a CUDA graph for each number of rows; results are copied out, for a replay overwrites them."""
+    """A function of tensors as a CUDA graph for each number of rows; results are copied: a replay overwrites them."""
 
     def __init__(self, inner: Callable[..., Tensor]) -> None:
         self.inner = inner

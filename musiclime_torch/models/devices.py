@@ -6,6 +6,7 @@ encoders runs in float32 throughout; the towers of an ensemble count as encoders
 """
 
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,6 +38,24 @@ def encoding(precision: Precision, device: torch.device) -> AbstractContextManag
 def in_float32(device: torch.device) -> AbstractContextManager[object]:
     """The context for spectra, heads and losses, whatever context surrounds them."""
     return torch.autocast(device.type, enabled=False)
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether torch.compile made a function, a module or a part of it; each shape it meets may then be compiled again.
+
+    >>> layer = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    >>> is_compiled(layer), is_compiled(torch.compile(layer, backend="eager"))
+    (False, True)
+    """
+    if isinstance(function, torch.nn.Module):
+        # `compile` of a module leaves its class as it was; `torch.compile` wraps it, and keeps the original.
+        return any(hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) for part in function.modules())
+    return hasattr(function, "_torchdynamo_orig_callable")
+
+
+def tries_out_kernels(device: torch.device) -> bool:
+    """Whether cuDNN times its kernels at the first batch of each shape (`torch.backends.cudnn.benchmark`)."""
+    return device.type == "cuda" and torch.backends.cudnn.benchmark
 
 
 def widen(encoded: Tensor) -> Tensor:

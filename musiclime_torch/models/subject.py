@@ -10,6 +10,7 @@ from musiclime_torch.basics.choices import OutputKind
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.contract import LATE_FUSION
+from musiclime_torch.models.devices import is_compiled
 
 #: Hz; a rate outside of these is a slip.
 _RATES = (100, 384_000)
@@ -39,6 +40,8 @@ class Subject:
     modalities: tuple[str, ...]
     text_form: TextForm
     late_fusion: bool
+    #: Whether torch.compile has made the module or a part of it.
+    compiled: bool = False
 
 
 def describe_model(
@@ -68,6 +71,7 @@ def describe_model(
         modalities=takes,
         text_form=_find_text_form(model),
         late_fusion=len(takes) == 2 and is_late_fusion(model),
+        compiled=is_compiled(module_behind(model)),
     )
 
 

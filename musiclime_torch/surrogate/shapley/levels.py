@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.surrogate.design import send
 from musiclime_torch.surrogate.shapley.coalitions import ATTEMPTS, SPARE_SHARE, is_supported
 
 #: Masks of a side beyond those that its slopes and level means use up, in pairs: with fewer the intervals don't cover.
@@ -67,8 +68,8 @@ class LevelDesign:
             self,
             audio=self.audio.to(device),
             lyrics=self.lyrics.to(device),
-            nodes=self.nodes.to(device),
-            weights=self.weights.to(device),
+            nodes=send(self.nodes, device),
+            weights=send(self.weights, device),
         )
 
 
