@@ -13,9 +13,12 @@ import os
 import sys
 import tempfile
 import time
+import tomllib
 from dataclasses import dataclass
 from datetime import date
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from io import StringIO
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -113,14 +116,16 @@ def draw(outcome: Outcome) -> str:
     """A part's rows as a table for people; columns are those that any row has, in the order of their coming."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     title = f"{outcome.name}: {outcome.state}, {outcome.seconds:.0f} s"
     columns = list(dict.fromkeys(key for row in outcome.rows for key in row))
-    table = Table(*columns, title=title)
+    table = Table(*columns, title=Text(title))
     for row in outcome.rows:
-        table.add_row(*("" if row.get(column) is None else show(row.get(column)) for column in columns))
+        table.add_row(*(Text("" if row.get(column) is None else show(row.get(column))) for column in columns))
     text = StringIO()
-    Console(file=text, width=170).print(table if outcome.rows else title)
+    # As they are: rich reads brackets in errors as its own marks.
+    Console(file=text, width=170).print(table if outcome.rows else title, markup=False)
     return text.getvalue().rstrip()
 
 
@@ -192,6 +197,7 @@ def main() -> None:
     refuse_absent(parser, device)
     os.environ.setdefault("PYTORCH_ALLOC_CONF", SEGMENTS)
     with tempfile.TemporaryDirectory() as scratch:
+        tell_version(Path(scratch) / "version")
         folder = options.out or (Path(scratch) if small else results.KEPT)
         outcomes = run_all(options.parts or list(PARTS), device, small, options.minutes, folder)
         measured = {} if small else {outcome.name: outcome.rows for outcome in outcomes}
@@ -200,6 +206,20 @@ def main() -> None:
         print(draw(goals), flush=True)
     print(json.dumps({outcome.name: outcome.state for outcome in outcomes}))
     sys.exit(any(outcome.state.startswith("failed") for outcome in outcomes))
+
+
+def tell_version(folder: Path) -> None:
+    """Let processes find the package's version, which explanations record, in a checkout that isn't installed."""
+    if find_spec("musiclime_torch") is None:
+        sys.exit("musiclime_torch isn't here: run this in the root of a checkout.")
+    try:
+        version("musiclime_torch")
+    except PackageNotFoundError:
+        about = tomllib.loads((results.HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        metadata = folder / f"musiclime_torch-{about['version']}.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: musiclime_torch\nVersion: {about['version']}\n", encoding="utf-8")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def refuse_absent(parser: argparse.ArgumentParser, device: str) -> None:
