@@ -219,6 +219,7 @@ def tell_version(folder: Path) -> None:
         metadata = folder / f"musiclime_torch-{about['version']}.dist-info" / "METADATA"
         metadata.parent.mkdir(parents=True)
         metadata.write_text(f"Metadata-Version: 2.1\nName: musiclime_torch\nVersion: {about['version']}\n", encoding="utf-8")
+        sys.path.append(str(folder))
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
