@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 LIST = Path(__file__).parents[1] / "gpu_wheels.txt"
-#: Of the machine that they are for, newest first: all of them are x86-64 and Linux.
-PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "linux")
+#: What the machine that they are for takes. Pure Python goes first: where a package has both, it is several times smaller.
+PLATFORMS = (("any",), ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"))
 PYTHON = "3.12"
 #: MiB that all wheels together may have.
 MOST = 40.0
@@ -32,12 +32,18 @@ def read_list(path: Path = LIST) -> list[str]:
 
 def bring(pin: str, folder: Path) -> None:
     """One wheel; CalledProcessError where there is none and none can be built."""
-    platforms = [part for name in PLATFORMS for part in ("--platform", f"{name}_x86_64")]
     quiet = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    wanted = ["--only-binary=:all:", "--python-version", PYTHON, *platforms]
-    done = subprocess.run([*quiet, "download", "--no-deps", *wanted, "--dest", str(folder), pin], capture_output=True)
-    if done.returncode:
-        subprocess.run([*quiet, "wheel", "--no-deps", "--wheel-dir", str(folder), pin], check=True)
+    for names in PLATFORMS:
+        wanted = [
+            "--only-binary=:all:",
+            "--python-version",
+            PYTHON,
+            *(part for name in names for part in ("--platform", name)),
+        ]
+        done = subprocess.run([*quiet, "download", "--no-deps", *wanted, "--dest", str(folder), pin], capture_output=True)
+        if not done.returncode:
+            return
+    subprocess.run([*quiet, "wheel", "--no-deps", "--wheel-dir", str(folder), pin], check=True)
 
 
 def weigh(folder: Path) -> dict[str, float]:
