@@ -26,7 +26,7 @@ def make_musicnn() -> nn.Module:
 
 def measure(job: Job) -> Iterator[Row]:
     """Each model in bfloat16 where it has separate encoders, after a short song that pays for memory and hashes."""
-    seconds = 15.0 if job.small else SECONDS
+    seconds = 9.0 if job.small else SECONDS
     models: dict[str, Callable[[], nn.Module]] = {
         "MusiCNN": make_musicnn,
         "AST + RoBERTa": lambda: make_ast_roberta("smallest" if job.small else "base"),
@@ -36,7 +36,7 @@ def measure(job: Job) -> Iterator[Row]:
         precisions = ("float32", "bfloat16") if hasattr(model, "encode_audio") else ("float32",)
         lines = 2 if hasattr(model, "tokenize") else 0
         options: dict[str, Any] = {
-            "n_samples": 128 if job.small else 2048,
+            "n_samples": 64 if job.small else 2048,
             "batch_size": 32 if job.small else 256,
             "device": job.device,
         }
@@ -58,7 +58,7 @@ def run(model: nn.Module, track: Track, options: dict[str, Any], job: Job) -> Ro
     forget_memory(job.device)
     with spans.watching({} if methods else {"model": model}, methods):
         seconds = take_time(
-            lambda: answers.append(explain(model, track, segments=4 if job.small else 10, **options)), job.device
+            lambda: answers.append(explain(model, track, segments=3 if job.small else 10, **options)), job.device
         )
     inside = sum(spans.read().values())
     passes = answers[0].audio_passes + answers[0].lyrics_passes

@@ -41,6 +41,8 @@ PARTS = {
 }
 #: Seconds over its time after which a part is stopped: a forward or a compilation may be under way.
 GRACE = 8.0
+#: Seconds below which a part isn't begun.
+PATIENCE = 5.0
 #: What all parts import; none of it touches a device.
 IMPORTED = ["torch", "transformers", "captum.attr", "musiclime_torch", "benchmarks.gpu.job", "benchmarks.worlds.subjects"]
 #: So that memory of many sizes doesn't break up; torch reads it when it first allocates.
@@ -119,14 +121,16 @@ def draw(outcome: Outcome) -> str:
     from rich.text import Text
 
     title = f"{outcome.name}: {outcome.state}, {outcome.seconds:.0f} s"
+    if not outcome.rows:
+        return title
     columns = list(dict.fromkeys(key for row in outcome.rows for key in row))
-    table = Table(*columns, title=Text(title))
+    table = Table(*columns)
     for row in outcome.rows:
+        # As they are: rich takes brackets in an error for its own marks.
         table.add_row(*(Text("" if row.get(column) is None else show(row.get(column))) for column in columns))
     text = StringIO()
-    # As they are: rich reads brackets in errors as its own marks.
-    Console(file=text, width=170).print(table if outcome.rows else title, markup=False)
-    return text.getvalue().rstrip()
+    Console(file=text, width=170).print(table)
+    return f"{title}\n{text.getvalue().rstrip()}"
 
 
 def show(value: Any) -> str:
@@ -171,7 +175,7 @@ def run_all(names: list[str], device: str, small: bool, minutes: float, folder: 
     for name in names:
         left = until - time.monotonic()
         seconds = min(PARTS[name] * minutes / 6, left - GRACE)
-        if seconds < 5:
+        if seconds < PATIENCE:
             outcome = Outcome(name, [], f"left out: {max(left, 0):.0f} s were left")
             write(outcome, device, about, folder)
         else:

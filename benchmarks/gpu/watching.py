@@ -13,7 +13,7 @@ from musiclime_torch.training import Monitor
 def measure(job: Job) -> Iterator[Row]:
     """With and without a monitor from the same seed; on a GPU with deterministic kernels where there are any."""
     torch.use_deterministic_algorithms(job.device.type == "cuda", warn_only=True)
-    songs, epochs, every = (32, 1, 1) if job.small else (200, 40, 500)
+    songs, epochs, every = (16, 1, 1) if job.small else (200, 40, 500)
     examples = [make_example(seed) for seed in range(songs)]
     monitor = Monitor(make_probe(1 if job.small else 4), every=every)
     watched, seconds = train_watched(examples, epochs, monitor, job.device)

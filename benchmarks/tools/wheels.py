@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 
 LIST = Path(__file__).parents[1] / "gpu_wheels.txt"
-#: What the machine that they are for takes. Pure Python goes first: where a package has both, it is several times smaller.
-PLATFORMS = (("any",), ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"))
+#: What the machine that they are for takes.
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+#: Compiled, these are several times as large, and nothing here is faster for it. (soundfile's pure wheel lacks its library.)
+PURE = ("fonttools",)
 PYTHON = "3.12"
 #: MiB that all wheels together may have.
 MOST = 40.0
@@ -33,17 +35,11 @@ def read_list(path: Path = LIST) -> list[str]:
 def bring(pin: str, folder: Path) -> None:
     """One wheel; CalledProcessError where there is none and none can be built."""
     quiet = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    for names in PLATFORMS:
-        wanted = [
-            "--only-binary=:all:",
-            "--python-version",
-            PYTHON,
-            *(part for name in names for part in ("--platform", name)),
-        ]
-        done = subprocess.run([*quiet, "download", "--no-deps", *wanted, "--dest", str(folder), pin], capture_output=True)
-        if not done.returncode:
-            return
-    subprocess.run([*quiet, "wheel", "--no-deps", "--wheel-dir", str(folder), pin], check=True)
+    names = ("any",) if pin.partition("==")[0] in PURE else PLATFORMS
+    wanted = ["--only-binary=:all:", "--python-version", PYTHON, *(part for name in names for part in ("--platform", name))]
+    done = subprocess.run([*quiet, "download", "--no-deps", *wanted, "--dest", str(folder), pin], capture_output=True)
+    if done.returncode:
+        subprocess.run([*quiet, "wheel", "--no-deps", "--wheel-dir", str(folder), pin], check=True)
 
 
 def weigh(folder: Path) -> dict[str, float]:
