@@ -61,15 +61,19 @@ def estimate_crossed(
     sampled = _sample(probe, scale, sampling, until, confidence)
     design = sampled.sample.design
     on_device = design.to(probe.device)
-    pairs, parts, main = {}, {}, None
+    pairs, parts, means, main = {}, {}, [], None
     for space in dict.fromkeys((scale.space, *list_spaces(scale.output_kind, ends.shape[1]))):
-        grid = _check_grid(probe, sampled.sample, scale.on(space))
+        grid = build_grid(probe, sampled.sample, scale.on(space))
+        means.append(grid.mean((1, 2)))
         fit = solve_crossed(on_device, grid)
         main = main or fit
         pairs[space] = list_interactions(fit)
         if on_device.audio.uniform and on_device.lyrics.uniform:
             parts[space] = split_variance(on_device, grid)
         del grid  # before the next one is built
+    # Read once all scales are queued: reading waits for the device.
+    for mean in means:
+        check_means(mean, scale.classes, probe.subject.name)
     assert main is not None, "the scale's own space comes first"
     na, nt = design.audio.n_samples, design.lyrics.n_samples
     return Estimate(
