@@ -19,10 +19,10 @@ from torch import Tensor
 
 from musiclime_torch.basics.arguments import read_integer
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.captum.explained import Lines, unknown
 from musiclime_torch.captum.least_squares import JITTER, factorise, refine, score_fit
-from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.shapley.coalitions import solve_exact
+from musiclime_torch.captum.request import Lines, unknown
+from musiclime_torch.surrogate.fit import Known
+from musiclime_torch.surrogate.shapley.levels import solve_exact
 from musiclime_torch.surrogate.shapley.leverage import (
     LISTED,
     SPARE_PAIRS,

@@ -12,9 +12,8 @@ from captum.attr import KernelShap as CaptumKernelShap
 from torch.distributions import Categorical
 
 from musiclime_torch.captum.coalitions import draw_coalitions, draw_seed, pick_chance, solve_coalitions, solve_every
-from musiclime_torch.captum.explained import Lines, join
 from musiclime_torch.captum.lime import Lime, warn_of_few, widen
-from musiclime_torch.captum.request import Request
+from musiclime_torch.captum.request import Lines, Request, join
 from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
 from musiclime_torch.captum.surrogates import find_ridge, leave_fitted, mask_inputs
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, enumerate_masks, mask_ends, send

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.captum.explained import Lines, unknown
+from musiclime_torch.captum.request import Lines, unknown
 
 #: What is added to the Gram matrix, as a share of a column's largest variance, so that Cholesky holds; `REFINEMENTS` take it
 #: back out (iterated Tikhonov regularisation), all but (JITTER / (JITTER + σ²))^(1 + REFINEMENTS) of it in a direction σ².

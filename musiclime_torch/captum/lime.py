@@ -19,10 +19,9 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from musiclime_torch.captum.coalitions import draw_masks, pick_chance, skip_fit_draws
-from musiclime_torch.captum.explained import Explained, Lines, join, report
 from musiclime_torch.captum.kernels import Kernel, MaskKernel, recognise, weigh
 from musiclime_torch.captum.least_squares import fit_lines
-from musiclime_torch.captum.request import Baselines, Inputs, Request, Target, read_request
+from musiclime_torch.captum.request import Baselines, Explained, Inputs, Lines, Request, Target, join, read_request, report
 from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
 from musiclime_torch.captum.surrogates import (
     LeastSquares,

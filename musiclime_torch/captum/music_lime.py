@@ -13,8 +13,7 @@ from captum.log import log_usage
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import read_integer
-from musiclime_torch.captum.explained import refuse_infinite
-from musiclime_torch.captum.request import Baselines, Inputs, Target, read_request
+from musiclime_torch.captum.request import Baselines, Inputs, Target, read_request, refuse_infinite
 from musiclime_torch.captum.rows import evaluate, plan_rows
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.surrogate.blocks import draw_foldover

@@ -19,9 +19,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from musiclime_torch.captum.explained import Lines, join, unknown
 from musiclime_torch.captum.least_squares import score_fit
-from musiclime_torch.captum.request import Inputs
+from musiclime_torch.captum.request import Inputs, Lines, join, unknown
 from musiclime_torch.captum.rows import Plan, Rows, run_rows, watch
 
 #: Arguments of scikit-learn's classes that say how a solution is found, not which.

@@ -12,9 +12,9 @@ import click
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_file
+from musiclime_torch.commands.help import SongCommand
 from musiclime_torch.commands.options import (
     LOADING,
-    SongCommand,
     default_device,
     explain_options,
     gather,
@@ -33,7 +33,13 @@ if TYPE_CHECKING:
     from musiclime_torch.song.track import Track
 
 
-@click.command(cls=SongCommand)
+@click.command(
+    cls=SongCommand,
+    examples=(
+        "musiclime check song.flac --model musicnn-minilm",
+        "musiclime check songs/*.flac --model my.module:model --out check",
+    ),
+)
 @click.argument("songs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--demo", is_flag=True, help="Check the embedded song, and with no --model the embedded model.")
 @loading_options
@@ -150,18 +156,17 @@ def _report(checks: list["Check"], failures: dict[str, str], out: Path | None, f
     from rich.console import Console
 
     from musiclime_torch.basics.files import write_atomically
-    from musiclime_torch.faithfulness import table
-    from musiclime_torch.faithfulness.summary import summarise
+    from musiclime_torch.faithfulness import summary
 
     if len(checks) > 1:
-        summary = summarise(checks)
-        shown, record = table.tabulate_means(summary), table.to_records(summary, checks, failures)
+        means = summary.summarise(checks)
+        shown, record = summary.tabulate_means(means), summary.to_records(means, checks, failures)
     else:
-        shown, record = table.tabulate(checks[0]), table.to_record(checks[0]) | {"failures": failures}
-    text = table.to_json(record)
+        shown, record = summary.tabulate(checks[0]), summary.to_record(checks[0]) | {"failures": failures}
+    text = summary.to_json(record)
     if out is not None:
         write_atomically(text.encode() + b"\n", out / "check.json", "out")
-        write_atomically(table.to_text(shown).encode(), out / "check.txt", "out")
+        write_atomically(summary.to_text(shown).encode(), out / "check.txt", "out")
     if form == "json":
         click.echo(text)
     else:

@@ -23,10 +23,11 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.app.command import app
 from musiclime_torch.commands.check import check
 from musiclime_torch.commands.corpus import corpus
+from musiclime_torch.commands.doctor import doctor, models
 from musiclime_torch.commands.findings import contrast, summarise
+from musiclime_torch.commands.help import Grouped, SongCommand
 from musiclime_torch.commands.options import (
     LOADING,
-    SongCommand,
     default_device,
     explain_options,
     gather,
@@ -88,7 +89,13 @@ def cli() -> None:
     """Which stems, at which moments, and which words decided what a music model predicts."""
 
 
-@cli.command(cls=SongCommand)
+@cli.command(
+    cls=SongCommand,
+    examples=(
+        "musiclime explain song.flac --model musicnn-minilm --out report",
+        "musiclime explain song.flac --lyrics song.lrc --stems stems --model my.module:model --target sad --foil calm",
+    ),
+)
 @click.argument("song", type=click.Path(path_type=Path))
 @loading_options
 @explain_options()
@@ -122,7 +129,7 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
     output.show(explanation, track, options["baseline"])
 
 
-@cli.command()
+@cli.command(cls=Grouped, examples=("musiclime demo", "musiclime demo --out report --foil calm"))
 @explain_options()
 @output_options
 def demo(**options: Any) -> None:
@@ -149,6 +156,8 @@ cli.add_command(summarise)
 cli.add_command(contrast)
 cli.add_command(app)
 cli.add_command(check)
+cli.add_command(models)
+cli.add_command(doctor)
 
 
 def main() -> None:
@@ -224,7 +233,7 @@ def _run(
     questions, and then also those of this one.
     """
     from musiclime_torch.explanation.answers import Answers, load_answers, save_answers
-    from musiclime_torch.explanation.evidence_search import DECIDING
+    from musiclime_torch.explanation.evidence import DECIDING
     from musiclime_torch.explanation.explainer import explain as run
     from musiclime_torch.models.care import module_behind
     from musiclime_torch.models.hashing import hash_weights

@@ -11,6 +11,7 @@ import click
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError, needing, require
+from musiclime_torch.commands.help import Grouped
 from musiclime_torch.commands.options import (
     MODEL_NAMES,
     default_device,
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     from musiclime_torch.corpus.runs.job import Job, Progress
 
 
-@click.command()
+@click.command(
+    cls=Grouped,
+    examples=(
+        "musiclime corpus songs.csv --model musicnn-minilm --out run",
+        "torchrun --nproc-per-node 4 -m musiclime_torch corpus songs.csv --model my.module:model --out run",
+    ),
+)
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the tables.")
 @click.option("--separator", metavar="NAME", help="As in explain, for songs without stems of their own.")

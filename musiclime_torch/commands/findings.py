@@ -5,11 +5,16 @@ from pathlib import Path
 import click
 
 from musiclime_torch.basics.errors import InputError, needing, require
+from musiclime_torch.commands.help import Grouped
 from musiclime_torch.commands.options import split
 from musiclime_torch.commands.refusals import refuse_other_folders
 
 
-@click.command("global")
+@click.command(
+    "global",
+    cls=Grouped,
+    examples=("musiclime global run", "musiclime global run --class rock --report catalogue.html --plots plots"),
+)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--class", "class_names", metavar="A,B", help="Show these classes only.")
 @click.option("--top", type=click.IntRange(min=1), default=8, show_default=True, help="Words and cells per class.")
@@ -74,7 +79,11 @@ def summarise(
         click.echo(f"Figures written to {plots}: {len(write_plots(catalogue, plots))}.", err=True)
 
 
-@click.command("compare")
+@click.command(
+    "compare",
+    cls=Grouped,
+    examples=("musiclime compare before after", "musiclime compare before after --min-songs 10 --out tables"),
+)
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option(

@@ -59,7 +59,7 @@ def load_model(name: str, device: "torch.device | str" = "cpu", labels: Sequence
     """
     import torch
 
-    from musiclime_torch.models.devices import find_device
+    from musiclime_torch.models.care import find_device
 
     check_name(name)
     device = find_device(device)
@@ -85,8 +85,8 @@ def load_ensemble(
     labels: Sequence[str] | None = None,
 ) -> Callable[..., Any]:
     """The sum of an audio and a lyrics classifier, each by name, over the labels they share."""
+    from musiclime_torch.models.care import find_device
     from musiclime_torch.models.classifiers import LateEnsemble
-    from musiclime_torch.models.devices import find_device
 
     audio, text = load_model(audio_model, device, labels), load_model(text_model, device)
     for name, model, takes in ((audio_model, audio, "audio"), (text_model, text, "lyrics")):
@@ -120,9 +120,8 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
     from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES as HEARING
 
     from musiclime_torch.models.ast_roberta import AstRoberta
-    from musiclime_torch.models.checkpoints import read_type
+    from musiclime_torch.models.checkpoints import load_part, load_weights, read_type
     from musiclime_torch.models.classifiers import AudioClassifier, ClapZeroShot
-    from musiclime_torch.models.hub import load_part, load_weights
     from musiclime_torch.models.tagger import Tagger
     from musiclime_torch.models.text_classifiers import make_text_classifier
 

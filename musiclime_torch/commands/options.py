@@ -6,7 +6,6 @@ Options that weren't given aren't passed on: the defaults are those of `Settings
 import os
 from collections.abc import Callable
 from dataclasses import Field, fields
-from os.path import isfile
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, get_args
@@ -140,16 +139,6 @@ _OUTPUT_OPTIONS = [
 ]
 
 
-class SongCommand(click.Command):
-    """A command whose arguments are files: one called "-live.wav" is a file that is there, and no option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does, with ./ in front of such files."""
-        known = {name for option in self.get_params(ctx) for name in (*option.opts, *option.secondary_opts)}
-        named = [f"./{arg}" if arg.startswith("-") and arg not in known and isfile(arg) else arg for arg in args]
-        return super().parse_args(ctx, named)
-
-
 def loading_options(command: Callable[..., None]) -> Callable[..., None]:
     """The arguments of `load_track`, except the song's file."""
     return _add(command, _LOADING_OPTIONS)
@@ -234,7 +223,7 @@ def load_models(options: dict[str, Any], device: str, knows_song: bool = False) 
 
 def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[str, Any], knows_song: bool) -> Any:
     """The music language model that is asked a question; its first answer is explained unless another class is."""
-    from musiclime_torch.models.answering.loading import load_answering
+    from musiclime_torch.models.answering.answering import load_answering
 
     if "ask" not in asked:
         raise InputError(f"--{next(iter(asked)).replace('_', '-')} needs a question: give --ask 'Is this song sad?'.")

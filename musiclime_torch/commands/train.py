@@ -11,12 +11,19 @@ import click
 
 from musiclime_torch.basics.errors import require
 from musiclime_torch.basics.files import refuse_file
+from musiclime_torch.commands.help import Grouped
 
 if TYPE_CHECKING:
     from musiclime_torch.training.recipes import Trained
 
 
-@click.command()
+@click.command(
+    cls=Grouped,
+    examples=(
+        "musiclime train songs.csv --model tagger --out trained",
+        "musiclime train songs.csv --audio-model folder --text-model other --component-dropout none --out trained",
+    ),
+)
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for models and results.")
 @click.option("--labels", type=click.Choice(["genre", "emotion"]), default="genre", help="Of a data set's folder.")

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
         write_corpus_report as write_corpus_report,
     )
     from musiclime_torch.corpus.runs.ahead import prepare_readers as prepare_readers
-    from musiclime_torch.corpus.runs.explaining import Loaded as Loaded, explain_shard as explain_shard
     from musiclime_torch.corpus.runs.job import Job as Job, begin_job as begin_job
     from musiclime_torch.corpus.runs.on_ray import run_on_ray as run_on_ray
-    from musiclime_torch.corpus.runs.running import WORKERS as WORKERS, run_here as run_here
+    from musiclime_torch.corpus.runs.running import (
+        WORKERS as WORKERS,
+        Loaded as Loaded,
+        explain_shard as explain_shard,
+        run_here as run_here,
+    )
     from musiclime_torch.corpus.runs.shards import Place as Place, claim_folder as claim_folder
     from musiclime_torch.corpus.runs.tables import SCHEMAS as SCHEMAS
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     )
     from musiclime_torch.demo.catalogue import write_catalogue as write_catalogue
     from musiclime_torch.demo.checks import HELD_OUT as HELD_OUT, measure_exact as measure_exact
-    from musiclime_torch.demo.examples import DamagedSongs as DamagedSongs, Example as Example, make_example as make_example
     from musiclime_torch.demo.plan import (
         HALF_BARS as HALF_BARS,
         SAMPLE_RATE as SAMPLE_RATE,
@@ -26,6 +25,13 @@ if TYPE_CHECKING:
         spawn as spawn,
     )
     from musiclime_torch.demo.songs import make_track as make_track, render_stems as render_stems
-    from musiclime_torch.demo.training import RECIPE as RECIPE, make_model as make_model, train as train
+    from musiclime_torch.demo.training import (
+        RECIPE as RECIPE,
+        DamagedSongs as DamagedSongs,
+        Example as Example,
+        make_example as make_example,
+        make_model as make_model,
+        train as train,
+    )
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -2,7 +2,8 @@
 
 The answers are the model's outputs and encodings, a row for each distinct rendering. A rendering is known by the bits of the
 columns that it contains, so that answers hold for one model, song, segmentation and baseline alone: `describe_question`
-lists them, and other ones are refused by name.
+lists them, and other ones are refused by name. The same description, with versions and settings, is an explanation's
+provenance.
 """
 
 import hashlib
@@ -18,13 +19,63 @@ from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
-from musiclime_torch.explanation.provenance import hash_inputs, record_question
 from musiclime_torch.explanation.settings import Settings
+from musiclime_torch.models.answering.answering import Answering
+from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
-from musiclime_torch.variants.inputs import Sources
+from musiclime_torch.variants.probe import Sources
 from musiclime_torch.variants.renderings import Kept
+
+
+def record_provenance(subject: Subject, track: Track, settings: Settings, device: torch.device) -> dict[str, Any]:
+    """Model, inputs, settings and versions, as JSON takes them. `baseline_song` is None for silence and noise; a song used
+    as baseline is identified by its hash, for titles aren't unique.
+    """
+    baseline = settings.baseline
+    song = {"title": baseline.title, "audio_hash": baseline.audio_hash} if isinstance(baseline, Track) else None
+    return {
+        "title": track.title,
+        "stems": track.source,
+        "model": subject.name,
+        "output_kind": subject.output_kind,
+        **record_question(subject.model),
+        **hash_inputs(subject, track),
+        "baseline_song": song,
+        "settings": settings.to_record(),
+        "device": str(device),
+        "versions": {name: version(name) for name in ("musiclime_torch", "torch", "numpy")},
+    }
+
+
+def record_question(model: Any) -> dict[str, Any]:
+    """What a language model was asked, in which order, and the tokens that its answers were cut into."""
+    if not isinstance(model, Answering):
+        return {}
+    order, answers = model.prompt.order, model.describe_answers()
+    return {"asked": model.asked, "order": order, "answers": answers, "answer_tokens": model.by_token}
+
+
+def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:
+    """Title and hash of the song whose stems replaced removed ones, None for silence or noise.
+
+    Older versions kept only its title, in the place of "silence" or "noise".
+    """
+    name = provenance["settings"]["baseline"]
+    guess = None if name in (None, "silence", "noise") else {"title": name, "audio_hash": ""}
+    song: dict[str, str] | None = provenance.get("baseline_song", guess)
+    return song
+
+
+def hash_inputs(subject: Subject, track: Track) -> dict[str, str]:
+    """SHA-256 of the weights, the audio and the lyrics; empty where there are none."""
+    return {
+        "model_hash": hash_weights(subject.module),
+        "audio_hash": track.audio_hash,
+        "lyrics_hash": "" if track.lyrics is None else hashlib.sha256(track.lyrics.text.encode()).hexdigest(),
+    }
+
 
 #: What each entry of a question is called where it differs.
 _NAMES = {

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.explanation.estimation.estimate import Estimate
+from musiclime_torch.explanation.estimation.loop import Estimate
 from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.interactions import Interactions

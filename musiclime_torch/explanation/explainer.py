@@ -13,26 +13,24 @@ from musiclime_torch.basics.arguments import Segments
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
-from musiclime_torch.explanation.answers import Answers, describe_question
+from musiclime_torch.explanation.answers import Answers, describe_question, record_provenance
 from musiclime_torch.explanation.composing import compose
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
-from musiclime_torch.explanation.estimation.estimate import Estimate, estimate_nothing, expect_passes
 from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
+from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing, expect_passes
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
 from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_shapley_windows, estimate_windows
-from musiclime_torch.explanation.evidence import Evidence
-from musiclime_torch.explanation.evidence_search import find_evidence
+from musiclime_torch.explanation.evidence import Evidence, find_evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import Plan, describe_asked, plan_sampling
-from musiclime_torch.explanation.provenance import record_provenance
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends
-from musiclime_torch.surrogate.precision import full_precision, rounds_products
 from musiclime_torch.surrogate.sampling import VALUES
+from musiclime_torch.surrogate.signed import full_precision, rounds_products
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, list_components
 from musiclime_torch.variants.probe import Probe, pick_device, probing
@@ -103,7 +101,7 @@ def explain(
         evidence: also search for components that alone keep the decision, and for components whose removal flips it.
         seed: seed of the masks and of noise; no global random state is read or changed.
         batch_size: variants per forward pass.
-        precision: "bfloat16" for faster encoders, where a model has separate ones; see `musiclime_torch.models.devices`. Its
+        precision: "bfloat16" for faster encoders, where a model has separate ones; see `musiclime_torch.models.care`. Its
             effect on the outputs is among the warnings.
         device: where masks, mixing and solving happen; None takes the model's device.
         sample_rate: the model's sample rate in Hz. This and the next three override what the model declares.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from musiclime_torch.basics.arguments import Until, find_class, read_until
 from musiclime_torch.basics.choices import Space
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.evidence_search import DECIDING
+from musiclime_torch.explanation.evidence import DECIDING
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.surrogate.sampling import Sampling

@@ -9,9 +9,14 @@ from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
     from musiclime_torch.faithfulness.checking import Check as Check, check as check
-    from musiclime_torch.faithfulness.fidelity import measure_infidelity as measure_infidelity
+    from musiclime_torch.faithfulness.deletion import measure_infidelity as measure_infidelity
     from musiclime_torch.faithfulness.stability import measure_sensitivity as measure_sensitivity
-    from musiclime_torch.faithfulness.summary import Mean as Mean, Summary as Summary, summarise as summarise
-    from musiclime_torch.faithfulness.table import tabulate as tabulate, tabulate_means as tabulate_means
+    from musiclime_torch.faithfulness.summary import (
+        Mean as Mean,
+        Summary as Summary,
+        summarise as summarise,
+        tabulate as tabulate,
+        tabulate_means as tabulate_means,
+    )
 
 __getattr__, __dir__, __all__ = lazy(__name__)

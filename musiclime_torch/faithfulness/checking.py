@@ -11,7 +11,7 @@ from torch import Tensor
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
 from musiclime_torch.explanation.answers import Answers
-from musiclime_torch.explanation.evidence_search import DECIDING
+from musiclime_torch.explanation.evidence import DECIDING
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.faithfulness.deletion import (
@@ -21,12 +21,23 @@ from musiclime_torch.faithfulness.deletion import (
     count_top,
     measure_curves,
     measure_erasure,
+    measure_fidelity,
     measure_flips,
+    measure_infidelity,
 )
-from musiclime_torch.faithfulness.fidelity import measure_fidelity, measure_infidelity
-from musiclime_torch.faithfulness.ladder import Deal, Figure, beside_chance, climb, count_steps, deal
 from musiclime_torch.faithfulness.question import Question, asking, recall
-from musiclime_torch.faithfulness.stability import Randomisation, Stability, measure_randomisation, measure_stability
+from musiclime_torch.faithfulness.stability import (
+    Deal,
+    Figure,
+    Randomisation,
+    Stability,
+    beside_chance,
+    climb,
+    count_steps,
+    deal,
+    measure_randomisation,
+    measure_stability,
+)
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.sampling import PAPER_WIDTH, SEED_END, weigh_by_proximity
 from musiclime_torch.variants.asking import run_checked

@@ -9,11 +9,10 @@ import torch
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
-from musiclime_torch.explanation.answers import Answers, describe_question
+from musiclime_torch.explanation.answers import Answers, describe_question, find_baseline_song, hash_inputs, record_question
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import describe_asked
-from musiclime_torch.explanation.provenance import find_baseline_song, hash_inputs, record_question
 from musiclime_torch.explanation.settings import Settings, read_settings
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track

@@ -3,7 +3,7 @@
 It should stay under other seeds for its masks. Noise that stands in for removed stems is the same for all seeds: it is
 part of the question, not of the draw of masks. It should change when the model's weights are shuffled (the
 model-randomisation test of Adebayo et al. 2018): one that doesn't shows the architecture, or the song, and not what was
-learned.
+learned. Ladders are a model's outputs while components go or come one by one, in given orders; and what chance would give.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,103 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.faithfulness.ladder import Figure
 from musiclime_torch.faithfulness.question import Question
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.hashing import shuffling
 from musiclime_torch.surrogate.intervals import rank_correlation
+from musiclime_torch.variants.asking import run_checked
+from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.scale import Scale
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Outputs with the first `counts` components of each order removed, and with only these kept."""
+
+    counts: tuple[int, ...]
+    removed: Float[Tensor, "order count class"]
+    kept: Float[Tensor, "order count class"]
+
+
+def climb(probe: Probe, scale: Scale, orders: Int[Tensor, "order d"], counts: Sequence[int]) -> Ladder:
+    """Run every order and count at once; masks that occur twice, such as the song itself, are run once.
+
+    InputError where an output isn't finite on the scale.
+    """
+    first = take_first(orders, counts)
+    masks = torch.stack([~first, first])
+    rows, places = masks.flatten(0, 2).unique(dim=0, return_inverse=True)
+    removed, kept = run_checked(probe, scale, rows)[places.to(probe.device)].unflatten(0, masks.shape[:3])
+    return Ladder(tuple(counts), removed, kept)
+
+
+def take_first(orders: Int[Tensor, "order d"], counts: Sequence[int]) -> Bool[Tensor, "order count d"]:
+    """Masks of the first so many components of each order.
+
+    >>> take_first(torch.tensor([[2, 0, 1]]), (0, 1, 2)).int().tolist()
+    [[[0, 0, 0], [0, 0, 1], [1, 0, 1]]]
+    """
+    return orders.argsort(1)[:, None] < torch.tensor(counts)[:, None]
+
+
+def count_steps(d: int, most: int) -> tuple[int, ...]:
+    """At most `most` counts from 0 to d, symmetric about the middle.
+
+    >>> count_steps(3, 33), count_steps(140, 5), count_steps(141, 5)
+    ((0, 1, 2, 3), (0, 35, 70, 105, 140), (0, 47, 94, 141))
+    """
+    steps = min(d, most - 1)
+    # An even number of steps needs a middle, which an odd d doesn't have.
+    steps -= steps < d and d % 2 == 1 and steps % 2 == 0
+    near = [round(d * step / steps) for step in range(steps // 2 + 1)] if steps else [0]
+    return tuple(sorted({*near, *(d - count for count in near)}))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measure of the attributions, with its mean and standard deviation over random ones."""
+
+    value: float
+    random: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Deal:
+    """Attributions in the first row, dealt out at random in the others; `orders` lists columns, largest first."""
+
+    attributions: Float[Tensor, "row d"]
+    orders: Int[Tensor, "row d"]
+
+
+def deal(attributions: Float[Tensor, " d"], rows: int, seed: int) -> Deal:
+    """The attributions, and `rows` random ones of the same sizes.
+
+    >>> dealt = deal(torch.tensor([0.5, 2.0, -1.0]), 2, seed=0)
+    >>> dealt.orders[0].tolist(), dealt.attributions.sort(1).values[2].tolist()
+    ([1, 0, 2], [-1.0, 0.5, 2.0])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    values, order = attributions.double().cpu().sort(descending=True, stable=True)
+    # Orders are drawn, not values: each is equally likely even where attributions are equal. Row r gives its k-th column in
+    # the order the k-th largest value.
+    orders = torch.stack([order, *(torch.randperm(len(order), generator=generator) for _ in range(rows))])
+    return Deal(torch.zeros(orders.shape, dtype=torch.float64).scatter_(1, orders, values.expand_as(orders)), orders)
+
+
+def beside_chance(values: Float[Tensor, " row"]) -> Figure:
+    """The first row's value, with mean and standard deviation of the others.
+
+    >>> beside_chance(torch.tensor([5.0, 1.0, 3.0]))
+    Figure(value=5.0, random=2.0, spread=1.4142...)
+    """
+    figures = values.double().cpu()
+    return Figure(float(figures[0]), float(figures[1:].mean()), float(figures[1:].std()))
+
 
 #: Number of largest components that are compared.
 TOP = 5

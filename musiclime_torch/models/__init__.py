@@ -6,15 +6,19 @@ from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
     from musiclime_torch.basics.choices import OutputKind as OutputKind, Precision as Precision
-    from musiclime_torch.models.answering.answering import Answering as Answering
-    from musiclime_torch.models.answering.loading import load_answering as load_answering
+    from musiclime_torch.models.answering.answering import Answering as Answering, load_answering as load_answering
     from musiclime_torch.models.ast_roberta import (
         PAPER_PREPARATION as PAPER_PREPARATION,
         AstRoberta as AstRoberta,
         build_ast_roberta as build_ast_roberta,
+        fuse_layer_norm_pairs as fuse_layer_norm_pairs,
     )
     from musiclime_torch.models.batches import Room as Room, count_flops as count_flops
-    from musiclime_torch.models.care import evaluating as evaluating, keeping_random_states as keeping_random_states
+    from musiclime_torch.models.care import (
+        encoding as encoding,
+        evaluating as evaluating,
+        keeping_random_states as keeping_random_states,
+    )
     from musiclime_torch.models.classifiers import (
         AudioClassifier as AudioClassifier,
         ClapZeroShot as ClapZeroShot,
@@ -26,9 +30,7 @@ if TYPE_CHECKING:
         TokenBatch as TokenBatch,
         Tokens as Tokens,
     )
-    from musiclime_torch.models.devices import encoding as encoding
     from musiclime_torch.models.hashing import hash_weights as hash_weights
-    from musiclime_torch.models.heads import fuse_layer_norm_pairs as fuse_layer_norm_pairs
     from musiclime_torch.models.musicnn import TAGS as TAGS, Musicnn as Musicnn, load_musicnn as load_musicnn
     from musiclime_torch.models.musicnn_minilm import (
         MusicnnMiniLM as MusicnnMiniLM,

@@ -1,7 +1,8 @@
 """The model of MusicLIME (Sotirou et al. 2025): AST for audio, RoBERTa for lyrics, LayerNorm and a linear layer on both.
 
-Late fusion, so it gets crossed masks. State-dict names are those of the published checkpoints: ``audio_model.*``,
-``text_model.*`` (its pooler too, which decides nothing), ``classifier.layer_norm.*`` and ``classifier.fc.*``.
+Late fusion, so it gets crossed masks, and its head runs over all pairs at once. State-dict names are those of the
+published checkpoints: ``audio_model.*``, ``text_model.*`` (its pooler too, which decides nothing),
+``classifier.layer_norm.*`` and ``classifier.fc.*``.
 """
 
 from dataclasses import asdict
@@ -13,12 +14,52 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.checkpoints import WEIGHTS, load_state, read_description, read_state, write_model
+from musiclime_torch.models.checkpoints import (
+    WEIGHTS,
+    load_part,
+    load_state,
+    load_weights,
+    read_description,
+    read_state,
+    write_model,
+)
 from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.models.front_ends import RATE, KaldiFbank
-from musiclime_torch.models.heads import fuse_layer_norm_pairs
-from musiclime_torch.models.hub import load_part, load_weights
 from musiclime_torch.models.tokens import Preparation, cut_tokens
+
+
+def fuse_layer_norm_pairs(
+    norm: nn.LayerNorm, linear: nn.Linear, audio: Float[Tensor, "na fa"], text: Float[Tensor, "nt ft"]
+) -> Float[Tensor, "na nt class"]:
+    """``linear(norm(cat([audio, text])))`` of every pair, exactly, without ever joining two encodings.
+
+    LayerNorm needs a pair's mean and mean square only, and both are sums over the sides: with the classes' own products
+    that is class + 2 numbers a mask. Encodings are centred first, or the variance would drown in the mean's square.
+
+    >>> _ = torch.manual_seed(0)
+    >>> norm, linear, a, t = nn.LayerNorm(5), nn.Linear(5, 2), torch.randn(3, 2), torch.randn(4, 3)
+    >>> pair = linear(norm(torch.cat([a[1], t[2]])))
+    >>> bool(torch.allclose(fuse_layer_norm_pairs(norm, linear, a, t)[1, 2], pair, atol=1e-6))
+    True
+    """
+    # LayerNorm and the linear layer of a joined encoding x = [a, t] of width m give, for class k,
+    #     Σ_j w_kj (γ_j (x_j − μ) / √(σ² + ε) + β_j) + c_k
+    #     = (Σ_j w_kj γ_j x_j − μ Σ_j w_kj γ_j) / √(σ² + ε) + Σ_j w_kj β_j + c_k,
+    # with μ = (Σ a + Σ t) / m and σ² = (Σ a² + Σ t²) / m − μ². Every sum over x is a sum over a plus a sum over t, so each
+    # side is reduced on its own, and a pair only adds two numbers per class, one for μ and one for σ².
+    split, width = audio.shape[1], audio.shape[1] + text.shape[1]
+    # A shift of all features changes neither side of the formula, and keeps Σ x² from cancelling against m μ².
+    middle = (audio.mean() * split + text.mean() * (width - split)) / width
+    audio, text = audio - middle, text - middle
+    weight = linear.weight * (1 if norm.weight is None else norm.weight)
+    offset = 0 if norm.bias is None else linear.weight @ norm.bias
+    offset = offset + (0 if linear.bias is None else linear.bias)
+    mean = (audio.sum(1)[:, None] + text.sum(1)) / width
+    square = (audio.square().sum(1)[:, None] + text.square().sum(1)) / width
+    scale = torch.rsqrt(square - mean.square() + norm.eps)[..., None]
+    products = (audio @ weight[:, :split].T)[:, None] + text @ weight[:, split:].T
+    return (products - mean[..., None] * weight.sum(1)) * scale + offset
+
 
 #: What the paper starts from, and how it prepares lyrics.
 AUDIO_MODEL, TEXT_MODEL = "MIT/ast-finetuned-audioset-10-10-0.4593", "roberta-large"

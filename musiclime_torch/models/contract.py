@@ -19,7 +19,7 @@ More, all optional, read as plain attributes:
 ``encode_audio``, ``encode_text``, ``fuse``   a late-fusion model: ``fuse(encode_audio(audio), encode_text(text))``, each
                   encoding a tensor with the batch first. It gets a crossed design.
 ``fuse_pairs``    ``fuse_pairs(heard, read) -> (n_audio, n_text, class)``: every pair at once, where that costs less than
-                  ``fuse`` on repeated rows (`musiclime_torch.models.heads` has one for LayerNorm + Linear).
+                  ``fuse`` on repeated rows (`musiclime_torch.models.ast_roberta` has one for LayerNorm + Linear).
 """
 
 from dataclasses import dataclass

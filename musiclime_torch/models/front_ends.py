@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from musiclime_torch.models.devices import in_float32
+from musiclime_torch.models.care import in_float32
 
 #: Kaldi's defaults at 16 kHz: 25 ms windows every 10 ms, the lowest band at 20 Hz.
 RATE, WINDOW, HOP, FFT, LOWEST = 16000, 400, 160, 512, 20.0

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from musiclime_torch.models.checkpoints import load_part, load_weights
 from musiclime_torch.models.contract import TokenBatch, Tokens
-from musiclime_torch.models.hub import load_part, load_weights
 from musiclime_torch.models.musicnn import Dataset, Musicnn, find_weights, load_musicnn
 from musiclime_torch.models.tokens import Preparation, cut_tokens
 

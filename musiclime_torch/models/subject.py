@@ -8,9 +8,8 @@ import torch
 
 from musiclime_torch.basics.choices import OutputKind
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.care import module_behind
+from musiclime_torch.models.care import is_compiled, module_behind
 from musiclime_torch.models.contract import LATE_FUSION
-from musiclime_torch.models.devices import is_compiled
 
 #: Hz; a rate outside of these is a slip.
 _RATES = (100, 384_000)

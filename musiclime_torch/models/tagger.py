@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.models.care import in_float32
 from musiclime_torch.models.checkpoints import WEIGHTS, load_state, read_description, read_state, write_model
 from musiclime_torch.models.contract import TokenBatch, Tokens
-from musiclime_torch.models.devices import in_float32
 from musiclime_torch.models.tokens import cut_words
 
 N_FFT = 512

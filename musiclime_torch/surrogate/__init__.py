@@ -23,15 +23,17 @@ if TYPE_CHECKING:
         enumerate_masks as enumerate_masks,
         mask_ends as mask_ends,
     )
-    from musiclime_torch.surrogate.fit import Fit as Fit
+    from musiclime_torch.surrogate.fit import Fit as Fit, Known as Known
     from musiclime_torch.surrogate.intervals import bound_share as bound_share, discover as discover, quantile as quantile
-    from musiclime_torch.surrogate.known import Known as Known
     from musiclime_torch.surrogate.pairs import PairFit as PairFit, solve_pairs as solve_pairs
     from musiclime_torch.surrogate.pilot import allocate as allocate, is_better_unfolded as is_better_unfolded
     from musiclime_torch.surrogate.sampling import Sampling as Sampling
-    from musiclime_torch.surrogate.shapley.coalitions import solve_exact as solve_exact
     from musiclime_torch.surrogate.shapley.level_fit import solve_levels as solve_levels
-    from musiclime_torch.surrogate.shapley.levels import LevelDesign as LevelDesign, draw_levels as draw_levels
+    from musiclime_torch.surrogate.shapley.levels import (
+        LevelDesign as LevelDesign,
+        draw_levels as draw_levels,
+        solve_exact as solve_exact,
+    )
     from musiclime_torch.surrogate.shapley.leverage import (
         LeverageDesign as LeverageDesign,
         draw_leverage as draw_leverage,

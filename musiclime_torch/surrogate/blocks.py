@@ -1,17 +1,76 @@
 """Masks drawn in balanced blocks: Hadamard's and Kerdock's, folded over or not.
 
-Within a block every component is on in half of the rows, and every two components are on together in a quarter: main effects
-are free of each other, which independent rows achieve on average only.
+Within a block every component is on in half of the rows, and every two components are on together in a quarter: main
+effects are free of each other, which independent rows achieve on average only. Hadamard matrices are square, with entries
+±1 and orthogonal rows. Their orders come from Paley's first construction (prime q ≡ 3 mod 4 gives q + 1; Paley 1933) and
+Sylvester's doubling, which together leave few gaps below a thousand.
 """
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int8
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.hadamard import hadamard, smallest_order
 from musiclime_torch.surrogate.kerdock import kerdock_signs, sylvester
+
+
+def smallest_order(columns: int) -> int:
+    """The smallest order this module can build whose matrix has `columns` columns beside the constant one.
+
+    >>> [smallest_order(d) for d in (1, 3, 40, 100, 150)]
+    [2, 4, 44, 104, 152]
+    """
+    order = 2
+    while order < columns + 1 or not _constructible(order):
+        order += 2
+    return order
+
+
+def hadamard(order: int) -> Int8[Tensor, "order order"]:
+    """A Hadamard matrix whose first column is all ones; ValueError for an order that neither construction reaches.
+
+    >>> h = hadamard(12).long()
+    >>> bool((h @ h.T == 12 * torch.eye(12, dtype=torch.long)).all()), bool((h[:, 0] == 1).all())
+    (True, True)
+    """
+    if order == 1:
+        matrix = torch.ones(1, 1, dtype=torch.int8)
+    elif _is_paley(order):
+        matrix = _paley(order - 1)
+    elif order % 2 == 0 and _constructible(order // 2):
+        half = hadamard(order // 2)
+        matrix = torch.cat([torch.cat([half, half], 1), torch.cat([half, -half], 1)])
+    else:
+        raise ValueError(f"no Hadamard matrix of order {order} by Paley's or Sylvester's construction")
+    return matrix * matrix[:, :1]
+
+
+def _constructible(order: int) -> bool:
+    return order in (1, 2) or _is_paley(order) or (order % 4 == 0 and _constructible(order // 2))
+
+
+def _is_paley(order: int) -> bool:
+    return order % 4 == 0 and _is_prime(order - 1)
+
+
+def _is_prime(number: int) -> bool:
+    return number > 1 and all(number % i for i in range(2, int(number**0.5) + 1))
+
+
+def _paley(q: int) -> Int8[Tensor, "order order"]:
+    # Paley's first construction: Q[i, j] = χ(i − j), χ being 1 for squares modulo q, −1 for non-squares and 0 at 0, is
+    # skew-symmetric for q ≡ 3 (mod 4). Bordered by 1 and −1 it is a skew S with S Sᵀ = q·I, so that H = S + I is Hadamard.
+    character = torch.full((q,), -1, dtype=torch.int8)
+    character[torch.arange(q).square() % q] = 1
+    character[0] = 0
+    steps = torch.arange(q)
+    skew = torch.zeros(q + 1, q + 1, dtype=torch.int8)
+    skew[0, 1:] = 1
+    skew[1:, 0] = -1
+    skew[1:, 1:] = character[(steps[:, None] - steps) % q]
+    return skew + torch.eye(q + 1, dtype=torch.int8)
+
 
 #: Length of the Kerdock blocks in use, 32 of them in a cycle. There are so many blocks of length 256 that no run gets far
 #: into a cycle, and with those of length 16 a cycle is over before its errors can be estimated.

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from musiclime_torch.surrogate.crossed_errors import estimate_errors, project
 from musiclime_torch.surrogate.design import CrossedDesign
-from musiclime_torch.surrogate.fit import DEPENDENT
-from musiclime_torch.surrogate.known import Known
+from musiclime_torch.surrogate.fit import DEPENDENT, Known
 from musiclime_torch.surrogate.pairs import PairFit
 from musiclime_torch.surrogate.sectors import is_signed, judge, reduce_grid
 from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import CrossedDesign, Design
+from musiclime_torch.surrogate.fit import Known
 from musiclime_torch.surrogate.kerdock import share_third_order, spare
-from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.sectors import is_signed, split_squares
 from musiclime_torch.surrogate.sides import Cluster, Side, lay_side, split_classes, turn
 from musiclime_torch.surrogate.two_ways import Variances, combine_freedom

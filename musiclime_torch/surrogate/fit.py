@@ -1,12 +1,31 @@
-"""A surrogate that has been solved, and what d slopes leave of a design to judge it by."""
+"""What every solver returns: estimates and how well they are known, and a local linear model that has been solved."""
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.known import Known
+
+
+@dataclass(frozen=True)
+class Known:
+    """Estimates of every class with their standard errors and degrees of freedom. The class is always the first axis.
+
+    The confidence interval of an entry is value ± t · error, with Student's t quantile for `freedom`. Where nothing was
+    left to chance the error is zero and the degrees of freedom are infinite.
+    """
+
+    values: Float[Tensor, "class *entry"]
+    errors: Float[Tensor, "class *entry"]
+    freedom: Float[Tensor, "class *entry"]
+
+
+def know_exactly(values: Float[Tensor, "class *entry"]) -> Known:
+    """Values that no sampling was needed for."""
+    return Known(values, torch.zeros_like(values), torch.full_like(values, torch.inf))
+
 
 #: A squared pivot of the correlation-scaled Gram matrix below this is a column that the others already contain:
 #: float64 leaves about 1e-14 of an exact duplicate, and an honest column of 1,000 keeps above 1e-6.

@@ -12,9 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design, send
-from musiclime_torch.surrogate.fit import DEPENDENT, Fit
-from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.precision import full_precision, pick_precision
+from musiclime_torch.surrogate.fit import DEPENDENT, Fit, Known
+from musiclime_torch.surrogate.signed import full_precision, pick_precision
 
 #: The Gram matrix of more pairs than this costs more than it tells.
 MOST_SQUARES = 2000

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.precision import full_precision, pick_precision
+from musiclime_torch.surrogate.signed import full_precision, pick_precision
 from musiclime_torch.surrogate.solver import solve
 
 #: How sure a pilot block must be before complements are given up. They cost at most a factor of two where they are the

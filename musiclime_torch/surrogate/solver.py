@@ -13,9 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.fit import Fit as Fit, count_freedom, enlarge
+from musiclime_torch.surrogate.fit import Fit as Fit, Known, count_freedom, enlarge
 from musiclime_torch.surrogate.kerdock import share_third_order, spare
-from musiclime_torch.surrogate.known import Known
 from musiclime_torch.surrogate.signed import solve_signed, trace_signed
 
 #: Rows widened to float64 at a time: small enough to stay in a CPU's cache, and even, so that pairs stay together.

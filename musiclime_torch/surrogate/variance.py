@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import CrossedDesign, Design
-from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.precision import full_precision
+from musiclime_torch.surrogate.fit import Known
 from musiclime_torch.surrogate.sectors import Part, cut, is_signed, list_parts, make_room, pick_kind
 from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn
+from musiclime_torch.surrogate.signed import full_precision
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from matplotlib.axes import Axes
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.training.monitor import Reading
-from musiclime_torch.views.figures import escape, make_axes
-from musiclime_torch.views.fonts import in_any_script
+from musiclime_torch.views.figures import escape, in_any_script, make_axes
 
 #: Curves besides the stems', with line styles that are distinct without colours too.
 _CURVES = {

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from musiclime_torch.models.care import in_float32, widen
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.devices import in_float32, widen
 
 
 class Learner(nn.Module):

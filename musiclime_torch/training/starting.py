@@ -11,8 +11,8 @@ import torch
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.ast_roberta import PAPER_PREPARATION, AstRoberta
+from musiclime_torch.models.checkpoints import load_part, load_with_new_head
 from musiclime_torch.models.classifiers import AudioClassifier
-from musiclime_torch.models.hub import load_part, load_with_new_head
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.models.text_classifiers import TextClassifier, count_positions
 from musiclime_torch.models.tokens import SPECIALS, WORD

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
         Components as Components,
         list_components as list_components,
     )
-    from musiclime_torch.variants.inputs import Sources as Sources, prepare_sources as prepare_sources
-    from musiclime_torch.variants.probe import Probe as Probe, probing as probing
+    from musiclime_torch.variants.probe import (
+        Probe as Probe,
+        Sources as Sources,
+        prepare_sources as prepare_sources,
+        probing as probing,
+    )
     from musiclime_torch.variants.renderings import Encoded as Encoded, Kept as Kept
     from musiclime_torch.variants.scale import Scale as Scale, to_values as to_values
     from musiclime_torch.variants.sound import AudioBaseline as AudioBaseline, gate_stems as gate_stems, mix as mix

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.arguments import T
 from musiclime_torch.models.batches import fill, fill_each
-from musiclime_torch.models.devices import widen
+from musiclime_torch.models.care import widen
 from musiclime_torch.surrogate.design import send
 from musiclime_torch.variants.forward import (
     check_count,

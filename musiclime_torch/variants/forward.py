@@ -14,8 +14,8 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import T
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.batches import in_batches, ran_out
+from musiclime_torch.models.care import encoding, is_compiled, tries_out_kernels, widen
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.devices import encoding, is_compiled, tries_out_kernels, widen
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.variants.probe import Probe
 

@@ -15,7 +15,7 @@ from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.choices import OutputKind, Space
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.subject import Subject
-from musiclime_torch.surrogate.precision import pick_precision
+from musiclime_torch.surrogate.signed import pick_precision
 
 #: Which spaces each kind of output can be shown in; the first is used when none is asked for.
 OFFERED: dict[OutputKind, tuple[Space, ...]] = {

@@ -11,8 +11,12 @@ if TYPE_CHECKING:
         to_sonic_visualiser as to_sonic_visualiser,
         to_visualization_record as to_visualization_record,
     )
-    from musiclime_torch.views.exports.files import write_exports as write_exports, write_mixes as write_mixes
-    from musiclime_torch.views.exports.tables import to_csv as to_csv, write_parquet as write_parquet
+    from musiclime_torch.views.exports.files import (
+        to_csv as to_csv,
+        write_exports as write_exports,
+        write_mixes as write_mixes,
+        write_parquet as write_parquet,
+    )
     from musiclime_torch.views.figures import (
         plot_heatmap as plot_heatmap,
         plot_interactions as plot_interactions,

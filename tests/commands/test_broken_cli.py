@@ -1,13 +1,12 @@
 """Broken songs and strange lyrics really through the command line: an answer or one sentence, no traceback, no hang."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from broken_audio import break_all
 from broken_lyrics import make_strange
+from warm import run_warm
 
 #: Of the hundreds that the other tests read in one process.
 SONGS = (
@@ -50,10 +49,10 @@ def test_twenty_files_in_processes_of_their_own(tmp_path: Path):
     options = ["--separator", "none", "--segments", "1", "--n-samples", "8", "--max-duration", "5", "--device", "cpu"]
     answered = 0
     for arguments in runs:
-        command = [sys.executable, "-m", "musiclime_torch", "explain", *arguments, *options, "--format", "json"]
+        command = ["explain", *arguments, *options, "--format", "json"]
         if arguments == ["made"]:
             command = [part for part in command if part not in ("--separator", "none")]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=tmp_path, timeout=120)
+        done = run_warm(command, tmp_path)
         assert "Traceback" not in done.stderr, (arguments, done.stderr)
         if done.returncode == 0:
             record = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""The command line as people run it: in processes of their own, on real files."""
+"""The command line as people run it: in processes of their own, on real files; one starts Python anew, the others fork."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from warm import run_warm
 
 from musiclime_torch.explanation.explanation import Explanation
 
@@ -17,9 +18,7 @@ QUICK = ["--n-samples", "1", "--segments", "2", "--separator", "hpss", "--device
 
 
 def run(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "musiclime_torch", *map(str, arguments)], capture_output=True, text=True, cwd=folder
-    )
+    return run_warm(arguments, folder)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def start(manifest: Path, out: Path, *more: str, **environment: str) -> subproce
 def test_kills_lose_and_double_nothing_and_leave_no_process(manifest, entries, tmp_path):
     run(entries, tmp_path / "whole", shard_size=2)
     out, rng, finished = tmp_path / "killed", np.random.default_rng(0), 0
-    for _ in range(3):
+    for _ in range(2):
         process = start(manifest, out, "--workers", "1")
         while len(list(out.glob("songs/0*.parquet"))) <= finished and process.poll() is None:
             time.sleep(0.02)

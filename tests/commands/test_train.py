@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from taggers import TAGS
+from warm import MAIN, run_warm
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.cli import cli
@@ -73,6 +74,10 @@ def test_models_that_cannot_be_had_are_named(catalogue, tmp_path):
     )
 
 
+#: As OMP_NUM_THREADS=1 does: sums depend on how many cores share them.
+ON_ONE_CORE = "import torch\ntorch.set_num_threads(1)\n" + MAIN
+
+
 def train_elsewhere(launcher: list[str], catalogue: Path, out: Path) -> list[str]:
     command = [*launcher, "musiclime_torch", "train", str(catalogue), "--model", "tagger", "--epochs", "6"]
     return [*command, "--save-every", "2", "--seed", "5", "--batch-size", "6", "--patience", "0", "--out", str(out)]
@@ -81,11 +86,10 @@ def train_elsewhere(launcher: list[str], catalogue: Path, out: Path) -> list[str
 @pytest.mark.slow
 def test_a_process_that_was_killed_goes_on_to_the_same_weights(catalogue, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    launcher = [sys.executable, "-m"]
-    subprocess.run(
-        train_elsewhere(launcher, catalogue, tmp_path / "whole"), check=True, capture_output=True, env=environment
-    )
-    command = train_elsewhere(launcher, catalogue, tmp_path / "killed")
+    command = train_elsewhere([sys.executable, "-m"], catalogue, tmp_path / "whole")
+    whole = run_warm(command[3:], tmp_path, ON_ONE_CORE)
+    assert whole.returncode == 0, whole.stderr
+    command = train_elsewhere([sys.executable, "-m"], catalogue, tmp_path / "killed")
     checkpoints = tmp_path / "killed" / "runs" / "model" / CHECKPOINTS
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     while find_checkpoint(checkpoints) is None:
@@ -94,7 +98,8 @@ def test_a_process_that_was_killed_goes_on_to_the_same_weights(catalogue, tmp_pa
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "results.json").exists()
-    resumed = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    resumed = run_warm(command[3:], tmp_path, ON_ONE_CORE)
+    assert resumed.returncode == 0, resumed.stderr
     assert "Resuming from checkpoint-" in resumed.stderr
     one, two = ((tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "killed"))
     assert one == two

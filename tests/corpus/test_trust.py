@@ -18,8 +18,8 @@ from musiclime_torch.corpus.findings.aggregation import aggregate
 from musiclime_torch.corpus.findings.auditing import audit
 from musiclime_torch.corpus.findings.comparing import compare
 from musiclime_torch.corpus.reports.terminal import describe_comparison
-from musiclime_torch.corpus.runs.explaining import explain_shard
 from musiclime_torch.corpus.runs.job import begin_job, write_shard
+from musiclime_torch.corpus.runs.running import explain_shard
 from musiclime_torch.corpus.runs.shards import TABLES
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.manifest import Entry

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.evidence_search import find_minimal, measure_margin
+from musiclime_torch.explanation.evidence import find_minimal, measure_margin
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track

@@ -14,8 +14,8 @@ from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.faithfulness import check
 from musiclime_torch.faithfulness.deletion import SHARES
-from musiclime_torch.faithfulness.ladder import deal
 from musiclime_torch.faithfulness.question import asking, recall
+from musiclime_torch.faithfulness.stability import deal
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.scale import to_values

@@ -8,8 +8,7 @@ from scipy.stats import binomtest, t
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.faithfulness import check, summarise
-from musiclime_torch.faithfulness.summary import list_rows
-from musiclime_torch.faithfulness.table import tabulate, tabulate_means, to_text
+from musiclime_torch.faithfulness.summary import list_rows, tabulate, tabulate_means, to_text
 from musiclime_torch.song.track import Track
 
 

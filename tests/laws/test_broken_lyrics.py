@@ -20,8 +20,8 @@ from musiclime_torch.views.record import to_json
 LIMIT = 30
 
 
-def run(song: Path, strange: Strange, folder: Path) -> list[str]:
-    """What is wrong about the answer to one file."""
+def run(song: Path, strange: Strange, folder: Path, explained: set[str]) -> list[str]:
+    """What is wrong about the answer to one file. Words that were `explained` before aren't explained again."""
     path = folder / strange.name
     path.write_bytes(strange.data)
     try:
@@ -37,6 +37,9 @@ def run(song: Path, strange: Strange, folder: Path) -> list[str]:
     times = [time for word in lyrics.words for time in (word.start_seconds, word.end_seconds) if time is not None]
     if not all(0 <= time < float("inf") for time in times):
         found.append(f"times from {min(times)} to {max(times)}")
+    if lyrics.text in explained:
+        return found
+    explained.add(lyrics.text)
     try:
         with time_limit(LIMIT):
             to_json(explain(Late(), track, segments=1, n_samples=4, units="line" if len(lyrics.words) > 400 else "word"))
@@ -49,12 +52,14 @@ def test_strange_lyrics_are_read_or_refused(tmp_path: Path):
     song = write(tmp_path / "song.wav", make_noise(0.2, 8000, 1), 8000)
     files = list(make_strange(0))
     assert len(files) >= 250
-    wrong = []
+    wrong: list[str] = []
+    explained: set[str] = set()
     for strange in files:
         try:
-            wrong += [f"{strange.name}: {fault}" for fault in run(song, strange, tmp_path)]
+            wrong += [f"{strange.name}: {fault}" for fault in run(song, strange, tmp_path, explained)]
         except Exception as error:
             wrong.append(f"{strange.name}: {error!r}")
+    assert len(explained) > 50
     assert not wrong, "\n".join(wrong)
 
 

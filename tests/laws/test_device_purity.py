@@ -25,8 +25,7 @@ from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.variance import split_variance
 from musiclime_torch.surrogate.walsh import add_up
 from musiclime_torch.variants.asking import run_joint
-from musiclime_torch.variants.inputs import Sources
-from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.probe import Probe, Sources
 from musiclime_torch.variants.scale import Scale, to_space, to_values
 from musiclime_torch.variants.sound import gate_stems
 from musiclime_torch.variants.words import TokenGates

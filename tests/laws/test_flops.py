@@ -23,8 +23,7 @@ from musiclime_torch.surrogate.blocks import draw_foldover
 from musiclime_torch.surrogate.crossed import solve_crossed
 from musiclime_torch.surrogate.design import CrossedDesign
 from musiclime_torch.surrogate.variance import split_variance
-from musiclime_torch.variants.inputs import Sources
-from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.probe import Probe, Sources
 from musiclime_torch.variants.scale import Scale
 from musiclime_torch.variants.sound import gate_stems
 from musiclime_torch.variants.words import TokenGates

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 from soundfiles import make_noise, write
+from warm import run_warm
 
 from musiclime_torch.basics.files import write_atomically, writing_atomically
 from musiclime_torch.explanation.explanation import Explanation
@@ -40,10 +41,7 @@ main()
 
 
 def interrupt(folder: Path, where: str, number: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    script = STOP.format(stops=f"stop_at({where!r}, {number})")
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, cwd=folder, timeout=300
-    )
+    return run_warm(arguments, folder, STOP.format(stops=f"stop_at({where!r}, {number})"))
 
 
 def check_stopped(done: subprocess.CompletedProcess[str], folder: Path) -> None:
@@ -99,7 +97,9 @@ def test_explain_that_is_stopped(tmp_path: Path, where: str, number: int):
 
 @pytest.mark.slow
 def test_demo_corpus_and_training_that_are_stopped(tmp_path: Path):
-    done = interrupt(tmp_path, "musiclime_torch.variants.asking:fuse", 1, "demo", "--n-samples", "88,208", "--out", "out")
+    done = interrupt(
+        tmp_path, "musiclime_torch.explanation.estimation.crossed:fuse", 1, "demo", "--n-samples", "88,208", "--out", "out"
+    )
     check_stopped(done, tmp_path)
     assert not (tmp_path / "out").exists()
     for number in range(6):

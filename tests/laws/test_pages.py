@@ -1,7 +1,9 @@
 """README and docs: their Python runs, their links lead somewhere, and what people read first is short."""
 
+import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -13,7 +15,8 @@ README = HOUSE / "README.md"
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
 #: Written by hand: docstrings and help texts, which the others hold, are not counted.
 WRITTEN = [path for path in PAGES if path.name not in ("api.md", "command-line.md")]
-LINKED = [*PAGES, *HOUSE.glob("[A-Z]*.md"), HOUSE / "benchmarks" / "README.md"]
+LINKED = [*PAGES, *sorted(DOCS.glob("api/*.md")), *HOUSE.glob("[A-Z]*.md"), HOUSE / "benchmarks" / "README.md"]
+NOTEBOOKS = sorted((HOUSE / "notebooks").glob("*.ipynb"))
 
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```\n?", re.DOTALL | re.MULTILINE)
@@ -21,6 +24,16 @@ LINK = re.compile(r"!?\[(?:[^\]]|\n)*?\]\(([^)\s]+)\)")
 
 #: Words of README, lines of README, and words of a sentence, at most.
 WORDS, LINES, SENTENCE = 1100, 135, 35
+
+#: What the report, the terminal and the files speak of; the glossary has a heading with each.
+TERMS = [
+    "answer", "attribution", "banzhaf", "baseline", "budget", "cell", "class", "component", "contrast", "control",
+    "crossed", "decision", "decoy", "design", "empty song", "evidence", "exact", "faithfulness", "fidelity", "finding",
+    "foil", "fold-over", "half width", "hash", "importance", "interaction", "intercept", "interval", "late fusion",
+    "logit", "log-odds", "log-probability", "look", "mask", "multilabel", "pass", "probability", "reading", "remainder",
+    "residual", "segment", "separator", "shapley", "share", "significant", "space", "standard error", "stem", "surrogate",
+    "target", "unit", "unseen", "variant", "waterfall", "window",
+]  # fmt: skip
 
 
 def read(path: Path) -> str:
@@ -43,9 +56,10 @@ def find_targets(page: str) -> list[str]:
 
 
 def find_anchors(page: str) -> set[str]:
-    """Names of a page's headings as GitHub makes them."""
+    """Names of a page's headings as GitHub makes them; the second of a name is name-1."""
     headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    names = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    return {name + (f"-{names[:place].count(name)}" if name in names[:place] else "") for place, name in enumerate(names)}
 
 
 def split_sentences(page: str) -> list[str]:
@@ -88,6 +102,14 @@ def test_a_broken_link_would_be_found():
         "b.png",
     ]
     assert find_anchors("# Whole songs\n## `explain`, and `Answers`\n") == {"whole-songs", "explain-and-answers"}
+    assert find_anchors("# Check\n## check\n") == {"check", "check-1"}
+
+
+@pytest.mark.parametrize("path", LINKED, ids=lambda path: path.relative_to(HOUSE).as_posix())
+def test_external_links_are_well_formed(path: Path):
+    """Machines that run the tests can't open them, so that no more is known."""
+    external = [target for target in find_targets(read(path)) if re.match(r"\w+:", target)]
+    assert [target for target in external if not re.fullmatch(r"https://[\w-]+(\.[\w-]+)+(/[^\s<>]*)?", target)] == []
 
 
 def test_the_readme_is_a_front_page():
@@ -112,27 +134,91 @@ def test_prose_is_the_fields_own(path: Path):
     assert strange == []
 
 
-def test_the_index_has_every_page():
-    assert {path.name for path in DOCS.glob("*.md")} - {"README.md"} <= set(find_targets(read(DOCS / "README.md")))
+def test_the_index_has_every_page_and_notebook():
+    listed = set(find_targets(read(DOCS / "README.md")))
+    assert {path.name for path in DOCS.glob("*.md")} - {"README.md"} <= listed
+    assert {f"../notebooks/{path.name}" for path in NOTEBOOKS} <= listed
 
 
-def test_terms_are_in_the_glossary():
-    glossary = read(DOCS / "reading-an-explanation.md").split("## An example")[0]
-    terms = [
-        "component",
-        "attribution",
-        "banzhaf",
-        "shapley",
-        "logit",
-        "interval",
-        "significant",
-        "fidelity",
-        "interaction",
-        "evidence",
-        "foil",
-        "mask",
+@pytest.fixture(scope="module")
+def explanation():
+    from musiclime_torch import explain
+    from musiclime_torch.demo import load_demo_model, load_demo_track
+
+    return explain(load_demo_model(), load_demo_track(), target="anthem", segments=2, n_samples=128, evidence=True)
+
+
+def list_keys(value: object) -> set[str]:
+    """Keys of a JSON value, however deep; names of classes, scales and settings are values."""
+    if isinstance(value, list):
+        return set().union(*map(list_keys, value))
+    if not isinstance(value, dict):
+        return set()
+    parts = {key: [*part.values()] if key in ("classes", "interactions") and part else part for key, part in value.items()}
+    return set(value).union(*map(list_keys, parts.values()))
+
+
+def test_columns_and_keys_of_files_are_explained(explanation):
+    from musiclime_torch.views import to_record
+    from musiclime_torch.views.exports import list_rows
+
+    page = read(DOCS / "exports.md")
+    record = to_record(explanation)
+    record["provenance"] = None
+    names = list_keys(record) | {"audio", "lyrics"} | set(list_rows(explanation)[0])
+    assert sorted(name for name in names if f"`{name}`" not in page) == []
+
+
+def test_terms_that_the_product_uses_are_in_the_glossary(explanation):
+    """Names on the report's page, in the terminal, and of the values an explanation has."""
+    from musiclime_torch import to_html
+    from musiclime_torch.basics.choices import Space
+    from musiclime_torch.demo import load_demo_track
+
+    glossary = read(DOCS / "reading-an-explanation.md").split("## Glossary")[1].lower()
+    headings = set(re.findall(r"^### (.*)$", glossary, re.MULTILINE))
+    assert sorted(term for term in TERMS if not any(term in heading for heading in headings)) == []
+    sampled = to_html(explanation, load_demo_track()).split("<h3>How it was sampled</h3>")[1].split("</dl>")[0]
+    said = {*re.findall(r"<dt>(.*?)</dt>", sampled), "what acts together", "kept by alone", "flipped by removing"}
+    assert len(said) > 8
+    words = {word for name in said for word in re.findall(r"[a-z]{4,}", name.lower())} - {"more", "find", "because"}
+    assert sorted(word for word in words if word.rstrip("s") not in glossary) == []
+    assert [space for space in get_args(Space) if space not in glossary] == []
+
+
+def test_the_glossary_is_in_order():
+    headings = re.findall(r"^### (.*)$", read(DOCS / "reading-an-explanation.md"), re.MULTILINE)
+    assert headings == sorted(headings, key=str.lower)
+
+
+def test_measures_of_a_check_are_explained(explanation):
+    from musiclime_torch.demo import load_demo_model, load_demo_track
+    from musiclime_torch.faithfulness import check
+    from musiclime_torch.faithfulness.summary import list_rows
+
+    rows = list_rows(check(load_demo_model(), load_demo_track(), explanation, chances=2, seeds=2, held_out=64))
+    page = read(DOCS / "faithfulness.md").lower()
+    assert len(rows) >= 12
+    assert [row.name for row in rows if [word for word in re.findall(r"[a-z]+", row.name) if word not in page]] == []
+
+
+def list_texts() -> list[str]:
+    """Every text in the package; what is put into it is left out."""
+    nodes = [node for path in (HOUSE / "musiclime_torch").rglob("*.py") for node in ast.walk(ast.parse(read(path)))]
+    whole = [
+        "\0".join(part.value for part in node.values if isinstance(part, ast.Constant))
+        for node in nodes
+        if isinstance(node, ast.JoinedStr)
     ]
-    assert [term for term in terms if not re.search(rf"^\*\*[^*]*{term}[^*]*\*\*", glossary, re.MULTILINE | re.I)] == []
+    return whole + [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_messages_that_are_explained_are_those_of_the_code():
+    messages = re.findall(r"^\*\*`((?:[^`]|\n)*?)`\.?\*\*", read(DOCS / "troubleshooting.md"), re.MULTILINE)
+    pieces = {piece.strip(" :().") for message in messages for piece in " ".join(message.split()).split("...")}
+    texts = "\n".join(list_texts())
+    assert len(messages) > 25
+    assert sorted(piece for piece in pieces if piece not in texts) == []
 
 
 def test_the_picture_is_small_and_says_how_it_was_made():

@@ -26,7 +26,7 @@ from musiclime_torch.models.checkpoints import read_state
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.models.tensorflow_checkpoint import read_bundle
-from musiclime_torch.song.stems.cache import cached_stems
+from musiclime_torch.song.stems.separation import cached_stems
 from musiclime_torch.song.stems.weights import folder_weights
 from musiclime_torch.training.fitting import CHECKPOINTS, Recipe, find_checkpoint, fit
 from musiclime_torch.training.songs import Batch

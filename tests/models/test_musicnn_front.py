@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from musiclime_torch.models.musicnn import TAGS, Musicnn
-from musiclime_torch.models.musicnn_front import pool_bands
+from musiclime_torch.models.musicnn import TAGS, Musicnn, pool_bands
 
 
 def make_layers(reach: int, bands: int, count: int) -> nn.Sequential:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from musiclime_torch.surrogate.shapley.coalitions import solve_exact
+from musiclime_torch.surrogate.shapley.levels import solve_exact
 
 CLASSES = 3
 

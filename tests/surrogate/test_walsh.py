@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 
 from musiclime_torch.surrogate.design import enumerate_masks
 from musiclime_torch.surrogate.pairs import list_pairs, solve_pairs
-from musiclime_torch.surrogate.shapley.coalitions import solve_exact
+from musiclime_torch.surrogate.shapley.levels import solve_exact
 from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.walsh import add_up, count_up, transform
 

@@ -17,8 +17,7 @@ from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.forward import fill_up, run_model
-from musiclime_torch.variants.inputs import Sources
-from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.probe import Probe, Sources
 from musiclime_torch.variants.sound import gate_stems
 
 

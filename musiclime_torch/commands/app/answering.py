@@ -11,7 +11,7 @@ from typing import Any
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import load_model
-from musiclime_torch.explanation.evidence_search import DECIDING
+from musiclime_torch.explanation.evidence import DECIDING
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.streaming import explain_in_steps
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc

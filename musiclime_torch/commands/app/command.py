@@ -5,12 +5,13 @@ from typing import Any
 import click
 
 from musiclime_torch.basics.errors import needing
+from musiclime_torch.commands.help import Grouped
 
 #: Megabytes and seconds of a song: a wav of five minutes is fifty, and takes a laptop minutes to explain.
 MAX_UPLOAD_MB, MAX_SECONDS = 60.0, 600.0
 
 
-@click.command()
+@click.command(cls=Grouped, examples=("musiclime app", "musiclime app --model musicnn-minilm --separator hpss --port 8080"))
 @click.option(
     "--model",
     "models",

@@ -19,9 +19,16 @@ import pyarrow
 import torch
 from scipy import sparse
 
-from musiclime_torch.corpus.findings.control_results import ROTATED, compare_rotated, find_floors
 from musiclime_torch.corpus.findings.parts import add_up, cut_parts, open_tables, read_parts, reading
-from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Pair
+from musiclime_torch.corpus.findings.summaries import (
+    ROTATED,
+    ClassSummary,
+    Feature,
+    Global,
+    Pair,
+    compare_rotated,
+    find_floors,
+)
 from musiclime_torch.surrogate.intervals import discover
 
 #: Songs that a class or a feature must be in to be ranked: with fewer, a mean describes the songs and not the class.

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from musiclime_torch.corpus.findings.aggregation import MIN_SONGS
-from musiclime_torch.corpus.findings.audit_sums import SPREAD, STEP, UNSEEN, sum_for_audit
-from musiclime_torch.corpus.findings.control_results import EXAMPLES
-from musiclime_torch.corpus.findings.parts import reading
-from musiclime_torch.corpus.findings.summaries import Global
+from musiclime_torch.corpus.findings.parts import SPREAD, STEP, UNSEEN, reading, sum_for_audit
+from musiclime_torch.corpus.findings.summaries import EXAMPLES, Global
 from musiclime_torch.variants.components import shorten
 
 #: A word, line or section that is significant in this share of a class's songs that have it, and is in half of its songs,

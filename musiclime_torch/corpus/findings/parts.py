@@ -1,6 +1,7 @@
 """A run's tables, all at once or some shards at a time: sums over parts need the memory of one part, however many there are.
 
-Every song is in one shard, so a part has all rows of its songs.
+Every song is in one shard, so a part has all rows of its songs. What an audit asks is added up part by part: its tables
+grow with classes and positions, or name a few songs, but don't grow with the catalogue.
 """
 
 import glob
@@ -14,7 +15,127 @@ import pyarrow
 from pyarrow import parquet
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.corpus.findings.summaries import EXAMPLES
 from musiclime_torch.corpus.runs.shards import TABLES, describe_run
+
+#: Share of a class's songs that boilerplate is in.
+SPREAD = 0.5
+#: Share of a song's words past which too much of it is unseen.
+UNSEEN = 0.1
+#: Sizes of songs' edges are counted by their logarithms in steps of this size, so that a median needs no list of songs.
+STEP = 0.01
+
+_WORD = "replace(lower(coalesce(word, text)), '’', '''')"
+
+# One row per song and position, word or line; what is unseen carries nothing. energy and noise are Σ(w² − se²) and Σ se²:
+# the squared attributions freed of sampling noise, and that noise.
+_PER_SONG = f"""
+    create or replace temp table per_song as
+    select id, class, kind, position, case when kind = 'lyrics' then {_WORD} end as word, count(*) as n,
+        count(*) filter (unseen) as unseen, sum(abs(attribution)) as size,
+        sum(attribution ** 2 - standard_error ** 2) filter (not unseen) as energy,
+        sum(standard_error ** 2) filter (not unseen) as noise
+    from part.attributions where predicted group by all
+"""
+
+# A song's first and last position, and the mean of those between, as sums of its stems' sizes. Silent stems are left out,
+# and so are songs whose noise is larger than their energy: their shares would be ratios of noise.
+_EDGES = """places as (
+        select id, class, position, max(position) over (partition by id) as final, size, energy, noise, n > unseen as seen
+        from per_song where kind = 'audio'),
+    songs as (
+        select id, class, max(size) filter (position = 0) as first, max(size) filter (position = final) as last,
+            avg(size) filter (0 < position and position < final) as inner_mean, sum(size) as total
+        from places where final >= 3 and seen group by id, class having sum(energy) > sum(noise)),
+    edges as (
+        select id, class, unnest(['first', 'last']) as place, unnest([first, last]) as size, inner_mean, total from songs)"""
+
+# Songs of whose words too many are unseen.
+_LATE = (
+    f"""select id, sum(unseen) / sum(n) as share from per_song where kind = 'lyrics' group by id having share > {UNSEEN}"""
+)
+
+_SUMS = {
+    "lyrics": "select class, sum(size) as size from per_song where word is not null group by class",
+    # A word that is in half of all songs is in half of the songs of at least one part. So words that are rarer in every part
+    # needn't be kept, nor lines, of which every song has its own.
+    "spread": f"""with songs as (select class, count(distinct id) as songs from per_song where n > unseen group by class),
+        words as (select class, word, count(*) as songs from per_song where word is not null group by class, word)
+        select class, word from words join songs using (class) where words.songs >= {SPREAD} * songs.songs""",
+    "edges": f"""with {_EDGES}
+        select class, place, round(ln(greatest(size / inner_mean, 1e-9)) / {STEP})::int as bin, count(*) as songs,
+            sum(size / total) as share from edges where size is not null and inner_mean > 0 group by class, place, bin""",
+    "edge_songs": f"with {_EDGES} select class, place, id, size from edges where size is not null",
+    "late": f"select count(*) as songs, max(share) as share from ({_LATE})",
+    "late_songs": _LATE,
+    # Energies at a song's positions, counted from its end, as shares of all of them; songs whose noise is larger than their
+    # energy are left out.
+    "ends": """with places as (
+            select id, max(position) over (partition by id) - position as back, energy, noise
+            from per_song where kind = 'audio' and n > unseen),
+        songs as (
+            select back, energy / sum(energy) over w as share, sum(energy) over w as total, sum(noise) over w as noise,
+                count(*) over w as places
+            from places window w as (partition by id))
+        select back, count(*) as songs, sum(share) as share, sum(share * share) as share2
+        from songs where total > noise and places > 3 group by back""",
+    "sound_songs": "select id, sum(size) as size from per_song where kind = 'audio' group by id",
+}
+
+_JOINED = {
+    "lyrics": "select class, sum(size) as size from lyrics group by class",
+    "spread": "select distinct class, word from spread",
+    "edges": """select class, place, bin, sum(songs)::bigint as songs, sum(share) as share from edges
+        group by class, place, bin""",
+    "edge_songs": f"""from edge_songs qualify row_number() over (partition by class, place order by size desc, id)
+        <= {EXAMPLES}""",
+    "late": "select sum(songs)::bigint as songs, max(share) as share from late",
+    "late_songs": f"from late_songs order by share desc, id limit {EXAMPLES}",
+    "ends": """select back, sum(songs)::bigint as songs, sum(share) as share, sum(share2) as share2 from ends
+        group by back""",
+    "sound_songs": f"from sound_songs order by size desc, id limit {EXAMPLES}",
+}
+
+# Words and lines that may be boilerplate: how many songs they are in, and in how many they are significant.
+_CARRIED = {
+    "carried": """select class, word, count(*) as songs, count(*) filter (significant) as significant,
+        sum(w) as w, sum(size) as size
+        from carrying group by class, word""",
+    "carried_songs": "select class, word, id, size from carrying",
+}
+
+_CARRIED_JOINED = {
+    "carried": """select class, word, sum(songs)::bigint as songs, sum(significant)::bigint as significant,
+        sum(w) as w, sum(size) as size
+        from carried group by class, word""",
+    "carried_songs": f"""from carried_songs qualify row_number() over (partition by class, word order by size desc, id)
+        <= {EXAMPLES}""",
+}
+
+_CARRYING = f"""
+    create or replace temp table carrying as
+    with words as (
+        select id, class, {_WORD} as word, significant, attribution as w
+        from part.attributions where predicted and kind = 'lyrics')
+    select id, class, word, bool_or(significant) as significant, sum(w) as w, sum(abs(w)) as size
+    from words join spread using (class, word) group by id, class, word
+"""
+
+
+def sum_for_audit(out: Path) -> Any:
+    """A DuckDB connection with a run's tables, and the sums above as tables of their names.
+
+    InputError where the folder holds no run, or nothing has been explained yet.
+    """
+    database, parts = open_tables(out), cut_parts(out)
+    for _ in read_parts(database, out, parts):
+        database.execute(_PER_SONG)
+        add_up(database, _SUMS, _JOINED)
+    for _ in read_parts(database, out, parts):
+        database.execute(_CARRYING)
+        add_up(database, _CARRIED, _CARRIED_JOINED)
+    return database
+
 
 #: The most rows of attributions in a part, and songs; a single shard may have more.
 PART, PART_SONGS = 1_000_000, 10_000

@@ -19,8 +19,7 @@ from musiclime_torch.corpus.findings.comparing import Comparison
 from musiclime_torch.corpus.findings.summaries import Feature, Global
 from musiclime_torch.corpus.reports.columns import label
 from musiclime_torch.variants.components import shorten
-from musiclime_torch.views.figures import AGAINST, FOR, NOT_SIGNIFICANT, escape, make_axes, pick_colour
-from musiclime_torch.views.fonts import in_any_script
+from musiclime_torch.views.figures import AGAINST, FOR, NOT_SIGNIFICANT, escape, in_any_script, make_axes, pick_colour
 
 #: Classes that are drawn against each other: 15 figures.
 MOST_AGAINST = 6

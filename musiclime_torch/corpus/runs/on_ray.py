@@ -17,7 +17,6 @@ import ray.data
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.runs.ahead import AHEAD, DEATHS, load_light, unpack
-from musiclime_torch.corpus.runs.explaining import Loaded, explain_shard
 from musiclime_torch.corpus.runs.job import (
     Job,
     Progress,
@@ -28,6 +27,7 @@ from musiclime_torch.corpus.runs.job import (
     watch,
     write_shard,
 )
+from musiclime_torch.corpus.runs.running import Loaded, explain_shard
 from musiclime_torch.corpus.runs.shards import Shard
 from musiclime_torch.corpus.runs.tables import Rows
 from musiclime_torch.models.care import module_behind

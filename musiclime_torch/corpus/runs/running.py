@@ -1,12 +1,22 @@
-"""A job run in this process, or in the ranks of torchrun and Slurm, shard by shard."""
+"""A job run in this process, or in the ranks of torchrun and Slurm, shard by shard; and one shard explained, which every
+launcher calls.
+"""
 
-from collections.abc import Callable
+import functools
+import hashlib
+import time
+from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+import torch
+
+from musiclime_torch.basics.arguments import find_class
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.runs.ahead import load_ahead
-from musiclime_torch.corpus.runs.explaining import explain_shard
+from musiclime_torch.corpus.runs.controls import is_chosen, make_control
 from musiclime_torch.corpus.runs.job import (
     Job,
     Progress,
@@ -18,8 +28,107 @@ from musiclime_torch.corpus.runs.job import (
     write_shard,
 )
 from musiclime_torch.corpus.runs.shards import Place, find_place
-from musiclime_torch.models.care import module_behind
+from musiclime_torch.corpus.runs.sharing import SharedModel
+from musiclime_torch.corpus.runs.tables import Rows
+from musiclime_torch.explanation.explainer import explain_with
+from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.song.manifest import Entry
+from musiclime_torch.song.track import Track
+
+#: Songs that share batches at most: the stems of each lie in memory meanwhile.
+TOGETHER = 8
+
+#: A manifest's song, read; or in one sentence why it couldn't be.
+Loaded = tuple[Entry, Track | str]
+
+
+def explain_shard(
+    model: Callable[..., Any], job: Job, songs: Iterable[Loaded], advance: Callable[[int], object] = lambda songs: None
+) -> Rows:
+    """Rows of a shard's songs, in their order. Songs whose variants don't fill a batch share batches with others."""
+    rows, rest = Rows(), iter(songs)
+    together = _count_together(job)
+    shared = SharedModel(model, job.settings.batch_size)
+    with evaluating(module_behind(model)), keeping_random_states():
+        while some := list(islice(rest, together)):
+            if len(some) == 1:
+                results = [_explain_song(model, job, *some[0])]
+            else:
+                results = shared.run_together([functools.partial(_explain_song, shared, job, *song) for song in some])
+            for song in results:
+                rows.extend(song)
+            advance(len(results))
+    return rows
+
+
+def _count_together(job: Job) -> int:
+    """How many songs' masks fill a batch."""
+    # For crossed designs the smaller side counts: its batches are the ones that stay unfilled.
+    counts = job.settings.n_samples
+    masks = counts if isinstance(counts, int) else min(counts)
+    return min(max(job.settings.batch_size // masks, 1), TOGETHER)
+
+
+def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, track: Track | str) -> Rows:
+    rows, started = Rows(), time.perf_counter()
+    if isinstance(track, str):
+        rows.fail(entry, track)
+        return rows
+    try:
+        explanation = explain_with(model, track, replace(job.settings, seed=draw_seed(job.settings.seed, entry.id)))
+        predicted = int(explanation.output_song.argmax())
+        asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
+        if is_chosen(entry.id, job.controls):
+            explanation = _control(model, job, entry, track, explanation, rows)
+    # A model may raise anything: the song's row among the failures keeps the error's class and message, and the run
+    # continues. A broken device is no song's fault and ends the run.
+    except Exception as error:
+        if _device_failed(error):
+            raise
+        rows = Rows()
+        rows.fail(entry, str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
+        return rows
+    chosen = range(len(explanation.classes)) if job.all_classes else sorted(asked)
+    rows.add(entry, track, explanation, chosen, time.perf_counter() - started)
+    return rows
+
+
+def draw_seed(seed: int, song: str) -> int:
+    """A song's own seed, from the run's: under the same masks all songs would share their sampling noise, and a spread over
+    songs wouldn't show it.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed} {song}".encode()).digest()[:7], "big")
+
+
+def _device_failed(error: BaseException | None) -> bool:
+    """Whether the device failed: it would fail for every later song too, and all would be recorded as failures."""
+    while error is not None and not isinstance(error, torch.AcceleratorError):
+        error = error.__cause__
+    return error is not None
+
+
+def _control(
+    model: Callable[..., Any], job: Job, entry: Entry, track: Track, explanation: Explanation, rows: Rows
+) -> Explanation:
+    """Add the song as its own control. Where that can't be explained the song still is, and its explanation says so."""
+    # The control is cut where the song was, so that a rotated segment is the same stretch of sound as in the song.
+    cuts = [edge + track.offset for edge in explanation.components.edges[1:-1]]
+    try:
+        control = make_control(track, cuts or 1, entry.id)
+        settings = replace(
+            job.settings,
+            seed=draw_seed(job.settings.seed, f"control of {entry.id}"),
+            segments=control.edges[1:-1] or 1,
+            target=int(explanation.output_song.argmax()),
+        )
+        rows.add_control(entry, explain_with(model, control.track, settings), control)
+    except InputError as error:
+        warning = f"this song has no control: {error}"
+        return replace(explanation, warnings=(*explanation.warnings, warning))
+    return explanation
+
 
 #: Processes that read ahead.
 WORKERS = 1

@@ -11,16 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import T, Until
-from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
-from musiclime_torch.explanation.estimation.loop import Look, Sampled, sample_until
+from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, sample_until
 from musiclime_torch.models.batches import count_flops
 from musiclime_torch.surrogate.blocks import draw_half_folded
 from musiclime_torch.surrogate.crossed import list_interactions, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed_errors
 from musiclime_torch.surrogate.design import CrossedDesign, Design
+from musiclime_torch.surrogate.intervals import describe_stop, plan_looks
 from musiclime_torch.surrogate.pilot import allocate, is_better_unfolded
 from musiclime_torch.surrogate.sampling import Sampling, draw_design
-from musiclime_torch.surrogate.stopping import describe_stop, plan_looks
 from musiclime_torch.surrogate.variance import split_variance
 from musiclime_torch.variants.asking import PAIRS, encode_audio, encode_lyrics, fuse
 from musiclime_torch.variants.forward import check_count

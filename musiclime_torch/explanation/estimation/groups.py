@@ -1,16 +1,27 @@
-"""A longer song as the sum of groups of windows, each a function of the few columns that its windows contain."""
+"""A longer song as the sum of groups of windows, each a function of the few columns that its windows contain.
+
+Groups with too many masks to run all are sampled together, and each is solved in its own columns.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import Until
+from musiclime_torch.explanation.estimation.joint import Answers, describe_design, find_pairs, note_rounding, sample_joint
+from musiclime_torch.explanation.estimation.loop import Estimate, Look, count_passes
+from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.fit import Fit, Known
+from musiclime_torch.surrogate.pairs import PairFit, list_pairs, solve_pairs
+from musiclime_torch.surrogate.sampling import Sampling
+from musiclime_torch.surrogate.solver import solve, trace_errors
 from musiclime_torch.surrogate.walsh import Walsh, add_up, count_up
 from musiclime_torch.variants.asking import run_groups
 from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.scale import OFFERED, Scale, check_outputs, to_values
+from musiclime_torch.variants.scale import OFFERED, Scale, check_outputs, list_spaces, to_values
 
 
 @dataclass(frozen=True)
@@ -82,3 +93,160 @@ def _spread_masks(group: Group, d: int) -> Bool[Tensor, "mask d"]:
     masks = torch.ones(group.n_masks, d, dtype=torch.bool)
     masks[:, list(group.columns)] = count_up(len(group.columns))
     return masks
+
+
+def sample_groups(
+    probe: Probe,
+    scale: Scale,
+    ends: Float[Tensor, "2 class"],
+    sampling: Sampling,
+    until: Until | None,
+    confidence: float,
+    sums: Sums,
+) -> Estimate:
+    """Masks of the entire song, which each sampled group answers as its own columns have it."""
+
+    def fit(answers: Answers) -> Look:
+        design = answers.design
+        contributions = torch.zeros(design.units, len(probe.seen), dtype=torch.float64, device=probe.device)
+        known = _solve_groups(probe, scale, design, sums, scale.column, contributions)
+        return Look(known.coefficients, contributions)
+
+    drawn = sample_joint(probe, scale, sampling, 0.0, until, confidence, fit)
+    design, outputs = drawn.sample.design, drawn.sample.outputs
+    result = _solve_groups(probe, scale, design, sums)
+    values = to_values(scale, outputs)
+    check_outputs(values, scale.classes, probe.subject.name)
+    on_device = design.to(probe.device)
+    spaces = list_spaces(scale.output_kind, len(scale.song))
+    pairs, notes = find_pairs(probe, scale, spaces, on_device, outputs)
+    for space in [space for space in pairs if adds_up(scale.on(space))]:
+        pairs[space] = _solve_group_pairs(probe, scale, design, sums, values)
+    slopes = result.coefficients.values
+    fitted = on_device.masks.double() @ slopes.T
+    intercept = (values - fitted).mean(0)
+    spread = values.var(0, correction=0)
+    missed = (values - fitted - intercept).square().mean(0)
+    return Estimate(
+        coefficients=result.coefficients,
+        intercept=intercept,
+        fidelity=torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread)),
+        dependent=result.dependent,
+        ends=to_values(scale, ends),
+        pairs=pairs,
+        design=f"{describe_design(design, False)}, each window solved in its own columns",
+        n_variants=design.n_samples,
+        passes=count_passes(probe),
+        looks=drawn.looks,
+        stopped=drawn.stopped,
+        notes=notes + note_rounding(sampling, design, len(probe.seen)) + (_note_sampled(sums.sampled, sampling.total),),
+    )
+
+
+def _note_sampled(groups: Sequence[Group], budget: int) -> str:
+    most = max(group.n_masks for group in groups)
+    windows = sum(len(group.windows) for group in groups)
+    return (
+        f"{windows} windows of the song have up to {most:,} renderings each, more than the {budget:,} masks: they were "
+        "sampled. Fewer stems or fewer, longer segments make values exact, and so do as many masks as that."
+    )
+
+
+# A column's coefficient is estimated from the windows that contain it and from no others: for column i from the sum of the
+# outputs of the groups G(i), and for a pair from G(i, j), the groups that contain both. Groups share the masks of the song,
+# so that their errors are not independent; added up before they are solved, they need not be. What a column adds to groups
+# that were run on all of their masks is known and comes on top.
+@dataclass(frozen=True)
+class _Solved:
+    coefficients: Known
+    dependent: Bool[Tensor, " d"]
+
+
+def _solve_groups(
+    probe: Probe,
+    scale: Scale,
+    design: Design,
+    sums: Sums,
+    column: int | None = None,
+    contributions: Float[Tensor, "unit d"] | None = None,
+) -> _Solved:
+    """Coefficients of all classes, or of one; `contributions` is filled with those of that class."""
+    chosen = slice(None) if column is None else [column]
+    main = sums.exact.main[chosen].clone()
+    errors, freedom = torch.zeros_like(main), torch.full_like(main, torch.inf)
+    dependent = torch.zeros(len(probe.seen), dtype=torch.bool)
+    members = [
+        frozenset(number for number, group in enumerate(sums.sampled) if place in group.columns)
+        for place in range(len(probe.seen))
+    ]
+    for together, part, values in _add_groups(probe, scale, design, sums, set(members)):
+        fit = _solve_part(probe, design, part, values[:, chosen])
+        for inner, place in enumerate(part):
+            if members[place] == together:
+                main[:, place] += fit.coefficients.values[:, inner]
+                errors[:, place], freedom[:, place] = (
+                    fit.coefficients.errors[:, inner],
+                    fit.coefficients.freedom[:, inner],
+                )
+                dependent[place] = bool(fit.dependent[inner])
+                if contributions is not None and column is not None:
+                    contributions[:, place] = _trace_part(probe, design, part, values[:, column])[:, inner]
+    return _Solved(Known(main, errors, freedom), dependent)
+
+
+def _solve_group_pairs(probe: Probe, scale: Scale, design: Design, sums: Sums, outputs: Float[Tensor, "n class"]) -> PairFit:
+    """Interactions in the space in which windows add up: exactly zero where no window contains both."""
+    d = len(probe.seen)
+    columns = list_pairs(d)
+    values = sums.exact.list_pairs().clone()
+    errors, freedom = torch.zeros_like(values), torch.full_like(values, torch.inf)
+    members = [
+        frozenset(number for number, group in enumerate(sums.sampled) if first in group.columns and second in group.columns)
+        for first, second in columns.tolist()
+    ]
+    number_of = {pair: number for number, pair in enumerate(map(tuple, columns.tolist()))}
+    for together, part, added in _add_groups(probe, scale, design, sums, set(members)):
+        own = _restrict(design, part).to(probe.device)
+        fit = solve_pairs(own, added, solve(own, added, 0.0))
+        for inner, (first, second) in enumerate(list_pairs(len(part)).tolist()):
+            pair = number_of[part[first], part[second]]
+            if members[pair] == together:
+                values[:, pair] += fit.coefficients.values[:, inner]
+                errors[:, pair] = fit.coefficients.errors[:, inner]
+                freedom[:, pair] = fit.coefficients.freedom[:, inner]
+    spread = outputs.var(0, correction=0)
+    # A product of two columns ±½ is ±¼: its variance is 1/16.
+    explained = (values.square() - errors.square()).sum(1) / 16
+    explained = torch.where(spread > 0, explained / spread, torch.zeros_like(spread))
+    return PairFit(columns.to(values.device), Known(values, errors, freedom), explained)
+
+
+def _add_groups(
+    probe: Probe, scale: Scale, design: Design, sums: Sums, sets: set[frozenset[int]]
+) -> list[tuple[frozenset[int], list[int], Float[Tensor, "n class"]]]:
+    """For every set of sampled groups: the columns of all of them, and the sum of their values."""
+    answers = run_groups(probe, [(group.windows, design.masks) for group in sums.sampled])
+    values = [to_values(scale, answer) for answer in answers]
+    return [
+        (
+            together,
+            sorted({place for number in together for place in sums.sampled[number].columns}),
+            torch.stack([values[number] for number in sorted(together)]).sum(0),
+        )
+        for together in sorted(sets, key=sorted)
+        if together
+    ]
+
+
+def _restrict(design: Design, part: Sequence[int]) -> Design:
+    return replace(design, masks=design.masks[:, list(part)])
+
+
+def _solve_part(probe: Probe, design: Design, part: Sequence[int], values: Float[Tensor, "n class"]) -> Fit:
+    return solve(_restrict(design, part).to(probe.device), values, 0.0)
+
+
+def _trace_part(
+    probe: Probe, design: Design, part: Sequence[int], values: Float[Tensor, " n"]
+) -> Float[Tensor, "unit part"]:
+    return trace_errors(_restrict(design, part).to(probe.device), values, 0.0)

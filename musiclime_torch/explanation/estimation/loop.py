@@ -1,19 +1,24 @@
-"""The sampling loop that all designs share: draw, look, stop or draw more.
+"""The sampling loop that all designs share, and the estimate that comes out of it.
 
-Sizes are planned in advance, so that the number of looks is known before the first one and the risk can be divided among
-them.
+Draw, look, stop or draw more. Sizes are planned in advance, so that the number of looks is known before the first one and
+the risk can be divided among them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import Until
-from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.stopping import describe_stop, is_settled
+from musiclime_torch.basics.choices import Space
+from musiclime_torch.surrogate.fit import Known
+from musiclime_torch.surrogate.intervals import describe_stop, is_settled
+from musiclime_torch.surrogate.pairs import PairFit
+from musiclime_torch.variants.probe import Probe
+from musiclime_torch.variants.scale import Scale, to_values
 
 S = TypeVar("S")
 
@@ -64,3 +69,61 @@ def sample_until(
         if settled:
             break
     return Sampled(sample, len(sizes), describe_stop(until, settled, look, confidence))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Coefficients (class, d) of the columns that the model can notice, and what they were made from.
+
+    `dependent` columns are combinations of others, and their coefficients mean nothing. `ends` are the model's values on the
+    song and the empty song, `passes` those of its audio side and its lyrics side. `pairs` are interactions and `parts` the
+    shares of the variance of audio, lyrics and both, by the name of the space they were solved in; empty where the masks
+    can't give them. `design` describes how masks were drawn; `looks` is how often sampling could have stopped, which widens
+    the intervals; `stopped` says why it did.
+    """
+
+    coefficients: Known
+    intercept: Float[Tensor, " class"]
+    fidelity: Float[Tensor, " class"]
+    dependent: Bool[Tensor, " d"]
+    ends: Float[Tensor, "2 class"]
+    design: str
+    n_variants: int
+    passes: tuple[int, int]
+    pairs: dict[Space, PairFit] = field(default_factory=dict)
+    parts: dict[Space, Known] = field(default_factory=dict)
+    looks: int = 1
+    stopped: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def count_passes(probe: Probe) -> tuple[int, int]:
+    """Passes of the model's two sides so far; 0 for a side it lacks. A pass of the model as a whole is one of each side."""
+    sources, tally = probe.sources, probe.tally
+    audio, lyrics = tally["variants"] + tally["encode_audio"], tally["variants"] + tally["encode_text"]
+    return (audio if sources.windows else 0, lyrics if sources.lyrics is not None else 0)
+
+
+def expect_passes(probe: Probe, audio: int, lyrics: int) -> int:
+    """Forward passes that so many masks of either side will take at most, and those of the two ends, if none are known."""
+    windows, sides = probe.sources.windows, probe.subject.late_fusion
+    # A window has as many renderings as its columns have masks; a model of one piece reads the lyrics in each of them.
+    alone = sides or probe.sources.lyrics is None
+    sounds = sum(min(audio + 2, 2 ** len(window.columns)) if alone else audio + 2 for window in windows)
+    return (sounds if len(windows) > 1 else audio + 2) + (lyrics + 2 if sides else 0)
+
+
+def estimate_nothing(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"]) -> Estimate:
+    """The estimate where no component can be switched: only the song and the empty song are known."""
+    values = to_values(scale, ends)
+    none = values.new_zeros(values.shape[1], 0)
+    return Estimate(
+        coefficients=Known(none, none, none),
+        intercept=values[1],
+        fidelity=torch.ones_like(values[0]),
+        dependent=torch.zeros(0, dtype=torch.bool),
+        ends=values,
+        design="nothing to switch",
+        n_variants=2,
+        passes=count_passes(probe),
+    )

@@ -6,13 +6,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
+from musiclime_torch.explanation.estimation.loop import Estimate, count_passes
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, enumerate_masks
-from musiclime_torch.surrogate.known import Known
+from musiclime_torch.surrogate.fit import Known
 from musiclime_torch.surrogate.sampling import Sampling
-from musiclime_torch.surrogate.shapley.coalitions import solve_exact
 from musiclime_torch.surrogate.shapley.level_fit import solve_levels
-from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels
+from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels, solve_exact
 from musiclime_torch.surrogate.shapley.leverage import draw_leverage, solve_leverage
 from musiclime_torch.variants.asking import encode_audio, encode_lyrics, fuse, run_checked
 from musiclime_torch.variants.forward import check_count

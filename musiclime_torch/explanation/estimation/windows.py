@@ -13,17 +13,17 @@ from torch import Tensor
 
 from musiclime_torch.basics.arguments import Until
 from musiclime_torch.basics.choices import Space
-from musiclime_torch.explanation.estimation.estimate import Estimate, count_passes
 from musiclime_torch.explanation.estimation.groups import (
     Group,
     Sums,
     adds_up,
+    sample_groups,
     split_song,
     sum_groups,
 )
 from musiclime_torch.explanation.estimation.joint import find_pairs
-from musiclime_torch.explanation.estimation.sampled_groups import sample_groups
-from musiclime_torch.surrogate.known import know_exactly
+from musiclime_torch.explanation.estimation.loop import Estimate, count_passes
+from musiclime_torch.surrogate.fit import know_exactly
 from musiclime_torch.surrogate.pairs import PairFit, list_pairs
 from musiclime_torch.surrogate.sampling import Sampling, draw_design
 from musiclime_torch.surrogate.walsh import Walsh

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
-    from musiclime_torch.models.answering.answering import Answering as Answering
-    from musiclime_torch.models.answering.loading import load_answering as load_answering
+    from musiclime_torch.models.answering.answering import Answering as Answering, load_answering as load_answering
 
 __getattr__, __dir__, __all__ = lazy(__name__)

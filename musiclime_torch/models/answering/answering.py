@@ -1,6 +1,10 @@
-"""A music language model as a model of answers: a song and its lyrics in, a log-probability for each answer out."""
+"""A music language model as a model of answers: a song and its lyrics in, a log-probability for each answer out.
+
+It is loaded from a folder or the hub, by what the checkpoint says it is.
+"""
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -9,8 +13,8 @@ from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.answering.families import FAMILIES
-from musiclime_torch.models.answering.prompt import Order, Prompt
-from musiclime_torch.models.answering.scoring import LONGEST, generate_answer, score_answers
+from musiclime_torch.models.answering.scoring import LONGEST, Order, Prompt, generate_answer, score_answers
+from musiclime_torch.models.checkpoints import load_part, load_weights
 from musiclime_torch.models.contract import TokenBatch, Tokens
 
 
@@ -144,3 +148,24 @@ class Answering(nn.Module):
             raise InputError("a batch of different lyrics can't be asked at once: ask one after the other.")
         embedded = self.embed_text(self.tokenize(texts[0]).ids.to(device)).expand(len(texts), -1, -1)
         return TokenBatch(embedded, torch.ones(embedded.shape[:2], dtype=torch.bool, device=device))
+
+
+def load_answering(
+    name: str, question: str, answers: Sequence[str], order: Order = "sound first", by_token: bool = False
+) -> Answering:
+    """The model asked `question`, in eval mode. Weights come from safetensors, never code from the checkpoint.
+
+    InputError for a model of a family that isn't known, one that doesn't hear among them.
+    """
+    from transformers import AutoConfig, AutoProcessor
+
+    config = load_part(AutoConfig, name)
+    kind = (config.architectures or [type(config).__name__])[0]
+    if kind not in FAMILIES:
+        raise InputError(
+            f"{name!r} is a {kind}, which can't be asked about a song: known are {', '.join(FAMILIES)}; another family "
+            "needs a class like those in musiclime_torch.models.answering.families."
+        )
+    model = load_weights(getattr(import_module("transformers"), kind), name).eval()
+    model.config.name_or_path = name
+    return Answering(model, load_part(AutoProcessor, name), question, answers, order, by_token).eval()

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from musiclime_torch.song.audio.chunks import find_second, goes_on, lay_out
-from musiclime_torch.song.audio.links import split_flac
+from musiclime_torch.song.audio.links import read_ogg, split_flac
 from musiclime_torch.song.audio.mpeg import Stream, Streams, read_mp3
-from musiclime_torch.song.audio.ogg import read_ogg
 from musiclime_torch.song.audio.packets import chain_ac3, chain_adts, last_flac_frame, measure_matroska, skip_id3
 
 #: Frames by which an mp3 may be shorter than its packets: the delay and the padding that a LAME tag has room for.

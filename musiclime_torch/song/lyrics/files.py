@@ -13,12 +13,10 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_devices
 from musiclime_torch.song.lyrics.boilerplate import LeftOut
 from musiclime_torch.song.lyrics.encodings import decode, restore
-from musiclime_torch.song.lyrics.id3 import Timed
 from musiclime_torch.song.lyrics.lrc import looks_like_lrc, parse_lrc
 from musiclime_torch.song.lyrics.lyrics import Lyrics, Verse, compose, parse_lyrics
-from musiclime_torch.song.lyrics.subtitles import looks_like_subtitles, read_ass, read_cues
-from musiclime_torch.song.lyrics.syllables import split_pieces
-from musiclime_torch.song.lyrics.tags import read_tags, say_the_same
+from musiclime_torch.song.lyrics.subtitles import looks_like_subtitles, read_ass, read_cues, split_pieces
+from musiclime_torch.song.lyrics.tags import Timed, read_tags, say_the_same
 
 #: No song has so many words: it must be the wrong file.
 _MOST_BYTES = 300_000

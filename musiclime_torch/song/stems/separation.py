@@ -6,23 +6,135 @@
 ``midside``        what both sides of a stereo song share, and what they don't.
 ``none``           the whole song as one stem.
 
-Without a name it is demucs if its weights are in the hub's cache (the network is never asked), and hpss otherwise.
-What demucs finds is kept in a cache (the others take seconds); the residual is always computed again from the song.
+Without a name it is demucs if its weights are in the hub's cache (the network is never asked), and hpss otherwise. The
+song is taken to demucs' rate and channels, through it, and back, with ``shifts=0``: its default draws a random shift from
+Python's global state, so that results differ from run to run. What resampling, mono and the model lose is the residual's.
+
+What demucs finds is kept between runs (the others take seconds); the residual is always computed again from the song. An
+entry is one safetensors file, named by what it was made from, in ``$MUSICLIME_CACHE``, else
+``$XDG_CACHE_HOME/musiclime_torch/stems``, else ``~/.cache/musiclime_torch/stems``. Files are written under a temporary
+name and renamed, so that a reader never sees half of one; a file that can't be read is made again. Nothing is deleted
+except by its owner.
 """
 
+import hashlib
+import json
+import logging
+import os
+import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.models.care import keeping_random_states
-from musiclime_torch.song.audio.recording import Recording
-from musiclime_torch.song.stems.cache import cached_stems, name_entry
+from musiclime_torch.song.audio.recording import Recording, resample
 from musiclime_torch.song.stems.harmonic import split_harmonic
-from musiclime_torch.song.stems.neural import split_neural
 from musiclime_torch.song.stems.weights import Weights, cached_weights, fetch_weights, folder_weights
+
+_log = logging.getLogger(__name__)
+
+
+def cached_stems(
+    folder: str | Path | None,
+    entry: str | None,
+    shape: tuple[int, ...],
+    split: Callable[[], tuple[Float[Tensor, "stem channel frame"], tuple[str, ...]]],
+) -> tuple[Float[Tensor, "stem channel frame"], tuple[str, ...]]:
+    """The stems of an entry, or else what ``split`` makes, then kept. ``shape`` is the song's; no entry, no cache."""
+    if entry is None:
+        return split()
+    path = Path(folder or default_folder()) / f"{entry}.safetensors"
+    kept = _load(path, shape)
+    if kept is not None:
+        return kept
+    stems, names = split()
+    _save(path, stems, names)
+    return stems, names
+
+
+def name_entry(*parts: str) -> str:
+    """File name of an entry: a SHA-256 over what its stems depend on.
+
+    >>> name_entry("song", "hpss") == name_entry("song", "hpss"), name_entry("a", "bc") == name_entry("ab", "c")
+    (True, False)
+    """
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def default_folder() -> Path:
+    """Where stems are kept unless the caller says otherwise."""
+    if own := os.environ.get("MUSICLIME_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path("~/.cache").expanduser()) / "musiclime_torch" / "stems"
+
+
+def _load(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, tuple[str, ...]] | None:
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = json.loads((file.metadata() or {})["names"])
+            stems = file.get_tensor("stems")
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+    fits = tuple(stems.shape) == (len(names), *shape) and stems.is_floating_point() and bool(stems.isfinite().all())
+    return (stems.float(), tuple(str(name) for name in names)) if fits else None
+
+
+def _save(path: Path, stems: Tensor, names: tuple[str, ...]) -> None:
+    """Write an entry; a folder that can't be written to only costs time in the next run."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing_atomically(path) as partial:
+            save_file({"stems": stems.contiguous()}, partial, metadata={"names": json.dumps(names)})
+    except (OSError, SafetensorError) as error:
+        _log.warning("the stems weren't kept in %s: %s", path.parent, error)
+
+
+#: As `demucs.api.Separator`: overlap of the windows of a long song.
+_OVERLAP = 0.25
+
+
+def split_neural(
+    samples: Float[Tensor, "channel frame"], sample_rate: int, model: Any, device: torch.device | str
+) -> tuple[Float[Tensor, "stem channel frame"], tuple[str, ...]]:
+    """Stems on the CPU at the song's own rate, and the model's names for them. The model stays on the CPU."""
+    from demucs.apply import apply_model
+
+    channels, frames = samples.shape
+    mixture = resample(samples, sample_rate, model.samplerate)
+    if channels < model.audio_channels:
+        mixture = mixture.expand(model.audio_channels, -1)
+    elif channels > model.audio_channels:
+        mixture = mixture.mean(0, keepdim=True)
+    # The model was trained on songs scaled so; the constant it takes away is left to the residual.
+    reference = mixture.mean(0)
+    mean, scale = reference.mean(), reference.std(correction=0) + 1e-8
+    with torch.no_grad():
+        # Some models shift their position embedding by Python's global state, which the caller keeps: the same for each run.
+        random.seed(0)
+        separated = apply_model(
+            model, ((mixture - mean) / scale)[None], shifts=0, split=True, overlap=_OVERLAP, device=torch.device(device)
+        )[0]
+    model.to("cpu")
+    separated = (separated * scale).cpu()
+    if not separated.isfinite().all():
+        raise InputError("the weights of demucs turn this song into NaN: they are damaged, or use hpss.")
+    if channels != model.audio_channels:
+        separated = separated.mean(1, keepdim=True).expand(-1, channels, -1)
+    stems = separated.new_zeros(len(separated), channels, frames)
+    for stem, target in zip(separated, stems, strict=True):
+        back = resample(stem.contiguous(), model.samplerate, sample_rate)[..., :frames]
+        target[:, : back.shape[-1]] = back
+    return stems, tuple(model.sources)
+
 
 #: Frames handled at once in double precision.
 _BLOCK = 1 << 20

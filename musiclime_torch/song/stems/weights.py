@@ -55,7 +55,7 @@ def fetch_weights() -> Weights:
     """The htdemucs downloaded from the Hugging Face hub; InputError within seconds where the hub can't be reached."""
     from huggingface_hub import hf_hub_download
 
-    from musiclime_torch.models.hub import reach_hub
+    from musiclime_torch.models.checkpoints import reach_hub
 
     repository, name = _HUB
     try:

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
-    from musiclime_torch.surrogate.shapley.coalitions import solve_exact as solve_exact
     from musiclime_torch.surrogate.shapley.level_fit import solve_levels as solve_levels
-    from musiclime_torch.surrogate.shapley.levels import LevelDesign as LevelDesign, draw_levels as draw_levels
+    from musiclime_torch.surrogate.shapley.levels import (
+        LevelDesign as LevelDesign,
+        draw_levels as draw_levels,
+        solve_exact as solve_exact,
+    )
     from musiclime_torch.surrogate.shapley.leverage import (
         LeverageDesign as LeverageDesign,
         draw_leverage as draw_leverage,

@@ -8,9 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.shapley.coalitions import DECIDES, count_freedom
-from musiclime_torch.surrogate.shapley.levels import LevelDesign, centre
+from musiclime_torch.surrogate.fit import Known
+from musiclime_torch.surrogate.shapley.levels import DECIDES, LevelDesign, centre, count_freedom
 
 # From the levels to a regression. At level t the masks' columns are independent with variance t (1 − t), so the slope β_i(t)
 # is the covariance of column i with the outputs over t (1 − t). With x the masks less their means, the levels t and 1 − t

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.design import send
-from musiclime_torch.surrogate.known import Known
-from musiclime_torch.surrogate.shapley.coalitions import ATTEMPTS, DECIDES, SPARE_SHARE, count_freedom, is_supported
+from musiclime_torch.surrogate.fit import Known
+from musiclime_torch.surrogate.shapley.levels import ATTEMPTS, DECIDES, SPARE_SHARE, count_freedom, is_supported
 
 #: Below this many coalitions a drawn one, a stratum is listed and shuffled; above it, repeats are rare and drawn again.
 LISTED = 4

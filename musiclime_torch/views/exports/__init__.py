@@ -11,7 +11,12 @@ if TYPE_CHECKING:
         to_sonic_visualiser as to_sonic_visualiser,
         to_visualization_record as to_visualization_record,
     )
-    from musiclime_torch.views.exports.files import write_exports as write_exports, write_mixes as write_mixes
-    from musiclime_torch.views.exports.tables import list_rows as list_rows, to_csv as to_csv, write_parquet as write_parquet
+    from musiclime_torch.views.exports.files import (
+        list_rows as list_rows,
+        to_csv as to_csv,
+        write_exports as write_exports,
+        write_mixes as write_mixes,
+        write_parquet as write_parquet,
+    )
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -1,11 +1,13 @@
 """A page from its template: all input is escaped, and only our own script runs.
 
 Style and script are in the page itself. The Content-Security-Policy allows these two by their hashes, and sound where
-there is some. A page makes no network requests, and a script smuggled in with a song's lyrics couldn't run.
+there is some. A page makes no network requests, and a script smuggled in with a song's lyrics couldn't run. Lyrics are
+cut into coloured pieces: runs of characters of one component, line by line, with their times.
 """
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +15,76 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from musiclime_torch.explanation.fragment import STYLE, clean
+from musiclime_torch.song.lyrics.lyrics import Lyrics
+from musiclime_torch.variants.components import Components
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of text; `column` is its component, None outside components (punctuation, spaces)."""
+
+    text: str
+    column: int | None
+    start_seconds: float | None
+
+
+@dataclass(frozen=True)
+class SheetLine:
+    """One line as written; empty lines separate sections. `opens` is the name of a section that begins here."""
+
+    pieces: tuple[Piece, ...]
+    start_seconds: float | None
+    opens: str | None
+
+
+def lay_out_lyrics(lyrics: Lyrics, components: Components) -> tuple[SheetLine, ...]:
+    """All lines of the text. Joining the pieces of all lines with newlines gives the text back."""
+    spans = sorted(
+        (start, end, components.n_audio + column)
+        for column, parts in enumerate(components.lyric_spans)
+        for start, end in parts
+    )
+    line_times = {line.start: line.start_seconds for line in lyrics.lines}
+    word_times = {word.start: word.start_seconds for word in lyrics.words}
+    # Sections without a header have numbers as names, which aren't shown: the blank line suffices.
+    openings = {
+        section.start: section.name
+        for number, section in enumerate(lyrics.sections, 1)
+        if section.name != f"section {number}"
+    }
+    rows, start = [], 0
+    for row in lyrics.text.split("\n"):
+        end = start + len(row)
+        pieces = _cut_line(lyrics.text, start, end, spans, word_times)
+        rows.append(SheetLine(pieces, line_times.get(start), openings.get(start)))
+        start = end + 1
+    return tuple(rows)
+
+
+def _cut_line(
+    text: str, start: int, end: int, spans: list[tuple[int, int, int]], times: dict[int, float | None]
+) -> tuple[Piece, ...]:
+    from bisect import bisect_left
+
+    pieces, place = [], start
+    first = bisect_left(spans, (start, -1, -1))
+    # A section spans several lines: it may have begun before this one.
+    if first and spans[first - 1][1] > start:
+        first -= 1
+    for begins, ends, column in spans[first:]:
+        if begins >= end:
+            break
+        begins, ends = max(begins, place), min(ends, end)
+        if begins >= ends:
+            continue
+        if place < begins:
+            pieces.append(Piece(text[place:begins], None, None))
+        pieces.append(Piece(text[begins:ends], column, times.get(begins)))
+        place = ends
+    if place < end:
+        pieces.append(Piece(text[place:end], None, None))
+    return tuple(pieces)
+
 
 _FOLDER = "musiclime_torch.views.page"
 

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.answers import find_baseline_song
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.provenance import find_baseline_song
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline, gate_stems, make_stand_in, mix
 

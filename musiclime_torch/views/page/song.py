@@ -1,4 +1,4 @@
-"""The page of one song: its picture, its words, its numbers for every class, and what to listen to."""
+"""The page of one song: its picture, its words, its numbers for every class, what to listen to, and how far to trust it."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +13,9 @@ from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.explanation.sentences import to_sentences
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline
-from musiclime_torch.views.page.document import render
+from musiclime_torch.views.page.document import SheetLine, lay_out_lyrics, render
 from musiclime_torch.views.page.mixes import Version, make_versions
 from musiclime_torch.views.page.packing import pack_classes, round_to
-from musiclime_torch.views.page.sheet import SheetLine, lay_out_lyrics
 from musiclime_torch.views.page.sound import (
     EMBED_SECONDS,
     SONG_STEPS,
@@ -28,7 +27,68 @@ from musiclime_torch.views.page.sound import (
     match_loudness,
     measure_peaks,
 )
-from musiclime_torch.views.page.trust import list_checks, list_origins, list_settings, list_unseen
+
+#: Names of unseen components listed for each reason.
+MOST_NAMES = 24
+
+
+def list_checks(explanation: Explanation) -> list[tuple[str, str]]:
+    """How the explanation was sampled."""
+    passes = [
+        f"{number:,} of the {side}"
+        for number, side in ((explanation.audio_passes, "sound"), (explanation.lyrics_passes, "lyrics"))
+        if number
+    ]
+    stopped = explanation.stopped
+    rows = [
+        ("variants run", f"{explanation.n_variants:,}"),
+        ("encoder passes", ", ".join(passes) or "none"),
+        ("design of the masks", explanation.design),
+        ("ended because", stopped or "the budget was spent"),
+        ("intervals", f"{100 * explanation.confidence:g}%, each by itself"),
+        ("false discovery rate", f"{100 * explanation.risk:.2g}%"),
+    ]
+    if explanation.evidence is not None:
+        rows.append(("more variants, to find the evidence", f"{explanation.evidence.variants:,}"))
+    return rows
+
+
+def list_origins(explanation: Explanation) -> list[tuple[str, str]]:
+    """Where the explanation comes from: model, inputs, versions."""
+    known = explanation.provenance
+    rows = [
+        ("model", known.get("model", "")),
+        ("asked", known.get("asked", "")),
+        ("answers, as their tokens", known.get("answers", "")),
+        ("order of the prompt", known.get("order", "")),
+        ("model's weights", known.get("model_hash", "") or "unknown: a plain function"),
+        ("sound", known.get("audio_hash", "")),
+        ("lyrics", known.get("lyrics_hash", "")),
+        ("stems", known.get("stems", "")),
+        ("device", known.get("device", "")),
+        *((name, str(number)) for name, number in known.get("versions", {}).items()),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def list_settings(explanation: Explanation) -> list[tuple[str, str]]:
+    """The settings of `explain`."""
+    return [(name.replace("_", " "), _say(value)) for name, value in explanation.provenance.get("settings", {}).items()]
+
+
+def list_unseen(explanation: Explanation) -> list[tuple[str, int, list[str]]]:
+    """(reason, how many components, the first of their names)."""
+    reasons: dict[str, list[str]] = {}
+    for column, reason in sorted(explanation.unseen.items()):
+        reasons.setdefault(reason, []).append(explanation.components.items[column].name)
+    return [(reason, len(names), names[:MOST_NAMES]) for reason, names in reasons.items()]
+
+
+def _say(value: object) -> str:
+    if value is None:
+        return "none"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
 
 #: (name, file ending, bytes) of a sound -> its address in the page.
 Placing = Callable[[str, str, bytes], str]

@@ -9,8 +9,8 @@ import pytest
 
 from musiclime_torch.corpus.findings import parts
 from musiclime_torch.corpus.findings.aggregation import aggregate
-from musiclime_torch.corpus.findings.audit_sums import sum_for_audit
 from musiclime_torch.corpus.findings.auditing import Finding, audit
+from musiclime_torch.corpus.findings.parts import sum_for_audit
 from musiclime_torch.corpus.findings.summaries import Global
 from musiclime_torch.corpus.runs.shards import claim_folder
 from musiclime_torch.corpus.runs.tables import SCHEMAS, write_table

@@ -14,8 +14,8 @@ from musiclime_torch.corpus.findings.aggregation import aggregate
 from musiclime_torch.corpus.findings.auditing import audit
 from musiclime_torch.corpus.findings.summaries import Global
 from musiclime_torch.corpus.runs.controls import DECOY, FILLER, is_chosen, make_control
-from musiclime_torch.corpus.runs.explaining import explain_shard
 from musiclime_torch.corpus.runs.job import begin_job, write_shard
+from musiclime_torch.corpus.runs.running import explain_shard
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import cut, list_components

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from musiclime_torch.corpus.runs.explaining import TOGETHER, explain_shard
 from musiclime_torch.corpus.runs.job import begin_job
+from musiclime_torch.corpus.runs.running import TOGETHER, explain_shard
 from musiclime_torch.corpus.runs.sharing import SharedModel
 from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.demo.catalogue import write_catalogue

@@ -5,8 +5,8 @@ import torch
 
 from musiclime_torch.basics.arguments import Until
 from musiclime_torch.explanation.estimation.loop import Look, sample_until
+from musiclime_torch.surrogate.fit import Known
 from musiclime_torch.surrogate.intervals import quantile
-from musiclime_torch.surrogate.known import Known
 
 SIZES = [10, 20, 40, 80]
 

@@ -12,7 +12,7 @@ from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import enumerate_masks
 from musiclime_torch.surrogate.intervals import quantile
-from musiclime_torch.surrogate.shapley.coalitions import solve_exact
+from musiclime_torch.surrogate.shapley.levels import solve_exact
 from musiclime_torch.variants.components import list_components
 from musiclime_torch.variants.probe import probing
 from musiclime_torch.variants.sound import mix

@@ -11,8 +11,7 @@ from transformers import AutoProcessor
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.explainer import explain
-from musiclime_torch.models.answering.answering import Answering
-from musiclime_torch.models.answering.loading import load_answering
+from musiclime_torch.models.answering.answering import Answering, load_answering
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
 

