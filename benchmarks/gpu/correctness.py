@@ -83,7 +83,7 @@ def run_guarded(model: nn.Module, track: Track, rows: int, device: torch.device)
         run_stages(probe, rows)
     finally:
         torch.cuda.set_sync_debug_mode(before)
-    return "joint and crossed, three scales, interactions and errors"
+    return "joint and crossed, all scales, interactions and errors"
 
 
 def run_stages(probe: Probe, rows: int) -> list[Tensor]:

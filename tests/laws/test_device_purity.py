@@ -4,17 +4,21 @@ FakeTensorMode itself raises on `.item()`, `if tensor:`, boolean indexing and de
 lets pass: copies to the CPU, checking or synchronising linear algebra, mixed devices and 0-d CPU operands.
 """
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from pretended_cuda import RACING, HostGuard, Names, pretended_cuda
+from pretended_cuda import RACING, HostGuard, Names, pretend_weights, pretended_cuda
 
+from benchmarks.worlds.subjects import make_ast_roberta
 from musiclime_torch.basics.progress import Stages
 from musiclime_torch.captum import KernelShap, Lime
 from musiclime_torch.captum.request import read_request
+from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.explanation.estimation.crossed import build_grid, encode_masks
 from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.musicnn import TAGS, Musicnn
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_kerdock
 from musiclime_torch.surrogate.crossed import CrossedFit, solve_crossed
@@ -144,6 +148,31 @@ class TestTheDefaultPath:
         with pretended_cuda() as guard:
             run(guard, "cuda:1")
         assert guard.cards == {1}
+
+
+def read(model: torch.nn.Module, width: int) -> torch.Tensor:
+    there = torch.ones(3, 20, dtype=torch.bool, device="cuda:1")
+    return model.encode_text(TokenBatch(torch.randn(3, 20, width, device="cuda:1"), there))
+
+
+@pytest.mark.parametrize(
+    ("make", "run"),
+    [
+        (partial(make_ast_roberta, "smallest"), lambda model, audio: model.encode_audio(audio)),
+        (partial(make_ast_roberta, "smallest"), lambda model, audio: read(model, 64)),
+        (load_demo_model, lambda model, audio: model.encode_audio(audio)),
+        (load_demo_model, lambda model, audio: read(model, 32)),
+        (partial(Musicnn, TAGS["MTT"]), lambda model, audio: model(audio)),
+    ],
+    ids=["AST", "RoBERTa", "the demo's ear", "the demo's eye", "MusiCNN"],
+)
+def test_models_that_come_along_are_pure_themselves(make, run):
+    model = make().eval()
+    with pretended_cuda() as guard:
+        pretend_weights(model, "cuda:1")
+        guard.forget()
+        assert len(run(model, torch.randn(3, 1, 48_000, device="cuda:1"))) == 3
+    assert (guard.seen, guard.products, guard.racing, guard.cards) == ([], set(), set(), {1})
 
 
 @pytest.mark.parametrize("design", ["foldover", "kerdock"])

@@ -77,6 +77,17 @@ class Names(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def pretend_weights(model: torch.nn.Module, card: str) -> None:
+    """Parameters and buffers of a model on a pretended card, for use inside of `pretended_cuda`."""
+    for part in model.modules():
+        for kept in (part._parameters, part._buffers):
+            for name, value in kept.items():
+                if value is not None:
+                    empty = torch.empty(value.shape, dtype=value.dtype, device=card)
+                    is_parameter = isinstance(value, torch.nn.Parameter)
+                    kept[name] = torch.nn.Parameter(empty, requires_grad=False) if is_parameter else empty
+
+
 @contextmanager
 def pretended_cuda() -> Iterator[HostGuard]:
     with FakeTensorMode(allow_non_fake_inputs=False), torch.no_grad(), HostGuard() as guard:
