@@ -209,7 +209,13 @@ def main() -> None:
         write(goals, device, describe(), folder)
         print(draw(goals), flush=True)
     print(json.dumps({outcome.name: outcome.state for outcome in outcomes}))
-    sys.exit(any(outcome.state.startswith("failed") for outcome in outcomes))
+    sys.exit(any(map(has_failed, outcomes)))
+
+
+def has_failed(outcome: Outcome) -> bool:
+    """Whether a part failed, or one of its checks or ways did."""
+    rows = (row.get("result") == "FAILS" or str(row.get("note")).startswith("failed") for row in outcome.rows)
+    return outcome.state.startswith("failed") or any(rows)
 
 
 def tell_version(folder: Path) -> None:

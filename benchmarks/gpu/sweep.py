@@ -85,7 +85,7 @@ def measure(job: Job) -> Iterator[Row]:
             yield {**name, **run(way, model, track, job, ceilings[way.products] / work)}
         # All errors: a compiler may be missing, memory may be short. The row says it, and the next way is tried.
         except Exception as error:
-            yield {**name, "note": f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"}
+            yield {**name, "note": f"failed: {type(error).__name__}: {str(error).splitlines()[0][:160]}"}
         spent = time.monotonic() - started
 
 

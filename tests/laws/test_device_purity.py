@@ -16,6 +16,7 @@ from musiclime_torch.basics.progress import Stages
 from musiclime_torch.captum import KernelShap, Lime
 from musiclime_torch.captum.request import read_request
 from musiclime_torch.demo.bundle import load_demo_model
+from musiclime_torch.explanation.estimation import crossed
 from musiclime_torch.explanation.estimation.crossed import build_grid, encode_masks
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.musicnn import TAGS, Musicnn
@@ -28,7 +29,7 @@ from musiclime_torch.surrogate.pairs import solve_pairs
 from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.variance import split_variance
 from musiclime_torch.surrogate.walsh import add_up
-from musiclime_torch.variants.asking import run_joint
+from musiclime_torch.variants.asking import fuse, run_joint
 from musiclime_torch.variants.probe import Probe, Sources
 from musiclime_torch.variants.scale import Scale, to_space, to_values
 from musiclime_torch.variants.sound import gate_stems
@@ -148,6 +149,15 @@ class TestTheDefaultPath:
         with pretended_cuda() as guard:
             run(guard, "cuda:1")
         assert guard.cards == {1}
+
+
+def test_a_gpu_gets_few_large_tiles_of_pairs(monkeypatch):
+    monkeypatch.setattr(crossed, "PAIRS", 64)
+    tiles: list[int] = []
+    monkeypatch.setattr(crossed, "fuse", lambda *given: tiles.append(1) or fuse(*given))
+    with pretended_cuda() as guard:
+        run_crossed(guard, {"heard": 0, "read": 0})
+    assert len(tiles) == 3  # one for each scale, not thirty-two
 
 
 def read(model: torch.nn.Module, width: int) -> torch.Tensor:

@@ -103,6 +103,16 @@ def test_a_table_shows_all_columns_and_errors_as_they_are():
     assert "x[y]" in suite.draw(suite.Outcome("sweep", [], "failed: x[y]"))
 
 
+def test_a_check_or_a_way_that_failed_counts_as_much_as_a_part():
+    def ended(row, state="done"):
+        return suite.has_failed(suite.Outcome("sweep", [{"a": 1}, row], state))
+
+    assert not ended({"note": "left out: no time"})
+    assert ended({"note": "failed: RuntimeError: CUDA graphs need a GPU"})
+    assert ended({"check": "a", "result": "FAILS"})
+    assert ended({}, "failed: its process ended with code 7")
+
+
 def test_a_part_that_isnt_there_and_a_device_that_isnt(monkeypatch, capsys):
     for arguments, said in ((["songs", "singing"], "no part 'singing'"), (["--device", "cuda"], "try --device cpu --small")):
         monkeypatch.setattr("sys.argv", ["suite", *arguments])
