@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from pretended_cuda import RACING, HostGuard, Names, pretend_weights, pretended_cuda
+from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from benchmarks.worlds.subjects import make_ast_roberta
 from musiclime_torch.basics.progress import Stages
@@ -26,6 +27,7 @@ from musiclime_torch.surrogate.crossed import CrossedFit, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors
 from musiclime_torch.surrogate.design import CrossedDesign
 from musiclime_torch.surrogate.pairs import solve_pairs
+from musiclime_torch.surrogate.pilot import is_better_unfolded
 from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.variance import split_variance
 from musiclime_torch.surrogate.walsh import add_up
@@ -194,6 +196,15 @@ def test_interactions_of_joint_masks_need_no_products_in_float64(design):
         guard.forget()
         assert solve_pairs(here, outputs, fit).coefficients.values.shape == (5, 171)
     assert (guard.products, guard.racing) == (set(), set())
+
+
+def test_a_pilot_needs_no_products_in_float64():
+    with pretended_cuda() as guard:
+        here, outputs = draw_foldover(19, 200, 0).to("cuda"), torch.randn(200, device="cuda")
+        guard.forget()
+        with pytest.raises(DataDependentOutputException):  # its verdict, the one number that is read
+            is_better_unfolded(here, outputs, 1.0)
+    assert guard.products == set()
 
 
 def test_functions_that_share_columns_are_added_up_in_a_fixed_order():

@@ -313,9 +313,8 @@ def test_a_side_with_odd_terms_gives_complements_up_after_the_pilot(track: Track
 def test_the_device_is_read_once_all_scales_are_queued(track: Track, monkeypatch: pytest.MonkeyPatch):
     """Each reading waits for what is queued: one after every scale would leave a GPU idle."""
     order: list[str] = []
-    for name in ("solve_crossed", "check_means"):
-        monkeypatch.setattr(
-            crossing, name, lambda *given, name=name, call=getattr(crossing, name): order.append(name) or call(*given)
-        )
+    solve, check = crossing.solve_crossed, crossing.check_means
+    monkeypatch.setattr(crossing, "solve_crossed", lambda *given: order.append("solve") or solve(*given))
+    monkeypatch.setattr(crossing, "check_means", lambda *given: order.append("check") or check(*given))
     explain(Late(), track, segments=4, n_samples=(72, 40))
-    assert order == ["solve_crossed"] * 3 + ["check_means"] * 3
+    assert order == ["solve"] * 3 + ["check"] * 3
