@@ -129,6 +129,11 @@ def tell_tuning(known: list[str]) -> str:
 def write_results() -> None:
     """RESULTS.md from all that is kept."""
     kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
+    (HERE / "RESULTS.md").write_text(lay_out(kept), encoding="utf-8")
+
+
+def lay_out(kept: list[dict[str, Any]]) -> str:
+    """Results as a page, by question; a question without any result is left out where it is a GPU's."""
     parts = [
         "# Results\n",
         "Written by `python -m benchmarks.run`; nothing here is typed by hand. Each script's docstring says what it "
@@ -143,7 +148,7 @@ def write_results() -> None:
         for result in kept:
             if find_script(result["name"]).parent.name == folder:
                 parts += describe_result(result)
-    (HERE / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
+    return "\n".join(parts)
 
 
 def describe_result(result: dict[str, Any]) -> list[str]:

@@ -24,6 +24,9 @@ TIMES = 20
 class Recorded:
     """A function of tensors as a CUDA graph for each number of rows; results are copied: a replay overwrites them."""
 
+    #: As torch.compile marks what it made: `explain` then fills batches up to one number of rows.
+    _torchdynamo_orig_callable = None
+
     def __init__(self, inner: Callable[..., Tensor]) -> None:
         self.inner = inner
         self.graphs: dict[tuple[int, ...], tuple[Any, tuple[Tensor, ...], Tensor]] = {}
@@ -53,15 +56,23 @@ class Recorded:
         return graph, fixed, result
 
 
+class RecordedReading(Recorded):
+    """The same for a function of a `TokenBatch`."""
+
+    def __init__(self, inner: Callable[[TokenBatch], Tensor]) -> None:
+        super().__init__(lambda embeddings, attended: inner(TokenBatch(embeddings, attended)))
+
+    def __call__(self, text: TokenBatch) -> Tensor:  # type: ignore[override]
+        return super().__call__(text.embeddings, text.attended)
+
+
 @contextmanager
 def graphing(model: AstRoberta, device: torch.device) -> Iterator[None]:
     """Both encoders, spectra included, replayed inside. RuntimeError on a CPU, which has no graphs."""
     if device.type != "cuda":
         raise RuntimeError("CUDA graphs need a GPU")
-    read, hear = model.encode_text, Recorded(model.encode_audio)
-    replayed = Recorded(lambda embeddings, attended: read(TokenBatch(embeddings, attended)))
-    model.encode_audio = hear  # type: ignore[method-assign, assignment]
-    model.encode_text = lambda text: replayed(text.embeddings, text.attended)  # type: ignore[method-assign, assignment]
+    model.encode_audio = Recorded(model.encode_audio)  # type: ignore[method-assign, assignment]
+    model.encode_text = RecordedReading(model.encode_text)  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

@@ -68,6 +68,8 @@ def work(name: str, device: str, small: bool, seconds: float, pipe: Connection) 
     try:
         where = torch.device(device)
         if where.type == "cuda":
+            # With its number: torch refuses to make "cuda" alone the current one.
+            where = torch.device("cuda", where.index or 0)
             torch.cuda.set_device(where)
         part = import_module(f"benchmarks.gpu.{name}")
         for row in part.measure(Job(where, small, time.monotonic() + seconds)):

@@ -39,7 +39,7 @@ class Subject:
     modalities: tuple[str, ...]
     text_form: TextForm
     late_fusion: bool
-    #: Whether torch.compile has made the module or a part of it.
+    #: Whether torch.compile has made the module, a part of it, or one of its methods.
     compiled: bool = False
 
 
@@ -70,7 +70,7 @@ def describe_model(
         modalities=takes,
         text_form=_find_text_form(model),
         late_fusion=len(takes) == 2 and is_late_fusion(model),
-        compiled=is_compiled(module_behind(model)),
+        compiled=any(map(is_compiled, (module_behind(model), *(getattr(model, part, None) for part in LATE_FUSION)))),
     )
 
 

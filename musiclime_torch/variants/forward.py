@@ -14,7 +14,7 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import T
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.batches import in_batches, ran_out
-from musiclime_torch.models.care import encoding, is_compiled, tries_out_kernels, widen
+from musiclime_torch.models.care import encoding, tries_out_kernels, widen
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.variants.probe import Probe
@@ -63,7 +63,7 @@ def _call_filled(
     probe: Probe, part: str, function: Callable[..., Any], inputs: tuple[Any, ...], count: int
 ) -> tuple[Any, int]:
     """What a function gives for a batch of `count` variants, filled up where that is cheaper; and of how many rows."""
-    size = _pick_size(probe, part, function, count)
+    size = _pick_size(probe, part, count)
     while True:
         try:
             return _call(probe.subject, function, tuple(fill_up(each, size) for each in inputs), size), size
@@ -77,11 +77,11 @@ def _call_filled(
             torch.cuda.empty_cache()
 
 
-def _pick_size(probe: Probe, part: str, function: Callable[..., Any], count: int) -> int:
+def _pick_size(probe: Probe, part: str, count: int) -> int:
     """The rows to run for `count` variants: as many as in every other batch, where another number costs more than rows."""
     # What torch compiled, cuDNN tried out or a graph recorded is for one shape. The first two variants and each last batch
     # would compile again, for minutes. Where memory ran out before, a batch has what fitted.
-    if not (probe.subject.compiled or is_compiled(function) or tries_out_kernels(probe.device)):
+    if not (probe.subject.compiled or tries_out_kernels(probe.device)):
         return count
     return max(count, probe.room.sizes.get(part, probe.batch_size))
 

@@ -6,6 +6,7 @@ import time
 from importlib.metadata import PackageNotFoundError
 
 import pytest
+import torch
 
 from benchmarks.gpu import suite
 
@@ -39,6 +40,21 @@ def test_a_part_sends_its_rows_and_how_it_ended(monkeypatch):
     monkeypatch.setattr(suite, "import_module", lambda name: Part({"a": 1}, {"b": 2.5}))
     suite.work("correctness", "cpu", True, 5.0, pipe)
     assert pipe.sent == [{"a": 1}, {"b": 2.5}, "done"]
+
+
+@pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:1", 1)])
+def test_a_part_runs_on_one_card_by_its_number(monkeypatch, device, number):
+    made, jobs = [], []
+
+    class Noting(Part):
+        def measure(self, job):
+            jobs.append(job)
+            return iter(())
+
+    monkeypatch.setattr("torch.cuda.set_device", made.append)
+    monkeypatch.setattr(suite, "import_module", lambda name: Noting())
+    suite.work("sweep", device, False, 5.0, Pipe())
+    assert made == [jobs[0].device] == [torch.device("cuda", number)]
 
 
 def test_a_part_that_fails_says_why(monkeypatch):
