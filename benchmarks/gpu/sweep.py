@@ -159,7 +159,7 @@ def run(way: Way, model: AstRoberta, track: Track, job: Job, ceiling: float) -> 
 
 def find_moved(warnings: tuple[str, ...]) -> float | None:
     """How far a lower precision moves the outputs of song and empty song, as the explanation itself says."""
-    said = [re.search(r"changes? the outputs by up to ([\d.e+-]+\d)", warning) for warning in warnings]
+    said = [re.search(r"changes? the outputs by up to ([\d.e+-]*\d)", warning) for warning in warnings]
     return next((float(match[1]) for match in said if match), None)
 
 
