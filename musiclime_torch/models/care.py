@@ -54,7 +54,6 @@ def is_compiled(function: Any) -> bool:
     (False, True)
     """
     if isinstance(function, torch.nn.Module):
-        # `compile` of a module leaves its class as it was; `torch.compile` wraps it, and keeps the original.
         return any(hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) for part in function.modules())
     return hasattr(function, "_torchdynamo_orig_callable")
 

@@ -24,7 +24,8 @@ TextForm = Literal["strings", "ids", "embeddings"]
 class Subject:
     """A model, described. What it doesn't declare is None; `module` is the torch module behind it, if there is one.
 
-    `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused.
+    `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused; `compiled`
+    that torch.compile has made the module, a part of it, or one of its methods.
     """
 
     model: Any  # a callable; what more it offers is looked up by name
@@ -39,7 +40,6 @@ class Subject:
     modalities: tuple[str, ...]
     text_form: TextForm
     late_fusion: bool
-    #: Whether torch.compile has made the module, a part of it, or one of its methods.
     compiled: bool = False
 
 

@@ -128,8 +128,7 @@ def to_space(
     outputs: Float[Tensor, "n class"], output_kind: OutputKind, space: Space, song: Float[Tensor, " class"]
 ) -> Float[Tensor, "n value"]:
     """Outputs in a space, float64 on a CPU; embeddings become one column, their cosine with the `song`'s own."""
-    # Float64 from here on, which costs a CPU nothing: differences of log-odds would lose digits in float32. A GPU keeps the
-    # outputs' own: a softmax of every pair of masks in float64 is the longest part of a solve on a consumer's card.
+    # Float64 costs a CPU nothing, and keeps digits of log-odds; on a consumer's GPU it would be most of a solve's time.
     values = outputs.to(torch.promote_types(outputs.dtype, pick_precision(outputs)))
     if output_kind == "logits" and space != "logit" and values.shape[1] == 1:
         raise InputError(
