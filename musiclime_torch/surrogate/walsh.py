@@ -126,8 +126,8 @@ def add_up(d: int, functions: Sequence[tuple[Sequence[int], Float[Tensor, "_mask
 def _sum_alike(
     terms: Float[Tensor, "row class"], places: Int[np.ndarray, " row"], count: int
 ) -> Float[Tensor, "term class"]:
-    """Rows of the same place added up, in their order: first all that are the first of their place, then all second ones, and
-    so on. An `index_add_` adds in whatever order a GPU comes to them, and gives other last bits every time.
+    """Rows of the same place added up, in their order: all that are the first of their place, then all second ones, and so
+    on. An `index_add_` adds in whatever order a GPU comes to them, and gives other last bits every time.
     """
     order = np.argsort(places, kind="stable")
     starts = np.searchsorted(places[order], np.arange(count))

@@ -80,8 +80,8 @@ def _call_filled(
 def _pick_size(probe: Probe, part: str, count: int) -> int:
     """The rows to run for `count` variants: as many as in every other batch, where another number costs more than rows.
 
-    What torch compiled, cuDNN tried out or a graph recorded is for one shape: the first two variants and each last batch would
-    compile again, for minutes. Where memory ran out before, a batch has what fitted.
+    What torch compiled, cuDNN tried out or a graph recorded is for one shape: the first two variants and each last batch
+    would compile again, for minutes. Where memory ran out before, a batch has what fitted.
     """
     if not (probe.subject.compiled or tries_out_kernels(probe.device)):
         return count
