@@ -10,12 +10,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, TypeVar, cast, get_args
 
+from musiclime_torch.basics.choices import Timeline
 from musiclime_torch.basics.errors import InputError
 
-#: A number of equal segments, "3s" for a length, or cut points in seconds, as numbers or as text.
-Segments = SupportsIndex | str | Sequence[float]
+#: Music that segments are made of, alone or as UNIT:FILE with names from a file of labels.
+_UNITS = re.compile(r"(beats|(?:[1-9]\d?)?bars|sections|lyrics)(?::(.+))?", re.DOTALL)
+
+#: Files of labels, by their endings.
+LABEL_FILES = (".txt", ".tsv", ".lab", ".csv", ".jams", ".json")
+
+
+#: A number of equal segments, "3s" for a length, cut points in seconds, as numbers or as text; "bars", "4bars", "beats",
+#: "sections", "lyrics", a file of labels, or a `Timeline`.
+Segments = SupportsIndex | str | Path | Sequence[float] | Timeline
 
 T = TypeVar("T")
 
@@ -80,16 +90,23 @@ def read_integer(value: Any, name: str) -> int:
         raise InputError(f"{name} {value!r} is not a whole number: give one, such as 3.", argument=name) from None
 
 
-def read_segments(segments: Any) -> int | str | list[float]:
+def read_segments(segments: Any) -> int | str | list[float] | Timeline:
     """Segments as files take them: numbers are Python's own, text is left as it is; InputError for anything else.
 
     >>> import numpy as np
     >>> read_segments(np.int64(3)), read_segments(np.array([4, 5.5])), read_segments("3s")
     (3, [4.0, 5.5], '3s')
     """
-    if isinstance(segments, str):
-        read_segments_text(segments)
+    if isinstance(segments, Timeline):
         return segments
+    if isinstance(segments, str | Path):
+        text = str(segments)
+        units, file = ("", text) if isinstance(segments, Path) else split_units(text)
+        if file:
+            _check_labels(file)
+        elif not units:
+            read_segments_text(text)
+        return text
     try:
         count = int(operator.index(segments))
     except TypeError:
@@ -121,6 +138,32 @@ def read_segments_text(text: str) -> int | float | list[float]:
     return length
 
 
+def split_units(text: str) -> tuple[str, str]:
+    """Musical units and the file of labels in a text, "" for either that isn't there.
+
+    >>> split_units("4bars"), split_units("bars:song.txt"), split_units("song.txt"), split_units("3s")
+    (('4bars', ''), ('bars', 'song.txt'), ('', 'song.txt'), ('', ''))
+    """
+    match = _UNITS.fullmatch(text)
+    if match is None:
+        return "", text if _is_file(text) else ""
+    return match[1], match[2] or ""
+
+
+def _is_file(text: str | Path) -> bool:
+    """Whether segments look like a path: they have a folder or an ending with a letter."""
+    return isinstance(text, Path) or "/" in text or "\\" in text or re.search(r"\.[^\W\d]\w*$", text) is not None
+
+
+def _check_labels(path: str) -> None:
+    if not path.lower().endswith(LABEL_FILES):
+        raise InputError(
+            f"segments {path!r} have an ending that isn't known: give labels of Audacity (.txt), layers of Sonic Visualiser "
+            "(.csv) or JAMS (.jams).",
+            argument="segments",
+        )
+
+
 def _check_count(segments: int) -> int:
     if segments < 1:
         raise InputError(f"{segments} segments can't cover a song: give 1 or more.")
@@ -130,8 +173,8 @@ def _check_count(segments: int) -> int:
 def refuse_segments(segments: object) -> NoReturn:
     """InputError with the forms that are understood."""
     raise InputError(
-        f"segments {segments!r} are not understood: give a number of equal segments (10), a length (3s) or "
-        f"cut points in seconds (12,30.5,61).",
+        f"segments {segments!r} are not understood: give a number of equal segments (10), a length (3s), "
+        f"cut points in seconds (12,30.5,61), beats, bars, 4bars, sections, lyrics, or a file of labels.",
         argument="segments",
     ) from None
 

@@ -1,6 +1,12 @@
-"""Names to choose from, each list written down once: signatures, checks, options and their help read it here."""
+"""Names to choose from, each list written down once: signatures, checks, options and their help read it here. Segments that
+were chosen, with their names.
+"""
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
+
+from musiclime_torch.basics.errors import InputError
 
 #: What of the lyrics is switched on and off.
 Units = Literal["word", "type", "line", "section"]
@@ -28,3 +34,28 @@ OutputKind = Literal["logits", "multilabel", "probabilities", "regression", "emb
 
 #: What a model takes.
 Modality = Literal["audio", "lyrics"]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Segments that have names. `edges` are seconds in the recording, one more than there are `names`; "" stands for none.
+
+    `source` says where they come from: "bars", or a file. `beats` and `bars` (their first beats) are seconds too, `tempo`
+    beats per minute; they are empty where the sound wasn't searched for beats. `notes` go to the explanation's warnings.
+    """
+
+    edges: tuple[float, ...]
+    names: tuple[str, ...]
+    source: str = "a timeline"
+    beats: tuple[float, ...] = ()
+    bars: tuple[float, ...] = ()
+    tempo: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.edges) != len(self.names) + 1 or any(a >= b for a, b in pairwise(self.edges)):
+            raise InputError(
+                f"a timeline of {len(self.names)} names needs {len(self.names) + 1} rising edges, got "
+                f"{', '.join(f'{edge:g}' for edge in self.edges) or 'none'}.",
+                argument="segments",
+            )

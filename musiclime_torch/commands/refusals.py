@@ -10,7 +10,7 @@ from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any, get_args
 
-from musiclime_torch.basics.arguments import read_separator
+from musiclime_torch.basics.arguments import read_separator, split_units
 from musiclime_torch.basics.choices import StandIn
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import check_name
@@ -28,6 +28,9 @@ def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files:
     named = [] if baseline is None or baseline in get_args(StandIn) else [Path(baseline)]
     for path in (*files, *(loading[name] for name in ("stems", "lyrics") if name in loading), *named):
         refuse_missing(path, "the lyrics " if path == loading.get("lyrics") else "")
+    segments = split_units(options.get("segments") or "")[1]
+    if segments:
+        refuse_missing(Path(segments), "the labels ")
     _refuse_loading(loading)
 
 

@@ -14,6 +14,8 @@ from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.help import Grouped
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from musiclime_torch.training.recipes import Trained
 
 
@@ -68,8 +70,6 @@ def train(manifest: Path, out: Path, **options: Any) -> None:
     if not is_first():
         return
     from rich.console import Console
-
-    from musiclime_torch.training.table import make_table
 
     for note in trained.notes:
         click.echo(note, err=True)
@@ -133,3 +133,26 @@ def _keep_classes(entries: Any, classes: list[str]) -> Any:
     ]
     click.echo(f"{len(kept)} of {len(entries)} songs have one of these classes.", err=True)
     return tuple(kept)
+
+
+def make_table(trained: "Trained") -> "Table":
+    """Scores on the test songs: lyrics, sound and both side by side, one class per row, their means last."""
+    from rich.table import Table
+
+    columns = sorted(trained.scores, key=lambda name: ("lyrics", "audio", "both").index(name.partition(",")[0]))
+    first = trained.scores[columns[0]]
+    table = Table(title=f"{trained.songs['test']} test songs: F1 (accuracy)")
+    table.add_column("class")
+    table.add_column("songs", justify="right")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for row, label in enumerate(trained.labels.classes):
+        cells = [
+            f"{scores.f1[row]:.2f} ({scores.class_accuracy[row]:.2f})"
+            for scores in map(trained.scores.get, columns)
+            if scores
+        ]
+        table.add_row(label, str(int(first.songs[row])), *cells, end_section=row == len(trained.labels.classes) - 1)
+    means = [f"{trained.scores[name].macro_f1:.2f} ({trained.scores[name].accuracy:.2f})" for name in columns]
+    table.add_row("macro F1 (accuracy)", str(trained.songs["test"]), *means)
+    return table

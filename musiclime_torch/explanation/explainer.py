@@ -27,6 +27,7 @@ from musiclime_torch.explanation.planning import Plan, describe_asked, plan_samp
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.subject import Subject
+from musiclime_torch.song.segments import place_segments
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.surrogate.sampling import VALUES
@@ -80,7 +81,9 @@ def explain(
         target: class that the views show, by name or number; None takes the predicted one. All classes are solved anyway.
         foil: another class, for the contrast "why the target and not this one", which is added as one more class.
         segments: number of equal time segments, "3s" for a length, or cut points in seconds; None makes ten, or fewer where
-            they would be shorter than the model's `shortest_seconds`.
+            they would be shorter than the model's `shortest_seconds`. Musical ones: "beats", "bars", "4bars" or "sections",
+            in groups where they would be more than ten; "lyrics" for the headings of timed lyrics; a file of labels; a
+            `Timeline`.
         units: unit of the lyrics that is switched: "word", "type", "line" or "section".
         baseline: what a removed stem becomes: "silence", "noise" or another track's stem.
         lyrics_baseline: what a removed word's tokens become: "mask", "zero", "pad" or "gone"; None takes the mask token
@@ -131,7 +134,9 @@ def explain_with(
     _check_answers(answers)
     # What the model's declarations alone can refuse is refused here, before stems are resampled or lyrics are tokenized.
     subject, space = describe_asked(model, settings)
-    segments = _pick_segments(subject, track) if settings.segments is None else settings.segments
+    most = _pick_segments(subject, track)
+    asked = most if settings.segments is None else settings.segments
+    segments = place_segments(track, asked, most) if "audio" in subject.modalities else asked
     components = list_components(track, segments, settings.units, subject.modalities)
     # Settings are refused here, before anything is prepared. The plan is made again once it is known which components the
     # model can notice.
@@ -174,7 +179,8 @@ def explain_with(
         lyrics_baseline=probe.sources.lyrics_baseline,
     )
     provenance = record_provenance(subject, track, settled, device)
-    warnings = _collect_warnings(track) + warnings + estimate.notes + plan.notes + failed + probe.room.describe()
+    timed = () if components.timeline is None else components.timeline.notes
+    warnings = _collect_warnings(track) + timed + warnings + estimate.notes + plan.notes + failed + probe.room.describe()
     value = VALUES[settings.weights]
     return compose(components, probe, scale, estimate, evidence, value, settings.confidence, warnings, provenance)
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import find_class
+from musiclime_torch.basics.choices import Timeline
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.evidence import Evidence, read_evidence
@@ -259,4 +260,9 @@ def _read_fields(saved: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str,
 
 def _read_components(fields: dict[str, Any]) -> Components:
     items = [item | {"spans": tuple(tuple(span) for span in item["spans"])} for item in fields["items"]]
-    return Components(tuple(Component(**item) for item in items), fields["n_stems"], tuple(fields["edges"]))
+    # Older files have no timeline.
+    known = fields.get("timeline") and {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields["timeline"].items()
+    }
+    timeline = Timeline(**known) if known else None
+    return Components(tuple(Component(**item) for item in items), fields["n_stems"], tuple(fields["edges"]), timeline)

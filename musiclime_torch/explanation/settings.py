@@ -21,7 +21,16 @@ from musiclime_torch.basics.arguments import (
     read_segments,
     read_until,
 )
-from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
+from musiclime_torch.basics.choices import (
+    DesignName,
+    LyricsBaseline,
+    Precision,
+    Space,
+    StandIn,
+    Timeline,
+    Units,
+    WeightsName,
+)
 from musiclime_torch.basics.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,10 +110,13 @@ class Settings:
         default=None, metadata=_say("Class to explain, by name or number.", "the predicted one", "CLASS")
     )
     foil: int | str | None = field(default=None, metadata=_say("Contrast: why the target and not this class.", form="CLASS"))
-    segments: int | str | Sequence[float] | None = field(
+    segments: int | str | Sequence[float] | Timeline | None = field(
         default=None,
         metadata=_say(
-            "Equal time segments, their length, or cut points in seconds.", "10, or as the model says", "N|3s|A,B,.."
+            "Equal time segments, their length, or cut points in seconds; beats, bars, 4bars, sections, or headings of "
+            "timed lyrics; labels of Audacity, Sonic Visualiser or JAMS, alone or as names (bars:FILE).",
+            "10, or as the model says",
+            "N|3s|A,B,..|bars|lyrics|FILE",
         ),
     )
     units: Units = field(default="word", metadata=_say("Unit of the lyrics that is switched on and off."))
@@ -184,6 +196,8 @@ class Settings:
         """All settings as JSON takes them; a song used as baseline is named by its title."""
         record = {name: getattr(self, name) for name in SETTINGS}
         record["baseline"] = self.baseline if isinstance(self.baseline, str) else self.baseline.title
+        if isinstance(self.segments, Timeline):
+            record["segments"] = self.segments.source
         return record
 
 

@@ -70,7 +70,10 @@ def recall(
     _check_baseline(explanation.provenance, baseline)
     # A song is recorded by its title; its stems must come from the caller.
     stand_in = record["baseline"] if baseline is None else baseline
-    settings = read_settings({**record, "baseline": stand_in, "evidence": False, "device": device})
+    # Labels may be gone, and beats take time: segments with names are part of the explanation.
+    segments = explanation.components.timeline or record["segments"]
+    given = {**record, "segments": segments, "baseline": stand_in, "evidence": False, "device": device}
+    settings = read_settings(given)
     assert settings.segments is not None, "None was resolved before it was recorded"
     subject, _ = describe_asked(model, settings)
     components = list_components(track, settings.segments, settings.units, subject.modalities)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         parse_lyrics as parse_lyrics,
     )
     from musiclime_torch.song.manifest import Entry as Entry, read_manifest as read_manifest
+    from musiclime_torch.song.segments import place_segments as place_segments, read_labels as read_labels
     from musiclime_torch.song.stems.files import StemSet as StemSet, read_stems as read_stems
     from musiclime_torch.song.stems.separation import separate as separate
     from musiclime_torch.song.track import Track as Track, load_track as load_track

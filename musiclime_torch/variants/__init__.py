@@ -10,7 +10,12 @@ from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
     from musiclime_torch.basics.arguments import Segments as Segments
-    from musiclime_torch.basics.choices import LyricsBaseline as LyricsBaseline, Space as Space, Units as Units
+    from musiclime_torch.basics.choices import (
+        LyricsBaseline as LyricsBaseline,
+        Space as Space,
+        Timeline as Timeline,
+        Units as Units,
+    )
     from musiclime_torch.variants.asking import (
         encode_audio as encode_audio,
         encode_lyrics as encode_lyrics,

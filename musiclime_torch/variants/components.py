@@ -10,9 +10,10 @@ from itertools import pairwise
 from typing import Literal
 
 from musiclime_torch.basics.arguments import Segments, check_name, read_segments, read_segments_text
-from musiclime_torch.basics.choices import Units
+from musiclime_torch.basics.choices import Timeline, Units
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.lyrics.lyrics import Lyrics, Word
+from musiclime_torch.song.segments import place_segments
 from musiclime_torch.song.track import Track
 
 #: Cross-fades take a few milliseconds of a segment: one shorter than this would be all fade.
@@ -41,11 +42,15 @@ class Component:
 
 @dataclass(frozen=True)
 class Components:
-    """All columns. `edges` are the segments' borders in seconds from the track's first frame, () without audio."""
+    """All columns. `edges` are the segments' borders in seconds from the track's first frame, () without audio.
+
+    `timeline` has the segments' names, and beats and bars, where they were asked for.
+    """
 
     items: tuple[Component, ...]
     n_stems: int
     edges: tuple[float, ...]
+    timeline: Timeline | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -79,12 +84,15 @@ def list_components(track: Track, segments: Segments, units: Units, modalities: 
     check_name(units, Units, "lyric unit")
     items: list[Component] = []
     edges: tuple[float, ...] = ()
+    timeline = None
     if "audio" in modalities:
+        segments = place_segments(track, segments)
+        timeline = segments if isinstance(segments, Timeline) else None
         edges = cut(track.seconds, segments, track.offset)
-        shown = [_clock(edge + track.offset, _decimals(edges, track.offset)) for edge in edges]
+        named = _name_segments(edges, track.offset, timeline)
         items += [
             Component(
-                name=f"{stem} {shown[index]}-{shown[index + 1]}",
+                name=f"{stem}{named[index]}",
                 kind="audio",
                 stem=stem,
                 start=start + track.offset,
@@ -101,7 +109,16 @@ def list_components(track: Track, segments: Segments, units: Units, modalities: 
             f"{len(items)} components are more than can be told apart (up to {MOST_COMPONENTS}): use fewer segments, lines "
             f"or sections of the lyrics, or a part of the song."
         )
-    return Components(tuple(items), len(track.stem_names) if edges else 0, edges)
+    return Components(tuple(items), len(track.stem_names) if edges else 0, edges, timeline)
+
+
+def _name_segments(edges: tuple[float, ...], offset: float, timeline: Timeline | None) -> list[str]:
+    """What follows a stem's name: a segment's own name, or its times."""
+    shown = [_clock(edge + offset, _decimals(edges, offset)) for edge in edges]
+    times = [f" {first}-{last}" for first, last in pairwise(shown)]
+    if timeline is None:
+        return times
+    return [f", {name}" if name else clock for name, clock in zip(timeline.names, times, strict=True)]
 
 
 def find_borders(edges: Sequence[float], sample_rate: int, frames: int) -> list[int]:
@@ -126,6 +143,8 @@ def cut(seconds: float, segments: Segments, offset: float = 0.0) -> tuple[float,
     (0.0, 4.0, 5.0, 10.0)
     """
     segments = read_segments(segments)
+    if isinstance(segments, Timeline):
+        segments = list(segments.edges[1:-1]) or 1
     if isinstance(segments, str):
         segments = _read_text(segments, seconds, offset)
     if isinstance(segments, int):

@@ -9,13 +9,13 @@ from tiny_hub import label, save_ast, save_audio_classifier, save_roberta
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import load_ensemble, load_model
+from musiclime_torch.commands.train import make_table
 from musiclime_torch.demo.catalogue import main as make_catalogue
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.manifest import read_manifest
 from musiclime_torch.song.track import load_track
 from musiclime_torch.training.fitting import Recipe, fit
 from musiclime_torch.training.recipes import Preparation, pick_recipe, train
-from musiclime_torch.training.table import make_table
 
 FAST = Recipe(epochs=1, batch_size=6, rate=1e-3, patience=None)
 
