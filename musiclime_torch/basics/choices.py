@@ -53,7 +53,7 @@ class Timeline:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.edges) != len(self.names) + 1 or any(a >= b for a, b in pairwise(self.edges)):
+        if not self.names or len(self.edges) != len(self.names) + 1 or any(a >= b for a, b in pairwise(self.edges)):
             raise InputError(
                 f"a timeline of {len(self.names)} names needs {len(self.names) + 1} rising edges, got "
                 f"{', '.join(f'{edge:g}' for edge in self.edges) or 'none'}.",

@@ -124,7 +124,9 @@ def _list(explanation: Explanation, columns: tuple[int, ...]) -> str:
     names = [explanation.components.items[column].name for column in columns]
     if len(names) > NAMED:
         return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    # Between names that have commas themselves: "vocals, verse 2; and drums, bar 3".
+    comma, last = ("; ", "; and ") if any(", " in name.split(" (line")[0] for name in names) else (", ", " and ")
+    return names[0] if len(names) == 1 else f"{comma.join(names[:-1])}{last}{names[-1]}"
 
 
 def _agree(columns: tuple[int, ...], verb: str) -> str:

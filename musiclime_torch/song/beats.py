@@ -35,6 +35,12 @@ _TIGHTNESS = 400.0
 #: Bars on both sides of a border that are compared.
 _REACH = 4
 
+#: How much less alike bars are across a border than on each side of it, at least; correlations are at most 1.
+_CHANGE = 0.4
+
+#: Seconds of a last segment at least.
+_CUT_OFF = 0.1
+
 #: Hz of the bands in which drums and basses mark the first beat of a bar.
 _LOW = 200.0
 
@@ -55,7 +61,7 @@ class Beats:
 
 @dataclass(frozen=True)
 class Groups:
-    """Stretches of beats that cover a song: edges in seconds from its first frame, names, and what has to be said of them."""
+    """Stretches of beats that cover a song: edges in seconds from its first frame, their names, and notes for the reader."""
 
     edges: tuple[float, ...]
     names: tuple[str, ...]
@@ -185,7 +191,7 @@ def find_changes(song: Float[Tensor, "channel frame"], sample_rate: int, bars: t
     # Peaks from the highest down; two within a few bars are one change.
     chosen: list[int] = []
     for place in np.argsort(-novelty, kind="stable").tolist():
-        if len(chosen) == most or novelty[place] <= max(0.1, float(novelty.mean())):
+        if len(chosen) == most or novelty[place] <= _CHANGE:
             break
         if all(abs(place - other) >= _REACH for other in chosen):
             chosen.append(place)
@@ -193,14 +199,23 @@ def find_changes(song: Float[Tensor, "channel frame"], sample_rate: int, bars: t
 
 
 def _compare_sides(likeness: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By bar: how alike the bars on each side are, less how alike they are across; Foote's checkerboard kernel."""
+    """By bar: how alike the bars on each side are, less how alike they are across; Foote's checkerboard kernel.
+
+    Of both sides the less uniform one counts, or noise on one would look like a change.
+    """
     count = len(likeness)
     novelty = np.zeros(count)
     for place in range(2, count - 1):
         before, after = slice(max(place - _REACH, 0), place), slice(place, place + _REACH)
-        within = (likeness[before, before].mean() + likeness[after, after].mean()) / 2
-        novelty[place] = within - likeness[before, after].mean()
+        novelty[place] = min(_average(likeness[before, before]), _average(likeness[after, after]))
+        novelty[place] -= likeness[before, after].mean()
     return novelty
+
+
+def _average(likeness: NDArray[np.float64]) -> float:
+    """Mean likeness of bars to each other, without that of each to itself."""
+    count = len(likeness)
+    return float(likeness.sum() - np.trace(likeness)) / (count * (count - 1))
 
 
 def group_beats(beats: Beats, units: str, most: int, seconds: float) -> Groups:
@@ -209,8 +224,12 @@ def group_beats(beats: Beats, units: str, most: int, seconds: float) -> Groups:
     size = asked
     while True:
         # Groups of less than a bar may begin before the first bar.
-        starts = range(beats.phase % size, len(beats.times), size)
-        names = [_name_group(start - beats.phase, min(size, len(beats.times) - start), size) for start in starts]
+        starts = list(range(beats.phase % size, len(beats.times), size))
+        # A rest of less than a quarter joins the last group.
+        if len(starts) > 1 and len(beats.times) - starts[-1] < size / 4:
+            starts.pop()
+        ends = [*starts[1:], len(beats.times)]
+        names = [_name_group(first - beats.phase, last - first, size) for first, last in zip(starts, ends, strict=True)]
         groups = _fit([beats.times[start] for start in starts], names, seconds)
         if len(groups.names) <= most or size > len(beats.times):
             break
@@ -248,10 +267,12 @@ def cut_sections(beats: Beats, song: Float[Tensor, "channel frame"], sample_rate
 
 
 def _fit(starts: list[float], names: list[str], seconds: float) -> Groups:
-    """Groups as segments that cover the song: less than half a group before the first and after the last joins them."""
+    """Groups as segments that cover the song: less than half a group before the first joins it, and a beat that is cut off
+    at the song's end joins the last.
+    """
     typical = min((b - a for a, b in pairwise(starts)), default=seconds)
     edges, kept = [max(start, 0.0) for start in starts], list(names)
-    if len(edges) > 1 and seconds - edges[-1] < typical / 4:
+    if len(edges) > 1 and seconds - edges[-1] < _CUT_OFF:
         edges.pop()
         kept.pop()
     if edges[0] > typical / 2:

@@ -283,7 +283,7 @@ def _append(name: str, middle: float, labels: Sequence[Label]) -> str:
     ends = [*(label.start for label in labels[1:]), math.inf]
     inside = [
         label.name
-        for label, following in zip(labels, ends, strict=True)
+        for label, following in zip(labels, ends, strict=False)
         if label.start <= middle < (following if label.end is None else label.end)
     ]
     return ", ".join(part for part in (name, *inside[:1]) if part)

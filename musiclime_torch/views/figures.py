@@ -11,6 +11,7 @@ letters. From 3.11 on it lays text out by itself, right to left where the script
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from itertools import pairwise
 from typing import ParamSpec
 
 import matplotlib.pyplot as plt
@@ -20,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
 from matplotlib.text import Text
 
+from musiclime_torch.basics.choices import Timeline
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.variants.components import Component
@@ -112,8 +114,30 @@ def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: 
     ax.invert_yaxis()
     ax.set_xlabel("seconds")
     _name(ax, explanation, row, "×: not significant")
+    if components.timeline is not None:
+        _mark_music(ax, components.timeline)
     ax.figure.colorbar(image, ax=ax, label=_say_value(explanation))
     return ax
+
+
+def _mark_music(ax: Axes, timeline: Timeline) -> None:
+    """Names of segments above the picture, and bars as short lines at its foot."""
+    for name, (first, last) in zip(timeline.names, pairwise(timeline.edges), strict=True):
+        ax.annotate(
+            escape(name),
+            ((first + last) / 2, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            rotation=90,
+            ha="center",
+            va="bottom",
+            fontsize="x-small",
+        )
+    if timeline.bars:
+        ax.vlines(timeline.bars, 0, 0.04, transform=ax.get_xaxis_transform(), color="black", linewidth=0.6)
+    # The title moves above the names, which are written upwards.
+    ax.set_title(ax.get_title("left"), loc="left", fontsize="medium", pad=8 + 5 * max(map(len, timeline.names)))
 
 
 @in_any_script

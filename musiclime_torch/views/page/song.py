@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.explanation.sentences import to_sentences
 from musiclime_torch.song.track import Track
+from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.sound import AudioBaseline
 from musiclime_torch.views.page.document import SheetLine, lay_out_lyrics, render
 from musiclime_torch.views.page.mixes import Version, make_versions
@@ -27,6 +29,9 @@ from musiclime_torch.views.page.sound import (
     match_loudness,
     measure_peaks,
 )
+
+#: Beats that are drawn at most: more would be a grey band.
+MOST_BEATS = 400
 
 #: Names of unseen components listed for each reason.
 MOST_NAMES = 24
@@ -180,6 +185,7 @@ def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
     # Not scaled by the largest peak: a single click would make all else look silent.
     loudest = max([float(outline.quantile(0.98)) for outline in outlines], default=0.0)
     return {
+        **_mark_music(components, track),
         "song": draw_outline(peaks, float(peaks.max()), mirrored=True),
         "edges": edges,
         "stems": [
@@ -187,6 +193,24 @@ def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
             for name, outline in zip(track.stem_names, outlines, strict=False)
         ],
         "ticks": _mark_time(track.offset, seconds),
+    }
+
+
+def _mark_music(components: Components, track: Track) -> dict[str, Any]:
+    """Places of beats and bars in percent of the song, the tempo, and the segments' names with their places and widths."""
+    timeline = components.timeline
+    if timeline is None:
+        return {"beats": [], "bars": [], "tempo": "", "names": []}
+    places = [
+        [round(100 * (time - track.offset) / track.seconds, 3) for time in some] for some in (timeline.beats, timeline.bars)
+    ]
+    edges = [100 * edge / track.seconds for edge in components.edges]
+    stretches = zip(timeline.names, pairwise(edges), strict=True)
+    return {
+        "beats": places[0] if len(places[0]) <= MOST_BEATS else [],
+        "bars": places[1],
+        "tempo": "" if timeline.tempo is None else f"{timeline.tempo:.0f} BPM",
+        "names": [(name, round(first, 3), round(last - first, 3)) for name, (first, last) in stretches if name],
     }
 
 
