@@ -27,6 +27,7 @@ from musiclime_torch.explanation.planning import Plan, describe_asked, plan_samp
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.subject import Subject
+from musiclime_torch.song.beats import Limits
 from musiclime_torch.song.segments import place_segments
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends
@@ -136,7 +137,7 @@ def explain_with(
     subject, space = describe_asked(model, settings)
     most = _pick_segments(subject, track)
     asked = most if settings.segments is None else settings.segments
-    segments = place_segments(track, asked, most) if "audio" in subject.modalities else asked
+    segments = place_segments(track, asked, _limit(subject, track, most)) if "audio" in subject.modalities else asked
     components = list_components(track, segments, settings.units, subject.modalities)
     # Settings are refused here, before anything is prepared. The plan is made again once it is known which components the
     # model can notice.
@@ -216,6 +217,14 @@ def _check_answers(answers: object) -> None:
 def _pick_segments(subject: Subject, track: Track) -> int:
     fitting = SEGMENTS if subject.shortest_seconds is None else int(track.seconds / subject.shortest_seconds + 1e-9)
     return max(min(SEGMENTS, fitting), 1)
+
+
+def _limit(subject: Subject, track: Track, most: int) -> Limits:
+    """Limits within which segments made of beats cost no more passes than as many equal ones."""
+    # Windows of a longer song lie within segments that are as long: across shorter ones they have more renderings.
+    window = subject.max_seconds if subject.max_seconds is not None and subject.max_seconds < track.seconds else 0.0
+    equal = track.seconds / most
+    return Limits(most, max(min(window, equal), subject.shortest_seconds or 0.0, Limits.shortest))
 
 
 def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:

@@ -38,9 +38,6 @@ _REACH = 4
 #: How much less alike bars are across a border than on each side of it, at least; correlations are at most 1.
 _CHANGE = 0.4
 
-#: Seconds of a last segment at least.
-_CUT_OFF = 0.1
-
 #: Hz of the bands in which drums and basses mark the first beat of a bar.
 _LOW = 200.0
 
@@ -57,6 +54,18 @@ class Beats:
     def bars(self) -> tuple[float, ...]:
         """First beats of the bars."""
         return self.times[self.phase :: METER]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Number of segments at most, and seconds of each at least, but for a rounding error."""
+
+    most: int = 10
+    shortest: float = 0.1
+
+    def allow(self, edges: tuple[float, ...]) -> bool:
+        """Whether segments with these edges keep within the limits."""
+        return len(edges) - 1 <= self.most and min(b - a for a, b in pairwise(edges)) >= 0.999 * self.shortest
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,8 @@ def _mel(hertz: float) -> float:
 def _measure_bands(sound: Float[Tensor, " frame"], window: int, hop: int, count: int) -> Float[Tensor, "band step"]:
     """Log levels of mel bands, at most 80 dB below the loudest."""
     shape = torch.hann_window(window)
-    spectrum = torch.stft(sound, window, hop, window=shape, pad_mode="constant", return_complex=True).abs()
+    # Mirrored at its ends: a song that is cut out of another one doesn't begin with an onset.
+    spectrum = torch.stft(sound, window, hop, window=shape, pad_mode="reflect", return_complex=True).abs()
     filters = melscale_fbanks(window // 2 + 1, 30.0, RATE / 2, count, RATE)
     levels = (filters.T @ spectrum.square()).clamp_min(1e-12).log10()
     return torch.maximum(levels, levels.max() - 8)
@@ -218,30 +228,34 @@ def _average(likeness: NDArray[np.float64]) -> float:
     return float(likeness.sum() - np.trace(likeness)) / (count * (count - 1))
 
 
-def group_beats(beats: Beats, units: str, most: int, seconds: float) -> Groups:
-    """Beats or bars of a song of so many seconds, in groups that double until there are few enough of them."""
-    asked = 1 if units == "beats" else METER * int(units.removesuffix("bars") or 1)
-    size = asked
-    while True:
-        # Groups of less than a bar may begin before the first bar.
-        starts = list(range(beats.phase % size, len(beats.times), size))
-        # A rest of less than a quarter joins the last group.
-        if len(starts) > 1 and len(beats.times) - starts[-1] < size / 4:
-            starts.pop()
-        ends = [*starts[1:], len(beats.times)]
-        names = [_name_group(first - beats.phase, last - first, size) for first, last in zip(starts, ends, strict=True)]
-        groups = _fit([beats.times[start] for start in starts], names, seconds)
-        if len(groups.names) <= most or size > len(beats.times):
-            break
+def group_beats(beats: Beats, units: str, limits: Limits, seconds: float) -> Groups:
+    """Beats or bars of a song of so many seconds, in groups that double until they keep within the limits."""
+    asked = size = 1 if units == "beats" else METER * int(units.removesuffix("bars") or 1)
+    groups = _cut_groups(beats, size, limits, seconds)
+    while not limits.allow(groups.edges) and size <= len(beats.times):
         size *= 2
-    notes: tuple[str, ...] = ()
-    if size > asked:
-        of = f"{size // METER} bars" if size > METER else "a bar" if size == METER else f"{size} beats"
-        notes = (
-            f"{units} would be more than {most} segments and cost more passes: groups of {of} were made; "
-            "a shorter part of the song shows more.",
-        )
-    return replace(groups, notes=notes)
+        groups = _cut_groups(beats, size, limits, seconds)
+    if size == asked:
+        return groups
+    of = f"{size // METER} bars" if size > METER else "a bar" if size == METER else f"{size} beats"
+    note = (
+        f"{units} would be more or shorter segments than the {limits.most} equal ones that are the default, and cost more "
+        f"passes: groups of {of} were made; a shorter part of the song shows more."
+    )
+    return replace(groups, notes=(note,))
+
+
+def _cut_groups(beats: Beats, size: int, limits: Limits, seconds: float) -> Groups:
+    # Groups of less than a bar may begin before the first bar.
+    starts = list(range(beats.phase % size, len(beats.times), size))
+    # A rest of a quarter or less joins the last group.
+    while len(starts) > 1 and (
+        len(beats.times) - starts[-1] <= size / 4 or seconds - beats.times[starts[-1]] < limits.shortest
+    ):
+        starts.pop()
+    ends = [*starts[1:], len(beats.times)]
+    names = [_name_group(first - beats.phase, last - first, size) for first, last in zip(starts, ends, strict=True)]
+    return _fit([beats.times[start] for start in starts], names, seconds, limits.shortest)
 
 
 def _name_group(start: int, count: int, size: int) -> str:
@@ -253,28 +267,26 @@ def _name_group(start: int, count: int, size: int) -> str:
     return f"bar {bar}" if bar == last else f"bar {bar}-{last}"
 
 
-def cut_sections(beats: Beats, song: Float[Tensor, "channel frame"], sample_rate: int, most: int) -> Groups:
+def cut_sections(beats: Beats, song: Float[Tensor, "channel frame"], sample_rate: int, limits: Limits) -> Groups:
     """Sections that begin at bars."""
-    bars = beats.bars
+    bars, seconds = beats.bars, song.shape[-1] / sample_rate
+    changes = [0]
     # What lies before the first bar may become one more.
-    changes = [0, *find_changes(song, sample_rate, bars, max(most - 2, 0))]
+    for place in find_changes(song, sample_rate, bars, max(limits.most - 2, 0)):
+        if min(bars[place] - bars[changes[-1]], seconds - bars[place]) >= limits.shortest:
+            changes.append(place)
     names = [
         f"section {number}, bar {first + 1}" + (f"-{following}" if following > first + 1 else "")
         for number, (first, following) in enumerate(pairwise([*changes, len(bars)]), 1)
     ]
     notes = () if len(changes) > 1 else ("the music changes nowhere enough for more than one section.",)
-    return replace(_fit([bars[place] for place in changes], names, song.shape[-1] / sample_rate), notes=notes)
+    return replace(_fit([bars[place] for place in changes], names, seconds, limits.shortest), notes=notes)
 
 
-def _fit(starts: list[float], names: list[str], seconds: float) -> Groups:
-    """Groups as segments that cover the song: less than half a group before the first joins it, and a beat that is cut off
-    at the song's end joins the last.
-    """
+def _fit(starts: list[float], names: list[str], seconds: float, shortest: float) -> Groups:
+    """Groups as segments that cover the song. What lies before the first joins it, unless it is long enough."""
     typical = min((b - a for a, b in pairwise(starts)), default=seconds)
-    edges, kept = [max(start, 0.0) for start in starts], list(names)
-    if len(edges) > 1 and seconds - edges[-1] < _CUT_OFF:
-        edges.pop()
-        kept.pop()
-    if edges[0] > typical / 2:
-        return Groups((0.0, *edges, seconds), ("", *kept))
-    return Groups((0.0, *edges[1:], seconds), tuple(kept))
+    edges = [max(start, 0.0) for start in starts]
+    if edges[0] > max(typical / 2, shortest):
+        return Groups((0.0, *edges, seconds), ("", *names))
+    return Groups((0.0, *edges[1:], seconds), tuple(names))

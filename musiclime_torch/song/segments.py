@@ -18,12 +18,12 @@ from typing import Any
 from musiclime_torch.basics.arguments import LABEL_FILES, Segments, read_segments, split_units
 from musiclime_torch.basics.choices import Timeline
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.song.beats import METER, cut_sections, group_beats, track_beats
+from musiclime_torch.song.beats import METER, Limits, cut_sections, group_beats, track_beats
 from musiclime_torch.song.lyrics.lyrics import Lyrics
 from musiclime_torch.song.track import Track
 
-#: Number of segments at most that are made of beats: they cost no more than the ten equal ones that are the default.
-MOST = 10
+#: No more segments of beats than the equal ones that are the default.
+TEN = Limits()
 
 #: Seconds that labels may overlap, and that a gap between them may last without being a segment.
 SLACK = 0.02
@@ -38,13 +38,13 @@ class Label:
     name: str
 
 
-def place_segments(track: Track, segments: Segments, most: int = MOST) -> int | str | list[float] | Timeline:
+def place_segments(track: Track, segments: Segments, limits: Limits = TEN) -> int | str | list[float] | Timeline:
     """Segments with names for everything that is musical; numbers, lengths and cut points are returned as they are.
 
     Args:
         track: the song, or its part.
         segments: as `explain` takes them.
-        most: number of segments that beats and bars are grouped into at most. Labels are taken as they are.
+        limits: for groups of beats and bars, and for sections: ten segments at most. Labels are taken as they are.
 
     Raises:
         InputError: a file that isn't one of labels, labels out of order or outside the song, lyrics without times.
@@ -63,7 +63,7 @@ def place_segments(track: Track, segments: Segments, most: int = MOST) -> int | 
     if units in ("", "lyrics"):
         labels = labels or list_sections(track.lyrics)
         return cover(labels, track, Path(file).name if file else "the lyrics")
-    return _measure(track, units, labels or _list_headings(track.lyrics), most)
+    return _measure(track, units, labels or _list_headings(track.lyrics), limits)
 
 
 def _fits(timeline: Timeline, track: Track) -> bool:
@@ -248,19 +248,20 @@ def _number(names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _measure(track: Track, units: str, labels: Sequence[Label], most: int) -> Timeline:
+def _measure(track: Track, units: str, labels: Sequence[Label], limits: Limits) -> Timeline:
     """Segments of beats, bars or sections, named after them and after the labels that they lie in."""
     song = track.stems.sum(0)
     beats = track_beats(song, track.sample_rate)
     first, last = track.offset, track.offset + track.seconds
     if beats is None:
+        most = limits.most
         equal = (first + track.seconds * place / most for place in range(most))
         note = f"no beat was found, so that there are no {units}: the song was cut into {most} equal segments."
         return Timeline((*equal, last), ("",) * most, units, notes=(note,))
     if units == "sections":
-        groups = cut_sections(beats, song, track.sample_rate, most)
+        groups = cut_sections(beats, song, track.sample_rate, limits)
     else:
-        groups = group_beats(beats, units, most, track.seconds)
+        groups = group_beats(beats, units, limits, track.seconds)
     shifted = [first, *(round(edge + first, 4) for edge in groups.edges[1:-1]), last]
     named = [_append(name, (a + b) / 2, labels) for name, (a, b) in zip(groups.names, pairwise(shifted), strict=True)]
     told = (
