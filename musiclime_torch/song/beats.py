@@ -260,10 +260,12 @@ def _cut_groups(beats: Beats, size: int, limits: Limits, seconds: float) -> Grou
 
 def _name_group(start: int, count: int, size: int) -> str:
     """The bars, or the beats of a bar, that so many beats from `start` on are; the first bar is 1."""
-    bar, last = start // METER + 1, (start + count - 1) // METER + 1
+    bar = start // METER + 1
     if size < METER:
         beat = start % METER + 1
         return f"bar {bar} beat {beat}" if count == 1 else f"bar {bar} beats {beat}-{beat + count - 1}"
+    # A single beat at the end is where the bar before it ends.
+    last = max((start + count - 2) // METER + 1, bar)
     return f"bar {bar}" if bar == last else f"bar {bar}-{last}"
 
 

@@ -168,17 +168,17 @@ def make_song(seconds: float, offset: float = 0.0) -> Track:
 
 
 def test_bars_and_their_tempo():
-    timeline = place_segments(make_song(9), "bars")
+    timeline = place_segments(make_song(8.4), "bars")
     assert isinstance(timeline, Timeline)
     assert timeline.names == ("bar 1", "bar 2", "bar 3", "bar 4")
-    assert timeline.edges == pytest.approx((0, 2.5, 4.5, 6.5, 9), abs=0.03)
-    assert timeline.bars == pytest.approx((0.5, 2.5, 4.5, 6.5, 8.5), abs=0.03)
+    assert timeline.edges == pytest.approx((0, 2.5, 4.5, 6.5, 8.4), abs=0.03)
+    assert timeline.bars == pytest.approx((0.5, 2.5, 4.5, 6.5), abs=0.03)
     assert timeline.notes == ("the tempo is 120 beats a minute; bars of 4 beats are assumed.",)
     assert timeline.tempo == pytest.approx(120, rel=0.005)
 
 
 def test_bars_are_named_after_labels_and_headings_too(tmp_path: Path):
-    song = replace(make_song(9), lyrics=parse_lrc(LYRICS))
+    song = replace(make_song(8.4), lyrics=parse_lrc(LYRICS))
     timeline = place_segments(song, "bars")
     assert isinstance(timeline, Timeline)
     assert timeline.names == ("bar 1, Verse", "bar 2, Verse", "bar 3, Chorus", "bar 4, Chorus")
@@ -189,10 +189,10 @@ def test_bars_are_named_after_labels_and_headings_too(tmp_path: Path):
 
 
 def test_a_part_of_a_song_has_the_recordings_times():
-    timeline = place_segments(make_song(9, offset=30), "bars")
+    timeline = place_segments(make_song(8.4, offset=30), "bars")
     assert isinstance(timeline, Timeline)
-    assert timeline.edges == pytest.approx((30, 32.5, 34.5, 36.5, 39), abs=0.03)
-    assert all(30 <= time < 39 for time in (*timeline.beats, *timeline.bars))
+    assert timeline.edges == pytest.approx((30, 32.5, 34.5, 36.5, 38.4), abs=0.03)
+    assert all(30 <= time < 38.4 for time in (*timeline.beats, *timeline.bars))
     assert "counted from 30 s" in timeline.notes[0]
 
 
