@@ -173,8 +173,8 @@ def _check_count(segments: int) -> int:
 def refuse_segments(segments: object) -> NoReturn:
     """InputError with the forms that are understood."""
     raise InputError(
-        f"segments {segments!r} are not understood: give a number of equal segments (10), a length (3s), "
-        f"cut points in seconds (12,30.5,61), beats, bars, 4bars, sections, lyrics, or a file of labels.",
+        f"segments {segments!r} are not understood: give a number of equal segments (10), a length (3s) or "
+        f"cut points in seconds (12,30.5,61); beats, bars, 4bars, sections or lyrics; or a file of labels.",
         argument="segments",
     ) from None
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from musiclime_torch.basics.choices import Timeline
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.demo.bundle import load_demo_model, load_demo_track
 from musiclime_torch.explanation.explainer import explain
@@ -129,3 +130,14 @@ def test_what_is_lacking_is_said(explained):
         plot_heatmap(replace(explained, components=words))
     nothing = replace(explained.interactions, values=torch.zeros_like(explained.interactions.values))
     assert "nothing is significant" in plot_interactions(replace(explained, interactions=nothing)).texts[0].get_text()
+
+
+def test_segments_names_stand_above_the_cells_and_bars_at_their_foot():
+    track = load_demo_track()
+    middle = track.seconds / 2
+    timeline = Timeline((0.0, middle, track.seconds), ("verse $1$", "chorus"), bars=(0.0, middle))
+    ax = plot_heatmap(explain(load_demo_model(), track, segments=timeline, n_samples=(48, 96)))
+    named = [text for text in ax.texts if text.get_rotation() == 90]
+    assert [text.get_text() for text in named] == [r"verse \$1\$", "chorus"]
+    assert named[0].xy[0] == pytest.approx(middle / 2)
+    assert [segment[0][0] for segment in ax.collections[1].get_segments()] == [0.0, middle]

@@ -5,6 +5,7 @@ import torch
 from models import Additive, Late
 
 from musiclime_torch import to_html
+from musiclime_torch.basics.choices import Timeline
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
@@ -68,3 +69,17 @@ def test_a_notebook_shows_names_numbers_and_signs_without_script(track):
         assert f"{half:.2g}" in shown
     assert "<script" not in shown
     assert "http" not in shown
+
+
+def test_names_of_segments_beats_and_bars_are_drawn_under_the_song(track):
+    beats = tuple(0.25 * number for number in range(8))
+    timeline = Timeline((0.0, 1.0, 2.0), ("verse <1>", ""), "bars", beats, beats[::4], 240.0)
+    page = to_html(explain(Additive(), track, segments=timeline, n_samples=64), track)
+    music = page.partition('<svg class="music"')[2].partition('<svg class="heat"')[0]
+    assert music.count("<line") == len(beats) + 2
+    assert music.count('class="downbeat"') == 2
+    assert '<text x="3" y="14">verse &lt;1&gt;</text>' in music
+    assert music.count("<text") == 1
+    assert ">240 BPM</span>" in page
+    assert "drums, verse" in page
+    assert 'class="music"' not in to_html(explain(Additive(), track, segments=2, n_samples=64), track)
