@@ -25,6 +25,9 @@ from musiclime_torch.song.track import Track
 #: No more segments of beats than the equal ones that are the default.
 TEN = Limits()
 
+#: Characters of a label that are shown.
+LONGEST_NAME = 40
+
 #: Seconds that labels may overlap, and that a gap between them may last without being a segment.
 SLACK = 0.02
 
@@ -133,7 +136,13 @@ def _make_label(start: str, end: str, name: str) -> Label:
     begun = float(start)
     done = float(end) if end.strip() else None
     # An instant is written as a stretch without length.
-    return Label(begun, None if done == begun else done, " ".join(name.split()))
+    return Label(begun, None if done == begun else done, _clean(name))
+
+
+def _clean(name: str) -> str:
+    """A label on one line, without marks that no reader sees, and not much longer than a cell."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1].rstrip() + "…"
 
 
 def _read_csv(text: str) -> Iterable[Label]:
@@ -176,7 +185,7 @@ def _read_jams(text: str) -> Iterable[Label]:
     )
     for row in rows:
         start, length, value = float(row["time"]), float(row["duration"]), row.get("value")
-        yield Label(start, start + length if length else None, "" if value is None else " ".join(str(value).split()))
+        yield Label(start, start + length if length else None, "" if value is None else _clean(str(value)))
 
 
 def _check_order(labels: Sequence[Label], name: str) -> None:
@@ -216,8 +225,8 @@ def cover(labels: Sequence[Label], track: Track, source: str) -> Timeline:
     notes = []
     if len(inside) < len(stretches):
         notes.append(
-            f"{len(stretches) - len(inside)} of {len(stretches)} labels of {source} lie outside {first:g} to {last:g} s and "
-            "were left out."
+            f"{len(stretches) - len(inside)} of {len(stretches)} labels of {source} lie outside {first:g} to {last:g} s, or "
+            f"are shorter than {1000 * SLACK:g} ms, and were left out."
         )
     late = [
         name

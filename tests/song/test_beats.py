@@ -18,13 +18,22 @@ def find_misses(found: tuple[float, ...], true: list[float]) -> tuple[float, flo
 
 @pytest.mark.parametrize("tempo", range(60, 181, 10))
 @pytest.mark.parametrize("noise", [0.003, 0.05])
-def test_beats_of_clicks_are_found_within_30_ms(tempo: int, noise: float):
+def test_beats_of_clicks_are_found_within_10_ms(tempo: int, noise: float):
     sound, times = make_clicks(tempo, 16, noise=noise, start=0.3 + tempo / 700, seed=tempo)
     beats = track_beats(sound, RATE)
     assert beats is not None
-    assert max(find_misses(beats.times, times)) < 0.03
+    # The 30 ms that are asked for, and no lead or lag of its own.
+    assert max(find_misses(beats.times, times)) < 0.01
     assert beats.tempo == pytest.approx(tempo, rel=0.005)
     assert max(find_misses(beats.bars, times[::4])) < 0.03
+
+
+@pytest.mark.parametrize("pickup", range(4))
+def test_bars_begin_with_the_strong_beats(pickup: int):
+    sound, times = make_clicks(110, 14, pickup=pickup)
+    beats = track_beats(sound, RATE)
+    assert beats is not None
+    assert max(find_misses(beats.bars, times[pickup::4])) < 0.01
 
 
 def test_beats_are_the_same_at_any_rate_and_in_any_channels():
@@ -66,6 +75,8 @@ def test_bars_are_grouped_until_there_are_few_enough():
     assert groups.names == tuple(f"bar {number}" for number in range(1, 11))
     assert groups.edges == tuple(2.0 * number for number in range(11))
     assert groups.notes == ()
+    # Where the last bar ends, a beat is no bar.
+    assert group_beats(make_beats(41), "bars", Limits(), 20.5).names[-1] == "bar 10"
     groups = group_beats(make_beats(480), "bars", Limits(), 240.0)
     assert groups.names[:2] == ("bar 1-16", "bar 17-32")
     assert len(groups.names) <= 10

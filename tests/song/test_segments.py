@@ -73,6 +73,22 @@ def test_instants_last_until_the_next_one(tmp_path: Path, song: Track, name: str
     assert (timeline.edges, timeline.names) == ((0.0, 1.0, 2.5, 10.0), ("", "one", "two"))
 
 
+def test_labels_are_printable_and_short(tmp_path: Path):
+    path = write(tmp_path, "a.txt", f"0\t2\ta\x1b[31m \t b\n2\t4\t{'long ' * 20}\n")
+    names = [label.name for label in read_labels(path)]
+    assert names[0] == "a [31m b"
+    assert names[1].endswith("…")
+    assert len(names[1]) <= 40
+
+
+def test_labels_that_are_too_short_to_be_cut_out_are_told(tmp_path: Path, song: Track):
+    timeline = place_segments(song, write(tmp_path, "a.txt", "0\t2\ta\n2\t2.01\tb\n2.01\t4\tc\n"))
+    assert isinstance(timeline, Timeline)
+    assert (timeline.edges, timeline.names) == ((0.0, 2.0, 4.0, 10.0), ("a", "c", ""))
+    assert "1 of 3 labels" in timeline.notes[0]
+    assert "shorter than 20 ms" in timeline.notes[0]
+
+
 def test_a_jams_file_that_the_library_writes(tmp_path: Path):
     jams = pytest.importorskip("jams")
     record = jams.JAMS(annotations=[jams.Annotation("segment_open", duration=10)])
@@ -114,6 +130,7 @@ def test_labels_count_from_the_start_of_the_recording(tmp_path: Path, song: Trac
         ("a.txt", "", "holds no labels"),
         ("a.csv", "time,label\n", "holds no labels"),
         ("a.txt", "3\t4\tb\n1\t2\ta\n", "'a' at 1 s in 'a.txt' is out of order after 'b'"),
+        ("a.txt", "1\t1\ta\n1\t1\tb\n", "'b' at 1 s in 'a.txt' is out of order after 'a'"),
         ("a.txt", "1\t4\ta\n3\t5\tb\n", "'b' at 3 s in 'a.txt' overlaps with 'a' (1 to 4 s)"),
         ("a.csv", "2.5,two\n1.0,one\n", "out of order"),
         ("a.txt", "4\t3\ta\n", "goes from 4 to 3 s"),
@@ -153,6 +170,12 @@ def test_headings_of_the_lyrics_are_segments(song: Track):
     assert isinstance(timeline, Timeline)
     assert timeline.names == ("", "Verse", "Chorus", "section 3")
     assert timeline.edges == (0.0, 1.0, 5.0, 8.0, 10.0)
+
+
+def test_sections_at_one_time_are_one_segment(song: Track):
+    timeline = place_segments(replace(song, lyrics=parse_lrc("[A]\n[00:01.00]one\n[B]\n[00:01.00]two")), "lyrics")
+    assert isinstance(timeline, Timeline)
+    assert (timeline.names, timeline.edges) == (("", "A"), (0.0, 1.0, 10.0))
 
 
 def test_lyrics_without_times_give_no_segments(song: Track):
