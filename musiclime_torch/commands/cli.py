@@ -5,6 +5,7 @@ code 2; an argument of the library is named as its option. Options that weren't 
 those of `explain` and `load_track`.
 """
 
+import json
 import re
 import signal
 import sys
@@ -27,6 +28,7 @@ from musiclime_torch.commands.doctor import doctor, models
 from musiclime_torch.commands.findings import contrast, summarise
 from musiclime_torch.commands.help import Grouped, SongCommand
 from musiclime_torch.commands.options import (
+    ASKING,
     LOADING,
     default_device,
     explain_options,
@@ -37,6 +39,7 @@ from musiclime_torch.commands.options import (
     names_model,
     output_options,
     pop_given,
+    predict_options,
     settle_answers,
     tell_of_demo_model,
 )
@@ -127,6 +130,38 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
         explanation = _run(model, track, device, options, output, answers)
     output.show(explanation, track, options["baseline"])
+
+
+@cli.command(
+    cls=SongCommand,
+    examples=(
+        "musiclime predict song.flac --model musicnn",
+        "musiclime predict song.flac --lyrics song.lrc --model my.module:model --format json",
+    ),
+)
+@click.argument("song", type=click.Path(path_type=Path))
+@predict_options
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output.")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Classes that are listed.")
+def predict(song: Path, form: str, top: int, **options: Any) -> None:
+    """What a model makes of SONG as it is: its classes with their outputs and probabilities. One question, no masks."""
+    loading = pop_given(options, *(name for name in LOADING if name in options))
+    options |= {"target": None, "foil": None, "preset": None}
+    refuse_early(options, loading, song)
+    device = options.pop("device") or default_device()
+    tell_of_demo_model(options)
+    with redirect_stdout(sys.stderr):
+        from musiclime_torch.explanation.prediction import predict as run
+        from musiclime_torch.song.track import load_track
+
+        model = load_models(options, device)
+        # Nothing is removed, so that no stems are needed, but where the song is a folder of them.
+        track = load_track(song, separator=None if isdir(song) else "none", **loading)
+        given = {name: value for name, value in gather(options).items() if name in ASKING}
+        prediction = run(model, track, device=device, **given)
+    click.echo(
+        json.dumps(prediction.to_record(), ensure_ascii=False, indent=1) if form == "json" else prediction.to_text(top)
+    )
 
 
 @cli.command(cls=Grouped, examples=("musiclime demo", "musiclime demo --out report --foil calm"))

@@ -75,6 +75,9 @@ _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
 #: What `load_models` reads besides the class names.
 MODEL_NAMES = tuple(flag.removeprefix("--").replace("-", "_") for flag in _MODEL_OPTIONS)
 
+#: The settings that asking a model once needs.
+ASKING = ("sample_rate", "channels", "classes", "output_kind", "modalities", "batch_size", "device")
+
 #: In place of an answer: the one that the model gives by itself.
 AUTO = "auto"
 
@@ -151,6 +154,15 @@ def explain_options(*unlisted: str) -> Callable[[Callable[..., None]], Callable[
     described = _MODEL_OPTIONS | _describe_settings() | _PRESET
     options = [click.option(flag, hidden=flag in unlisted, **more) for flag, more in described.items()]
     return lambda command: _add(command, options)
+
+
+def predict_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The song's lyrics and part, models, and what a model may not declare: what it takes to ask it once."""
+    described = _describe_settings()
+    asking = [click.option(flag, **more) for flag, more in _MODEL_OPTIONS.items()]
+    asking += [click.option(f"--{name.replace('_', '-')}", **described[f"--{name.replace('_', '-')}"]) for name in ASKING]
+    # Without its stems: nothing of the song is removed.
+    return _add(command, [*(_LOADING_OPTIONS[place] for place in (0, 1, 5, 6, 7)), *asking])
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -63,6 +63,7 @@ def explain(
     precision: Precision = Settings.precision,
     device: torch.device | str | None = Settings.device,
     sample_rate: int | None = Settings.sample_rate,
+    channels: int | None = Settings.channels,
     classes: Sequence[str] | None = Settings.classes,
     output_kind: str | None = Settings.output_kind,
     modalities: Sequence[str] | None = Settings.modalities,
@@ -102,7 +103,8 @@ def explain(
         precision: "bfloat16" for faster encoders, where a model has separate ones; see `musiclime_torch.models.care`. Its
             effect on the outputs is among the warnings.
         device: where masks, mixing and solving happen; None takes the model's device.
-        sample_rate: the model's sample rate in Hz. This and the next three override what the model declares.
+        sample_rate: the model's sample rate in Hz. This and the next four override what the model declares.
+        channels: 1 or 2 channels of sound; None takes those of the track where the model declares none.
         classes: names of the model's outputs.
         output_kind: "logits", "multilabel", "probabilities", "regression" or "embedding".
         modalities: what it takes: ("audio", "lyrics"), ("audio",) or ("lyrics",).
