@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from io import TextIOWrapper
 from os.path import isdir, isfile
 from pathlib import Path
@@ -43,7 +44,7 @@ from musiclime_torch.commands.options import (
     settle_answers,
     tell_of_demo_model,
 )
-from musiclime_torch.commands.output import Output, plan_output
+from musiclime_torch.commands.output import Output, plan_output, say_wait
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
 from musiclime_torch.commands.train import train
 
@@ -269,9 +270,11 @@ def _run(
     """
     from musiclime_torch.explanation.answers import Answers, load_answers, save_answers
     from musiclime_torch.explanation.evidence import DECIDING
-    from musiclime_torch.explanation.explainer import explain as run
+    from musiclime_torch.explanation.explainer import explain_with as run
+    from musiclime_torch.explanation.settings import read_settings
     from musiclime_torch.models.care import module_behind
     from musiclime_torch.models.hashing import hash_weights
+    from musiclime_torch.models.subject import name_model
 
     given = gather(options)
     # A regression decides nothing: asking for its evidence would be refused.
@@ -281,7 +284,8 @@ def _run(
         # Before the model runs: nothing could be kept of it.
         raise InputError("--answers needs a model with weights, which tell its answers from another model's: leave it out.")
     answers = None if file is None else load_answers(file, device) if file.exists() else Answers()
-    explanation = run(model, track, device=device, answers=answers, progress=True, **given)
+    settings = read_settings({**given, "device": device})
+    explanation = run(model, track, settings, True, answers, partial(say_wait, settings, name_model(model)))
     if answers is not None and file is not None:
         try:
             save_answers(answers, file)

@@ -15,6 +15,9 @@ from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale
 
+#: In place of infinitely many degrees of freedom, which JSON doesn't have.
+MOST_FREEDOM = 1e9
+
 
 def compose(
     components: Components,
@@ -69,7 +72,7 @@ def _gather_interactions(
     return Interactions(
         spaces=tuple(estimate.pairs),
         risk=share_risk(confidence, estimate.looks),
-        part_freedom=float(parts[0].freedom[0, 0]) if parts else 1.0,
+        part_freedom=min(float(parts[0].freedom[0, 0]), MOST_FREEDOM) if parts else 1.0,
         columns=torch.tensor(seen)[pairs[0].columns.cpu()],
         values=torch.stack([pair.coefficients.values for pair in pairs]).cpu(),
         standard_errors=torch.stack([pair.coefficients.errors for pair in pairs]).cpu(),

@@ -12,10 +12,10 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import Segments
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import Stages
+from musiclime_torch.basics.progress import Forecast, Stages
 from musiclime_torch.explanation.answers import Answers, describe_question, record_provenance
 from musiclime_torch.explanation.composing import compose
-from musiclime_torch.explanation.estimation.crossed import estimate_crossed
+from musiclime_torch.explanation.estimation.crossed import estimate_crossed, takes_every_mask
 from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
 from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing, expect_passes
@@ -88,7 +88,7 @@ def explain(
             `encode_text` and `fuse` and the weights allow it, and draws joint masks otherwise. "crossed" and "joint" force
             one of them. Both draw fold-over blocks and may drop complements after a pilot; "foldover", "kerdock",
             "unfolded", "bernoulli" and "bernoulli+song" are fixed joint designs.
-        n_samples: number of masks, in whole blocks. A crossed design spends what n_samples / 2 joint masks would cost the
+        n_samples: number of masks, in whole blocks; every mask where there are no more than that. A crossed design spends what n_samples / 2 joint masks would cost the
             model's encoders; (sound, lyrics) gives the masks of each side.
         until: stop before that budget is spent once "top 5" (the order of the 5 largest is settled) or "width 0.1" (every
             half interval is that narrow, in the units of `space`) holds for the target.
@@ -125,8 +125,12 @@ def explain_with(
     settings: Settings,
     progress: bool = False,
     answers: Answers | None = None,
+    say: Callable[[Forecast], str] | None = None,
 ) -> Explanation:
-    """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice."""
+    """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice.
+
+    `say` makes a sentence of how long it will take, which is written to standard error once that is known.
+    """
     _check_track(track)
     _check_answers(answers)
     # What the model's declarations alone can refuse is refused here, before stems are resampled or lyrics are tokenized.
@@ -138,7 +142,7 @@ def explain_with(
     plan_sampling(subject, (components.n_audio, len(components) - components.n_audio), settings)
     device = pick_device(subject, settings.device)
     with (
-        Stages(progress) as stages,
+        Stages(progress, say=say) as stages,
         probing(
             subject,
             track,
@@ -240,10 +244,15 @@ def _refuse_deaf(subject: Subject, ends: Float[Tensor, "2 class"]) -> None:
 
 def _expect(probe: Probe, plan: Plan) -> int:
     """Passes that the plan takes at most. A crossed one is taken to share its masks equally, until it knows better."""
-    counts = plan.sampling.n_samples
+    counts, sides = plan.sampling.n_samples, (len(probe.seen_audio), len(probe.seen_lyrics))
     if isinstance(counts, tuple):
         return expect_passes(probe, *counts)
+    if plan.kind == "crossed" and plan.until is None and takes_every_mask(probe, plan.sampling):
+        return expect_passes(probe, 2 ** sides[0], 2 ** sides[1])
     crossed = plan.kind in ("crossed", "crossed coalitions")
+    if not crossed and plan.free:
+        # Few components have few masks, each of which is asked about once.
+        counts = min(counts, 2 ** sum(sides))
     return expect_passes(probe, counts // 2, counts // 2) if crossed else expect_passes(probe, counts, counts)
 
 

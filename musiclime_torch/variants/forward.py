@@ -140,20 +140,23 @@ def _take_logits(outputs: Any) -> Any:
 
 
 def _tell_of_parts(outputs: Any) -> str:
-    """What an output that isn't a tensor offers, by name."""
+    """The way out for an output that isn't a tensor, by what it offers."""
     if isinstance(outputs, Mapping):
-        return f"a dict of {', '.join(map(repr, outputs)) or 'nothing'}: return the one with the outputs"
+        return f"it has {', '.join(map(repr, outputs)) or 'no entry'}, so return the one with the outputs"
     names = [name for name, value in getattr(outputs, "__dict__", {}).items() if isinstance(value, Tensor)]
     if names:
-        return f"a {type(outputs).__name__} with {', '.join(names)}: return the one with the outputs"
-    return f"a {type(outputs).__name__}: return a tensor (torch.as_tensor makes one)"
+        return f"it has {', '.join(names)}, so return the one with the outputs"
+    return "torch.as_tensor makes one of numbers"
 
 
 def _check_outputs(subject: Subject, outputs: Any, count: int) -> Float[Tensor, "batch class"]:
     """Outputs as (batch, class), with a column for a model that returns one number per row."""
     outputs = _take_logits(outputs)
     if not isinstance(outputs, Tensor):
-        raise InputError(f"the model {subject.name} returned {_tell_of_parts(outputs)}, of shape (batch, class).")
+        raise InputError(
+            f"the model {subject.name} returned a {type(outputs).__name__}, not a tensor (batch, class): "
+            f"{_tell_of_parts(outputs)}."
+        )
     if outputs.dim() == 1:
         outputs = outputs[:, None]
     if outputs.dim() != 2 or outputs.shape[0] != count or not outputs.shape[1] or not outputs.dtype.is_floating_point:

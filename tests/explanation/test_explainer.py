@@ -11,9 +11,10 @@ from models import RATE, Additive, ById, Late
 
 from musiclime_torch.basics.arguments import read_integer
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.basics.progress import Forecast
+from musiclime_torch.explanation.explainer import explain, explain_with
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.settings import PAPER
+from musiclime_torch.explanation.settings import PAPER, Settings
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.sides import CELLS
@@ -419,3 +420,29 @@ def test_memory_does_not_grow_with_the_number_of_variants(script: str, kept: int
     folder = str(Path(__file__).parents[1] / "support")
     peaks = [int(subprocess.check_output([sys.executable, "-c", script, n, folder])) for n in ("512", "4096")]
     assert peaks[1] - peaks[0] < 50_000 + kept  # KiB
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        (Additive(), {"segments": 2, "n_samples": 4096}),
+        (Additive(), {"segments": 8, "n_samples": 288}),
+        (Late(), {"segments": 2, "n_samples": 2048}),
+        (Late(), {"segments": 2, "n_samples": (64, 48)}),
+    ],
+    ids=["every joint mask", "blocks", "every crossed mask", "given numbers"],
+)
+def test_a_forecast_has_the_passes_that_are_then_made(track: Track, model: torch.nn.Module, options: dict):
+    """Whole blocks may have more masks than were asked for."""
+    seen: list[Forecast] = []
+
+    def say(forecast: Forecast) -> str:
+        seen.append(forecast)
+        return ""
+
+    explanation = explain_with(model, track, Settings(batch_size=8, **options), say=say)
+    passes = explanation.audio_passes + (explanation.lyrics_passes if isinstance(model, Late) else 0)
+    assert len(seen) == 1
+    assert seen[0].seconds >= 0
+    # The ends are a pass of each side, and the bar counts them once.
+    assert 0.9 * passes <= seen[0].passes + 2 <= 1.1 * passes + 2

@@ -74,10 +74,19 @@ def test_arrays_and_dicts_of_one_are_taken(track: Track, wrap: Callable[[torch.T
 @pytest.mark.parametrize(
     ("wrap", "said"),
     [
-        (lambda outputs: {"a": outputs, "b": outputs}, "a dict of 'a', 'b': return the one with the outputs"),
-        (lambda outputs: SimpleNamespace(scores=outputs), "a SimpleNamespace with scores: return the one"),
-        (lambda outputs: outputs.tolist(), "a list: return a tensor"),
-        (lambda outputs: None, "a NoneType: return a tensor"),
+        (
+            lambda outputs: {"a": outputs, "b": outputs},
+            "a dict, not a tensor (batch, class): it has 'a', 'b', so return the one",
+        ),
+        (
+            lambda outputs: SimpleNamespace(scores=outputs),
+            "a SimpleNamespace, not a tensor (batch, class): it has scores, so return the one",
+        ),
+        (
+            lambda outputs: outputs.tolist(),
+            "a list, not a tensor (batch, class): torch.as_tensor makes one",
+        ),
+        (lambda outputs: None, "returned a NoneType, not a tensor"),
     ],
 )
 def test_the_way_out_is_named_for_other_outputs(track: Track, wrap: Callable[[torch.Tensor], Any], said: str):
