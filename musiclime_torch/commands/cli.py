@@ -263,13 +263,12 @@ def _is_importing(frame: FrameType | None) -> bool:
 def _run(
     model: Any, track: "Track", device: str, options: dict[str, Any], output: Output, file: Path | None = None
 ) -> "Explanation":
-    """Explain with the given options; with the evidence where the output plays it and the model makes a decision.
+    """Explain with the given options; with the evidence where it is asked for, or played and found in passing.
 
     What a model prints meanwhile must not get into the result on standard output. `file` holds the answers of earlier
     questions, and then also those of this one.
     """
     from musiclime_torch.explanation.answers import Answers, load_answers, save_answers
-    from musiclime_torch.explanation.evidence import DECIDING
     from musiclime_torch.explanation.explainer import explain_with as run
     from musiclime_torch.explanation.settings import read_settings
     from musiclime_torch.models.care import module_behind
@@ -277,15 +276,13 @@ def _run(
     from musiclime_torch.models.subject import name_model
 
     given = gather(options)
-    # A regression decides nothing: asking for its evidence would be refused.
-    if output.plays_evidence and (given.get("output_kind") or getattr(model, "output_kind", "logits")) in DECIDING:
-        given["evidence"] = True
     if file is not None and not hash_weights(module_behind(model)):
         # Before the model runs: nothing could be kept of it.
         raise InputError("--answers needs a model with weights, which tell its answers from another model's: leave it out.")
     answers = None if file is None else load_answers(file, device) if file.exists() else Answers()
     settings = read_settings({**given, "device": device})
-    explanation = run(model, track, settings, True, answers, partial(say_wait, settings, name_model(model)))
+    say = partial(say_wait, settings, name_model(model), output.plays_evidence)
+    explanation = run(model, track, settings, True, answers, say, output.plays_evidence)
     if answers is not None and file is not None:
         try:
             save_answers(answers, file)

@@ -126,11 +126,9 @@ _OUTPUT_OPTIONS = [
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="Folder for the explanation and its report, index.html, to look at and listen to. The report shows the "
-        "evidence, which takes some more forward passes.",
+        "evidence, where it is found with no more forward passes than the attributions took, or with --evidence.",
     ),
-    click.option(
-        "--no-report", is_flag=True, help="Write no report, and search for no evidence unless --evidence asks for it."
-    ),
+    click.option("--no-report", is_flag=True, help="Write no report, and look for evidence only with --evidence."),
     click.option(
         "--export",
         metavar="A,B,..",

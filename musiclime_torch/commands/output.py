@@ -135,13 +135,16 @@ def say_duration(seconds: float) -> str:
     return " ".join(said)
 
 
-def say_wait(settings: "Settings", model: str, forecast: "Forecast") -> str:
-    """What will be done, about how long it takes and what would shorten it; "" for a few seconds."""
+def say_wait(settings: "Settings", model: str, in_passing: bool, forecast: "Forecast") -> str:
+    """What will be done, about how long it takes and what would shorten it; "" for a few seconds.
+
+    `in_passing` is whether evidence is looked for unasked.
+    """
     if forecast.seconds < _SHORT:
         return ""
     passes = f"{'up to ' * (settings.until is not None)}{forecast.passes:,} forward passes of {model}"
-    # The search asks at most as often as the sampling did.
-    more = ", and up to as long again to look for evidence" if settings.evidence else ""
+    more = ", and at most as long again to look for evidence" if in_passing else ""
+    more = ", and more to look for evidence" if settings.evidence else more
     ways = ["a part of the song (--start, --end)", "fewer --segments"]
     ways += ["--until 'top 5'"] if settings.until is None and settings.weights != "shapley" else []
     shorter = f"{', '.join(ways[:-1])} or {ways[-1]}"

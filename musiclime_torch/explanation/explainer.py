@@ -21,7 +21,7 @@ from musiclime_torch.explanation.estimation.joint import estimate_joint
 from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing, expect_passes
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
 from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_shapley_windows, estimate_windows
-from musiclime_torch.explanation.evidence import Evidence, find_evidence
+from musiclime_torch.explanation.evidence import DECIDING, Evidence, SearchStoppedError, find_evidence, find_without_search
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import Plan, describe_asked, plan_sampling
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
@@ -88,8 +88,8 @@ def explain(
             `encode_text` and `fuse` and the weights allow it, and draws joint masks otherwise. "crossed" and "joint" force
             one of them. Both draw fold-over blocks and may drop complements after a pilot; "foldover", "kerdock",
             "unfolded", "bernoulli" and "bernoulli+song" are fixed joint designs.
-        n_samples: number of masks, in whole blocks; every mask where there are no more than that. A crossed design spends what n_samples / 2 joint masks would cost the
-            model's encoders; (sound, lyrics) gives the masks of each side.
+        n_samples: number of masks, in whole blocks; every mask, where there are no more than that. A crossed design spends
+            what n_samples / 2 joint masks would cost the model's encoders; (sound, lyrics) gives the masks of each side.
         until: stop before that budget is spent once "top 5" (the order of the 5 largest is settled) or "width 0.1" (every
             half interval is that narrow, in the units of `space`) holds for the target.
         weights: "uniform" (Banzhaf values), "shapley", "lime" or "paper" (MusicLIME's).
@@ -126,10 +126,13 @@ def explain_with(
     progress: bool = False,
     answers: Answers | None = None,
     say: Callable[[Forecast], str] | None = None,
+    evidence_in_passing: bool = False,
 ) -> Explanation:
     """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice.
 
-    `say` makes a sentence of how long it will take, which is written to standard error once that is known.
+    `say` makes a sentence of how long it will take, which is written to standard error once that is known. With
+    `evidence_in_passing` evidence is looked for where it was not asked for, but costs little: no more passes than the
+    sampling did, and none where the decision stays with everything removed or the outputs make none.
     """
     _check_track(track)
     _check_answers(answers)
@@ -158,6 +161,10 @@ def explain_with(
         ) as probe,
     ):
         plan = plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings)
+        in_passing = evidence_in_passing and not settings.evidence and subject.output_kind in DECIDING
+        if in_passing and _takes_every_mask(probe, plan):
+            # What is run then answers the search too, whichever sets it asks about.
+            probe.kept.everything = True
         if answers is not None:
             answers.admit(describe_question(subject, track, components, settings, probe.sources), model)
         stages.begin(f"asking {subject.name}", _expect(probe, plan))
@@ -167,7 +174,10 @@ def explain_with(
         estimate = _estimate(probe, scale, ends, plan, settings)
         check_rank(estimate.dependent, components, probe.seen, settings.ridge)
         attributions = estimate.coefficients.values[scale.column]
-        evidence, failed = _look_for_evidence(probe, scale, attributions) if settings.evidence else (None, ())
+        evidence, failed = None, ()
+        if settings.evidence or in_passing:
+            most = sum(estimate.passes) if in_passing else None
+            evidence, failed = _look_for_evidence(probe, scale, attributions, ends[1], most)
     # The record keeps what None was resolved to for this model and song.
     settled = replace(
         settings,
@@ -184,12 +194,18 @@ def explain_with(
 
 
 def _look_for_evidence(
-    probe: Probe, scale: Scale, attributions: Float[Tensor, " d"]
+    probe: Probe, scale: Scale, attributions: Float[Tensor, " d"], empty: Float[Tensor, " class"], most: int | None
 ) -> tuple[Evidence | None, tuple[str, ...]]:
-    """The evidence; or none, and why the model failed on a set that only the search asks it about."""
-    probe.stages.begin("looking for evidence")
+    """The evidence; or none, and why the model failed on a set that only the search asks it about, or that it took more
+    than `most` passes.
+    """
+    if most is not None and (without := find_without_search(scale, empty)) is not None:
+        return without, ()
+    probe.stages.begin("looking for evidence", most)
     try:
-        return find_evidence(probe, scale, attributions), ()
+        return find_evidence(probe, scale, attributions, most), ()
+    except SearchStoppedError as stopped:
+        return None, (str(stopped),)
     except InputError as error:
         # The attributions stand by then, and they took most of the time.
         return None, (f"the search for evidence failed: {error}",)
@@ -245,15 +261,22 @@ def _refuse_deaf(subject: Subject, ends: Float[Tensor, "2 class"]) -> None:
 def _expect(probe: Probe, plan: Plan) -> int:
     """Passes that the plan takes at most. A crossed one is taken to share its masks equally, until it knows better."""
     counts, sides = plan.sampling.n_samples, (len(probe.seen_audio), len(probe.seen_lyrics))
+    crossed = plan.kind in ("crossed", "crossed coalitions")
+    if _takes_every_mask(probe, plan):
+        return (
+            expect_passes(probe, 2 ** sides[0], 2 ** sides[1]) if crossed else expect_passes(probe, *[2 ** sum(sides)] * 2)
+        )
     if isinstance(counts, tuple):
         return expect_passes(probe, *counts)
-    if plan.kind == "crossed" and plan.until is None and takes_every_mask(probe, plan.sampling):
-        return expect_passes(probe, 2 ** sides[0], 2 ** sides[1])
-    crossed = plan.kind in ("crossed", "crossed coalitions")
-    if not crossed and plan.free:
-        # Few components have few masks, each of which is asked about once.
-        counts = min(counts, 2 ** sum(sides))
     return expect_passes(probe, counts // 2, counts // 2) if crossed else expect_passes(probe, counts, counts)
+
+
+def _takes_every_mask(probe: Probe, plan: Plan) -> bool:
+    """Whether there are no more masks than were asked for, so that each is asked about once."""
+    if plan.kind == "crossed":
+        return plan.until is None and takes_every_mask(probe, plan.sampling)
+    counts = plan.sampling.n_samples
+    return plan.free and plan.kind in ("joint", "coalitions") and isinstance(counts, int) and 2 ** len(probe.seen) <= counts
 
 
 def _estimate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], plan: Plan, settings: Settings) -> Estimate:

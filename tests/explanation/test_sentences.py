@@ -66,6 +66,11 @@ def test_evidence_is_told_as_it_was_found(known: Explanation):
         f"{names[0][:1].upper()}{names[0][1:]} alone keeps the decision.",
         f"Without {names[1]} and {names[2]} the model decides otherwise.",
     ]
+    # A part may hold back what all parts together don't need: both are said, and neither sounds like the other's denial.
+    assert tell((), (1,)) == [
+        "With everything removed the decision stays the same.",
+        f"With just {names[1]} removed and the rest kept, it changes.",
+    ]
     assert tell((), None) == ["The decision stays the same with everything removed."]
     assert tell(None, None) == ["No set of components was found whose removal changes the decision."]
     assert tell((0, 1, 2, 3), None)[0].endswith(f"{names[1]} and 2 more alone keep the decision.")
