@@ -174,7 +174,8 @@ def explain_with(
         estimate = _estimate(probe, scale, ends, plan, settings)
         check_rank(estimate.dependent, components, probe.seen, settings.ridge)
         attributions = estimate.coefficients.values[scale.column]
-        evidence, failed = None, ()
+        evidence: Evidence | None = None
+        failed: tuple[str, ...] = ()
         if settings.evidence or in_passing:
             most = sum(estimate.passes) if in_passing else None
             evidence, failed = _look_for_evidence(probe, scale, attributions, ends[1], most)

@@ -191,7 +191,7 @@ def test_evidence_in_passing_is_complete_where_every_mask_is_known(track: Track)
 
 def test_nothing_is_searched_where_the_decision_stays_with_everything_removed(track: Track):
     found, asked = explain_in_passing(track, lambda words: len(words) != 6, n_samples=100)
-    plain, before = explain_in_passing(track, lambda words: len(words) != 6, n_samples=100, output_kind="regression")
+    _, before = explain_in_passing(track, lambda words: len(words) != 6, n_samples=100, output_kind="regression")
     assert asked == before
     assert found.evidence == Evidence("output: yes", (), None, 0.5, None, 0)
     # Who asks for it gets what there is: one word less, and the model decides otherwise.

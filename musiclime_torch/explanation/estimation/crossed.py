@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import T, Until
-from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, sample_until
+from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, count_texts, sample_until
 from musiclime_torch.models.batches import count_flops
 from musiclime_torch.surrogate.blocks import draw_half_folded
 from musiclime_torch.surrogate.crossed import list_interactions, solve_crossed
@@ -236,7 +236,8 @@ def _share_out(probe: Probe, scale: Scale, encodings: Encodings, size: int, seed
         return list(allocate(size, blocks, counts, (by_audio * counts[0], by_lyrics * counts[1]), costs))
 
     audio, lyrics = probe.kept.settle(f"masks of each side at {size} from {counts}, seed {seed}", share)
-    probe.stages.expect(_count_renderings(probe, audio) - _count_renderings(probe, counts[0]) + lyrics - counts[1])
+    sounds = _count_renderings(probe, audio) - _count_renderings(probe, counts[0])
+    probe.stages.expect(sounds + count_texts(probe, lyrics) - count_texts(probe, counts[1]))
     return audio, lyrics
 
 
