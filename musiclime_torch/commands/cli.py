@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from functools import partial
 from io import TextIOWrapper
 from os.path import isdir, isfile
@@ -41,8 +42,10 @@ from musiclime_torch.commands.options import (
     output_options,
     pop_given,
     predict_options,
+    read_command,
     settle_answers,
     tell_of_demo_model,
+    tell_of_lyrics,
 )
 from musiclime_torch.commands.output import Output, plan_output, say_wait
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
@@ -127,6 +130,7 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
         refuse_for_model(model, options)
         track = load_track(song, device=device, **loading)
         click.echo(f"Stems: {track.source}", err=True)
+        tell_of_lyrics(model, track, options)
         model = settle_answers(model, track, options)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
         explanation = _run(model, track, device, options, output, answers)
@@ -206,7 +210,7 @@ def main() -> None:
     try:
         with _noting_interrupts(stopped):
             # Without click's own handling, which would print a traceback for our errors and exit with 1.
-            cli(_keep_files(sys.argv[1:]), standalone_mode=False)
+            cli(_keep_files(sys.argv[1:]), standalone_mode=False, obj=sys.argv[1:])
     except (Exception, KeyboardInterrupt) as error:
         # An interrupt that some package's import swallows comes back as an error of another kind.
         if stopped.is_set() or isinstance(error, click.Abort | KeyboardInterrupt):
@@ -283,6 +287,7 @@ def _run(
     settings = read_settings({**given, "device": device})
     say = partial(say_wait, settings, name_model(model), output.plays_evidence)
     explanation = run(model, track, settings, True, answers, say, output.plays_evidence)
+    explanation = replace(explanation, provenance=explanation.provenance | {"command": read_command()})
     if answers is not None and file is not None:
         try:
             save_answers(answers, file)

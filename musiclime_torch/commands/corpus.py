@@ -20,6 +20,7 @@ from musiclime_torch.commands.options import (
     load_models,
     names_model,
     pop_given,
+    read_command,
     split,
 )
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
@@ -93,7 +94,9 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
         model = None if engine == "ray" else load()
         if model is not None:
             refuse_for_model(model, options | {"target": None})
-        job = begin_job(entries, out, **_read_request(model, options, device), loading=loading, about=about)
+        job = begin_job(
+            entries, out, **_read_request(model, options, device), loading=loading, about=about, command=read_command()
+        )
         done = _run_on_ray(load, job, device, running) if engine == "ray" else _run_here(model, job, running)
     _report(done, out)
 

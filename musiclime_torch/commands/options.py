@@ -4,6 +4,7 @@ Options that weren't given aren't passed on: the defaults are those of `Settings
 """
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
@@ -208,6 +209,17 @@ def tell_of_demo_model(options: dict[str, Any]) -> None:
         )
 
 
+def tell_of_lyrics(model: Any, track: "Track", options: dict[str, Any]) -> None:
+    """Say on standard error that the song has no lyrics where the model reads some, before it is asked."""
+    from musiclime_torch.explanation.explainer import tell_of_no_lyrics
+    from musiclime_torch.explanation.planning import describe_asked
+    from musiclime_torch.explanation.settings import SETTINGS, read_settings
+
+    given = {name: value for name, value in gather(options).items() if name in SETTINGS and name != "baseline"}
+    for note in tell_of_no_lyrics(describe_asked(model, read_settings(given))[0], track):
+        click.echo(f"{note[:1].upper()}{note[1:]}", err=True)
+
+
 def load_models(options: dict[str, Any], device: str, knows_song: bool = False) -> Any:
     """The one model, or the sum of the two, that --model, --audio-model and --text-model name; or the one to --ask.
 
@@ -312,6 +324,21 @@ def default_device() -> str:
     # torchrun and its like number the processes of a machine in LOCAL_RANK.
     rank = os.environ.get("LOCAL_RANK", "")
     return f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda"
+
+
+def read_command() -> str:
+    """The command line as it was typed, to be kept with what it made; "" where the command was called from Python.
+
+    A home folder becomes ~, so that what is passed on doesn't name its owner.
+    """
+    context = click.get_current_context(silent=True)
+    typed = None if context is None else context.find_root().obj
+    return "" if typed is None else shlex.join(["musiclime", *(_shorten(part) for part in typed)])
+
+
+def _shorten(part: str) -> str:
+    home = str(Path.home())
+    return part.replace(home + os.sep, "~/") if len(home) > 1 else part
 
 
 def pop_given(options: dict[str, Any], *names: str) -> dict[str, Any]:

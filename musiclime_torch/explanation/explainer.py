@@ -189,7 +189,15 @@ def explain_with(
         lyrics_baseline=probe.sources.lyrics_baseline,
     )
     provenance = record_provenance(subject, track, settled, device)
-    warnings = _collect_warnings(track) + warnings + estimate.notes + plan.notes + failed + probe.room.describe()
+    warnings = (
+        _collect_warnings(track)
+        + tell_of_no_lyrics(subject, track)
+        + warnings
+        + estimate.notes
+        + plan.notes
+        + failed
+        + probe.room.describe()
+    )
     value = VALUES[settings.weights]
     return compose(components, probe, scale, estimate, evidence, value, settings.confidence, warnings, provenance)
 
@@ -308,6 +316,15 @@ def _estimate_together(
     if coalitions:
         return estimate_shapley(probe, scale, ends, sampling, cross=False)
     return estimate_joint(probe, scale, ends, sampling, settings.ridge, plan.until, settings.confidence)
+
+
+def tell_of_no_lyrics(subject: Subject, track: Track) -> tuple[str, ...]:
+    """A note where the model reads lyrics and the song has none."""
+    if "lyrics" not in subject.modalities or track.lyrics is not None:
+        return ()
+    if "audio" in subject.modalities:
+        return (f"no lyrics were found: {subject.name} is given an empty text, and the sound alone is explained.",)
+    return (f"no lyrics were found, and {subject.name} reads nothing else: there is nothing to explain; give the lyrics.",)
 
 
 def _collect_warnings(track: Track) -> tuple[str, ...]:

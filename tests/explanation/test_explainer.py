@@ -446,3 +446,20 @@ def test_a_forecast_has_the_passes_that_are_then_made(track: Track, model: torch
     assert seen[0].seconds >= 0
     # The ends are a pass of each side, and the bar counts them once.
     assert 0.9 * passes <= seen[0].passes + 2 <= 1.1 * passes + 2
+
+
+def test_a_model_of_lyrics_says_that_a_song_has_none(track: Track):
+    wordless = Track(track.stems, track.stem_names, track.sample_rate)
+    both = explain(Additive(), wordless, segments=2)
+    assert "no lyrics were found: Additive is given an empty text, and the sound alone is explained." in both.warnings
+    read = explain(lambda text: torch.tensor([float(len(line)) for line in text]), wordless, modalities=("lyrics",))
+    assert any("no lyrics were found" in warning and "nothing to explain" in warning for warning in read.warnings)
+    assert not any("no lyrics" in warning for warning in explain(Additive(), track, segments=2).warnings)
+
+
+def test_provenance_names_files_part_and_model(track: Track):
+    part = Track(
+        track.stems, track.stem_names, track.sample_rate, track.lyrics, offset=30.0, file="a.flac", lyrics_file="a.lrc"
+    )
+    origin = explain(Additive(), part, segments=2).provenance
+    assert (origin["file"], origin["lyrics_file"], origin["start"], origin["end"]) == ("a.flac", "a.lrc", 30.0, 32.0)

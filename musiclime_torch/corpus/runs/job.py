@@ -30,8 +30,9 @@ _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fm
 class Job:
     """A run that was begun, or resumed, in the folder `out`.
 
-    `settings` are those of `explain`, `loading` the arguments of `load_track`; `controls` is the share of songs that are
-    explained a second time as their own control; with `retry`, shards in which songs failed are run again.
+    `settings` are those of `explain`, `loading` the arguments of `load_track`, `command` what was typed to run it;
+    `controls` is the share of songs that are explained a second time as their own control; with `retry`, shards in which
+    songs failed are run again.
     """
 
     out: Path
@@ -43,6 +44,7 @@ class Job:
     all_classes: bool
     controls: float
     retry: bool = False
+    command: str = ""
 
     def divide(self, rank: int = 0, world: int = 1) -> tuple[list[Shard], list[Shard]]:
         """Shards of one of so many processes: those to do, and those that were done before."""
@@ -118,6 +120,7 @@ def begin_job(
     shard_size: int = SHARD,
     retry: bool = False,
     about: Mapping[str, Any] | None = None,
+    command: str = "",
 ) -> Job:
     """Lay a job out and claim its folder; a run that was begun there under the same settings is resumed.
 
@@ -132,6 +135,7 @@ def begin_job(
         shard_size: songs a shard.
         retry: explain shards in which songs failed once more.
         about: what else distinguishes this run from others, such as the model's name.
+        command: the command line, for the table of songs.
 
     Raises:
         InputError: an option of `explain` that no song could be explained with, an id that occurs twice, a folder that holds
@@ -152,7 +156,7 @@ def begin_job(
     }
     digest = claim_folder(out, described, hash_entries(entries))
     shards = cut_shards(entries, shard_size)
-    return Job(out, digest, shards, settings, loading, tuple(targets), all_classes, controls, retry)
+    return Job(out, digest, shards, settings, loading, tuple(targets), all_classes, controls, retry, command)
 
 
 def _list_defaults(function: Callable[..., Any]) -> dict[str, Any]:

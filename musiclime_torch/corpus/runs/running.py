@@ -90,6 +90,7 @@ def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, track: Trac
         rows = Rows()
         rows.fail(entry, str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
         return rows
+    explanation = replace(explanation, provenance=explanation.provenance | {"command": job.command})
     chosen = range(len(explanation.classes)) if job.all_classes else sorted(asked)
     rows.add(entry, track, explanation, chosen, time.perf_counter() - started)
     return rows
