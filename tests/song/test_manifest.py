@@ -181,5 +181,5 @@ def test_a_folder_is_read_as_songs_with_the_lyrics_beside_them(tmp_path: Path):
     assert entries[4].audio == tmp_path / "band"
     check_ids(entries, "the folder")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="there are no sound files in '.*empty': give a folder of songs, or a manifest"):
+    with pytest.raises(InputError, match=r"there are no sound files in '.*empty': give a folder of songs, or a manifest"):
         read_folder(tmp_path / "empty")
