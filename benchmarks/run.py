@@ -7,6 +7,7 @@ the scripts that have them: `-m benchmarks.run scaling -- --device cuda` fills i
 Scripts without `--device` are left out where one is given.
 
     python -m benchmarks.run [--smoke] [--write-only] [NAME ...] [-- OPTION ...]
+    python -m benchmarks.run --gpu [PART ...] [-- OPTION ...]
 """
 
 import argparse
@@ -14,17 +15,20 @@ import ast
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 KEPT = HERE / "results"
 PACKAGES = ("torch", "torchaudio", "transformers", "captum", "numpy", "scikit-learn", "shap", "shapiq")
+IMPORTED_AS = {"scikit-learn": "sklearn"}
 
 
 #: Folders of scripts, each with its question.
@@ -35,11 +39,19 @@ QUESTIONS = {
     "catalogues": "Many songs, and training runs",
 }
 
+#: Parts of one run on a GPU, which are no scripts of their own.
+GPU = {"gpu": "On a GPU"}
+
 
 def list_scripts() -> dict[str, Path]:
     """All benchmarks by name: files in the folders of `QUESTIONS` that run by themselves."""
     files = [file for folder in QUESTIONS for file in sorted((HERE / folder).glob("*.py"))]
     return {file.stem: file for file in files if '__name__ == "__main__"' in file.read_text(encoding="utf-8")}
+
+
+def find_script(name: str) -> Path:
+    """The file of a result: a script, or a part of the GPU's run."""
+    return HERE / "gpu" / f"{name.removeprefix('gpu_')}.py" if name.startswith("gpu_") else list_scripts()[name]
 
 
 def name_module(name: str) -> str:
@@ -56,7 +68,21 @@ def describe_machine() -> dict[str, str]:
     machine = {"processor": f"{models[0].split(': ')[-1] if models else platform.processor()}, {os.cpu_count()} cores"}
     if torch.cuda.is_available():
         machine["gpu"] = torch.cuda.get_device_name()
+        machine["driver"] = f"{tell_driver()}, CUDA {torch.version.cuda}"
     return machine
+
+
+def tell_driver() -> str:
+    """The version of NVIDIA's driver, as its own tool says it."""
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    if shutil.which(asked[0]) is None:
+        return "unknown"
+    return subprocess.run(asked, capture_output=True, text=True).stdout.strip().split("\n")[0] or "unknown"
+
+
+def list_versions() -> dict[str, str]:
+    """Of the packages that count, those that are there: a bare machine lacks some."""
+    return {package: version(package) for package in PACKAGES if find_spec(IMPORTED_AS.get(package, package))}
 
 
 def tell_revision() -> str:
@@ -85,7 +111,7 @@ def run(name: str, options: list[str]) -> dict[str, Any]:
         "minutes": round((time.perf_counter() - started) / 60, 1),
         "machine": describe_machine(),
         "load": round(os.getloadavg()[1], 1),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": list_versions(),
         "printed": "\n".join(line.rstrip() for line in printed).strip("\n"),
         "figures": json.loads(last),
     }
@@ -103,6 +129,11 @@ def tell_tuning(known: list[str]) -> str:
 def write_results() -> None:
     """RESULTS.md from all that is kept."""
     kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
+    (HERE / "RESULTS.md").write_text(lay_out(kept), encoding="utf-8")
+
+
+def lay_out(kept: list[dict[str, Any]]) -> str:
+    """Results as a page, by question; a question without any result is left out where it is a GPU's."""
     parts = [
         "# Results\n",
         "Written by `python -m benchmarks.run`; nothing here is typed by hand. Each script's docstring says what it "
@@ -110,13 +141,14 @@ def write_results() -> None:
         "scripts were files of one folder. Times are of machines shared with other work (the load is given): ratios are "
         "taken within one run, and mean more than seconds.\n",
     ]
-    scripts = list_scripts()
-    for folder, question in QUESTIONS.items():
+    for folder, question in (QUESTIONS | GPU).items():
+        if folder in GPU and not any(result["name"].startswith("gpu_") for result in kept):
+            continue
         parts.append(f"## {question}\n")
         for result in kept:
-            if scripts[result["name"]].parent.name == folder:
+            if find_script(result["name"]).parent.name == folder:
                 parts += describe_result(result)
-    (HERE / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
+    return "\n".join(parts)
 
 
 def describe_result(result: dict[str, Any]) -> list[str]:
@@ -135,7 +167,7 @@ def describe_result(result: dict[str, Any]) -> list[str]:
 
 def summarise(name: str) -> str:
     """The first sentence of a script's docstring."""
-    docstring = ast.get_docstring(ast.parse(list_scripts()[name].read_text(encoding="utf-8"))) or ""
+    docstring = ast.get_docstring(ast.parse(find_script(name).read_text(encoding="utf-8"))) or ""
     return " ".join(docstring.split("\n\n")[0].split())
 
 
@@ -168,15 +200,29 @@ def keep_known(name: str, passed: list[str]) -> list[str]:
     return kept
 
 
+def measure_gpu(passed: list[str]) -> None:
+    """Run the GPU's parts, which keep their results themselves, and put them into RESULTS.md."""
+    done = subprocess.run([sys.executable, "-m", "benchmarks.gpu.suite", *passed], cwd=HERE.parent)
+    if list(KEPT.glob("gpu_*.json")):
+        write_results()
+    sys.exit(done.returncode)
+
+
 def main() -> None:
     given = sys.argv[1:]
     split = given.index("--") if "--" in given else len(given)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="run one script in seconds, and keep nothing")
+    parser.add_argument(
+        "--gpu", action="store_true", help="all that one short run on a GPU settles; see benchmarks/gpu/suite.py"
+    )
     parser.add_argument("--write-only", action="store_true", help="make RESULTS.md from what is kept")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options, passed = parser.parse_args(given[:split]), given[split + 1 :]
     scripts = list_scripts()
+    if options.gpu:
+        measure_gpu([*options.names, *passed, *(["--smoke"] if options.smoke else [])])
+        return
     if options.smoke:
         print(json.dumps(run("overhead", ["--smoke"])["figures"]))
         return

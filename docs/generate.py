@@ -13,6 +13,7 @@ from drawing import describe_rooms, draw_rooms
 from reference import write_api
 
 from musiclime_torch.commands import cli
+from musiclime_torch.commands.help import REST, Grouped, group_options
 
 DOCS = Path(__file__).parent
 
@@ -48,7 +49,7 @@ def write_pages() -> dict[str, str]:
 
 
 def write_command_line() -> str:
-    """Every command with its options, in click's own order."""
+    """Every command with its options, by question."""
     group = cli.cli
     parts = ["# Command line", "This page is written by `docs/generate.py` from the commands themselves.", group.help or ""]
     parts += [
@@ -62,14 +63,17 @@ def write_command_line() -> str:
 
 
 def _write_command(name: str, command: click.Command) -> Iterator[str]:
-    options = [part for part in command.params if isinstance(part, click.Option) and not part.hidden]
     places = [part for part in command.params if isinstance(part, click.Argument)]
     yield f"## musiclime {name}"
     yield _join(command.help or "")
     shown = [f"{(part.name or '').upper()}{'...' if part.nargs < 0 else ''}" for part in places]
     yield "```\n" + " ".join(["musiclime", name, *shown, "[OPTIONS]"]) + "\n```"
-    lines = [f"| `{_cell(_write_flag(option))}` | {_cell(_write_help(option))} |" for option in options]
-    yield "\n".join(["| option | meaning |", "|---|---|", *lines])
+    if isinstance(command, Grouped):
+        yield "```sh\n" + "\n".join(command.examples) + "\n```"
+    for question, options in group_options(command, click.Context(command)).items():
+        if question != REST:
+            lines = [f"| `{_cell(_write_flag(option))}` | {_cell(_write_help(option))} |" for option in options]
+            yield "\n".join([f"| {question.lower()} | meaning |", "|---|---|", *lines])
 
 
 # Written here and not taken from click's own help, which differs between its versions.

@@ -68,6 +68,13 @@ class Head(nn.Module):
         return self.fuse(self.encode_audio(audio), self.encode_text(text))
 
 
+def make_song() -> Track:
+    """Four seconds of noise in four stems, and a hundred words, each its own."""
+    stems = torch.randn(4, 1, 4000) * torch.linspace(0.1, 1, 4000)
+    lyrics = parse_lyrics("\n".join(" ".join(f"w{line}x{word}" for word in range(10)) for line in range(10)))
+    return Track(stems, ("a", "b", "c", "d"), 1000, lyrics)
+
+
 @torch.no_grad()
 def compare_heads(model: Head, rows: int, device: torch.device) -> float:
     """A pair's time on joined rows over its time by the shortcut."""
@@ -95,9 +102,7 @@ def main() -> None:
     rows, classes = (100, 50) if options.smoke else (1000, 527)
     torch.manual_seed(0)
     model = Head(classes).to(device).eval()
-    stems = torch.randn(4, 1, 4000) * torch.linspace(0.1, 1, 4000)
-    lyrics = parse_lyrics("\n".join(" ".join(f"w{line}x{word}" for word in range(10)) for line in range(10)))
-    track = Track(stems, ("a", "b", "c", "d"), 1000, lyrics)
+    track = make_song()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     stop = start(device)
     explanation = explain(model, track, n_samples=(rows, rows), units="line" if options.smoke else "word", device=device)

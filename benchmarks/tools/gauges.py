@@ -14,10 +14,12 @@ def start(device: torch.device) -> Callable[[], float]:
         started = time.perf_counter()
         return lambda: time.perf_counter() - started
     begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begun.record()
+    # On the stream of this device: torch's current one may belong to another card.
+    stream = torch.cuda.current_stream(device)
+    begun.record(stream)
 
     def stop() -> float:
-        ended.record()
+        ended.record(stream)
         ended.synchronize()
         return begun.elapsed_time(ended) / 1000
 

@@ -19,8 +19,13 @@ _TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "i
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 
 #: Settings of the two encoders by size, base being the libraries' own: AST-base and RoBERTa-base; "paper" is MusicLIME's,
-#: AST-base and RoBERTa-large. All hear 1,024 frames, ten seconds.
-SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {"tiny": (_TINY, _TINY), "base": ({}, {}), "paper": ({}, _LARGE)}
+#: AST-base and RoBERTa-large. All hear 1,024 frames, ten seconds; "smallest" hears 128.
+SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+    "smallest": ({**_TINY, "max_length": 128}, _TINY),
+    "tiny": (_TINY, _TINY),
+    "base": ({}, {}),
+    "paper": ({}, _LARGE),
+}
 
 LINE = "hold me now for love is all that I have ever known"
 
@@ -42,7 +47,7 @@ def make_ast_roberta(size: str, classes: int = 9) -> AstRoberta:
     names = tuple(f"class {number}" for number in range(classes))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = AstRoberta(ASTConfig(max_length=1024, **ear), text, make_tokenizer(), names, PAPER_PREPARATION)
+        model = AstRoberta(ASTConfig(**{"max_length": 1024, **ear}), text, make_tokenizer(), names, PAPER_PREPARATION)
     return model.requires_grad_(False).eval()
 
 

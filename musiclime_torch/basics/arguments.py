@@ -4,6 +4,7 @@ Names are checked against the `Literal` that lists them. Numbers become Python's
 What can't be read raises an InputError that quotes the value.
 """
 
+import math
 import operator
 import re
 from collections.abc import Sequence
@@ -161,6 +162,46 @@ def read_until(text: str) -> Until:
     except (TypeError, ValueError):
         raise InputError(f"until {text!r} is not understood: give 'top 5' or 'width 0.1'.", argument="until") from None
     return until
+
+
+#: What takes a song apart, but for bands.
+SEPARATORS = ("demucs", "hpss", "midside", "none")
+
+
+def read_separator(text: str) -> tuple[str, tuple[float, ...]]:
+    """The separator's name, "" where none is given, and the edges of frequency bands in Hz, if bands are asked for.
+
+    >>> read_separator("demucs"), read_separator("bands:0,200,2000"), read_separator("hpss+bands:150")
+    (('demucs', ()), ('', (200.0, 2000.0)), ('hpss', (150.0,)))
+    """
+    base, asked, edges = text.rpartition("bands:")
+    if not asked or not (base == "" or base.endswith("+")):
+        _check_separator(text, text)
+        return text, ()
+    base = base.removesuffix("+")
+    if base:
+        _check_separator(base, text)
+    try:
+        found = tuple(float(edge) for edge in edges.split(","))
+    except ValueError:
+        found = ()
+    # The lowest band begins at 0 Hz whether that is said or not.
+    found = found[1:] if found[:1] == (0.0,) else found
+    if not found or not all(low < high for low, high in zip((0.0, *found), (*found, math.inf), strict=True)):
+        raise InputError(
+            f"separator {text!r} names no bands: give rising frequencies in Hz between them, such as bands:0,200,2000,8000.",
+            argument="separator",
+        )
+    return base, found
+
+
+def _check_separator(base: str, text: str) -> None:
+    if base not in SEPARATORS and not base.startswith("demucs:"):
+        raise InputError(
+            f"separator {text!r} is unknown{suggest(base, SEPARATORS)}: use demucs, demucs:FOLDER, hpss, midside, none, or "
+            "bands:0,200,2000.",
+            argument="separator",
+        )
 
 
 def read_kernel_width(kernel_width: object) -> float:

@@ -16,7 +16,7 @@ from musiclime_torch.captum.lime import Lime, warn_of_few, widen
 from musiclime_torch.captum.request import Lines, Request, join
 from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
 from musiclime_torch.captum.surrogates import find_ridge, leave_fitted, mask_inputs
-from musiclime_torch.surrogate.design import MOST_ENUMERATED, enumerate_masks, mask_ends
+from musiclime_torch.surrogate.design import MOST_ENUMERATED, enumerate_masks, mask_ends, send
 
 
 class KernelShap(Lime, CaptumKernelShap):
@@ -56,7 +56,7 @@ class KernelShap(Lime, CaptumKernelShap):
         return lines
 
     def _explain_every(self, plan: Plan, judged: bool) -> tuple[Lines, int]:
-        masks = enumerate_masks(plan.request.components).masks.to(plan.request.device)
+        masks = send(enumerate_masks(plan.request.components).masks, plan.request.device)
         outputs = evaluate(self.forward_func, widen(plan), masks[None])
         return solve_every(masks.to(outputs.device), outputs.flatten(1), judged), outputs.shape[2]
 
@@ -72,7 +72,7 @@ class KernelShap(Lime, CaptumKernelShap):
         ]
         # The two ends come first, so that `solve_coalitions` finds them in every design.
         ends = mask_ends(components)
-        masks = torch.stack([torch.cat([ends, design.masks]) for design in designs]).to(plan.request.device)
+        masks = send(torch.stack([torch.cat([ends, design.masks]) for design in designs]), plan.request.device)
         outputs = evaluate(self.forward_func, widen(plan), masks)
         by_design = outputs.flatten(1)[None] if len(designs) == 1 else outputs.transpose(0, 1)
         solved = [

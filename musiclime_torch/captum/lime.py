@@ -32,6 +32,7 @@ from musiclime_torch.captum.surrogates import (
     mask_inputs,
     sample_by_calls,
 )
+from musiclime_torch.surrogate.design import send
 
 
 class Lime(CaptumLime):
@@ -149,7 +150,7 @@ class Lime(CaptumLime):
             # samples of the next example, and whatever the caller draws later, the same as with Captum.
             if self.chance.is_global:
                 skip_fit_draws(request.components)
-        masks = torch.stack(drawn).to(request.device)
+        masks = send(torch.stack(drawn), request.device)
         outputs = evaluate(self.forward_func, widen(plan), masks)
         lines = fit_lines(*match_designs(masks, weigh(kernel, request, masks, plan.summed), outputs), ridge, judged)
         leave_fitted(self.interpretable_model, lines, outputs.shape[2])
@@ -160,7 +161,7 @@ class Lime(CaptumLime):
         if kernel is None or self._is_customised():
             samples = sample_by_calls(self, plan, self._arguments(plan.request.components))
         else:
-            masks = self._draw(plan, self.chance.start()).to(plan.request.device)
+            masks = send(self._draw(plan, self.chance.start()), plan.request.device)
             outputs = evaluate(self.forward_func, plan, masks[None])[:, 0]
             samples = Samples(masks, weigh(kernel, plan.request, masks[None], plan.summed)[0], outputs)
         if ridge is None or not samples.are_masks():

@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
@@ -26,7 +27,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.app.command import app
 from musiclime_torch.commands.check import check
 from musiclime_torch.commands.corpus import corpus
-from musiclime_torch.commands.doctor import doctor, models
+from musiclime_torch.commands.doctor import describe_torchaudio, doctor, models
 from musiclime_torch.commands.findings import contrast, summarise
 from musiclime_torch.commands.help import Grouped, SongCommand
 from musiclime_torch.commands.options import (
@@ -220,9 +221,19 @@ def main() -> None:
             error.show()
         elif isinstance(error, InputError):
             click.echo(f"musiclime: {say_error(error)}", err=True)
+        elif _comes_from_torchaudio(error):
+            click.echo(f"musiclime: {describe_torchaudio(error)}", err=True)
         else:
             raise
         sys.exit(2)
+
+
+def _comes_from_torchaudio(error: BaseException) -> bool:
+    """Whether torchaudio failed at its own import: it was built for another torch than the one that is there."""
+    frames = [] if error.__traceback__ is None else [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, ImportError | OSError | RuntimeError) and any(
+        frame.f_globals.get("__name__", "").partition(".")[0] == "torchaudio" and _is_importing(frame) for frame in frames
+    )
 
 
 def _keep_files(arguments: list[str]) -> list[str]:

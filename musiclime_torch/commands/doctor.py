@@ -179,6 +179,10 @@ def _list_devices() -> dict[str, str]:
     except (ImportError, OSError) as error:
         return {"torch": f"can't be imported ({type(error).__name__}: {error})"}
     rows = {"cpu": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"}
+    try:
+        import torchaudio  # noqa: F401
+    except (ImportError, OSError, RuntimeError) as error:
+        rows["torchaudio"] = describe_torchaudio(error)
     for number in range(torch.cuda.device_count()):
         card: Any = torch.cuda.get_device_properties(number)
         rows[f"cuda:{number}"] = f"{card.name}, {card.total_memory / 2**30:.0f} GiB, compute {card.major}.{card.minor}"
@@ -187,6 +191,12 @@ def _list_devices() -> dict[str, str]:
             f" (built for CUDA {torch.version.cuda})" if torch.version.cuda else ""
         )
     return rows
+
+
+def describe_torchaudio(error: BaseException) -> str:
+    """A sentence for a torchaudio that can't be imported: it loads libraries of the torch it was built for."""
+    beside = f"torchaudio {_find_version('torchaudio')} can't be loaded beside torch {_find_version('torch')}"
+    return f"{beside} ({' '.join(str(error).split())}): install builds that belong together, see docs/installation.md."
 
 
 def _list_extras() -> dict[str, str]:

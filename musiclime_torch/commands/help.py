@@ -81,7 +81,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "What to write": ("--answers", "--out", "--no-report", "--report", "--plots", "--export", "--format", "--top"),
 }
 
-_REST = "Other"
+#: The heading of options that answer none of these: --help.
+REST = "Other"
 
 
 class Grouped(click.Command):
@@ -122,7 +123,7 @@ def group_options(command: click.Command, ctx: click.Context) -> dict[str, list[
     """Options that are listed, by question; questions without any are left out."""
     shown = [param for param in command.get_params(ctx) if isinstance(param, click.Option) and not param.hidden]
     homes = {flag: question for question, flags in QUESTIONS.items() for flag in flags}
-    groups: dict[str, list[click.Option]] = {question: [] for question in (*QUESTIONS, _REST)}
+    groups: dict[str, list[click.Option]] = {question: [] for question in (*QUESTIONS, REST)}
     for option in shown:
-        groups[homes.get(option.opts[-1], _REST)].append(option)
+        groups[homes.get(option.opts[-1], REST)].append(option)
     return {question: options for question, options in groups.items() if options}

@@ -35,7 +35,8 @@ _LOADING_OPTIONS = [
     click.option(
         "--separator",
         metavar="NAME",
-        help="demucs, demucs:FOLDER, hpss, midside or none.  [default: demucs if its weights are cached, else hpss]",
+        help="demucs, demucs:FOLDER, hpss, midside, none, or frequency bands: bands:0,200,2000 (Hz), hpss+bands:200.  "
+        "[default: demucs if its weights are cached, else hpss]",
     ),
     click.option("--start", type=float, metavar="SECONDS", help="Start of the part to explain."),
     click.option("--end", type=float, metavar="SECONDS", help="End of the part to explain."),

@@ -10,14 +10,12 @@ from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any, get_args
 
-from musiclime_torch.basics.arguments import suggest
+from musiclime_torch.basics.arguments import read_separator
 from musiclime_torch.basics.choices import StandIn
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import check_name
 from musiclime_torch.commands.options import gather
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
-
-_SEPARATORS = ("demucs", "hpss", "midside", "none")
 
 
 def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files: Path) -> None:
@@ -80,6 +78,5 @@ def _refuse_loading(loading: Mapping[str, Any]) -> None:
     if longest is not None and not longest > 0:
         raise InputError(f"--max-duration must be above 0, got {longest:g}.")
     separator = loading.get("separator")
-    if separator is not None and separator.partition(":")[0] not in _SEPARATORS:
-        meant = suggest(separator, _SEPARATORS)
-        raise InputError(f"--separator {separator!r} is unknown{meant}: use demucs, demucs:FOLDER, hpss, midside or none.")
+    if separator is not None:
+        read_separator(separator)

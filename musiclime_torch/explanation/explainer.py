@@ -30,9 +30,11 @@ from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.surrogate.sampling import VALUES
+from musiclime_torch.surrogate.signed import full_precision, rounds_products
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, list_components
 from musiclime_torch.variants.probe import Probe, pick_device, probing
+from musiclime_torch.variants.renderings import Kept
 from musiclime_torch.variants.scale import Scale, settle_scale
 
 #: Number of equal time segments, unless the model declares that they would be too short.
@@ -246,15 +248,20 @@ def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
     # Every attribution is measured between these two outputs, and the scale and the target are chosen by them.
     masks = mask_ends(len(probe.seen))
     ends = run_joint(probe, masks)
-    if probe.precision == "float32":
-        return ends, ()
-    if not probe.subject.late_fusion:
+    if probe.precision != "float32" and not probe.subject.late_fusion:
         return ends, (f"{probe.subject.name} has no separate encoders: all of it ran in float32.",)
-    exact = run_joint(replace(probe, precision="float32"), masks)
+    if probe.precision != "float32":
+        what, exact = "encoders in bfloat16 change", run_joint(replace(probe, precision="float32"), masks)
+    elif rounds_products():
+        # Kept answers know nothing of torch's settings: these are for the comparison alone.
+        with full_precision(probe.device):
+            exact = run_joint(replace(probe, kept=Kept()), masks)
+        what = "products rounded to TensorFloat-32 or bfloat16, as torch is set, change"
+    else:
+        return ends, ()
     moved, span = (ends - exact).abs().amax(), (exact[0] - exact[1]).abs().amax()
     return ends, (
-        f"encoders in bfloat16 change the outputs by up to {float(moved):.2g}, where song and empty song differ by up to "
-        f"{float(span):.2g}.",
+        f"{what} the outputs by up to {float(moved):.2g}, where song and empty song differ by up to {float(span):.2g}.",
     )
 
 

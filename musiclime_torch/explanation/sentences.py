@@ -31,11 +31,14 @@ def to_sentences(explanation: Explanation, target: int | str | None = None) -> t
     return tuple(sentences)
 
 
-def find_probabilities(explanation: Explanation) -> list[float] | None:
-    """The classes' probabilities on the song, a foil's contrast left out; None for outputs that have none."""
+def find_probabilities(explanation: Explanation, outputs: torch.Tensor | None = None) -> list[float] | None:
+    """The classes' probabilities on the song, a foil's contrast left out; None for outputs that have none.
+
+    `outputs` (class,) are others of the model in the explanation's space, such as those on the empty song.
+    """
     kind = explanation.provenance.get("output_kind", "")
     count = len(explanation.classes) - (explanation.provenance.get("settings", {}).get("foil") is not None)
-    values = explanation.output_song[:count].double()
+    values = (explanation.output_song if outputs is None else outputs)[:count].double()
     if explanation.space == "probability":
         return [float(value) for value in values]
     if kind == "logits" and explanation.space == "logit" and count > 1:

@@ -46,6 +46,23 @@ def in_float32(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False)
 
 
+def is_compiled(function: Any) -> bool:
+    """Whether torch.compile made a function, a module or a part of it; each shape it meets may then be compiled again.
+
+    >>> layer = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    >>> is_compiled(layer), is_compiled(torch.compile(layer, backend="eager"))
+    (False, True)
+    """
+    if isinstance(function, torch.nn.Module):
+        return any(hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) for part in function.modules())
+    return hasattr(function, "_torchdynamo_orig_callable")
+
+
+def tries_out_kernels(device: torch.device) -> bool:
+    """Whether cuDNN times its kernels at the first batch of each shape (`torch.backends.cudnn.benchmark`)."""
+    return device.type == "cuda" and torch.backends.cudnn.benchmark
+
+
 def widen(encoded: Tensor) -> Tensor:
     """An encoding as heads take it: at least float32."""
     # Heads sum over hundreds of features: in bfloat16's eight bits the sums would lose what a component changes.

@@ -9,7 +9,7 @@ import torch
 
 from musiclime_torch.basics.choices import OutputKind
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.care import module_behind
+from musiclime_torch.models.care import is_compiled, module_behind
 from musiclime_torch.models.contract import LATE_FUSION
 
 #: Hz; a rate outside of these is a slip.
@@ -25,7 +25,8 @@ TextForm = Literal["strings", "ids", "embeddings"]
 class Subject:
     """A model, described. What it doesn't declare is None; `module` is the torch module behind it, if there is one.
 
-    `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused.
+    `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused; `compiled`
+    that torch.compile has made the module, a part of it, or one of its methods.
     """
 
     model: Any  # a callable; what more it offers is looked up by name
@@ -40,6 +41,7 @@ class Subject:
     modalities: tuple[str, ...]
     text_form: TextForm
     late_fusion: bool
+    compiled: bool = False
 
 
 def describe_model(
@@ -70,6 +72,7 @@ def describe_model(
         modalities=takes,
         text_form=_find_text_form(model),
         late_fusion=len(takes) == 2 and is_late_fusion(model),
+        compiled=any(map(is_compiled, (module_behind(model), *(getattr(model, part, None) for part in LATE_FUSION)))),
     )
 
 

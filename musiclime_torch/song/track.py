@@ -10,10 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import read_separator
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.audio.recording import Recording, read_audio
 from musiclime_torch.song.lyrics.files import embedded_lyrics, read_lyrics
 from musiclime_torch.song.lyrics.lyrics import Lyrics, cut_lyrics
+from musiclime_torch.song.stems.bands import describe_bands, split_bands
 from musiclime_torch.song.stems.files import StemSet, is_stem_file, read_stems
 from musiclime_torch.song.stems.separation import complete, separate
 
@@ -104,7 +106,8 @@ def load_track(
         lyrics_encoding: the encoding of the lyrics' file, as Python names it ("gb18030"); None finds out.
         stems: a folder of stems (or a stem file) of ``song``; what they leave of it becomes the residual.
         align_stems: move stems that are late or early by an encoder's delay, as ``demucs --mp3`` writes them.
-        separator: how to take a song without stems apart, see `separation`; None picks.
+        separator: how to take a song without stems apart, see `separation`; None picks. ``bands:200,2000`` also cuts given
+            stems into frequency bands.
         start: seconds from the start of the file where the part to explain begins, None for its start. Lyrics with times
             are cut with the sound; those without are kept, and a warning says so.
         end: seconds from the start of the file where the part ends, None for its end.
@@ -119,13 +122,17 @@ def load_track(
     if not max_seconds > 0:
         raise InputError(f"max_seconds must be positive, got {max_seconds:g}.", argument="max_seconds")
     has_own_stems = isdir(path) or is_stem_file(path)
-    if separator is not None and (stems is not None or isdir(path)):
+    base, edges = ("", ()) if separator is None else read_separator(separator)
+    if base and (stems is not None or isdir(path)):
         raise InputError(
-            f"separator {separator!r} and stems at once: a song that has its stems isn't separated; leave one out."
+            f"separator {separator!r} and stems at once: a song that has its stems isn't separated; leave one out, or ask "
+            "for bands of the stems (bands:0,200,2000).",
+            argument="separator",
         )
     # Lyrics are read first: a bad file is reported before minutes are spent on the audio.
     words, notes = _find_lyrics(path, lyrics, lyrics_encoding)
-    if stems is None and separator is None and has_own_stems:
+    given = stems is not None or (has_own_stems and not base)
+    if stems is None and given:
         track = _from_stems(read_stems(path, max_seconds=max_seconds, start=start, end=end, align=align_stems), path)
     else:
         recording = read_audio(path, max_seconds=max_seconds, start=start, end=end, stream=0 if is_stem_file(path) else None)
@@ -138,6 +145,9 @@ def load_track(
             separated, names, note = separate(recording, separator, device, cache_dir)
             track = Track(separated, names, recording.sample_rate, None, recording.offset, "", note, recording.content_hash)
         track = replace(track, warnings=(*recording.warnings, *track.warnings))
+    if edges and given:
+        split, names = split_bands(track.stems, track.stem_names, track.sample_rate, edges, device)
+        track = replace(track, stems=split, stem_names=names, source=describe_bands(edges, track.source))
     if words is not None and (start is not None or end is not None):
         words, note = _cut_lyrics(words, track.offset, track.offset + track.seconds)
         notes = [*notes, note]

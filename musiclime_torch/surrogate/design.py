@@ -58,7 +58,7 @@ class Design:
 
     def to(self, device: torch.device | str) -> "Design":
         """The same design on another device."""
-        return replace(self, masks=self.masks.to(device), weights=self.weights.to(device))
+        return replace(self, masks=send(self.masks, device), weights=send(self.weights, device))
 
     def first(self, rows: int) -> "Design":
         """The design as it was when `rows` rows were drawn."""
@@ -98,6 +98,19 @@ class CrossedDesign:
     def to(self, device: torch.device | str) -> "CrossedDesign":
         """The same design on another device."""
         return CrossedDesign(self.audio.to(device), self.lyrics.to(device))
+
+
+def send(values: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on a device. What goes from the host to a GPU is queued, and nothing waits for it to arrive.
+
+    >>> send(torch.ones(2), "cpu")
+    tensor([1., 1.])
+    """
+    target = torch.device(device)
+    if target.type != "cuda" or values.device.type != "cpu":
+        return values.to(target)
+    # Only a copy from pinned memory is queued in full; torch keeps the pinned block until it is done, and uses it again.
+    return (values.pin_memory() if torch.cuda.is_initialized() else values).to(target, non_blocking=True)
 
 
 def enumerate_masks(d: int) -> Design:

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.design import Design, send
 from musiclime_torch.surrogate.fit import DEPENDENT, Fit, Known
+from musiclime_torch.surrogate.signed import full_precision, pick_precision
 
 #: The Gram matrix of more pairs than this costs more than it tells.
 MOST_SQUARES = 2000
@@ -57,14 +58,17 @@ def solve_pairs(design: Design, outputs: Float[Tensor, "n class"], fit: Fit, eve
     Where the design has `every_mask`, the coefficients have no error.
     """
     assert design.uniform, "weighted rows would change what the products mean"
-    columns = list_pairs(design.masks.shape[1]).to(outputs.device)
-    units = _observe(design, outputs, fit)
+    columns = send(list_pairs(design.masks.shape[1]), outputs.device)
+    with full_precision(outputs.device):
+        units = _observe(design, outputs, fit)
     spread = (outputs.double() - outputs.double().mean(0)).square().mean(0)
     enough = 2 * (len(columns) + 1) <= design.units and len(columns) <= MOST_SQUARES
     orthogonal = design.full_cycles or (every_mask and design.orthogonal)
     solve_all = _solve_orthogonal if orthogonal else _solve_squares
-    solved = solve_all(units, columns) if enough else None
-    values, variances, freedom = solved or _solve_moments(units, columns)
+    with full_precision(outputs.device):
+        solved = solve_all(units, columns) if enough else None
+        values, variances, freedom = solved or _solve_moments(units, columns)
+    values, variances = values.double(), variances.double()
     if every_mask:
         variances, freedom = torch.zeros_like(variances), float("inf")
     # A product of two columns ±½ is ±¼: its variance is 1/16.
@@ -78,8 +82,10 @@ def solve_pairs(design: Design, outputs: Float[Tensor, "n class"], fit: Fit, eve
 
 def _observe(design: Design, outputs: Float[Tensor, "n class"], fit: Fit) -> _Observations:
     """The residuals of the main effects, one row for each sampling unit."""
-    coded = design.masks.double() - 0.5
-    residuals = outputs.double() - fit.intercept - design.masks.double() @ fit.coefficients.values.T
+    kind = pick_precision(outputs)
+    masks = design.masks.to(kind)
+    coded = masks - 0.5
+    residuals = (outputs.double() - fit.intercept).to(kind) - masks @ fit.coefficients.values.T.to(kind)
     sizes = torch.cat([coded.new_full((design.folded // 2,), 2), coded.new_ones(design.n_samples - design.folded)])
     pairs = design.folded
     means = torch.cat([(residuals[0:pairs:2] + residuals[1:pairs:2]) / 2, residuals[pairs:]])
@@ -117,7 +123,8 @@ def _solve_squares(
     units: _Observations, columns: Int[Tensor, "pair 2"]
 ) -> tuple[Float[Tensor, "pair class"], Float[Tensor, "pair class"], float] | None:
     """Least squares of all pairs at once; None where the masks can't tell them apart."""
-    sizes, signs = units.sizes, units.signs
+    # In float64 on every device: whether products can be told apart shows in digits that float32 doesn't have.
+    sizes, signs, means = units.sizes.double(), units.signs.double(), units.means.double()
     products = signs[:, columns[:, 0]] * signs[:, columns[:, 1]]
     products = products - (sizes @ products) / sizes.sum()
     weighted = sizes[:, None] * products
@@ -126,8 +133,8 @@ def _solve_squares(
     if int(info) or float(factor.diagonal().min()) ** 2 < DEPENDENT:
         return None
     influence = torch.cholesky_solve(16 / len(sizes) * weighted.T, factor)
-    values = influence @ units.means
-    missed = units.means - products @ values
+    values = influence @ means
+    missed = means - products @ values
     count, pairs = products.shape
     variances = influence.square() @ missed.square() * (count / (count - pairs - 1))
     return values, variances, float(count - pairs - 1)

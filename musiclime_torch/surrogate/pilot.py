@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.signed import full_precision, pick_precision
 from musiclime_torch.surrogate.solver import solve
 
 #: How sure a pilot block must be before complements are given up. They cost at most a factor of two where they are the
@@ -27,8 +28,10 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
         return False
     fit = solve(design, values[:, None], 0.0)
     first, second = values[0::2].double(), values[1::2].double()
-    coded = design.masks[0::2].double() - 0.5
-    odd = ((first - second) / 2 - coded @ fit.coefficients.values[0]).square().sum() / (pairs - d)
+    kind = pick_precision(values)
+    with full_precision(values.device):
+        fitted = (design.masks[0::2].to(kind) - 0.5) @ fit.coefficients.values[0].to(kind)
+    odd = ((first - second) / 2 - fitted).square().sum() / (pairs - d)
     even = ((first + second) / 2).var()
     return bool(odd * (2 * third_order - 1) > float(fdtri(pairs - d, pairs - 1, SURE)) * even)
 

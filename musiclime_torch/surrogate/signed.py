@@ -7,6 +7,7 @@ run in float32, a few rows at a time, and their sums are added up in float64.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,9 @@ from torch import Tensor
 from musiclime_torch.surrogate.design import Design
 from musiclime_torch.surrogate.fit import Fit, Known, count_freedom, enlarge
 from musiclime_torch.surrogate.kerdock import share_third_order, spare
+
+#: Whose products of float32 torch lets a caller round: a GPU's and a CPU's.
+_BACKENDS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
 
 
 def pick_precision(values: Tensor) -> torch.dtype:
@@ -32,15 +36,25 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
     Products of float64 were never rounded; those of ±1 with float32 must not be either.
     """
-    before = torch.get_float32_matmul_precision()
-    if before != "highest":
-        torch.set_float32_matmul_precision("highest")
+    # By backend: torch's older setting for all of them can't even be read where a caller has set one of these.
+    before = [backend.fp32_precision for backend in _BACKENDS]
     try:
+        for backend in _BACKENDS:
+            backend.fp32_precision = "ieee"
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        if before != "highest":
-            torch.set_float32_matmul_precision(before)
+        for backend, precision in zip(_BACKENDS, before, strict=True):
+            backend.fp32_precision = precision
+
+
+def rounds_products() -> bool:
+    """Whether the caller allows products of float32 to be rounded, as TensorFloat-32 does to ten bits.
+
+    >>> rounds_products()
+    False
+    """
+    return any(backend.fp32_precision not in ("none", "ieee") for backend in _BACKENDS)
 
 
 #: Numbers of a few classes that are worked on at a time: they stay in the cache of a CPU.

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from musiclime_torch.surrogate.design import send
 from musiclime_torch.surrogate.pairs import list_pairs
 
 
@@ -65,7 +66,7 @@ class Walsh:
         table = self.coefficients.new_zeros(d, d, self.coefficients.shape[1])
         twos = (self.sizes == 2).nonzero().flatten()
         table[tuple(self.subsets[twos].nonzero()[:, 1].view(-1, 2).T)] = 4 * self.coefficients[twos]
-        columns = list_pairs(d).to(table.device)
+        columns = send(list_pairs(d), table.device)
         return table[columns[:, 0], columns[:, 1]].T
 
     def measure_fidelity(
@@ -119,6 +120,22 @@ def add_up(d: int, functions: Sequence[tuple[Sequence[int], Float[Tensor, "_mask
     # Functions may share columns, and with them terms: a term's coefficients are added up before anything is squared.
     packed = np.packbits(np.pad(subsets.numpy(), ((0, 0), (0, 1))), axis=1)
     _, first, places = np.unique(packed, axis=0, return_index=True, return_inverse=True)
-    summed = terms.new_zeros(len(first), terms.shape[1])
-    summed.index_add_(0, torch.from_numpy(places.ravel()).to(terms.device), terms)
-    return Walsh(subsets[torch.from_numpy(first)].to(terms.device), summed)
+    return Walsh(send(subsets[torch.from_numpy(first)], terms.device), _sum_alike(terms, places.ravel(), len(first)))
+
+
+def _sum_alike(
+    terms: Float[Tensor, "row class"], places: Int[np.ndarray, " row"], count: int
+) -> Float[Tensor, "term class"]:
+    """Rows of the same place added up, in their order: all that are the first of their place, then all second ones, and so
+    on. An `index_add_` adds in whatever order a GPU comes to them, and gives other last bits every time.
+    """
+    order = np.argsort(places, kind="stable")
+    starts = np.searchsorted(places[order], np.arange(count))
+    ranks = np.empty(len(places), dtype=int)
+    ranks[order] = np.arange(len(places)) - starts[places[order]]
+    summed = terms.new_zeros(count, terms.shape[1])
+    for rank in range(int(ranks.max(initial=-1)) + 1):
+        rows = np.flatnonzero(ranks == rank)
+        here, there = (send(torch.from_numpy(numbers), terms.device) for numbers in (rows, places[rows]))
+        summed.index_copy_(0, there, summed.index_select(0, there) + terms.index_select(0, here))
+    return summed

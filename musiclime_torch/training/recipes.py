@@ -25,10 +25,20 @@ from musiclime_torch.models.care import find_device
 from musiclime_torch.song.lyrics.boilerplate import describe_stripped
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.training.fitting import WEIGHTS, Fitted, Recipe, fit, is_first
-from musiclime_torch.training.labels import Labels, balance, read_labels, split
 from musiclime_torch.training.scores import Scores, predict, score
 from musiclime_torch.training.songs import ManifestSongs, find_text
-from musiclime_torch.training.starting import join_towers, save_classifier, seeded, start_audio, start_lyrics, start_tagger
+from musiclime_torch.training.starting import (
+    Labels,
+    balance,
+    join_towers,
+    read_labels,
+    save_classifier,
+    seeded,
+    split,
+    start_audio,
+    start_lyrics,
+    start_tagger,
+)
 
 #: Peak rates of a tagger, which starts untrained: each word occurs in few songs and needs larger steps than sound.
 TAGGER_RATES: Mapping[str, float] = {"embedding": 3e-2, "read": 1e-2}

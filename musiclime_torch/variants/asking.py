@@ -16,6 +16,7 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import T
 from musiclime_torch.models.batches import fill, fill_each
 from musiclime_torch.models.care import widen
+from musiclime_torch.surrogate.design import send
 from musiclime_torch.variants.forward import (
     check_count,
     check_shape,
@@ -54,7 +55,7 @@ def run_joint(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n c
         if probe.subject.late_fusion:
             return _run_sides(probe, masks)
         return _average_windows(probe, full)
-    here = full.to(probe.device)
+    here = send(full, probe.device)
     sources, n_audio = probe.sources, probe.n_audio
     # Strings are cut on the host, so their masks needn't come back from the device.
     lyric_masks = (full if isinstance(sources.lyrics, StringGates) else here)[:, n_audio:]
@@ -109,9 +110,9 @@ def _average_windows(probe: Probe, full: Bool[Tensor, "n column"]) -> Float[Tens
 def _run_renderings(probe: Probe, full: Bool[Tensor, "n column"], renderings: Sequence[Renderings]) -> Iterator[Encoded]:
     """Outputs of the model as a whole, window by window."""
     sources, n_audio = probe.sources, probe.n_audio
-    gates = full[:, :n_audio].to(probe.device).unflatten(1, (sources.n_stems, sources.n_segments))
+    gates = send(full[:, :n_audio], probe.device).unflatten(1, (sources.n_stems, sources.n_segments))
     # Strings are cut on the host, so that their masks stay there.
-    lyric_masks = full[:, n_audio:] if isinstance(sources.lyrics, StringGates) else full[:, n_audio:].to(probe.device)
+    lyric_masks = full[:, n_audio:] if isinstance(sources.lyrics, StringGates) else send(full[:, n_audio:], probe.device)
 
     def run(pieces: list[tuple[int, Tensor]]) -> Float[Tensor, "batch class"]:
         masks = torch.cat([masks for _, masks in pieces]).to(lyric_masks.device)
@@ -152,7 +153,7 @@ def encode_audio(probe: Probe, masks: Bool[Tensor, "n seen_audio"]) -> tuple[Enc
     windows = probe.sources.windows
     assert windows, "a late-fusion model takes audio"
     full = _spread(masks, probe.seen_audio, probe.n_audio)
-    gates = full.to(probe.device).unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
+    gates = send(full, probe.device).unflatten(1, (probe.sources.n_stems, probe.sources.n_segments))
     if len(windows) > 1 or probe.kept.everything:
         return _encode_windows(probe, full, gates)
 
@@ -184,7 +185,7 @@ def encode_lyrics(probe: Probe, masks: Bool[Tensor, "n seen_lyrics"]) -> Encoded
     assert lyrics is not None, "a late-fusion model takes lyrics"
     seen = tuple(column - probe.n_audio for column in probe.seen_lyrics)
     full = _spread(masks, seen, probe.columns - probe.n_audio)
-    here = full if isinstance(lyrics, StringGates) else full.to(probe.device)
+    here = full if isinstance(lyrics, StringGates) else send(full, probe.device)
 
     def encode(some: Bool[Tensor, "batch column"]) -> Tensor:
         return run_encoder(probe, "encode_text", mask_lyrics(lyrics, some), len(some))

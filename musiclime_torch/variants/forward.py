@@ -15,7 +15,8 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import T
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.batches import in_batches, ran_out
-from musiclime_torch.models.care import encoding, widen
+from musiclime_torch.models.care import encoding, tries_out_kernels, widen
+from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.variants.probe import Probe
 
@@ -40,7 +41,8 @@ def run_model(probe: Probe, inputs: tuple[Any, ...], count: int) -> Float[Tensor
     """Outputs of the model for a batch of `count` variants, its encoders in the probe's precision."""
     subject = probe.subject
     if probe.precision == "float32" or not subject.late_fusion:
-        return _check_outputs(subject, _call(subject, subject.model, inputs, count), count)
+        outputs, size = _call_filled(probe, "variants", subject.model, inputs, count)
+        return _check_outputs(subject, outputs, size)[:count]
     # The whole model would run its head in the encoders' precision too: part by part, only the encoders do.
     sides = zip(("encode_audio", "encode_text"), inputs, strict=True)
     return run_head(subject, tuple(run_encoder(probe, part, batch, count) for part, batch in sides), count)
@@ -50,12 +52,53 @@ def run_encoder(probe: Probe, part: str, batch: Any, count: int) -> Tensor:
     """Encodings of a batch of `count` variants by `encode_audio` or `encode_text`, in the probe's precision."""
     subject = probe.subject
     with encoding(probe.precision, probe.device):
-        encoded = _call(subject, getattr(subject.model, part), (batch,), count)
-    if not isinstance(encoded, Tensor) or not encoded.dim() or len(encoded) != count:
+        encoded, size = _call_filled(probe, part, getattr(subject.model, part), (batch,), count)
+    if not isinstance(encoded, Tensor) or not encoded.dim() or len(encoded) != size:
         raise InputError(
-            f"{subject.name}.{part} returned {_show(encoded)} for a batch of {count}: it must return one row a variant."
+            f"{subject.name}.{part} returned {_show(encoded)} for a batch of {size}: it must return one row a variant."
         )
-    return widen(encoded)
+    return widen(encoded[:count])
+
+
+def _call_filled(
+    probe: Probe, part: str, function: Callable[..., Any], inputs: tuple[Any, ...], count: int
+) -> tuple[Any, int]:
+    """What a function gives for a batch of `count` variants, filled up where that is cheaper; and of how many rows."""
+    size = _pick_size(probe, part, count)
+    while True:
+        try:
+            return _call(probe.subject, function, tuple(fill_up(each, size) for each in inputs), size), size
+        except InputError as error:
+            if size == count or not ran_out(error):
+                raise
+        # What was too large isn't the batch, which is smaller: the filling is what is halved.
+        size = max(count, size // 2)
+        probe.room.sizes[part] = size
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+
+def _pick_size(probe: Probe, part: str, count: int) -> int:
+    """The rows to run for `count` variants: as many as in every other batch, where another number costs more than rows.
+
+    What torch compiled, cuDNN tried out or a graph recorded is for one shape: the first two variants and each last batch
+    would compile again, for minutes. Where memory ran out before, a batch has what fitted.
+    """
+    if not (probe.subject.compiled or tries_out_kernels(probe.device)):
+        return count
+    return max(count, probe.room.sizes.get(part, probe.batch_size))
+
+
+def fill_up(batch: Any, size: int) -> Any:
+    """A batch of so many rows, the last one repeated: a variant that the model can be asked about."""
+    if isinstance(batch, TokenBatch):
+        return TokenBatch(fill_up(batch.embeddings, size), fill_up(batch.attended, size))
+    missing = size - len(batch)
+    if not missing:
+        return batch
+    if isinstance(batch, Tensor):
+        return torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])])
+    return [*batch, *[batch[-1]] * missing]
 
 
 def run_head(subject: Subject, encodings: tuple[Tensor, ...], count: int) -> Float[Tensor, "batch class"]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import T
+from musiclime_torch.surrogate.design import send
 
 #: In place of a window's number: the lyrics, which are read once for the whole song.
 LYRICS = -1
@@ -46,7 +47,7 @@ class Encoded:
     def take(self, rows: slice | Int[Tensor, " some"]) -> "Encoded":
         """Those of some masks."""
         if self.places is None:
-            return Encoded(self.table[rows if isinstance(rows, slice) else rows.to(self.table.device)])
+            return Encoded(self.table[rows if isinstance(rows, slice) else send(rows, self.table.device)])
         return replace(self, places=self.places[rows])
 
     def followed_by(self, more: "Encoded") -> "Encoded":
@@ -61,11 +62,11 @@ class Encoded:
             return self.table, None
         used, places = self.places.unique(return_inverse=True)
         device = self.table.device
-        return self.table.index_select(0, used.to(device)), places.to(device)
+        return self.table.index_select(0, send(used, device)), send(places, device)
 
     def spread(self) -> Tensor:
         """A row for every mask."""
-        return self.table if self.places is None else self.table.index_select(0, self.places.to(self.table.device))
+        return self.table if self.places is None else self.table.index_select(0, send(self.places, self.table.device))
 
 
 # A model in eval mode gives a rendering the same answer whenever it is asked, so that one answer serves all questions of a

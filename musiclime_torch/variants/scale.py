@@ -15,6 +15,7 @@ from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.choices import OutputKind, Space
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.subject import Subject
+from musiclime_torch.surrogate.signed import pick_precision
 
 #: Which spaces each kind of output can be shown in; the first is used when none is asked for.
 OFFERED: dict[OutputKind, tuple[Space, ...]] = {
@@ -126,16 +127,16 @@ def to_values(scale: Scale, outputs: Float[Tensor, "*rows class"]) -> Float[Tens
 def to_space(
     outputs: Float[Tensor, "n class"], output_kind: OutputKind, space: Space, song: Float[Tensor, " class"]
 ) -> Float[Tensor, "n value"]:
-    """Outputs in a space, float64; embeddings become one column, their cosine with the `song`'s own."""
-    # Float64 from here on: differences of log-odds and sums over thousands of masks would lose digits in float32.
-    values = outputs.double()
+    """Outputs in a space, float64 on a CPU; embeddings become one column, their cosine with the `song`'s own."""
+    # Float64 costs a CPU nothing, and keeps digits of log-odds; on a consumer's GPU it would be most of a solve's time.
+    values = outputs.to(torch.promote_types(outputs.dtype, pick_precision(outputs)))
     if output_kind == "logits" and space != "logit" and values.shape[1] == 1:
         raise InputError(
             "one logit has no other to compete with in a softmax: give output_kind multilabel.", argument="output_kind"
         )
     # An embedding's axes mean nothing one by one. What can be explained is how near a variant stays to the song.
     if output_kind == "embedding":
-        return torch.nn.functional.cosine_similarity(values, song.double(), dim=1)[:, None]
+        return torch.nn.functional.cosine_similarity(values, song.to(values.dtype), dim=1)[:, None]
     if space == "probability" and output_kind != "probabilities":
         return values.softmax(1) if output_kind == "logits" else values.sigmoid()
     if space == "log-odds" and output_kind == "logits":

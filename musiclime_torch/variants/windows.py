@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from musiclime_torch.models.batches import fill
+from musiclime_torch.surrogate.design import send
 from musiclime_torch.variants.forward import check_count, check_shape, run_batches
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.renderings import Encoded, Kept, Renderings
@@ -35,7 +36,7 @@ def run_windows(
     # A group is what fills a batch. Its answers are all that is held besides those that are kept, however long the song is.
     for group in _group(missing, probe.batch_size):
         pieces = [
-            (renderings[number].window, torch.from_numpy(renderings[number].masks[missing[number]]).to(probe.device))
+            (renderings[number].window, send(torch.from_numpy(renderings[number].masks[missing[number]]), probe.device))
             for number in group
         ]
         size = sum(len(piece) for _, piece in pieces)

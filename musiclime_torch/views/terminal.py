@@ -80,7 +80,7 @@ def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, perc
         parts.append(f"{unseen} the model can't notice (silent, or past its limit)")
     counts = f"Of {total} components " + ", ".join(parts) + ".\n" if parts else ""
     passes = ", ".join(
-        f"{number} {side} passes"
+        f"{number:,} {side} pass{'es' * (number > 1)}"
         for number, side in ((explanation.audio_passes, "audio"), (explanation.lyrics_passes, "lyrics"))
         if number
     )

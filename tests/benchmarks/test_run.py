@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import run as results
+from benchmarks.gpu import suite
 
 
 @pytest.mark.parametrize("passed", [["--device", "cuda"], ["--device=cuda"], ["--sizes", "tiny", "--device", "cuda:1"]])
@@ -46,3 +47,41 @@ def test_what_no_script_has_is_refused(monkeypatch, capsys):
 
 def test_the_revision_is_that_of_the_code():
     assert results.tell_revision().split()[0].isalnum()
+
+
+def make_result(name: str) -> dict:
+    about = {"command": "python", "date": "2026-11-28", "minutes": 1.0, "machine": {"gpu": "a card"}, "load": 0.1}
+    return {"name": name, **about, "versions": {"torch": "2.14"}, "printed": f"the table of {name}", "figures": []}
+
+
+def test_results_of_a_gpu_are_a_part_of_the_page_once_there_are_any():
+    page = results.lay_out([make_result("planted"), make_result("gpu_sweep")])
+    assert page.index("the table of planted") < page.index("## On a GPU") < page.index("the table of gpu_sweep")
+    assert "The paper's model, AST-base + RoBERTa-large with random weights" in page
+    assert "## On a GPU" not in results.lay_out([make_result("planted")])
+
+
+def test_every_part_of_the_gpus_run_is_a_file_that_says_what_it_measures():
+    for part in (*suite.PARTS, "goals"):
+        assert results.summarise(f"gpu_{part}")
+
+
+def test_the_gpus_run_gets_its_parts_and_options(monkeypatch):
+    asked: list[list[str]] = []
+
+    def run(command, **_):
+        asked.append(command[1:])
+        return results.subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(results.subprocess, "run", run)
+    monkeypatch.setattr(results, "write_results", lambda: None)
+    monkeypatch.setattr("sys.argv", ["run.py", "--gpu", "sweep", "--", "--minutes", "2"])
+    with pytest.raises(SystemExit) as ended:
+        results.main()
+    assert asked == [["-m", "benchmarks.gpu.suite", "sweep", "--minutes", "2"]]
+    assert ended.value.code == 3
+
+
+def test_versions_are_of_packages_that_are_there(monkeypatch):
+    monkeypatch.setattr(results, "PACKAGES", ("torch", "nonesuch-package"))
+    assert list(results.list_versions()) == ["torch"]

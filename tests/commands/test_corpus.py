@@ -11,27 +11,10 @@ import duckdb
 import numpy as np
 import pytest
 import soundfile
-from catalogues import OPTIONS
 from click.testing import CliRunner
+from small_runs import read, run
 
 from musiclime_torch.commands.cli import cli
-from musiclime_torch.corpus.runs.job import begin_job
-from musiclime_torch.corpus.runs.running import run_here
-from musiclime_torch.corpus.runs.shards import Place
-from musiclime_torch.demo.bundle import load_demo_model
-
-
-def begin(entries, out: Path, **more):
-    given = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 3} | more
-    return begin_job(entries, out, **given)
-
-
-def run(entries, out: Path, place: Place | None = None, **more):
-    return run_here(load_demo_model(), begin(entries, out, **more), workers=0, place=place)
-
-
-def read(out: Path, name: str) -> list[tuple]:
-    return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
 
 
 def start(manifest: Path, out: Path, *more: str, **environment: str) -> subprocess.Popen:

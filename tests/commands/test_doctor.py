@@ -1,13 +1,15 @@
 """What is there: models that can be explained now, and an installation described without anybody's name."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from musiclime_torch.commands import doctor
-from musiclime_torch.commands.cli import cli
+from musiclime_torch.commands.cli import cli, main
 from musiclime_torch.commands.models import load_model
 
 
@@ -37,7 +39,8 @@ def test_models_that_an_install_would_add_come_with_its_command(bare: Path):
 
 def test_every_model_that_is_here_loads():
     for choice in doctor.list_choices():
-        if not choice.missing and "/" not in choice.name:
+        # The other half differs by its table of tags alone.
+        if not choice.missing and choice.name in ("demo", "musicnn-msd", "musicnn-minilm"):
             model = load_model(choice.name)
             takes = {"sound": ("audio",), "sound and lyrics": ("audio", "lyrics")}[choice.takes]
             assert tuple(getattr(model, "modalities", ("audio", "lyrics"))) == takes, choice
@@ -81,3 +84,39 @@ def test_nobodys_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert done.exit_code == 0
     assert "jane" not in done.output
     assert "~/stems: 1 files, 3 MiB" in done.output
+
+
+def test_a_torchaudio_of_another_build_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """As torchaudio 2.11 built for CUDA fails beside a torch built for CPUs."""
+    (tmp_path / "torchaudio").mkdir()
+    (tmp_path / "torchaudio" / "__init__.py").write_text('raise OSError("Could not load this library: _torchaudio.so")')
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def load(**_: object) -> None:
+        import torchaudio  # noqa: F401
+
+    monkeypatch.setattr(cli.commands["demo"], "callback", load)
+    monkeypatch.setattr(sys, "argv", ["musiclime", "demo"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"musiclime: torchaudio \S+ can't be loaded beside torch \S+ \(Could not load this library: _torchaudio.so\): "
+        r"install builds that belong together, see docs/installation.md.\n",
+        said,
+    )
+    found = json.loads(CliRunner().invoke(cli, ["doctor", "--format", "json"]).output)
+    assert "can't be loaded beside torch" in found["Devices"]["torchaudio"]
+
+
+def test_other_errors_of_libraries_keep_their_traceback(monkeypatch: pytest.MonkeyPatch):
+    def fail(**_: object) -> None:
+        raise OSError("something else")
+
+    monkeypatch.setattr(cli.commands["demo"], "callback", fail)
+    monkeypatch.setattr(sys, "argv", ["musiclime", "demo"])
+    with pytest.raises(OSError, match="something else"):
+        main()

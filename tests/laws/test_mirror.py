@@ -52,7 +52,6 @@ TESTED_ELSEWHERE = {
     "song/stems/weights": "song/stems/test_separation_neural",
     "surrogate/shapley/level_fit": "surrogate/shapley/test_levels",
     "training/song_trainer": "training/test_fitting",
-    "training/starting": "training/test_fitting",
     "training/table": "training/test_recipes",
 }
 

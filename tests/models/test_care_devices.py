@@ -8,9 +8,10 @@ from tiny_hub import save_ast, save_roberta
 from musiclime_torch.commands.models import load_model
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models.ast_roberta import PAPER_PREPARATION, build_ast_roberta
-from musiclime_torch.models.care import encoding, in_float32, widen
+from musiclime_torch.models.care import encoding, in_float32, is_compiled, widen
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
+from musiclime_torch.surrogate.signed import rounds_products
 
 
 @pytest.fixture
@@ -93,3 +94,34 @@ def test_other_precisions_are_refused(track: Track):
     # Where types are checked as in these tests, that check speaks first.
     with pytest.raises(Exception, match=r"precision 'float16' is not known|float16"):
         explain(Late(), track, precision="float16")
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_what_rounded_products_change_is_told_as_for_bfloat16(track: Track, monkeypatch, precision: str):
+    """On a GPU "high" rounds to TensorFloat-32. A CPU need not round at all: here a model stands in that does."""
+
+    class Rounded(Watched):
+        def encode_audio(self, audio):
+            found = super().encode_audio(audio)
+            return found.bfloat16().float() if rounds_products() else found
+
+    plain = explain(Rounded(), track, segments=4, n_samples=(32, 16))
+    torch.set_float32_matmul_precision(precision)
+    try:
+        low = explain(Rounded(), track, segments=4, n_samples=(32, 16))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    (note,) = [text for text in low.warnings if "change the outputs" in text]
+    assert note.startswith("products rounded to TensorFloat-32 or bfloat16, as torch is set, change the outputs by up to ")
+    ends = [(getattr(low, end) - getattr(plain, end)).abs().max().item() for end in ("output_song", "output_empty")]
+    assert f"by up to {max(ends):.2g}," in note
+    assert not any("change the outputs" in text for text in plain.warnings)
+
+
+def test_a_module_knows_whether_a_part_of_it_is_compiled():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    assert not is_compiled(model)
+    model[0].compile(backend="eager")
+    assert is_compiled(model)
+    assert is_compiled(torch.compile(lambda x: x, backend="eager"))
+    assert not is_compiled(None)

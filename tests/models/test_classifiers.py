@@ -1,9 +1,8 @@
 """Classifiers as people have them: from folders that the library wrote, through its own loading code, offline."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from transformers import (
     AutoTokenizer,
     ClapModel,
 )
+from warm import run_warm
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import load_ensemble, load_model
@@ -155,20 +155,9 @@ def test_two_models_on_the_command_line(tmp_path: Path):
     soundfile.write(tmp_path / "song.wav", 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
     (tmp_path / "song.txt").write_text("hold me now\nlove is my love\n")
 
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "musiclime_torch",
-            "explain",
-            "song.wav",
-            "--lyrics",
-            "song.txt",
-            "--separator",
-            "hpss",
-        ]
-        options = ["--device", "cpu", "--segments", "2", "--n-samples", "64", "--format", "json"]
-        return subprocess.run([*command, *options, *more], capture_output=True, text=True, cwd=tmp_path)
+    def run(*more: str) -> CompletedProcess[str]:
+        command = ["explain", "song.wav", "--lyrics", "song.txt", "--separator", "hpss", "--device", "cpu"]
+        return run_warm([*command, "--segments", "2", "--n-samples", "64", "--format", "json", *more], tmp_path)
 
     both = run("--audio-model", str(ear), "--text-model", str(eye), "--model-weights", "1,2", "--target", "wild")
     assert both.returncode == 0, both.stderr

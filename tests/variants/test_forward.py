@@ -1,17 +1,24 @@
 """What one pass of a model may return and raise; batches and windows are in `test_asking.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from models import Late
+from pretended_cuda import pretended_cuda
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.track import Track
+from musiclime_torch.variants.forward import fill_up, run_model
+from musiclime_torch.variants.probe import Probe, Sources
+from musiclime_torch.variants.sound import gate_stems
 
 
 @pytest.mark.parametrize(
@@ -108,3 +115,107 @@ def test_a_failure_with_two_arguments_names_the_modalities(track: Track):
     with pytest.raises(InputError) as refused:
         explain(listen, track, sample_rate=8000, n_samples=16)
     assert "called with sound and lyrics" not in str(refused.value)
+
+
+class Listening(Late):
+    """A linear layer is what can be compiled in its encoder of sound."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.listen = nn.Linear(4, 4)
+
+    def encode_audio(self, audio: torch.Tensor) -> torch.Tensor:
+        return self.listen(super().encode_audio(audio))
+
+
+class Shapes:
+    """A compiler that keeps what it is given as it is, and notes the number of rows; `most` of them fit into memory."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self.rows: list[int] = []
+        self.most = most
+
+    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        rows = next(
+            len(value) for value in inputs if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter)
+        )
+        self.rows.append(rows)
+
+        def run(*given: Any) -> Any:
+            if rows > self.most:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return graph(*given)
+
+        return run
+
+
+@pytest.fixture
+def fresh_compiler() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize(
+    ("design", "most", "shapes"), [("crossed", 1000, [12]), ("joint", 1000, [12]), ("crossed", 6, [12, 6])]
+)
+def test_a_compiled_encoder_meets_one_shape(track: Track, design: str, most: int, shapes: list[int]):
+    """The two ends and every last batch are filled up: another number of rows would be compiled again."""
+    compiled, plain, compiler = Listening(), Listening(), Shapes(most)
+    compiled.listen.compile(backend=compiler, dynamic=False)
+    size = (40, 16) if design == "crossed" else 40
+    given = {"segments": 3, "design": design, "n_samples": size, "batch_size": 12}
+    there, here = explain(compiled, track, **given), explain(plain, track, **given)
+    assert compiler.rows == shapes
+    assert torch.allclose(there.attributions, here.attributions, atol=1e-5)
+    # Rows that only fill up are no passes.
+    assert (there.audio_passes, there.n_variants) == (here.audio_passes, here.n_variants)
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_a_model_that_is_compiled_as_a_whole_meets_one_shape(track: Track):
+    class Loudness(nn.Module):
+        def forward(self, audio: torch.Tensor) -> torch.Tensor:
+            return torch.stack([audio.abs().mean((1, 2)), audio.square().mean((1, 2))], 1)
+
+    given = {"modalities": ("audio",), "sample_rate": 8000, "segments": 4, "n_samples": 40, "batch_size": 16}
+    compiler = Shapes()
+    compiled = explain(torch.compile(Loudness(), backend=compiler, dynamic=False), track, **given)
+    assert compiler.rows == [16]
+    assert torch.allclose(compiled.attributions, explain(Loudness(), track, **given).attributions, atol=1e-6)
+
+
+def test_what_isnt_compiled_gets_no_row_more(track: Track):
+    model = Listening()
+    explanation = explain(model, track, segments=3, n_samples=(40, 16), batch_size=12)
+    assert model.encoded["audio"] == explanation.audio_passes
+
+
+def test_texts_and_token_batches_are_filled_up_with_their_last_row():
+    batch = TokenBatch(torch.rand(2, 3, 4), torch.tensor([[True] * 3, [False] * 3]))
+    filled = fill_up(batch, 5)
+    assert torch.equal(filled.embeddings[:2], batch.embeddings)
+    assert torch.equal(filled.embeddings[2:], batch.embeddings[1:].expand(3, -1, -1))
+    assert filled.attended.tolist() == [[True] * 3] + [[False] * 3] * 4
+    assert fill_up(["a", "b"], 4) == ["a", "b", "b", "b"]
+    assert fill_up(["a", "b"], 2) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("benchmark", "rows"), [(True, 64), (False, 5)])
+def test_cudnn_tries_its_kernels_out_for_one_shape(monkeypatch, benchmark: bool, rows: int):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", benchmark)
+    seen: list[int] = []
+
+    def judge(audio: torch.Tensor) -> torch.Tensor:
+        seen.append(len(audio))
+        return audio.mean(2)
+
+    subject = describe_model(judge, sample_rate=8000, classes=None, output_kind=None, modalities=("audio",))
+    with pretended_cuda():
+        stems = torch.randn(1, 1, 100, device="cuda")
+        windows = gate_stems(stems, None, [0.0, 100 / 8000], 8000, None)
+        probe = Probe(subject, Sources(windows, 1, 1, None, None, {}), (0,), 1, torch.device("cuda"), 64)
+        outputs = run_model(probe, (stems.expand(5, -1, -1),), 5)
+    assert (seen, len(outputs)) == ([rows], 5)

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import torch
 from models import Additive, Late
@@ -44,3 +45,8 @@ def test_where_sampling_makes_no_error_it_is_said(track: Track):
     assert "the only error is rounding" in " ".join(exact.split())
     sampled = to_text(explain(Late(), track, segments=4, n_samples=100), None, 5, positive_only=False)
     assert "sampling made no error" not in " ".join(sampled.split())
+
+
+def test_one_pass_is_said_as_one(track: Track):
+    found = replace(explain(Late(), track, segments=2, n_samples=64), audio_passes=1234, lyrics_passes=1)
+    assert "from 1,234 audio passes, 1 lyrics pass (" in " ".join(to_text(found, None, 5, positive_only=False).split())

@@ -65,9 +65,10 @@ def estimate_crossed(
     sampled = _enumerate(probe) if every else _sample(probe, scale, sampling, until, confidence)
     design = sampled.sample.design
     on_device = design.to(probe.device)
-    pairs, parts, main = {}, {}, None
+    pairs, parts, means, main = {}, {}, [], None
     for space in dict.fromkeys((scale.space, *list_spaces(scale.output_kind, ends.shape[1]))):
-        grid = _check_grid(probe, sampled.sample, scale.on(space))
+        grid = build_grid(probe, sampled.sample, scale.on(space))
+        means.append(grid.mean((1, 2)))
         fit = solve_crossed(on_device, grid)
         if every:
             fit = replace(fit, coefficients=know_exactly(fit.coefficients.values))
@@ -76,6 +77,9 @@ def estimate_crossed(
         if on_device.audio.uniform and on_device.lyrics.uniform:
             parts[space] = split_exactly(grid) if every else split_variance(on_device, grid)
         del grid  # before the next one is built
+    # Read once all scales are queued: reading waits for the device.
+    for mean in means:
+        check_means(mean, scale.classes, probe.subject.name)
     assert main is not None, "the scale's own space comes first"
     na, nt = design.audio.n_samples, design.lyrics.n_samples
     return Estimate(
@@ -117,21 +121,23 @@ def encode_masks(probe: Probe, design: CrossedDesign) -> Encodings:
 def build_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor, "value na nt"]:
     """Values of every pair of masks, fused in tiles and kept in the precision of the outputs."""
     grid: Tensor | None = None
-    # Windows of a longer song share encodings, and the more masks at a time the fewer of them are fused twice.
-    tile = PAIRS if len(encodings.sounds) == 1 else max(PAIRS, TILE // len(scale.song))
+    # Windows of a longer song share encodings, and the more masks at a time the fewer of them are fused twice. A GPU would
+    # be kept waiting by many small tiles; there values take no more room than their outputs.
+    most, on_cpu = max(PAIRS, TILE // len(scale.song)), probe.device.type == "cpu"
+    tile, few = (PAIRS if len(encodings.sounds) == 1 and on_cpu else most), (PAIRS if on_cpu else most)
     step = max(tile // len(encodings.texts), 1)
     na = len(encodings.sounds[0])
     for start in range(0, na, step):
         rows = slice(start, start + step)
         outputs = fuse(probe, tuple(window.take(rows) for window in encodings.sounds), encodings.texts)
         check_count(probe.subject, len(scale.song), outputs.shape[2])
-        # Values are float64 until they are in the grid: of a few masks at a time.
-        for number, some in enumerate(outputs.split(max(PAIRS // len(encodings.texts), 1))):
+        # On a CPU values are float64 until they are in the grid: of a few masks at a time.
+        for number, some in enumerate(outputs.split(max(few // len(encodings.texts), 1))):
             values = to_values(scale, some).movedim(2, 0)
             if grid is None:
                 kind = torch.promote_types(outputs.dtype, torch.float32)
                 grid = values.new_empty(values.shape[0], na, values.shape[2], dtype=kind)
-            first = start + number * max(PAIRS // len(encodings.texts), 1)
+            first = start + number * max(few // len(encodings.texts), 1)
             grid[:, first : first + len(some)] = values
     assert grid is not None, "a design has at least one block"
     return grid

@@ -73,13 +73,16 @@ class Flamingo:
             audio, samples = audio[:, : samples - rest], samples - rest
         pieces = audio.split(mel.samples, 1)
         features = torch.stack([mel(piece) for piece in pieces], 1).flatten(0, 1)
-        frames = torch.tensor([-(-piece.shape[1] // mel.hop) for piece in pieces], device=audio.device)
+        counts = torch.tensor([-(-piece.shape[1] // mel.hop) for piece in pieces])
+        frames = counts.to(audio.device, non_blocking=True)
         mask = (torch.arange(features.shape[2], device=audio.device) < frames[:, None]).to(torch.int32).repeat(batch, 1)
         count = int(sum(((-(-piece.shape[1] // mel.hop) - 1) // 2 + 1 - 2) // 2 + 1 for piece in pieces))
         heard = self._run(features, mask, batch, count).view(batch, count, -1)
         if self.marks is None:
             return heard
-        begin, end = self.model.get_input_embeddings()(torch.tensor(self.marks, device=audio.device)).unsqueeze(1)
+        begin, end = self.model.get_input_embeddings()(
+            torch.tensor(self.marks).to(audio.device, non_blocking=True)
+        ).unsqueeze(1)
         return torch.cat([begin.expand(batch, 1, -1), heard, end.expand(batch, 1, -1)], 1)
 
     def _run(

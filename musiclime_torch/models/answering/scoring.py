@@ -102,7 +102,7 @@ def score_answers(
     for row, answer in zip(given, answers, strict=True):
         row[: len(answer) - 1] = torch.tensor(answer[:-1], dtype=torch.long)
     # Padding comes after the answer's own tokens, and a token never sees those after it.
-    given = given.to(prompts.device).repeat(batch, 1)
+    given = given.to(prompts.device, non_blocking=True).repeat(batch, 1)
     cache.batch_repeat_interleave(count)
     seen = torch.cat([attended.repeat_interleave(count, 0), attended.new_ones(len(given), longest - 1)], 1)
     states, _ = _run(body, embed(given), seen, cache)
@@ -131,7 +131,7 @@ def generate_answer(
 
 
 def _gather(scores: Float[Tensor, "batch token word"], tokens: Sequence[int]) -> Float[Tensor, "batch some"]:
-    places = torch.tensor(list(tokens), device=scores.device).expand(len(scores), -1)
+    places = torch.tensor(list(tokens)).to(scores.device, non_blocking=True).expand(len(scores), -1)
     return scores[:, : len(tokens)].gather(2, places[:, :, None])[:, :, 0]
 
 

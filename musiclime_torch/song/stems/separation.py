@@ -5,6 +5,7 @@
 ``hpss``           harmonic and percussive, by median filtering: needs no weights.
 ``midside``        what both sides of a stereo song share, and what they don't.
 ``none``           the whole song as one stem.
+``bands:200,2000`` frequency bands with these edges in Hz; ``hpss+bands:200`` those of each stem.
 
 Without a name it is demucs if its weights are in the hub's cache (the network is never asked), and hpss otherwise. The
 song is taken to demucs' rate and channels, through it, and back, with ``shifts=0``: its default draws a random shift from
@@ -32,10 +33,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from musiclime_torch.basics.arguments import read_separator
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.models.care import keeping_random_states
 from musiclime_torch.song.audio.recording import Recording, resample
+from musiclime_torch.song.stems.bands import describe_bands, split_bands
 from musiclime_torch.song.stems.harmonic import split_harmonic
 from musiclime_torch.song.stems.weights import Weights, cached_weights, fetch_weights, folder_weights
 
@@ -161,6 +164,14 @@ def separate(
     >>> separate(song, "midside", "cpu", None)[1:]
     (('mid', 'side'), 'mid and side of the stereo image, as asked')
     """
+    if separator is not None:
+        base, edges = read_separator(separator)
+        if edges:
+            stems, names, note = separate(recording, base or "none", device, cache_dir)
+            return (
+                *split_bands(stems, names, recording.sample_rate, edges, device),
+                describe_bands(edges, note if base else ""),
+            )
     song = recording.samples
     if separator is None:
         weights = cached_weights()
@@ -181,11 +192,7 @@ def separate(
         return (*complete(song, stems, names), "hpss (harmonic and percussive), as asked")
     if separator == "midside":
         return (*complete(song, *split_midside(song)), "mid and side of the stereo image, as asked")
-    if separator == "none":
-        return song[None], ("mix",), "the whole song as one stem, as asked"
-    raise InputError(
-        f"separator {separator!r} is unknown: use demucs, demucs:FOLDER, hpss, midside or none.", argument="separator"
-    )
+    return song[None], ("mix",), "the whole song as one stem, as asked"
 
 
 def _separate_neurally(

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.surrogate.design import send
 from musiclime_torch.surrogate.fit import Known, know_exactly
 
 #: A sampled pair of more leverage decides a direction by itself: its error is fitted away and would be reported as zero.
@@ -132,8 +133,8 @@ class LevelDesign:
             self,
             audio=self.audio.to(device),
             lyrics=self.lyrics.to(device),
-            nodes=self.nodes.to(device),
-            weights=self.weights.to(device),
+            nodes=send(self.nodes, device),
+            weights=send(self.weights, device),
         )
 
 

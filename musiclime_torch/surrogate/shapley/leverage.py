@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.surrogate.design import send
 from musiclime_torch.surrogate.fit import Known
 from musiclime_torch.surrogate.shapley.levels import ATTEMPTS, DECIDES, SPARE_SHARE, count_freedom, is_supported
 
@@ -59,7 +60,7 @@ class LeverageDesign:
 
     def to(self, device: torch.device | str) -> "LeverageDesign":
         """The same design on another device."""
-        return replace(self, masks=self.masks.to(device), weights=self.weights.to(device), rates=self.rates.to(device))
+        return replace(self, **{name: send(getattr(self, name), device) for name in ("masks", "weights", "rates")})
 
 
 def draw_leverage(d: int, n_samples: int, seed: int) -> LeverageDesign:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.sentences import find_probabilities, say_percent
 from musiclime_torch.surrogate.intervals import quantile
 
 #: The most bytes for the numbers of all classes in a page; beyond that, classes with the smallest outputs are left out.
@@ -35,7 +36,11 @@ def pack_classes(explanation: Explanation) -> Packed:
     each = math.ceil(len(explanation.components) * 4.25 * 4 / 3) + 1500
     # At least two classes, so that there is something to switch to.
     rows = order_classes(explanation)[: max(ROOM // each, 2)]
-    return Packed([_pack_class(explanation, row) for row in rows], len(rows), len(explanation.classes))
+    ends = [find_probabilities(explanation, outputs) for outputs in (explanation.output_song, explanation.output_empty)]
+    packed = [
+        _pack_class(explanation, row) | dict(zip(("chance", "chanceEmpty"), _say(ends, row), strict=True)) for row in rows
+    ]
+    return Packed(packed, len(rows), len(explanation.classes))
 
 
 def order_classes(explanation: Explanation) -> list[int]:
@@ -45,6 +50,11 @@ def order_classes(explanation: Explanation) -> list[int]:
     sides = [row for row in by_output if names[target] in (f"{names[row]} rather than {other}" for other in names)]
     sides += [row for row in by_output if names[target] in (f"{other} rather than {names[row]}" for other in names)]
     return list(dict.fromkeys([target, *sides, *by_output]))
+
+
+def _say(ends: list[list[float] | None], row: int) -> list[str]:
+    """A class's probability on the song and on the empty one as percentages; "" where it has none, as a contrast has."""
+    return [say_percent(chances[row]) if chances and row < len(chances) else "" for chances in ends]
 
 
 def _pack_class(explanation: Explanation, row: int) -> dict[str, Any]:

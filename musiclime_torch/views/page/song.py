@@ -161,6 +161,7 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "target": explanation.classes[explanation.target],
         "asked": explanation.provenance.get("asked", ""),
         "sentences": " ".join(to_sentences(explanation)),
+        "chance": packed.classes[0]["chance"] if explanation.space != "probability" else "",
         "data": data,
         "picture": _draw(explanation, track),
         "lines": [_describe_line(line) for line in lines],

@@ -1,24 +1,11 @@
 """A folder holds one run, which one process begins."""
 
-from pathlib import Path
-
 import pytest
 from catalogues import OPTIONS
+from small_runs import run
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.corpus.runs.job import begin_job
-from musiclime_torch.corpus.runs.running import run_here
-from musiclime_torch.corpus.runs.shards import Place, claim_folder
-from musiclime_torch.demo.bundle import load_demo_model
-
-
-def begin(entries, out: Path, **more):
-    given = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 3} | more
-    return begin_job(entries, out, **given)
-
-
-def run(entries, out: Path, place: Place | None = None, **more):
-    return run_here(load_demo_model(), begin(entries, out, **more), workers=0, place=place)
+from musiclime_torch.corpus.runs.shards import claim_folder
 
 
 def test_a_folder_holds_one_run(entries, tmp_path):

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import duckdb
 import pytest
 import torch
 from catalogues import OPTIONS
+from small_runs import read
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.runs.job import begin_job
@@ -16,10 +16,6 @@ from musiclime_torch.demo.catalogue import write_catalogue
 from musiclime_torch.song.manifest import Entry, read_manifest
 
 on_ray = pytest.importorskip("musiclime_torch.corpus.runs.on_ray")
-
-
-def read(out: Path, name: str) -> list[tuple]:
-    return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
 
 
 GIVEN = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 2, "controls": 0.5}

@@ -3,30 +3,14 @@
 from collections import Counter
 from pathlib import Path
 
-import duckdb
 from catalogues import OPTIONS
 from pyarrow import parquet
+from small_runs import read, run
 
-from musiclime_torch.corpus.runs.job import begin_job
-from musiclime_torch.corpus.runs.running import run_here
-from musiclime_torch.corpus.runs.shards import Place
 from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import load_track
-
-
-def begin(entries, out: Path, **more):
-    given = {"options": OPTIONS, "loading": {"separator": "none"}, "shard_size": 3} | more
-    return begin_job(entries, out, **given)
-
-
-def run(entries, out: Path, place: Place | None = None, **more):
-    return run_here(load_demo_model(), begin(entries, out, **more), workers=0, place=place)
-
-
-def read(out: Path, name: str) -> list[tuple]:
-    return duckdb.sql(f"select * from read_parquet('{out}/{name}/*.parquet') order by all").fetchall()
 
 
 def test_rows_are_what_explain_says(entries, tmp_path):

@@ -337,3 +337,13 @@ def test_a_side_with_odd_terms_gives_complements_up_after_the_pilot(track: Track
     pilot, more = asked
     assert torch.equal(pilot[0::2], ~pilot[1::2])
     assert torch.equal(more[0::2], ~more[1::2]) is (design == "crossed")
+
+
+def test_the_device_is_read_once_all_scales_are_queued(track: Track, monkeypatch: pytest.MonkeyPatch):
+    """Each reading waits for what is queued: one after every scale would leave a GPU idle."""
+    order: list[str] = []
+    solve, check = crossing.solve_crossed, crossing.check_means
+    monkeypatch.setattr(crossing, "solve_crossed", lambda *given: order.append("solve") or solve(*given))
+    monkeypatch.setattr(crossing, "check_means", lambda *given: order.append("check") or check(*given))
+    explain(Late(), track, segments=4, n_samples=(72, 40))
+    assert order == ["solve"] * 3 + ["check"] * 3

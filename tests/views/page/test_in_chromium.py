@@ -89,7 +89,8 @@ def test_the_waterfall_closes_for_every_class(opened, explanation):
         opened.select_option("#class", str(index))
         row = explanation.classes.index(option.rsplit(" (", 1)[0])
         numbers = opened.locator("#waterfall .number").all_text_contents()
-        start, *steps, end = (float(text.replace("−", "-").split("\u00a0")[0]) for text in numbers)
+        # "−1.28 (22%)": a percentage stands beside the ends.
+        start, *steps, end = (float(text.replace("−", "-").replace(" ", "\u00a0").split("\u00a0")[0]) for text in numbers)
         assert start == pytest.approx(float(explanation.output_empty[row]), abs=5e-3)
         assert end == pytest.approx(float(explanation.output_song[row]), abs=5e-3)
         assert start + sum(steps) == pytest.approx(end, abs=0.02)
@@ -100,6 +101,40 @@ def test_the_waterfall_closes_for_every_class(opened, explanation):
         )
         grouped |= {label.split(" ", 1)[-1] for label in opened.locator("#waterfall .label").all_text_contents()}
     assert "not significant" in grouped
+
+
+def test_without_words_no_half_is_empty_and_percentages_stand_beside_logits(browser, tmp_path):
+    # The vocals are so quiet that what they do is less than a hundredth of the rest.
+    stems = make_track().stems * torch.tensor([1, 1, 0.004])[:, None, None]
+    track = Track(stems, ("drums", "bass", "vocals"), 8000, None, title="no words")
+
+    def model(audio: torch.Tensor) -> torch.Tensor:
+        power = audio[:, :, :8000].square().mean((1, 2))
+        return torch.stack([power * 40 - 1, -power], 1)
+
+    found = explain(
+        model, track, sample_rate=8000, modalities=("audio",), output_kind="multilabel", classes=["loud", "quiet"],
+        segments=2, target="loud",
+    )  # fmt: skip
+    with open_page(browser, write_report(found, track, tmp_path)) as (page, heard):
+        assert page.locator("#words").count() == 0
+        assert page.locator("#together-heading").text_content() == "Parts that act together"
+        boxes = [page.locator(f"#{name}").bounding_box() for name in ("steps", "others")]
+        assert boxes[0]["y"] == pytest.approx(boxes[1]["y"], abs=1)
+        chance = f"{100 * float(torch.sigmoid(found.output_song[0])):.0f}%"
+        assert chance in page.locator("#version-song .said").text_content()
+        assert f"({chance})" in page.locator("#verdict").text_content()
+        assert f"({chance})" in page.locator("#waterfall .number").last.text_content()
+        signs = page.locator("#heat text[data-sign]").all_text_contents()
+        kinds = [page.locator(f"#heat rect[data-column='{column}']").get_attribute("class") for column in range(6)]
+        assert all((sign == "") == (kind in ("tiny", "untold", "unseen")) for sign, kind in zip(signs, kinds, strict=True))
+        assert kinds[4] == "tiny"
+        assert "for" in kinds
+        # All masks were run: an exact number has no ±, and the page says why.
+        assert not found.half_width[0].any()
+        assert "±" not in page.locator("#waterfall").text_content()
+        assert "exact to its last digit" in page.locator("#steps-how").text_content()
+        assert heard.complaints == []
 
 
 def playing(page, name="song") -> str:

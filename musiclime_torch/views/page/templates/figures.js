@@ -28,8 +28,9 @@ function short(number, signed = true) {
   return (signed ? sign(number) : number < 0 ? "−" : "") + text;
 }
 
-// Half an interval: never "0" for what is merely small.
+// Half an interval: never "0" for what is merely small, and nothing where the number is exact to its last digit.
 function halfOf(half, decimals) {
+  if (half === 0) return "";
   if (half === null || !isFinite(half)) return "± ?";
   const shown = fixed(half, decimals, false);
   return half > 0 && Number(shown) === 0 ? `± <${(10 ** -Math.max(decimals, 0)).toFixed(Math.max(decimals, 0))}` : `± ${shown}`;

@@ -28,7 +28,9 @@ function unpack(one) {
   return one;
 }
 
-const withHalf = (size, half) => `${fixed(size, shown.decimals)}\u00a0${halfOf(half, shown.decimals).replace(" ", "\u00a0")}`;
+const withHalf = (size, half) => `${fixed(size, shown.decimals)} ${halfOf(half, shown.decimals)}`.trim().replaceAll(" ", "\u00a0");
+// A percentage beside a number that isn't one.
+const beside = (chance) => (chance && data.space !== "probability" ? ` (${chance})` : "");
 const say = (column) => withHalf(shown.values[column], shown.halves[column]);
 const isolate = (text) => `\u2068${text}\u2069`;
 
@@ -45,8 +47,9 @@ function describe(column) {
 }
 
 function paint(element, column) {
-  const kind = data.unseen[column] ? "unseen" : !shown.told[column] ? "untold" : shown.values[column] > 0 ? "for" : "against";
-  element.classList.remove("unseen", "untold", "for", "against");
+  const tiny = Math.abs(shown.values[column]) < shown.reach / 100;
+  const kind = data.unseen[column] ? "unseen" : !shown.told[column] ? "untold" : tiny ? "tiny" : shown.values[column] > 0 ? "for" : "against";
+  element.classList.remove("unseen", "untold", "tiny", "for", "against");
   element.classList.add(kind);
   element.style.setProperty("--strength", Math.min(Math.abs(shown.values[column]) / shown.reach, 1).toFixed(3));
   return kind;
@@ -97,7 +100,7 @@ function sum() {
   const moved = shown.song - shown.empty;
   const strong = (text) => make("strong", {}, make("bdi", {}, text));
   verdict.replaceChildren(
-    strong(shown.name), ` has the ${data.space} ${short(shown.song, false)} on this song${SPACES[data.space] ?? ""} and ${short(shown.empty, false)} with everything removed. `,
+    strong(shown.name), ` has the ${data.space} ${short(shown.song, false)}${beside(shown.chance)} on this song${SPACES[data.space] ?? ""} and ${short(shown.empty, false)}${beside(shown.chanceEmpty)} with everything removed. `,
   );
   const top = shown.ranked.slice(0, 3).filter((column) => Math.abs(shown.values[column]) > shown.reach / 20);
   if (!top.length) {
@@ -142,34 +145,30 @@ function drawWaterfall() {
   if (!data.exact) step("what acts together", shown.remainder, { kind: "left", half: halfOfSum(whole) });
   const ends = steps.flatMap((one) => [one.from, one.to, ...(isFinite(one.half ?? NaN) ? [one.to - one.half, one.to + one.half] : [])]);
   const place = scale(Math.min(shown.empty, shown.song, ...ends), Math.max(shown.empty, shown.song, ...ends));
-  const level = (label, at) => {
+  const level = (label, at, chance) => {
     const bar = drawBar(place, at, at, { kind: "end" });
     bar.append(make("circle", { class: "full", cx: place(at) + "%", cy: "50%", r: 5 }));
-    return drawRow(label, bar, short(at, false), { kind: "ends" });
+    return drawRow(label, bar, short(at, false) + beside(chance), { kind: "ends" });
   };
   find("steps-how").textContent =
     `From the model’s ${data.space} with everything removed to that of the song. Each bar is one part’s ${data.value}, the thin line its ${data.confidence} interval; for bars that sum many parts, as if their errors were independent. ` +
-    (data.exact ? "Shapley values add up to the song exactly." : `${data.value}s don’t add up to the song: the dashed bar is what they leave, for parts that act together.`);
+    (data.exact ? "Shapley values add up to the song exactly." : `${data.value}s don’t add up to the song: the dashed bar is what they leave, for parts that act together.`) +
+    (shown.halves.some((half) => half === 0) ? " A number without ± is exact to its last digit." : "");
   find("waterfall").replaceChildren(
-    level("everything removed", shown.empty),
+    level("everything removed", shown.empty, shown.chanceEmpty),
     ...steps.map((one) => {
       const kind = one.kind ?? (one.size > 0 ? "for" : "against");
       const interval = isFinite(one.half ?? NaN) ? { low: one.to - one.half, high: one.to + one.half } : {};
       const number = withHalf(one.size, one.half);
       return drawRow(one.label, drawBar(place, one.from, one.to, { kind, ...interval }), number, { go: one.column === undefined ? null : () => go(one.column) });
     }),
-    level("the song", shown.song),
+    level("the song", shown.song, shown.chance),
   );
 }
 
 function drawPairs() {
   const pairs = shown.pairs;
-  if (!pairs || !data.pairCount) {
-    find("together-how").textContent = "Pairs of a stem and a word were not looked at here: the model takes one of the two, or was asked with masks that can’t tell them apart.";
-    find("parts").replaceChildren();
-    find("pairs").replaceChildren();
-    return;
-  }
+  if (!find("together")) return;
   find("together-how").textContent =
     `What two parts do together beyond what each does alone, in ${data.pairSpace}. ${count(shown.pairsTold)} of ${count(data.pairCount)} pairs are significant` +
     (shown.pairsTold > pairs.length ? `; the ${pairs.length} largest are shown. ` : ". ") + `All pairs explain ${(100 * shown.explained).toFixed(1)}% of the variance.`;
@@ -181,7 +180,7 @@ function drawPairs() {
       const label = `${isolate(data.columns[one])} × ${isolate(data.columns[other])}`;
       const decimals = Math.min(2 - Math.floor(Math.log10(Math.abs(value) || 1)), 6);
       const bar = drawBar(place, 0, value, { kind: value > 0 ? "for" : "against", low: value - half, high: value + half, zero: 0 });
-      return drawRow(label, bar, `${fixed(value, decimals)} ${halfOf(half, decimals)}`, { kind: "pair", go: () => go(one, other) });
+      return drawRow(label, bar, `${fixed(value, decimals)} ${halfOf(half, decimals)}`.trim(), { kind: "pair", go: () => go(one, other) });
     }),
   );
 }
@@ -199,7 +198,7 @@ function drawParts() {
     here += wide;
   });
   const names = parts.map(([name, share, half], place) =>
-    make("span", {}, make("i", { class: `key part${place}` }), `${name} ${fixed(100 * Math.min(Math.max(share, 0), 1), 1, false)} ${halfOf(100 * half, 1)}%`));
+    make("span", {}, make("i", { class: `key part${place}` }), `${name} ${`${fixed(100 * Math.min(Math.max(share, 0), 1), 1, false)} ${halfOf(100 * half, 1)}`.trim()}%`));
   held.append(svg, make("p", { class: "keys" }, ...names));
 }
 
@@ -211,7 +210,7 @@ function drawOutputs() {
     ...all.map((one, index) => {
       const bar = drawBar(place, one.empty, one.song, { kind: "span" });
       bar.append(make("circle", { class: "hollow", cx: place(one.empty) + "%", cy: "50%", r: 4 }), make("circle", { class: "full", cx: place(one.song) + "%", cy: "50%", r: 5 }));
-      const row = drawRow(one.name, bar, short(one.song, false), { go: () => show(index), about: `, explain this class` });
+      const row = drawRow(one.name, bar, short(one.song, false) + beside(one.chance), { go: () => show(index), about: `, explain this class` });
       if (one === shown) row.setAttribute("aria-current", "true");
       return row;
     }),
@@ -221,6 +220,6 @@ function drawOutputs() {
 function fillTable() {
   const head = make("tr", {}, ...["component", `${data.value} (${data.space})`, `± ${data.confidence}`].map((name) => make("th", { scope: "col" }, name)));
   const rows = shown.ranked.slice(0, 400).map((column) =>
-    make("tr", {}, make("td", {}, make("bdi", {}, data.columns[column])), make("td", {}, fixed(shown.values[column], shown.decimals)), make("td", {}, halfOf(shown.halves[column], shown.decimals).slice(2))));
+    make("tr", {}, make("td", {}, make("bdi", {}, data.columns[column])), make("td", {}, fixed(shown.values[column], shown.decimals)), make("td", {}, halfOf(shown.halves[column], shown.decimals).slice(2) || "exact")));
   find("table").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
 }

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.manifest import Entry
-from musiclime_torch.training.labels import Labels, balance, read_labels, split
+from musiclime_torch.training.starting import Labels, balance, read_labels, split
 
 
 def test_songs_without_a_split_get_one_by_their_ids():
