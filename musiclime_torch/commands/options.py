@@ -212,7 +212,7 @@ def tell_of_demo_model(options: dict[str, Any]) -> None:
 
 def tell_of_lyrics(model: Any, track: "Track", options: dict[str, Any]) -> None:
     """Say on standard error that the song has no lyrics where the model reads some, before it is asked."""
-    from musiclime_torch.explanation.explainer import tell_of_no_lyrics
+    from musiclime_torch.explanation.composing import tell_of_no_lyrics
     from musiclime_torch.explanation.planning import describe_asked
     from musiclime_torch.explanation.settings import SETTINGS, read_settings
 

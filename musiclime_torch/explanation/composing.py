@@ -10,6 +10,8 @@ from musiclime_torch.explanation.estimation.loop import Estimate
 from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.interactions import Interactions
+from musiclime_torch.models.subject import Subject
+from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.intervals import share_risk
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.probe import Probe
@@ -59,6 +61,23 @@ def compose(
         warnings=warnings,
         provenance=provenance,
     )
+
+
+def collect_warnings(track: Track) -> tuple[str, ...]:
+    """What reading the song and its lyrics warned of, and that it is silent."""
+    warnings = list(track.warnings) + list(track.lyrics.warnings if track.lyrics else ())
+    if not track.stems.any():
+        warnings.append("the song is silent: its sound can't be explained, and its components get zero.")
+    return tuple(warnings)
+
+
+def tell_of_no_lyrics(subject: Subject, track: Track) -> tuple[str, ...]:
+    """A note where the model reads lyrics and the song has none."""
+    if "lyrics" not in subject.modalities or track.lyrics is not None:
+        return ()
+    if "audio" in subject.modalities:
+        return (f"no lyrics were found: {subject.name} is given an empty text, and the sound alone is explained.",)
+    return (f"no lyrics were found, and {subject.name} reads nothing else: there is nothing to explain; give the lyrics.",)
 
 
 def _gather_interactions(

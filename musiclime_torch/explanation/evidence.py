@@ -58,6 +58,24 @@ class SearchStoppedError(Exception):
     """The search took as many forward passes as it may; the message is a sentence for the explanation's warnings."""
 
 
+def look_for_evidence(
+    probe: Probe, scale: Scale, attributions: Float[Tensor, " d"], empty: Float[Tensor, " class"], most: int | None
+) -> tuple[Evidence | None, tuple[str, ...]]:
+    """The evidence; or none, and why the model failed on a set that only the search asks it about, or that it took more
+    than `most` passes.
+    """
+    if most is not None and (without := find_without_search(scale, empty)) is not None:
+        return without, ()
+    probe.stages.begin("looking for evidence", most)
+    try:
+        return find_evidence(probe, scale, attributions, most), ()
+    except SearchStoppedError as stopped:
+        return None, (str(stopped),)
+    except InputError as error:
+        # The attributions stand by then, and they took most of the time.
+        return None, (f"the search for evidence failed: {error}",)
+
+
 def find_without_search(scale: Scale, empty: Float[Tensor, " class"]) -> Evidence | None:
     """Where the decision stays with everything removed, that is all there is to say: nothing of the song is its evidence.
     None where it doesn't stay. `empty` are the outputs on the empty song; no pass is made.

@@ -14,14 +14,14 @@ from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Forecast, Stages
 from musiclime_torch.explanation.answers import Answers, describe_question, record_provenance
-from musiclime_torch.explanation.composing import compose
+from musiclime_torch.explanation.composing import collect_warnings, compose, tell_of_no_lyrics
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed, takes_every_mask
 from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
 from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing, expect_passes
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
 from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_shapley_windows, estimate_windows
-from musiclime_torch.explanation.evidence import DECIDING, Evidence, SearchStoppedError, find_evidence, find_without_search
+from musiclime_torch.explanation.evidence import DECIDING, Evidence, look_for_evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import Plan, describe_asked, plan_sampling
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
@@ -180,7 +180,7 @@ def explain_with(
         failed: tuple[str, ...] = ()
         if settings.evidence or in_passing:
             most = sum(estimate.passes) if in_passing else None
-            evidence, failed = _look_for_evidence(probe, scale, attributions, ends[1], most)
+            evidence, failed = look_for_evidence(probe, scale, attributions, ends[1], most)
     # The record keeps what None was resolved to for this model and song.
     settled = replace(
         settings,
@@ -192,7 +192,7 @@ def explain_with(
     )
     provenance = record_provenance(subject, track, settled, device)
     warnings = (
-        _collect_warnings(track)
+        collect_warnings(track)
         + tell_of_no_lyrics(subject, track)
         + warnings
         + estimate.notes
@@ -202,24 +202,6 @@ def explain_with(
     )
     value = VALUES[settings.weights]
     return compose(components, probe, scale, estimate, evidence, value, settings.confidence, warnings, provenance)
-
-
-def _look_for_evidence(
-    probe: Probe, scale: Scale, attributions: Float[Tensor, " d"], empty: Float[Tensor, " class"], most: int | None
-) -> tuple[Evidence | None, tuple[str, ...]]:
-    """The evidence; or none, and why the model failed on a set that only the search asks it about, or that it took more
-    than `most` passes.
-    """
-    if most is not None and (without := find_without_search(scale, empty)) is not None:
-        return without, ()
-    probe.stages.begin("looking for evidence", most)
-    try:
-        return find_evidence(probe, scale, attributions, most), ()
-    except SearchStoppedError as stopped:
-        return None, (str(stopped),)
-    except InputError as error:
-        # The attributions stand by then, and they took most of the time.
-        return None, (f"the search for evidence failed: {error}",)
 
 
 def _check_track(track: object) -> None:
@@ -323,22 +305,6 @@ def _estimate_together(
     if coalitions:
         return estimate_shapley(probe, scale, ends, sampling, cross=False)
     return estimate_joint(probe, scale, ends, sampling, settings.ridge, plan.until, settings.confidence)
-
-
-def tell_of_no_lyrics(subject: Subject, track: Track) -> tuple[str, ...]:
-    """A note where the model reads lyrics and the song has none."""
-    if "lyrics" not in subject.modalities or track.lyrics is not None:
-        return ()
-    if "audio" in subject.modalities:
-        return (f"no lyrics were found: {subject.name} is given an empty text, and the sound alone is explained.",)
-    return (f"no lyrics were found, and {subject.name} reads nothing else: there is nothing to explain; give the lyrics.",)
-
-
-def _collect_warnings(track: Track) -> tuple[str, ...]:
-    warnings = list(track.warnings) + list(track.lyrics.warnings if track.lyrics else ())
-    if not track.stems.any():
-        warnings.append("the song is silent: its sound can't be explained, and its components get zero.")
-    return tuple(warnings)
 
 
 def check_rank(dependent: Bool[Tensor, " d"], components: Components, seen: Sequence[int], ridge: float) -> None:
