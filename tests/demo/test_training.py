@@ -103,7 +103,7 @@ def test_swapping_all_else_leaves_fresh_songs(model):
 
 @pytest.mark.slow
 def test_a_plain_lime_puts_the_planted_causes_first(model):
-    counts = count_found_causes(model, 1, 1000, FRESH + 400_000)
+    counts = count_found_causes(model, 1, 600, FRESH + 400_000)
     assert sum(count.hits for count in counts.values()) >= len(TAGS) - 1
 
 
