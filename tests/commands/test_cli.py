@@ -35,7 +35,17 @@ def song(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_explain_writes_json_alone_to_standard_output_and_a_folder(song: Path, tmp_path: Path):
     done = run(
-        "explain", song, "--lyrics", tmp_path / "song.lrc", *QUICK, "--format", "json", "--out", "out", folder=tmp_path
+        "explain",
+        song,
+        "--lyrics",
+        tmp_path / "song.lrc",
+        *QUICK,
+        "--evidence",
+        "--format",
+        "json",
+        "--out",
+        "out",
+        folder=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
