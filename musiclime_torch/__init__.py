@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from musiclime_torch.commands.models import load_model as load_model
     from musiclime_torch.explanation.explainer import explain as explain
     from musiclime_torch.explanation.explanation import Explanation as Explanation
+    from musiclime_torch.explanation.prediction import predict as predict
     from musiclime_torch.explanation.settings import PAPER as PAPER
     from musiclime_torch.song.lyrics.lyrics import Lyrics as Lyrics
     from musiclime_torch.song.track import Track as Track, load_track as load_track

@@ -18,6 +18,6 @@ if TYPE_CHECKING:
         write_atomically as write_atomically,
         writing_atomically as writing_atomically,
     )
-    from musiclime_torch.basics.progress import Bar as Bar, Stages as Stages, open_bar as open_bar
+    from musiclime_torch.basics.progress import Bar as Bar, Forecast as Forecast, Stages as Stages, open_bar as open_bar
 
 __getattr__, __dir__, __all__ = lazy(__name__)

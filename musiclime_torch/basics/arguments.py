@@ -297,6 +297,14 @@ def read_batch_size(batch_size: Any) -> int:
     return size
 
 
+def read_channels(channels: Any) -> int:
+    """1 for mono, 2 for stereo."""
+    count = read_integer(channels, "channels")
+    if count not in (1, 2):
+        raise InputError(f"channels must be 1 or 2, got {count}.", argument="channels")
+    return count
+
+
 def read_seed(seed: Any) -> int:
     """What torch's generators take."""
     number = read_integer(seed, "seed")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import Any, Protocol, cast
 
 
@@ -21,11 +22,14 @@ class _Source(Protocol):
 def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """`__getattr__`, `__dir__` and `__all__` of a package, from the imports under its `if TYPE_CHECKING`.
 
+    `dir` lists the public names and the folders within, which have faces of their own.
+
     >>> import musiclime_torch
-    >>> "explain" in dir(musiclime_torch)
-    True
+    >>> {"explain", "views"} <= set(dir(musiclime_torch)), "lazy" in dir(musiclime_torch)
+    (True, False)
     """
     homes = _read_homes(package)
+    folders = [entry.name for entry in iter_modules(sys.modules[package].__path__) if entry.ispkg]
 
     def get(name: str) -> Any:
         if name in homes:
@@ -36,7 +40,9 @@ def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], l
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
+        # What people look for, and Python's own names; not what the face itself is made with.
+        own = [name for name in vars(sys.modules[package]) if name.startswith("__")]
+        return sorted({*own, *homes, *folders})
 
     return get, names, sorted(homes)
 

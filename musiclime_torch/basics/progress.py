@@ -5,6 +5,9 @@ the interpreter end without waiting for it. A caller inside of a training loop s
 """
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
 from types import TracebackType
 
 from tqdm import tqdm
@@ -39,11 +42,34 @@ def open_bar(
     )
 
 
-class Stages:
-    """Bars one after the other, one for each stage of the work, in forward passes of the model."""
+@dataclass(frozen=True)
+class Forecast:
+    """What a stage takes: its forward passes, and seconds for those that are left, as fast as the first ones were."""
 
-    def __init__(self, shown: bool = False, piped: bool = False) -> None:
+    passes: int
+    seconds: float
+
+
+class Stages:
+    """Bars one after the other, one for each stage of the work, in forward passes of the model.
+
+    `say` makes a sentence of the first stage's forecast, or "" of a short wait. It is asked once, after the second batch:
+    the first may compile, allocate or load something. `clock` gives seconds.
+    """
+
+    def __init__(
+        self,
+        shown: bool = False,
+        piped: bool = False,
+        say: Callable[[Forecast], str] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._shown, self._piped, self._bar = shown, piped, open_bar(shown=False)
+        self._say, self._clock = say, clock
+        #: Passes done, and those of the stage in all. A bar that isn't shown counts nothing.
+        self._done = 0
+        self._total: int | None = None
+        self._first: tuple[float, int] | None = None
 
     def __enter__(self) -> "Stages":
         return self
@@ -54,11 +80,13 @@ class Stages:
     def begin(self, name: str, passes: int | None = None) -> None:
         """The next stage, and how many passes it will take, if that is known."""
         self._end()
+        self._done, self._total, self._first = 0, passes, None
         self._bar = open_bar(passes, unit="pass", name=name, shown=self._shown, piped=self._piped)
 
     def expect(self, passes: int) -> None:
         """Now it is known: so many more passes."""
         self._bar.total = self._bar.n + passes
+        self._total = self._done + passes
         self._bar.refresh()
 
     def update(self, passes: int) -> None:
@@ -66,6 +94,22 @@ class Stages:
         if self._bar.total is not None:
             self._bar.total = max(self._bar.total, self._bar.n + passes)
         self._bar.update(passes)
+        self._done += passes
+        self._foretell()
+
+    def _foretell(self) -> None:
+        if self._say is None or self._total is None:
+            return
+        now = self._clock()
+        if self._first is None:
+            self._first = now, self._done
+            return
+        began, done = self._first
+        seconds = (now - began) / (self._done - done) * max(self._total - self._done, 0)
+        sentence = self._say(Forecast(max(self._total, self._done), seconds))
+        self._say = None
+        if sentence:
+            Bar.write(sentence, file=sys.stderr)
 
     def _end(self, failed: bool = False) -> None:
         # A stage that ends early, for a rendering that was expected had an answer already, ends at all of its passes.

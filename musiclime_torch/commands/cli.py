@@ -5,6 +5,7 @@ code 2; an argument of the library is named as its option. Options that weren't 
 those of `explain` and `load_track`.
 """
 
+import json
 import re
 import signal
 import sys
@@ -12,6 +13,8 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from functools import partial
 from io import TextIOWrapper
 from os.path import isdir, isfile
 from pathlib import Path
@@ -28,6 +31,7 @@ from musiclime_torch.commands.doctor import describe_torchaudio, doctor, models
 from musiclime_torch.commands.findings import contrast, summarise
 from musiclime_torch.commands.help import Grouped, SongCommand
 from musiclime_torch.commands.options import (
+    ASKING,
     LOADING,
     default_device,
     explain_options,
@@ -38,10 +42,13 @@ from musiclime_torch.commands.options import (
     names_model,
     output_options,
     pop_given,
+    predict_options,
+    read_command,
     settle_answers,
     tell_of_demo_model,
+    tell_of_lyrics,
 )
-from musiclime_torch.commands.output import Output, plan_output
+from musiclime_torch.commands.output import Output, plan_output, say_wait
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
 from musiclime_torch.commands.train import train
 
@@ -124,10 +131,43 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
         refuse_for_model(model, options)
         track = load_track(song, device=device, **loading)
         click.echo(f"Stems: {track.source}", err=True)
+        tell_of_lyrics(model, track, options)
         model = settle_answers(model, track, options)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
         explanation = _run(model, track, device, options, output, answers)
     output.show(explanation, track, options["baseline"])
+
+
+@cli.command(
+    cls=SongCommand,
+    examples=(
+        "musiclime predict song.flac --model musicnn",
+        "musiclime predict song.flac --lyrics song.lrc --model my.module:model --format json",
+    ),
+)
+@click.argument("song", type=click.Path(path_type=Path))
+@predict_options
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output.")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Classes that are listed.")
+def predict(song: Path, form: str, top: int, **options: Any) -> None:
+    """What a model makes of SONG as it is: its classes with their outputs and probabilities. One question, no masks."""
+    loading = pop_given(options, *(name for name in LOADING if name in options))
+    options |= {"target": None, "foil": None, "preset": None}
+    refuse_early(options, loading, song)
+    device = options.pop("device") or default_device()
+    tell_of_demo_model(options)
+    with redirect_stdout(sys.stderr):
+        from musiclime_torch.explanation.prediction import predict as run
+        from musiclime_torch.song.track import load_track
+
+        model = load_models(options, device)
+        # Nothing is removed, so that no stems are needed, but where the song is a folder of them.
+        track = load_track(song, separator=None if isdir(song) else "none", **loading)
+        given = {name: value for name, value in gather(options).items() if name in ASKING}
+        prediction = run(model, track, device=device, **given)
+    click.echo(
+        json.dumps(prediction.to_record(), ensure_ascii=False, indent=1) if form == "json" else prediction.to_text(top)
+    )
 
 
 @cli.command(cls=Grouped, examples=("musiclime demo", "musiclime demo --out report --foil calm"))
@@ -171,7 +211,7 @@ def main() -> None:
     try:
         with _noting_interrupts(stopped):
             # Without click's own handling, which would print a traceback for our errors and exit with 1.
-            cli(_keep_files(sys.argv[1:]), standalone_mode=False)
+            cli(_keep_files(sys.argv[1:]), standalone_mode=False, obj=sys.argv[1:])
     except (Exception, KeyboardInterrupt) as error:
         # An interrupt that some package's import swallows comes back as an error of another kind.
         if stopped.is_set() or isinstance(error, click.Abort | KeyboardInterrupt):
@@ -238,26 +278,27 @@ def _is_importing(frame: FrameType | None) -> bool:
 def _run(
     model: Any, track: "Track", device: str, options: dict[str, Any], output: Output, file: Path | None = None
 ) -> "Explanation":
-    """Explain with the given options; with the evidence where the output plays it and the model makes a decision.
+    """Explain with the given options; with the evidence where it is asked for, or played and found in passing.
 
     What a model prints meanwhile must not get into the result on standard output. `file` holds the answers of earlier
     questions, and then also those of this one.
     """
     from musiclime_torch.explanation.answers import Answers, load_answers, save_answers
-    from musiclime_torch.explanation.evidence import DECIDING
-    from musiclime_torch.explanation.explainer import explain as run
+    from musiclime_torch.explanation.explainer import explain_with as run
+    from musiclime_torch.explanation.settings import read_settings
     from musiclime_torch.models.care import module_behind
     from musiclime_torch.models.hashing import hash_weights
+    from musiclime_torch.models.subject import name_model
 
     given = gather(options)
-    # A regression decides nothing: asking for its evidence would be refused.
-    if output.plays_evidence and (given.get("output_kind") or getattr(model, "output_kind", "logits")) in DECIDING:
-        given["evidence"] = True
     if file is not None and not hash_weights(module_behind(model)):
         # Before the model runs: nothing could be kept of it.
         raise InputError("--answers needs a model with weights, which tell its answers from another model's: leave it out.")
     answers = None if file is None else load_answers(file, device) if file.exists() else Answers()
-    explanation = run(model, track, device=device, answers=answers, progress=True, **given)
+    settings = read_settings({**given, "device": device})
+    say = partial(say_wait, settings, name_model(model), output.plays_evidence)
+    explanation = run(model, track, settings, True, answers, say, output.plays_evidence)
+    explanation = replace(explanation, provenance=explanation.provenance | {"command": read_command()})
     if answers is not None and file is not None:
         try:
             save_answers(answers, file)

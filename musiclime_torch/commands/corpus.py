@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
+from os.path import isdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,11 @@ from musiclime_torch.commands.options import (
     load_models,
     names_model,
     pop_given,
+    read_command,
     split,
 )
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
-from musiclime_torch.song.manifest import read_manifest
+from musiclime_torch.song.manifest import read_folder, read_manifest
 
 if TYPE_CHECKING:
     from musiclime_torch.corpus.runs.job import Job, Progress
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
 @click.command(
     cls=Grouped,
     examples=(
-        "musiclime corpus songs.csv --model musicnn-minilm --out run",
+        "musiclime corpus songs --model musicnn-minilm --start 30 --end 60 --out run",
         "torchrun --nproc-per-node 4 -m musiclime_torch corpus songs.csv --model my.module:model --out run",
     ),
 )
-@click.argument("manifest", type=click.Path(path_type=Path))
+@click.argument("songs", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the tables.")
 @click.option("--separator", metavar="NAME", help="As in explain, for songs without stems of their own.")
 @click.option("--start", type=float, metavar="SECONDS", help="Start of the part of every song to explain.")
@@ -62,8 +64,10 @@ if TYPE_CHECKING:
     help="Ray: results are written by this process, or by the actors.",
 )
 @explain_options("--foil", "--evidence")
-def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
-    """Explain every song of MANIFEST (.csv, .tsv, .jsonl or .parquet); run it again to resume.
+def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
+    """Explain every one of SONGS, a folder or a manifest (.csv, .tsv, .jsonl or .parquet); run it again to resume.
+
+    In a folder each sound file is a song, named by its path, with the lyrics of its name beside it (song.flac, song.lrc).
 
     Under torchrun, or in a Slurm array, every process takes its share of the shards. --engine ray spreads them over a
     cluster.
@@ -74,7 +78,7 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
         raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
     loading = pop_given(options, "separator", "start", "end", "max_seconds")
     refuse_early(options, loading)
-    entries = read_manifest(manifest)
+    entries = read_folder(songs) if isdir(songs) else read_manifest(songs)
     for package in ("pyarrow", "duckdb"):
         require(package, "musiclime_torch[corpus]")
     if engine == "ray":
@@ -93,7 +97,9 @@ def corpus(manifest: Path, out: Path, engine: str, **options: Any) -> None:
         model = None if engine == "ray" else load()
         if model is not None:
             refuse_for_model(model, options | {"target": None})
-        job = begin_job(entries, out, **_read_request(model, options, device), loading=loading, about=about)
+        job = begin_job(
+            entries, out, **_read_request(model, options, device), loading=loading, about=about, command=read_command()
+        )
         done = _run_on_ray(load, job, device, running) if engine == "ray" else _run_here(model, job, running)
     _report(done, out)
 

@@ -24,7 +24,15 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
             "--answer-tokens",
             "--order",
         ),
-        *("--sample-rate", "--classes", "--output-kind", "--modalities", "--plain-weights", "--component-dropout"),
+        *(
+            "--sample-rate",
+            "--channels",
+            "--classes",
+            "--output-kind",
+            "--modalities",
+            "--plain-weights",
+            "--component-dropout",
+        ),
     ),
     "What to ask": (
         *(

@@ -4,6 +4,7 @@ Options that weren't given aren't passed on: the defaults are those of `Settings
 """
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
@@ -76,6 +77,9 @@ _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
 #: What `load_models` reads besides the class names.
 MODEL_NAMES = tuple(flag.removeprefix("--").replace("-", "_") for flag in _MODEL_OPTIONS)
 
+#: The settings that asking a model once needs.
+ASKING = ("sample_rate", "channels", "classes", "output_kind", "modalities", "batch_size", "device")
+
 #: In place of an answer: the one that the model gives by itself.
 AUTO = "auto"
 
@@ -124,11 +128,9 @@ _OUTPUT_OPTIONS = [
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="Folder for the explanation and its report, index.html, to look at and listen to. The report shows the "
-        "evidence, which takes some more forward passes.",
+        "evidence, where it is found with no more forward passes than the attributions took, or with --evidence.",
     ),
-    click.option(
-        "--no-report", is_flag=True, help="Write no report, and search for no evidence unless --evidence asks for it."
-    ),
+    click.option("--no-report", is_flag=True, help="Write no report, and look for evidence only with --evidence."),
     click.option(
         "--export",
         metavar="A,B,..",
@@ -152,6 +154,15 @@ def explain_options(*unlisted: str) -> Callable[[Callable[..., None]], Callable[
     described = _MODEL_OPTIONS | _describe_settings() | _PRESET
     options = [click.option(flag, hidden=flag in unlisted, **more) for flag, more in described.items()]
     return lambda command: _add(command, options)
+
+
+def predict_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The song's lyrics and part, models, and what a model may not declare: what it takes to ask it once."""
+    described = _describe_settings()
+    asking = [click.option(flag, **more) for flag, more in _MODEL_OPTIONS.items()]
+    asking += [click.option(f"--{name.replace('_', '-')}", **described[f"--{name.replace('_', '-')}"]) for name in ASKING]
+    # Without its stems: nothing of the song is removed.
+    return _add(command, [*(_LOADING_OPTIONS[place] for place in (0, 1, 5, 6, 7)), *asking])
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -197,6 +208,17 @@ def tell_of_demo_model(options: dict[str, Any]) -> None:
         click.echo(
             "No --model was given: using the embedded demonstration model, which only knows its own kind of song.", err=True
         )
+
+
+def tell_of_lyrics(model: Any, track: "Track", options: dict[str, Any]) -> None:
+    """Say on standard error that the song has no lyrics where the model reads some, before it is asked."""
+    from musiclime_torch.explanation.composing import tell_of_no_lyrics
+    from musiclime_torch.explanation.planning import describe_asked
+    from musiclime_torch.explanation.settings import SETTINGS, read_settings
+
+    given = {name: value for name, value in gather(options).items() if name in SETTINGS and name != "baseline"}
+    for note in tell_of_no_lyrics(describe_asked(model, read_settings(given))[0], track):
+        click.echo(f"{note[:1].upper()}{note[1:]}", err=True)
 
 
 def load_models(options: dict[str, Any], device: str, knows_song: bool = False) -> Any:
@@ -303,6 +325,21 @@ def default_device() -> str:
     # torchrun and its like number the processes of a machine in LOCAL_RANK.
     rank = os.environ.get("LOCAL_RANK", "")
     return f"cuda:{int(rank) % torch.cuda.device_count()}" if rank.isdecimal() else "cuda"
+
+
+def read_command() -> str:
+    """The command line as it was typed, to be kept with what it made; "" where the command was called from Python.
+
+    A home folder becomes ~, so that what is passed on doesn't name its owner.
+    """
+    context = click.get_current_context(silent=True)
+    typed = None if context is None else context.find_root().obj
+    return "" if typed is None else shlex.join(["musiclime", *(_shorten(part) for part in typed)])
+
+
+def _shorten(part: str) -> str:
+    home = str(Path.home())
+    return part.replace(home + os.sep, "~/") if len(home) > 1 else part
 
 
 def pop_given(options: dict[str, Any], *names: str) -> dict[str, Any]:

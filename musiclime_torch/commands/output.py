@@ -15,7 +15,9 @@ from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.options import split
 
 if TYPE_CHECKING:
+    from musiclime_torch.basics.progress import Forecast
     from musiclime_torch.explanation.explanation import Explanation
+    from musiclime_torch.explanation.settings import Settings
     from musiclime_torch.song.track import Track
 
 #: What --export knows: labels, tables, and sounds.
@@ -24,6 +26,9 @@ _SOUNDS = ("wav", "flac")
 
 #: The file that an explanation can be loaded from again.
 SAVED = "explanation.safetensors"
+
+#: Seconds of a wait that nothing is said about, and of one that is called long.
+_SHORT, _LONG = 5, 600
 
 #: What some of them need, and the extra that has it.
 _PACKAGES = {"jams": ("jams", "musiclime_torch[jams]"), "parquet": ("pyarrow", "musiclime_torch[corpus]")}
@@ -115,6 +120,38 @@ def _save(explanation: "Explanation", out: Path) -> Path | InputError:
             return InputError(f"{said}: give another --out folder.")
         return InputError(f"{said}: the explanation is saved as {other / SAVED}.")
     return out / SAVED
+
+
+def say_duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> [say_duration(seconds) for seconds in (4.2, 47, 100, 700, 7000)]
+    ['4 seconds', '45 seconds', '2 minutes', '12 minutes', '1 hour 57 minutes']
+    """
+    if seconds < 90:
+        return f"{round(seconds) if seconds < 20 else 5 * round(seconds / 5)} seconds"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    said = [f"{number} {unit}{'s' * (number > 1)}" for number, unit in ((hours, "hour"), (minutes, "minute")) if number]
+    return " ".join(said)
+
+
+def say_wait(settings: "Settings", model: str, in_passing: bool, forecast: "Forecast") -> str:
+    """What will be done, about how long it takes and what would shorten it; "" for a few seconds.
+
+    `in_passing` is whether evidence is looked for unasked.
+    """
+    if forecast.seconds < _SHORT:
+        return ""
+    passes = f"{'up to ' * (settings.until is not None)}{forecast.passes:,} forward passes of {model}"
+    more = ", and at most as long again to look for evidence" if in_passing else ""
+    more = ", and more to look for evidence" if settings.evidence else more
+    ways = ["a part of the song (--start, --end)", "fewer --segments"]
+    ways += ["--until 'top 5'"] if settings.until is None and settings.weights != "shapley" else []
+    shorter = f"{', '.join(ways[:-1])} or {ways[-1]}"
+    duration = say_duration(forecast.seconds)
+    if forecast.seconds > _LONG:
+        return f"This takes long: {passes}, about {duration}{more}. Ctrl-C stops it; shorter with {shorter}."
+    return f"{passes[:1].upper()}{passes[1:]}: about {duration}{more}. Shorter with {shorter}."
 
 
 def plan_output(options: dict[str, Any]) -> Output:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from musiclime_torch.explanation.explainer import explain as explain, explain_with as explain_with
     from musiclime_torch.explanation.explanation import Explanation as Explanation
     from musiclime_torch.explanation.interactions import Interactions as Interactions
+    from musiclime_torch.explanation.prediction import Prediction as Prediction, predict as predict
     from musiclime_torch.explanation.sentences import to_sentences as to_sentences
     from musiclime_torch.explanation.settings import PAPER as PAPER, Settings as Settings
     from musiclime_torch.explanation.streaming import explain_in_steps as explain_in_steps

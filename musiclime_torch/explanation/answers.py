@@ -30,13 +30,18 @@ from musiclime_torch.variants.renderings import Kept
 
 
 def record_provenance(subject: Subject, track: Track, settings: Settings, device: torch.device) -> dict[str, Any]:
-    """Model, inputs, settings and versions, as JSON takes them. `baseline_song` is None for silence and noise; a song used
-    as baseline is identified by its hash, for titles aren't unique.
+    """Model, files, inputs, settings and versions, as JSON takes them. `start` and `end` are seconds in the recording.
+    `baseline_song` is None for silence and noise; a song used as baseline is identified by its hash, for titles aren't
+    unique.
     """
     baseline = settings.baseline
     song = {"title": baseline.title, "audio_hash": baseline.audio_hash} if isinstance(baseline, Track) else None
     return {
         "title": track.title,
+        "file": track.file,
+        "lyrics_file": track.lyrics_file,
+        "start": track.offset,
+        "end": track.offset + track.seconds,
         "stems": track.source,
         "model": subject.name,
         "output_kind": subject.output_kind,

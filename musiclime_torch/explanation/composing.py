@@ -10,10 +10,15 @@ from musiclime_torch.explanation.estimation.loop import Estimate
 from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.interactions import Interactions
+from musiclime_torch.models.subject import Subject
+from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.intervals import share_risk
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale
+
+#: In place of infinitely many degrees of freedom, which JSON doesn't have.
+MOST_FREEDOM = 1e9
 
 
 def compose(
@@ -58,6 +63,23 @@ def compose(
     )
 
 
+def collect_warnings(track: Track) -> tuple[str, ...]:
+    """What reading the song and its lyrics warned of, and that it is silent."""
+    warnings = list(track.warnings) + list(track.lyrics.warnings if track.lyrics else ())
+    if not track.stems.any():
+        warnings.append("the song is silent: its sound can't be explained, and its components get zero.")
+    return tuple(warnings)
+
+
+def tell_of_no_lyrics(subject: Subject, track: Track) -> tuple[str, ...]:
+    """A note where the model reads lyrics and the song has none."""
+    if "lyrics" not in subject.modalities or track.lyrics is not None:
+        return ()
+    if "audio" in subject.modalities:
+        return (f"no lyrics were found: {subject.name} is given an empty text, and the sound alone is explained.",)
+    return (f"no lyrics were found, and {subject.name} reads nothing else: there is nothing to explain; give the lyrics.",)
+
+
 def _gather_interactions(
     estimate: Estimate, classes: tuple[str, ...], seen: tuple[int, ...], confidence: float
 ) -> Interactions | None:
@@ -69,7 +91,7 @@ def _gather_interactions(
     return Interactions(
         spaces=tuple(estimate.pairs),
         risk=share_risk(confidence, estimate.looks),
-        part_freedom=float(parts[0].freedom[0, 0]) if parts else 1.0,
+        part_freedom=min(float(parts[0].freedom[0, 0]), MOST_FREEDOM) if parts else 1.0,
         columns=torch.tensor(seen)[pairs[0].columns.cpu()],
         values=torch.stack([pair.coefficients.values for pair in pairs]).cpu(),
         standard_errors=torch.stack([pair.coefficients.errors for pair in pairs]).cpu(),

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.estimation.loop import count_passes
 from musiclime_torch.variants.asking import run_checked
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, to_values
@@ -53,18 +54,72 @@ DECIDING = ("logits", "multilabel", "probabilities")
 Margin = Callable[[Bool[Tensor, "n d"]], Float[Tensor, " n"]]
 
 
-def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"]) -> Evidence:
-    """Search from the largest attributions on; InputError for outputs that make no decision or aren't finite."""
-    n_asked = 0
+class SearchStoppedError(Exception):
+    """The search took as many forward passes as it may; the message is a sentence for the explanation's warnings."""
+
+
+def look_for_evidence(
+    probe: Probe, scale: Scale, attributions: Float[Tensor, " d"], empty: Float[Tensor, " class"], most: int | None
+) -> tuple[Evidence | None, tuple[str, ...]]:
+    """The evidence; or none, and why the model failed on a set that only the search asks it about, or that it took more
+    than `most` passes.
+    """
+    if most is not None and (without := find_without_search(scale, empty)) is not None:
+        return without, ()
+    probe.stages.begin("looking for evidence", most)
+    try:
+        return find_evidence(probe, scale, attributions, most), ()
+    except SearchStoppedError as stopped:
+        return None, (str(stopped),)
+    except InputError as error:
+        # The attributions stand by then, and they took most of the time.
+        return None, (f"the search for evidence failed: {error}",)
+
+
+def find_without_search(scale: Scale, empty: Float[Tensor, " class"]) -> Evidence | None:
+    """Where the decision stays with everything removed, that is all there is to say: nothing of the song is its evidence.
+    None where it doesn't stay. `empty` are the outputs on the empty song; no pass is made.
+    """
+    sign = _decide(scale)
+    if not sign * float(measure_margin(empty[None], scale)) > 0:
+        return None
+    output = float(to_values(scale, empty[None])[0, scale.column])
+    return Evidence(_describe(scale, sign > 0), (), None, output, None, 0)
+
+
+def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"], most: int | None = None) -> Evidence:
+    """Search from the largest attributions on, with `most` passes where a number is given.
+
+    Raises:
+        InputError: for outputs that make no decision or aren't finite.
+        SearchStoppedError: where these passes don't suffice.
+    """
+    n_asked, before = 0, sum(count_passes(probe))
+    # In the end each of the two sets is asked about once more, for its output.
+    room = None if most is None else most - 2 * _count_pass(probe)
 
     def measure(masks: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
         nonlocal n_asked
         n_asked += len(masks)
-        return measure_margin(run_checked(probe, scale, masks), scale).cpu()
+        if room is None:
+            return measure_margin(run_checked(probe, scale, masks), scale).cpu()
+        margins, start = [], 0
+        while start < len(masks):
+            # At most so many masks that they fit, whatever of them has an answer already.
+            fitting = (room - (sum(count_passes(probe)) - before)) // _count_pass(probe)
+            if fitting < 1:
+                raise SearchStoppedError(
+                    f"the search for evidence was stopped after {most} forward passes, as many as the sampling took: give "
+                    "evidence to search on."
+                )
+            outputs = run_checked(probe, scale, masks[start : start + fitting])
+            margins.append(measure_margin(outputs, scale).cpu())
+            start += fitting
+        return torch.cat(margins)
 
     # Where the decision is against the target, the components that contribute against it are its evidence: the same search
     # with all signs turned.
-    sign = 1.0 if float(measure_margin(scale.song[None], scale)) > 0 else -1.0
+    sign = _decide(scale)
     order = (sign * attributions.cpu()).argsort(descending=True, stable=True)
     keeping = find_minimal(lambda sets: sign * measure(sets), order)
     flipping = find_minimal(lambda sets: -sign * measure(~sets), order)
@@ -75,6 +130,19 @@ def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"])
         for chosen in (keeping, flipping)
     ]
     return Evidence(_describe(scale, sign > 0), columns[0], columns[1], outputs[0], outputs[1], n_asked)
+
+
+def _decide(scale: Scale) -> float:
+    """1 where the song's decision is for the target, −1 where it is against it."""
+    return 1.0 if float(measure_margin(scale.song[None], scale)) > 0 else -1.0
+
+
+def _count_pass(probe: Probe) -> int:
+    """Passes of both sides that a mask takes at most."""
+    sides = probe.subject.late_fusion or probe.sources.lyrics is None
+    windows = len(probe.sources.windows)
+    lyrics = 0 if probe.sources.lyrics is None else 1 if sides else max(windows, 1)
+    return windows + lyrics
 
 
 def measure_margin(outputs: Float[Tensor, "n class"], scale: Scale) -> Float[Tensor, " n"]:

@@ -12,16 +12,16 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import Segments
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import Stages
+from musiclime_torch.basics.progress import Forecast, Stages
 from musiclime_torch.explanation.answers import Answers, describe_question, record_provenance
-from musiclime_torch.explanation.composing import compose
-from musiclime_torch.explanation.estimation.crossed import estimate_crossed
+from musiclime_torch.explanation.composing import collect_warnings, compose, tell_of_no_lyrics
+from musiclime_torch.explanation.estimation.crossed import estimate_crossed, takes_every_mask
 from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
 from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing, expect_passes
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
 from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_shapley_windows, estimate_windows
-from musiclime_torch.explanation.evidence import Evidence, find_evidence
+from musiclime_torch.explanation.evidence import DECIDING, Evidence, look_for_evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import Plan, describe_asked, plan_sampling
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
@@ -67,6 +67,7 @@ def explain(
     precision: Precision = Settings.precision,
     device: torch.device | str | None = Settings.device,
     sample_rate: int | None = Settings.sample_rate,
+    channels: int | None = Settings.channels,
     classes: Sequence[str] | None = Settings.classes,
     output_kind: str | None = Settings.output_kind,
     modalities: Sequence[str] | None = Settings.modalities,
@@ -93,8 +94,8 @@ def explain(
             `encode_text` and `fuse` and the weights allow it, and draws joint masks otherwise. "crossed" and "joint" force
             one of them. Both draw fold-over blocks and may drop complements after a pilot; "foldover", "kerdock",
             "unfolded", "bernoulli" and "bernoulli+song" are fixed joint designs.
-        n_samples: number of masks, in whole blocks. A crossed design spends what n_samples / 2 joint masks would cost the
-            model's encoders; (sound, lyrics) gives the masks of each side.
+        n_samples: number of masks, in whole blocks; every mask, where there are no more than that. A crossed design spends
+            what n_samples / 2 joint masks would cost the model's encoders; (sound, lyrics) gives the masks of each side.
         until: stop before that budget is spent once "top 5" (the order of the 5 largest is settled) or "width 0.1" (every
             half interval is that narrow, in the units of `space`) holds for the target.
         weights: "uniform" (Banzhaf values), "shapley", "lime" or "paper" (MusicLIME's).
@@ -108,7 +109,8 @@ def explain(
         precision: "bfloat16" for faster encoders, where a model has separate ones; see `musiclime_torch.models.care`. Its
             effect on the outputs is among the warnings.
         device: where masks, mixing and solving happen; None takes the model's device.
-        sample_rate: the model's sample rate in Hz. This and the next three override what the model declares.
+        sample_rate: the model's sample rate in Hz. This and the next four override what the model declares.
+        channels: 1 or 2 channels of sound; None takes those of the track where the model declares none.
         classes: names of the model's outputs.
         output_kind: "logits", "multilabel", "probabilities", "regression" or "embedding".
         modalities: what it takes: ("audio", "lyrics"), ("audio",) or ("lyrics",).
@@ -129,8 +131,15 @@ def explain_with(
     settings: Settings,
     progress: bool = False,
     answers: Answers | None = None,
+    say: Callable[[Forecast], str] | None = None,
+    evidence_in_passing: bool = False,
 ) -> Explanation:
-    """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice."""
+    """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice.
+
+    `say` makes a sentence of how long it will take, which is written to standard error once that is known. With
+    `evidence_in_passing` evidence is looked for where it was not asked for, but costs little: no more passes than the
+    sampling did, and none where the decision stays with everything removed or the outputs make none.
+    """
     _check_track(track)
     _check_answers(answers)
     # What the model's declarations alone can refuse is refused here, before stems are resampled or lyrics are tokenized.
@@ -144,7 +153,7 @@ def explain_with(
     plan_sampling(subject, (components.n_audio, len(components) - components.n_audio), settings)
     device = pick_device(subject, settings.device)
     with (
-        Stages(progress) as stages,
+        Stages(progress, say=say) as stages,
         probing(
             subject,
             track,
@@ -160,6 +169,10 @@ def explain_with(
         ) as probe,
     ):
         plan = plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings)
+        in_passing = evidence_in_passing and not settings.evidence and subject.output_kind in DECIDING
+        if in_passing and _takes_every_mask(probe, plan):
+            # What is run then answers the search too, whichever sets it asks about.
+            probe.kept.everything = True
         if answers is not None:
             answers.admit(describe_question(subject, track, components, settings, probe.sources), model)
         stages.begin(f"asking {subject.name}", _expect(probe, plan))
@@ -169,7 +182,11 @@ def explain_with(
         estimate = _estimate(probe, scale, ends, plan, settings)
         check_rank(estimate.dependent, components, probe.seen, settings.ridge)
         attributions = estimate.coefficients.values[scale.column]
-        evidence, failed = _look_for_evidence(probe, scale, attributions) if settings.evidence else (None, ())
+        evidence: Evidence | None = None
+        failed: tuple[str, ...] = ()
+        if settings.evidence or in_passing:
+            most = sum(estimate.passes) if in_passing else None
+            evidence, failed = look_for_evidence(probe, scale, attributions, ends[1], most)
     # The record keeps what None was resolved to for this model and song.
     settled = replace(
         settings,
@@ -181,21 +198,18 @@ def explain_with(
     )
     provenance = record_provenance(subject, track, settled, device)
     timed = () if components.timeline is None else components.timeline.notes
-    warnings = _collect_warnings(track) + timed + warnings + estimate.notes + plan.notes + failed + probe.room.describe()
+    warnings = (
+        collect_warnings(track)
+        + tell_of_no_lyrics(subject, track)
+        + timed
+        + warnings
+        + estimate.notes
+        + plan.notes
+        + failed
+        + probe.room.describe()
+    )
     value = VALUES[settings.weights]
     return compose(components, probe, scale, estimate, evidence, value, settings.confidence, warnings, provenance)
-
-
-def _look_for_evidence(
-    probe: Probe, scale: Scale, attributions: Float[Tensor, " d"]
-) -> tuple[Evidence | None, tuple[str, ...]]:
-    """The evidence; or none, and why the model failed on a set that only the search asks it about."""
-    probe.stages.begin("looking for evidence")
-    try:
-        return find_evidence(probe, scale, attributions), ()
-    except InputError as error:
-        # The attributions stand by then, and they took most of the time.
-        return None, (f"the search for evidence failed: {error}",)
 
 
 def _check_track(track: object) -> None:
@@ -260,11 +274,23 @@ def _refuse_deaf(subject: Subject, ends: Float[Tensor, "2 class"]) -> None:
 
 def _expect(probe: Probe, plan: Plan) -> int:
     """Passes that the plan takes at most. A crossed one is taken to share its masks equally, until it knows better."""
-    counts = plan.sampling.n_samples
+    counts, sides = plan.sampling.n_samples, (len(probe.seen_audio), len(probe.seen_lyrics))
+    crossed = plan.kind in ("crossed", "crossed coalitions")
+    if _takes_every_mask(probe, plan):
+        return (
+            expect_passes(probe, 2 ** sides[0], 2 ** sides[1]) if crossed else expect_passes(probe, *[2 ** sum(sides)] * 2)
+        )
     if isinstance(counts, tuple):
         return expect_passes(probe, *counts)
-    crossed = plan.kind in ("crossed", "crossed coalitions")
     return expect_passes(probe, counts // 2, counts // 2) if crossed else expect_passes(probe, counts, counts)
+
+
+def _takes_every_mask(probe: Probe, plan: Plan) -> bool:
+    """Whether there are no more masks than were asked for, so that each is asked about once."""
+    if plan.kind == "crossed":
+        return plan.until is None and takes_every_mask(probe, plan.sampling)
+    counts = plan.sampling.n_samples
+    return plan.free and plan.kind in ("joint", "coalitions") and isinstance(counts, int) and 2 ** len(probe.seen) <= counts
 
 
 def _estimate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], plan: Plan, settings: Settings) -> Estimate:
@@ -295,13 +321,6 @@ def _estimate_together(
     if coalitions:
         return estimate_shapley(probe, scale, ends, sampling, cross=False)
     return estimate_joint(probe, scale, ends, sampling, settings.ridge, plan.until, settings.confidence)
-
-
-def _collect_warnings(track: Track) -> tuple[str, ...]:
-    warnings = list(track.warnings) + list(track.lyrics.warnings if track.lyrics else ())
-    if not track.stems.any():
-        warnings.append("the song is silent: its sound can't be explained, and its components get zero.")
-    return tuple(warnings)
 
 
 def check_rank(dependent: Bool[Tensor, " d"], components: Components, seen: Sequence[int], ridge: float) -> None:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.choices import Timeline
-from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.errors import InputError, needing
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.evidence import Evidence, read_evidence
 from musiclime_torch.explanation.fragment import Ranking, draw_fragment
@@ -27,6 +29,9 @@ FORMAT_VERSION = 3
 
 #: The estimand whose attributions sum to song − empty song.
 SUMMING = "Shapley value"
+
+#: Libraries of data frames, the first that is installed by default.
+_FRAMES = ("pandas", "polars")
 
 #: The most rows that a notebook shows.
 ROWS = 12
@@ -204,6 +209,43 @@ class Explanation:
         Empty where masks weren't crossed, so that the shares can't be separated.
         """
         return [] if self.interactions is None else self.interactions.shares(self.class_index(target), space)
+
+    def to_rows(self, target: int | str | None = None) -> list[dict[str, Any]]:
+        """A row for each component of each class, or of `target` alone; `low` to `high` is the interval. None where a value
+        doesn't apply.
+        """
+        rows = range(len(self.classes)) if target is None else (self.class_index(target),)
+        values, halves, errors = self.attributions.tolist(), self.half_width.tolist(), self.standard_errors.tolist()
+        significant = self.significant.tolist()
+        return [
+            {
+                "class": self.classes[row],
+                "component": item.name,
+                **{name: getattr(item, name) for name in ("kind", "stem", "start", "end", "word", "line")},
+                "attribution": values[row][column],
+                "standard_error": errors[row][column],
+                "low": values[row][column] - halves[row][column],
+                "high": values[row][column] + halves[row][column],
+                "significant": significant[row][column],
+                "unseen": self.unseen.get(column),
+            }
+            for row in rows
+            for column, item in enumerate(self.components)
+        ]
+
+    def to_frame(self, target: int | str | None = None, library: str | None = None) -> Any:
+        """`to_rows` as a data frame of pandas, or of polars where that is asked for or alone installed.
+
+        InputError where neither is installed, or not the one asked for.
+        """
+        if library not in (None, *_FRAMES):
+            raise InputError(f"library must be pandas or polars, got {library!r}.", argument="library")
+        name = library or next((name for name in _FRAMES if find_spec(name)), _FRAMES[0])
+        with needing(name):
+            frames = import_module(name)
+        rows = self.to_rows(target)
+        # Over all rows: polars guesses a column's type from the first hundred, which may all be sound.
+        return frames.DataFrame(rows, infer_schema_length=None) if name == "polars" else frames.DataFrame(rows)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file with its metadata as JSON; the file is written atomically."""

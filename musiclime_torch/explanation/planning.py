@@ -39,7 +39,9 @@ def describe_asked(model: Callable[..., Any], settings: Settings) -> tuple[Subje
     Raises:
         InputError: what its declarations alone can refuse: a class, or a space, that it doesn't have.
     """
-    declared = {name: getattr(settings, name) for name in ("sample_rate", "classes", "output_kind", "modalities")}
+    declared = {
+        name: getattr(settings, name) for name in ("sample_rate", "channels", "classes", "output_kind", "modalities")
+    }
     subject = describe_model(model, **declared)
     for name in (settings.target, settings.foil):
         if name is not None and subject.classes is not None:

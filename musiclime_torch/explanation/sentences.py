@@ -109,6 +109,13 @@ def _tell_evidence(explanation: Explanation) -> list[str]:
     found = explanation.evidence
     assert found is not None
     sentences = []
+    if found.keeping == () and found.flipping:
+        # Both at once: the parts pull in both directions, and removing one is not a step towards removing all.
+        parts = _list(explanation, found.flipping)
+        return [
+            "With everything removed the decision stays the same.",
+            f"With just {parts} removed and the rest kept, it changes.",
+        ]
     if found.keeping == ():
         sentences.append("The decision stays the same with everything removed.")
     elif found.keeping is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args
 from musiclime_torch.basics.arguments import (
     check_name,
     read_batch_size,
+    read_channels,
     read_confidence,
     read_counts,
     read_integer,
@@ -83,6 +84,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "confidence": read_confidence,
     "seed": read_seed,
     "batch_size": read_batch_size,
+    "channels": read_channels,
     "device": str,
     "classes": _read_names,
     "modalities": _read_names,
@@ -164,6 +166,9 @@ class Settings:
     device: str | None = field(default=None, metadata=_say("Device: cpu, cuda, cuda:1, ...", "cuda where there is one", ""))
     sample_rate: int | None = field(
         default=None, metadata=_say("Sample rate the model expects in Hz, where it doesn't declare one.")
+    )
+    channels: int | None = field(
+        default=None, metadata=_say("Channels of sound the model expects, 1 or 2, where it doesn't declare them.")
     )
     classes: tuple[str, ...] | None = field(
         default=None, metadata=_say("Names of the model's outputs, where it doesn't declare them.", form="A,B,..")

@@ -224,6 +224,7 @@ def load_musicnn(dataset: Dataset) -> Musicnn:
     # The random weights are overwritten below; the caller's random state must not move for them.
     with torch.random.fork_rng(devices=[]):
         model = Musicnn(TAGS[dataset])
+    model.name = name_trained("musicnn", dataset)
     norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
     convolutions = [part for part in model.modules() if isinstance(part, nn.Conv1d | nn.Conv2d)]
     layers = [part for part in model.modules() if isinstance(part, nn.Linear)]
@@ -248,6 +249,15 @@ def load_musicnn(dataset: Dataset) -> Musicnn:
             layer.weight.copy_(tensors[f"{name}/kernel"].T)
             layer.bias.copy_(tensors[f"{name}/bias"])
     return model.eval()
+
+
+def name_trained(model: str, dataset: Dataset) -> str:
+    """What the command line calls a model that was trained on this data.
+
+    >>> name_trained("musicnn", "MTT"), name_trained("musicnn", "MSD")
+    ('musicnn', 'musicnn-msd')
+    """
+    return model if dataset == "MTT" else f"{model}-{dataset.lower()}"
 
 
 def find_weights(package: str, requirement: str) -> Path:

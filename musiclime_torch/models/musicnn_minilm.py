@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from musiclime_torch.models.checkpoints import load_part, load_weights
 from musiclime_torch.models.contract import TokenBatch, Tokens
-from musiclime_torch.models.musicnn import Dataset, Musicnn, find_weights, load_musicnn
+from musiclime_torch.models.musicnn import Dataset, Musicnn, find_weights, load_musicnn, name_trained
 from musiclime_torch.models.tokens import Preparation, cut_tokens
 
 #: It was trained on no more tokens than these; the tokenizer lower-cases by itself.
@@ -119,4 +119,6 @@ class MusicnnMiniLM(nn.Module):
 def load_musicnn_minilm(dataset: Dataset) -> MusicnnMiniLM:
     """Both towers with their weights; InputError names the package that isn't installed."""
     ear = load_musicnn(dataset)
-    return MusicnnMiniLM(ear, load_minilm(), [PROMPT.format(tag) for tag in ear.classes], SIMILARITY).eval()
+    model = MusicnnMiniLM(ear, load_minilm(), [PROMPT.format(tag) for tag in ear.classes], SIMILARITY)
+    model.name = name_trained("musicnn-minilm", dataset)
+    return model.eval()

@@ -1,5 +1,6 @@
 """The model under explanation with everything the pipeline needs to know about it, settled once."""
 
+import inspect
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -47,6 +48,7 @@ def describe_model(
     model: Callable[..., Any],
     *,
     sample_rate: int | None,
+    channels: int | None = None,
     classes: Sequence[str] | None,
     output_kind: str | None,
     modalities: Sequence[str] | None,
@@ -62,7 +64,7 @@ def describe_model(
         module=module_behind(model),
         name=name_model(model),
         sample_rate=_read_rate(model, sample_rate, hears="audio" in takes),
-        channels=getattr(model, "channels", None),
+        channels=getattr(model, "channels", None) if channels is None else channels,
         max_seconds=_read_longest(model),
         shortest_seconds=_read_shortest(model),
         classes=_read_classes(model, classes),
@@ -95,7 +97,10 @@ def _read_kind(model: Any, given: str | None) -> OutputKind:
 
 
 def _read_modalities(model: Any, given: Sequence[str] | None) -> tuple[str, ...]:
-    declared = given or getattr(model, "modalities", _MODALITIES[0])
+    declared = given or getattr(model, "modalities", None)
+    if declared is None:
+        _refuse_one_argument(model)
+        return _MODALITIES[0]
     takes = tuple(declared) if isinstance(declared, Sequence) and not isinstance(declared, str) else ()
     if takes not in _MODALITIES:
         raise InputError(
@@ -103,6 +108,22 @@ def _read_modalities(model: Any, given: Sequence[str] | None) -> tuple[str, ...]
             argument="modalities",
         )
     return takes
+
+
+def _refuse_one_argument(model: Any) -> None:
+    """InputError for a model that can't be called with sound and lyrics, as far as its signature says so."""
+    try:
+        # A module's own signature is that of `nn.Module.__call__`, which takes anything.
+        signature = inspect.signature(model.forward if isinstance(model, torch.nn.Module) else model)
+    except (TypeError, ValueError):  # some callables have none that can be read
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise InputError(
+            f"the model {name_model(model)} can't be called with two arguments, sound and lyrics: for one that takes sound "
+            'alone give modalities=("audio",), for one that takes lyrics alone modalities=("lyrics",).',
+        ) from None
 
 
 def _read_rate(model: Any, given: int | None, hears: bool) -> int | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         Word as Word,
         parse_lyrics as parse_lyrics,
     )
-    from musiclime_torch.song.manifest import Entry as Entry, read_manifest as read_manifest
+    from musiclime_torch.song.manifest import Entry as Entry, read_folder as read_folder, read_manifest as read_manifest
     from musiclime_torch.song.segments import place_segments as place_segments, read_labels as read_labels
     from musiclime_torch.song.stems.files import StemSet as StemSet, read_stems as read_stems
     from musiclime_torch.song.stems.separation import separate as separate

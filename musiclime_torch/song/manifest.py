@@ -1,4 +1,4 @@
-"""Manifests: the songs of a catalogue or of a data set, one row each, as CSV, TSV, JSON lines or Parquet.
+"""Manifests: the songs of a catalogue or of a data set, one row each, as CSV, TSV, JSON lines or Parquet; or a folder.
 
 Columns: `id`, `audio` (or `audio_path`), `lyrics` (text or a file; `lyrics_path` is always a file), `stems`, `label` and
 `split`; only `id` must be there. Several labels are a list, or one cell with semicolons between them. Paths are relative to
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from os.path import exists, isfile  # pathlib's raise for folders without permission
+from os.path import exists, isdir, isfile  # pathlib's raise for folders without permission
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,6 +24,15 @@ _SPLITS |= {"test": "test", "testing": "test", "eval": "test", "evaluation": "te
 
 #: A cell of one line with such an ending names a file, even if there is none.
 _LYRIC_FILES = (".txt", ".lrc", ".srt", ".vtt", ".ass", ".ssa")
+
+#: Suffixes of sound files.
+SOUND_FILES = (
+    *(".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".au"),
+    *(".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka"),
+)
+
+#: Names of the stems that separators write: a folder of them is one song.
+_STEMS = {"drums", "bass", "other", "vocals"}
 
 #: How the rows of a manifest are read, by its suffix.
 _TABLES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet", ".pq": "parquet"}
@@ -69,6 +78,44 @@ def read_manifest(path: str | Path) -> tuple[Entry, ...]:
         raise InputError(f"the manifest {str(path)!r} has no rows: give one row a song.")
     check_ids(entries, path.name)
     return entries
+
+
+def read_folder(folder: str | Path) -> tuple[Entry, ...]:
+    """The songs in a folder and in the folders within it, in the order of their names.
+
+    An id is the song's path in the folder, without the suffix where that is unique. Lyrics are the file of the song's name
+    with a suffix of lyrics beside it: timed ones (.lrc, .srt) before plain text. A folder of stems, by their usual names, is
+    one song. Hidden files are left out. InputError for a folder without a song.
+    """
+    folder = Path(folder)
+    files = [
+        path for path in sorted(folder.rglob("*")) if not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    ]
+    sounds = [path for path in files if path.suffix.lower() in SOUND_FILES and isfile(path)]
+    beside: dict[Path, set[str]] = {}
+    for sound in sounds:
+        beside.setdefault(sound.parent, set()).add(sound.stem.lower())
+    separated = {parent for parent, names in beside.items() if parent != folder and len(names & _STEMS) > 1}
+    songs = sorted({sound.parent if sound.parent in separated else sound for sound in sounds})
+    if not songs:
+        raise InputError(f"there are no sound files in {str(folder)!r}: give a folder of songs, or a manifest.")
+    bare = [song.relative_to(folder).with_suffix("") if isfile(song) else song.relative_to(folder) for song in songs]
+    return tuple(
+        Entry(
+            id=(name if bare.count(name) == 1 else song.relative_to(folder)).as_posix(),
+            audio=song,
+            lyrics=_find_lyrics(song),
+            place=str(song.relative_to(folder)),
+        )
+        for song, name in zip(songs, bare, strict=True)
+    )
+
+
+def _find_lyrics(song: Path) -> Path | None:
+    """The lyrics beside a song, timed ones first."""
+    order = (*(suffix for suffix in _LYRIC_FILES if suffix != ".txt"), ".txt")
+    stem = song.name if isdir(song) else song.stem
+    return next((path for suffix in order if isfile(path := song.parent / f"{stem}{suffix}")), None)
 
 
 def is_manifest(path: Path) -> bool:

@@ -14,7 +14,7 @@ from musiclime_torch.basics.arguments import read_separator
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.audio.recording import Recording, read_audio
 from musiclime_torch.song.lyrics.files import embedded_lyrics, read_lyrics
-from musiclime_torch.song.lyrics.lyrics import Lyrics
+from musiclime_torch.song.lyrics.lyrics import Lyrics, cut_lyrics
 from musiclime_torch.song.stems.bands import describe_bands, split_bands
 from musiclime_torch.song.stems.files import StemSet, is_stem_file, read_stems
 from musiclime_torch.song.stems.separation import complete, separate
@@ -29,7 +29,8 @@ class Track:
 
     ``stems`` sum to the song (max abs error under 1e-6): what a separator loses is a stem of its own, "residual".
     ``offset`` is the place of the first frame in the recording, in seconds, so that names show the recording's times.
-    ``source`` says where the stems come from, in words; ``audio_hash`` identifies the decoded samples.
+    ``source`` says where the stems come from, in words; ``audio_hash`` identifies the decoded samples. ``file`` and
+    ``lyrics_file`` are the names of the files that were read, without their folders, "" where there was none.
     """
 
     stems: Float[Tensor, "stem channel frame"]
@@ -41,6 +42,8 @@ class Track:
     source: str = ""
     audio_hash: str = ""
     warnings: tuple[str, ...] = ()
+    file: str = ""
+    lyrics_file: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.stems, Tensor):
@@ -105,7 +108,8 @@ def load_track(
         align_stems: move stems that are late or early by an encoder's delay, as ``demucs --mp3`` writes them.
         separator: how to take a song without stems apart, see `separation`; None picks. ``bands:200,2000`` also cuts given
             stems into frequency bands.
-        start: seconds from the start of the file where the part to explain begins, None for its start.
+        start: seconds from the start of the file where the part to explain begins, None for its start. Lyrics with times
+            are cut with the sound; those without are kept, and a warning says so.
         end: seconds from the start of the file where the part ends, None for its end.
         max_seconds: longest song, or part of it, that is read.
         device: where the separator runs; stems come back on the CPU.
@@ -145,9 +149,12 @@ def load_track(
         split, names = split_bands(track.stems, track.stem_names, track.sample_rate, edges, device)
         track = replace(track, stems=split, stem_names=names, source=describe_bands(edges, track.source))
     if words is not None and (start is not None or end is not None):
-        notes = [*notes, "the lyrics are those of the whole song, not of the part between start and end."]
+        words, note = _cut_lyrics(words, track.offset, track.offset + track.seconds)
+        notes = [*notes, note]
     warnings = tuple(dict.fromkeys((*notes, *track.warnings)))
-    return replace(track, lyrics=words, title=_name(path), warnings=warnings)
+    read = Path(lyrics).name if isinstance(lyrics, str | Path) else ""
+    named = path.resolve().name if isdir(path) else path.name
+    return replace(track, lyrics=words, title=_name(path), warnings=warnings, file=named, lyrics_file=read)
 
 
 def _name(song: Path) -> str:
@@ -163,6 +170,17 @@ def _find_lyrics(song: Path, lyrics: str | Path | Lyrics | None, encoding: str |
     if embedded is None:
         return None, []
     return embedded, [f"the lyrics are those in the tags of {song.name!r}: pass lyrics to use others."]
+
+
+def _cut_lyrics(lyrics: Lyrics, start: float, end: float) -> tuple[Lyrics | None, str]:
+    """The lyrics of a part of the song, and what to say about it."""
+    part = f"between {start:g} and {end:g} s"
+    cut = cut_lyrics(lyrics, start, end)
+    if cut is lyrics:
+        return lyrics, f"the lyrics have no times: those of the whole song are kept, not only what is sung {part}."
+    if cut is None:
+        return None, f"no line of the lyrics is sung {part}: this part has none."
+    return cut, f"of the lyrics, {len(cut.lines)} of {len(lyrics.lines)} lines are sung {part}, and only these are kept."
 
 
 def _from_stems(found: StemSet, path: Path) -> Track:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import CrossedDesign, Design
-from musiclime_torch.surrogate.fit import Known
+from musiclime_torch.surrogate.fit import Known, know_exactly
 from musiclime_torch.surrogate.sectors import Part, cut, is_signed, list_parts, make_room, pick_kind
 from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn
 from musiclime_torch.surrogate.signed import full_precision
@@ -78,6 +78,19 @@ def split_variance(design: CrossedDesign, values: Float[Tensor, "class na nt"]) 
         shares[rows], errors[rows] = _share(design, parts)
     freedom = min(_count_freedom(design.audio), _count_freedom(design.lyrics))
     return Known(shares, errors, torch.full_like(shares, float(freedom)))
+
+
+def split_exactly(values: Float[Tensor, "class na nt"]) -> Known:
+    """The same shares from a grid of every mask of both sides, where means are means and nothing is left to correct."""
+    parts = []
+    for grid in values:
+        wide = grid.double()
+        of_audio, of_lyrics = (wide.mean(side).var(correction=0) for side in (1, 0))
+        both = (wide.var(correction=0) - of_audio - of_lyrics).clamp_min(0)
+        parts.append(torch.stack([of_audio, of_lyrics, both]))
+    shares = torch.stack(parts)
+    total = shares.sum(1, keepdim=True)
+    return know_exactly(torch.where(total > 0, shares / total, torch.zeros_like(shares)))
 
 
 def unbias(squares: _Squares, a: int, t: int, odd_audio: bool, odd_lyrics: bool) -> Float[Tensor, "part class entry"]:

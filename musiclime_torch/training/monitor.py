@@ -50,6 +50,18 @@ class Reading:
     silence: float | None
     seconds: float
 
+    def __str__(self) -> str:
+        """One line to read in a log; what this model or this look doesn't have is left out."""
+        shares = [] if self.lyrics_share is None else [("lyrics", self.lyrics_share)]
+        sound = 1.0 if self.lyrics_share is None else 1 - self.lyrics_share
+        shares += [(name, sound * share) for name, share in self.stem_shares.items()]
+        told = [", ".join(f"{name} {100 * share:.0f}%" for name, share in sorted(shares, key=lambda pair: -pair[1]))]
+        told += [f"fidelity {self.fidelity:.2f}"]
+        told += [] if self.correlation is None else [f"correlation with the last reading {self.correlation:.2f}"]
+        told += [] if self.random_correlation is None else [f"with shuffled weights {self.random_correlation:.2f}"]
+        told += [] if self.silence is None else [f"silence {self.silence:.2f}"]
+        return f"step {self.step}: {'; '.join(part for part in told if part)} ({self.seconds:.1f} s)"
+
     def scalars(self) -> dict[str, float]:
         """Everything as numbers by name, as loggers take them."""
         named = {name: getattr(self, name) for name in NUMBERS}

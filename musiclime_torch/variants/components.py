@@ -4,10 +4,10 @@ Column order: audio first, stem-major, then lyrics in order of appearance. Segme
 a tail shorter than a segment belongs to the last one.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, SupportsIndex, overload
 
 from musiclime_torch.basics.arguments import Segments, check_name, read_segments, read_segments_text
 from musiclime_torch.basics.choices import Timeline, Units
@@ -42,9 +42,10 @@ class Component:
 
 @dataclass(frozen=True)
 class Components:
-    """All columns. `edges` are the segments' borders in seconds from the track's first frame, () without audio.
+    """All columns, in their order: `len`, iteration and indices as of a tuple.
 
-    `timeline` has the segments' names, and beats and bars, where they were asked for.
+    `edges` are the segments' borders in seconds from the track's first frame, () without audio. `timeline` has the segments'
+    names, and beats and bars, where they were asked for.
     """
 
     items: tuple[Component, ...]
@@ -54,6 +55,16 @@ class Components:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def __iter__(self) -> Iterator[Component]:
+        return iter(self.items)
+
+    @overload
+    def __getitem__(self, column: SupportsIndex) -> Component: ...
+    @overload
+    def __getitem__(self, column: slice) -> tuple[Component, ...]: ...
+    def __getitem__(self, column: SupportsIndex | slice) -> Component | tuple[Component, ...]:
+        return self.items[column]
 
     @property
     def n_segments(self) -> int:

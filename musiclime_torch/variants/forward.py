@@ -7,6 +7,7 @@ raises or returns wrongly becomes one sentence.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -140,7 +141,7 @@ def _call(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...
         return function(*inputs)
     except (Exception, SystemExit) as error:  # the model is somebody else's code and may raise anything
         shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{count} texts"
-        way_out = _NO_ROOM if ran_out(error) else _tell_of_precision(subject, error)
+        way_out = _NO_ROOM if ran_out(error) else _tell_of_precision(subject, error) or _tell_of_modalities(subject, inputs)
         lines = str(error).strip().splitlines() or [""]
         raise InputError(
             f"the model {subject.name} failed on a batch of {shape} with {type(error).__name__}: {lines[0]}{way_out}"
@@ -157,21 +158,48 @@ def _tell_of_precision(subject: Subject, error: BaseException) -> str:
     return f" (its weights are {name} and it is given float32: cast its inputs in its forward, or call its float() before)"
 
 
+def _tell_of_modalities(subject: Subject, inputs: tuple[Any, ...]) -> str:
+    """The way out for a model that was given sound and lyrics because nobody said what it takes."""
+    if len(inputs) != 2 or getattr(subject.model, "modalities", None) is not None or subject.late_fusion:
+        return ""
+    return (
+        ' (it was called with sound and lyrics: for one that takes sound alone give modalities=("audio",), for one that '
+        'takes lyrics alone modalities=("lyrics",))'
+    )
+
+
 def _take_logits(outputs: Any) -> Any:
-    """The tensor of what libraries' models return: an output with `logits`, a dict with them, or a tuple that begins so."""
-    if isinstance(outputs, Mapping) and "logits" in outputs:
-        return outputs["logits"]
-    if isinstance(outputs, tuple | list) and outputs and isinstance(outputs[0], Tensor):
-        return outputs[0]
+    """The tensor of what libraries' models return: an output with `logits`, a dict with them or with one tensor alone, a
+    tuple that begins so, or numpy's array.
+    """
+    if isinstance(outputs, Mapping):
+        held = [value for value in outputs.values() if isinstance(value, Tensor | np.ndarray)]
+        outputs = outputs.get("logits", held[0] if len(held) == 1 else outputs)
+    elif isinstance(outputs, tuple | list) and outputs and isinstance(outputs[0], Tensor | np.ndarray):
+        outputs = outputs[0]
     logits = getattr(outputs, "logits", None)
-    return logits if isinstance(logits, Tensor) else outputs
+    outputs = logits if isinstance(logits, Tensor) else outputs
+    return torch.from_numpy(outputs) if isinstance(outputs, np.ndarray) and outputs.dtype.kind in "fiub" else outputs
+
+
+def _tell_of_parts(outputs: Any) -> str:
+    """The way out for an output that isn't a tensor, by what it offers."""
+    if isinstance(outputs, Mapping):
+        return f"it has {', '.join(map(repr, outputs)) or 'no entry'}, so return the one with the outputs"
+    names = [name for name, value in getattr(outputs, "__dict__", {}).items() if isinstance(value, Tensor)]
+    if names:
+        return f"it has {', '.join(names)}, so return the one with the outputs"
+    return "torch.as_tensor makes one of numbers"
 
 
 def _check_outputs(subject: Subject, outputs: Any, count: int) -> Float[Tensor, "batch class"]:
     """Outputs as (batch, class), with a column for a model that returns one number per row."""
     outputs = _take_logits(outputs)
     if not isinstance(outputs, Tensor):
-        raise InputError(f"the model {subject.name} returned a {type(outputs).__name__}, not a tensor (batch, class).")
+        raise InputError(
+            f"the model {subject.name} returned a {type(outputs).__name__}, not a tensor (batch, class): "
+            f"{_tell_of_parts(outputs)}."
+        )
     if outputs.dim() == 1:
         outputs = outputs[:, None]
     if outputs.dim() != 2 or outputs.shape[0] != count or not outputs.shape[1] or not outputs.dtype.is_floating_point:

@@ -157,6 +157,10 @@ def _describe_evidence(explanation: Explanation, evidence: Evidence) -> str:
         listed = ", ".join(names[column] for column in columns) if columns else "nothing at all"
         return f"{verb}: {listed} ({explanation.space} {output:.3g})"
 
+    if not evidence.variants:
+        # Nothing was searched for: there is nothing that the decision needs.
+        output = "" if evidence.output_keeping is None else f" ({explanation.space} {evidence.output_keeping:.3g})"
+        return f"Decision: {evidence.decision}, with everything removed too{output}: no part of the song is its evidence."
     kept = show(evidence.keeping, evidence.output_keeping, "Kept by alone")
     flipped = show(evidence.flipping, evidence.output_flipping, "Flipped by removing")
     return f"Decision: {evidence.decision}.\n  {kept}\n  {flipped}"

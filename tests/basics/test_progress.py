@@ -2,7 +2,7 @@
 
 import pytest
 
-from musiclime_torch.basics.progress import Stages, open_bar
+from musiclime_torch.basics.progress import Forecast, Stages, open_bar
 
 
 def test_the_end_is_drawn_however_soon_it_comes(capsys: pytest.CaptureFixture[str]):
@@ -50,3 +50,35 @@ def test_a_stage_that_fails_doesnt_pretend_to_be_complete():
     with pytest.raises(ValueError, match="broken"):
         fail()
     assert (stages._bar.n, stages._bar.total) == (30, 100)
+
+
+def test_a_wait_is_foretold_once_from_the_second_batch_on(capsys: pytest.CaptureFixture[str]):
+    now, seen = 0.0, []
+
+    def say(forecast: Forecast) -> str:
+        seen.append(forecast)
+        return f"{forecast.passes} passes"
+
+    stages = Stages(say=say, clock=lambda: now)
+    stages.begin("asking", 1002)
+    # The first batch takes long, for whatever it loads.
+    now = 60.0
+    stages.update(2)
+    assert seen == []
+    now = 66.4
+    stages.update(64)
+    assert [(forecast.passes, round(forecast.seconds, 6)) for forecast in seen] == [(1002, 93.6)]
+    assert capsys.readouterr().err == "1002 passes\n"
+    now = 200.0
+    stages.update(64)
+    stages.begin("evidence", 10)
+    stages.update(1)
+    stages.update(1)
+    assert len(seen) == 1
+
+
+def test_nothing_is_foretold_of_a_stage_without_an_end():
+    stages = Stages(say=lambda forecast: pytest.fail("nothing is known"))
+    stages.begin("looking for evidence")
+    stages.update(3)
+    stages.update(3)

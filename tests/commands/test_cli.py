@@ -35,7 +35,17 @@ def song(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_explain_writes_json_alone_to_standard_output_and_a_folder(song: Path, tmp_path: Path):
     done = run(
-        "explain", song, "--lyrics", tmp_path / "song.lrc", *QUICK, "--format", "json", "--out", "out", folder=tmp_path
+        "explain",
+        song,
+        "--lyrics",
+        tmp_path / "song.lrc",
+        *QUICK,
+        "--evidence",
+        "--format",
+        "json",
+        "--out",
+        "out",
+        folder=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
@@ -192,3 +202,20 @@ def test_packages_that_are_missing_are_named_with_the_extra_that_has_them(tmp_pa
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_predict_lists_the_largest_outputs(song: Path, tmp_path: Path):
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "sample_rate, modalities, classes = 8000, ('audio',), ('loud', 'quiet')\n"
+        "def model(audio):\n    level = audio.square().mean((1, 2))\n    return torch.stack([level, -level], 1)\n"
+        "model.sample_rate, model.modalities, model.classes = sample_rate, modalities, classes\n"
+    )
+    done = run("predict", song, "--model", "mine:model", "--start", "0.5", "--device", "cpu", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == ["logits", "loud", "quiet"]
+    assert "%" in lines[1]
+    record = json.loads(run("predict", song, *["--model", "mine:model", "--format", "json"], folder=tmp_path).stdout)
+    assert [row["class"] for row in record["classes"]] == ["loud", "quiet"]
+    assert sum(row["probability"] for row in record["classes"]) == pytest.approx(1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner
 from small_runs import read, run
 
@@ -51,6 +52,20 @@ def test_two_ranks_side_by_side(manifest, entries, tmp_path):
     said = [process.communicate()[1] for process in both]
     assert all(process.returncode == 0 for process in both), said
     assert read(tmp_path / "two", "attributions") == read(tmp_path / "whole", "attributions")
+
+
+def test_a_folder_of_songs_is_a_catalogue(tmp_path):
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    for number in range(2):
+        noise = np.random.default_rng(number).normal(size=16000) / 10
+        soundfile.write(folder / f"song {number}.wav", noise, 16000)
+    (folder / "song 1.lrc").write_text("[00:00.00]hold me now")
+    out, options = tmp_path / "out", ["--model", "demo", "--separator", "none", "--n-samples", "64", "--segments", "2"]
+    done = CliRunner().invoke(cli, ["corpus", str(folder), *options, "--workers", "0", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    rows = duckdb.sql(f"select id, file, lyrics_file from read_parquet('{out}/songs/*.parquet') order by id").fetchall()
+    assert rows == [("song 0", "song 0.wav", ""), ("song 1", "song 1.wav", "song 1.lrc")]
 
 
 def test_commands(manifest, tmp_path):

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.cli import cli
+from musiclime_torch.commands.options import read_command
 from musiclime_torch.demo.bundle import demo_song
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.track import load_track
@@ -76,3 +77,11 @@ def test_a_file_whose_name_begins_with_a_dash_is_no_option(tmp_path: Path, monke
     said = CliRunner().invoke(cli, [command, "-live.wav", "--lyrics", "-live.wav", "--lyrics-encoding", "klingon"])
     assert "encoding 'klingon'" in str(said.exception)
     assert "No such option" in CliRunner().invoke(cli, [command, "-other.wav"]).output
+
+
+def test_the_command_is_kept_as_it_was_typed(monkeypatch: pytest.MonkeyPatch):
+    assert read_command() == ""
+    monkeypatch.setenv("HOME", "/home/someone")
+    typed = ["explain", "/home/someone/my song.wav", "--start", "3"]
+    with click.Context(click.Command("musiclime"), obj=typed) as context, click.Context(click.Command("x"), parent=context):
+        assert read_command() == "musiclime explain '~/my song.wav' --start 3"

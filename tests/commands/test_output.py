@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Forecast
 from musiclime_torch.commands.cli import cli
-from musiclime_torch.commands.output import EXPORTS
+from musiclime_torch.commands.output import EXPORTS, say_wait
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.views.exports import files
 from musiclime_torch.views.page import song as page
 
@@ -84,3 +86,38 @@ def test_a_folder_that_is_gone_or_full_is_made_up_for(tmp_path: Path, monkeypatc
     )
     assert "anthem" in done.stdout
     assert Explanation.load(kept).target == 5
+
+
+SHORTER = "horter with a part of the song (--start, --end), fewer --segments or --until 'top 5'."
+SHORTER_THAN_UNTIL = "horter with a part of the song (--start, --end) or fewer --segments."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "settings", "in_passing", "said"),
+    [
+        (4.9, {}, False, ""),
+        (40, {}, False, f"1,280 forward passes of mine: about 40 seconds. S{SHORTER}"),
+        (
+            40,
+            {},
+            True,
+            f"1,280 forward passes of mine: about 40 seconds, and at most as long again to look for evidence. S{SHORTER}",
+        ),
+        (
+            300,
+            {"until": "top 3", "evidence": True},
+            True,
+            "Up to 1,280 forward passes of mine: about 5 minutes, and more to look for evidence. S" + SHORTER_THAN_UNTIL,
+        ),
+        (
+            5400,
+            {"weights": "shapley"},
+            False,
+            "This takes long: 1,280 forward passes of mine, about 1 hour 30 minutes. Ctrl-C stops it; s"
+            + SHORTER_THAN_UNTIL,
+        ),
+    ],
+)
+def test_the_wait_is_said_with_what_shortens_it(seconds: float, settings: dict[str, Any], in_passing: bool, said: str):
+    assert say_wait(Settings(**settings), "mine", in_passing, Forecast(1280, seconds)) == said
+    assert said.startswith("This takes long") == (seconds > 600)

@@ -1,13 +1,17 @@
 """Sets that keep and flip a decision, on games small enough to try every subset."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.evidence import find_minimal, measure_margin
-from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.evidence import Evidence, find_minimal, measure_margin
+from musiclime_torch.explanation.explainer import explain, explain_with
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.scale import Scale
 
@@ -146,3 +150,51 @@ def test_an_output_that_is_no_number_is_no_evidence(track: Track):
     failed = [warning for warning in explanation.warnings if warning.startswith("the search for evidence failed: ")]
     assert "must return finite numbers" in failed[0]
     assert explanation.attributions.isfinite().all()
+
+
+def explain_in_passing(track: Track, rule: Callable[[list[str]], float], **options: Any) -> tuple[Explanation, list[int]]:
+    """The explanation, and how many texts the model was given in each call."""
+    asked: list[int] = []
+
+    def model(text: list[str]) -> torch.Tensor:
+        asked.append(len(text))
+        return torch.tensor([[float(rule(line.split()))] for line in text]) - 0.5
+
+    chosen = Settings(modalities=("lyrics",), **{"output_kind": "multilabel", **options})
+    return explain_with(model, track, chosen, evidence_in_passing=True), asked
+
+
+@pytest.mark.parametrize("n_samples", [16, 32, 64, 100])
+@pytest.mark.parametrize("rule", [lambda words: len(words) >= 3, lambda words: "hold" in words and "is" in words])
+def test_evidence_in_passing_takes_no_more_passes_than_the_sampling(
+    track: Track, rule: Callable[[list[str]], float], n_samples: int
+):
+    plain, before = explain_in_passing(track, rule, n_samples=n_samples, output_kind="regression")
+    assert plain.evidence is None
+    found, asked = explain_in_passing(track, rule, n_samples=n_samples)
+    sampling = sum(before)
+    assert sum(asked) <= 2 * sampling
+    stopped = [warning for warning in found.warnings if "search for evidence was stopped after" in warning]
+    assert (found.evidence is None) == bool(stopped)
+    if found.evidence is not None:
+        assert found.evidence == explain_words(track, rule, n_samples=n_samples).evidence
+
+
+def test_evidence_in_passing_is_complete_where_every_mask_is_known(track: Track):
+    def rule(words: list[str]) -> bool:
+        return "hold" in words and "is" in words
+
+    found, asked = explain_in_passing(track, rule)
+    assert sum(asked) == 2**7
+    assert names(found, found.evidence.keeping) == ["hold", "is"]
+
+
+def test_nothing_is_searched_where_the_decision_stays_with_everything_removed(track: Track):
+    found, asked = explain_in_passing(track, lambda words: len(words) != 6, n_samples=100)
+    _, before = explain_in_passing(track, lambda words: len(words) != 6, n_samples=100, output_kind="regression")
+    assert asked == before
+    assert found.evidence == Evidence("output: yes", (), None, 0.5, None, 0)
+    # Who asks for it gets what there is: one word less, and the model decides otherwise.
+    asked_for = explain_words(track, lambda words: len(words) != 6)
+    assert asked_for.evidence.keeping == ()
+    assert len(asked_for.evidence.flipping) == 1

@@ -11,9 +11,10 @@ from models import RATE, Additive, ById, Late
 
 from musiclime_torch.basics.arguments import read_integer
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.basics.progress import Forecast
+from musiclime_torch.explanation.explainer import explain, explain_with
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.settings import PAPER
+from musiclime_torch.explanation.settings import PAPER, Settings
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.sides import CELLS
@@ -419,3 +420,46 @@ def test_memory_does_not_grow_with_the_number_of_variants(script: str, kept: int
     folder = str(Path(__file__).parents[1] / "support")
     peaks = [int(subprocess.check_output([sys.executable, "-c", script, n, folder])) for n in ("512", "4096")]
     assert peaks[1] - peaks[0] < 50_000 + kept  # KiB
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        (Additive(), {"segments": 2, "n_samples": 4096}),
+        (Additive(), {"segments": 8, "n_samples": 288}),
+        (Late(), {"segments": 2, "n_samples": 2048}),
+        (Late(), {"segments": 2, "n_samples": (64, 48)}),
+    ],
+    ids=["every joint mask", "blocks", "every crossed mask", "given numbers"],
+)
+def test_a_forecast_has_the_passes_that_are_then_made(track: Track, model: torch.nn.Module, options: dict):
+    """Whole blocks may have more masks than were asked for."""
+    seen: list[Forecast] = []
+
+    def say(forecast: Forecast) -> str:
+        seen.append(forecast)
+        return ""
+
+    explanation = explain_with(model, track, Settings(batch_size=8, **options), say=say)
+    passes = explanation.audio_passes + (explanation.lyrics_passes if isinstance(model, Late) else 0)
+    assert len(seen) == 1
+    assert seen[0].seconds >= 0
+    # The ends are a pass of each side, and the bar counts them once.
+    assert 0.9 * passes <= seen[0].passes + 2 <= 1.1 * passes + 2
+
+
+def test_a_model_of_lyrics_says_that_a_song_has_none(track: Track):
+    wordless = Track(track.stems, track.stem_names, track.sample_rate)
+    both = explain(Additive(), wordless, segments=2)
+    assert "no lyrics were found: Additive is given an empty text, and the sound alone is explained." in both.warnings
+    read = explain(lambda text: torch.tensor([float(len(line)) for line in text]), wordless, modalities=("lyrics",))
+    assert any("no lyrics were found" in warning and "nothing to explain" in warning for warning in read.warnings)
+    assert not any("no lyrics" in warning for warning in explain(Additive(), track, segments=2).warnings)
+
+
+def test_provenance_names_files_part_and_model(track: Track):
+    part = Track(
+        track.stems, track.stem_names, track.sample_rate, track.lyrics, offset=30.0, file="a.flac", lyrics_file="a.lrc"
+    )
+    origin = explain(Additive(), part, segments=2).provenance
+    assert (origin["file"], origin["lyrics_file"], origin["start"], origin["end"]) == ("a.flac", "a.lrc", 30.0, 32.0)

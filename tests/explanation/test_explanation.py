@@ -1,7 +1,9 @@
 """An explanation survives saving, and files that hold something else are refused."""
 
+import sys
+
 import pytest
-from models import Additive
+from models import Additive, Late
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
@@ -56,3 +58,30 @@ def test_files_with_other_fields_are_refused(track: Track, tmp_path, change, sai
     save_file(tensors, tmp_path / "changed", {"musiclime_torch": json.dumps(fields)})
     with pytest.raises(InputError, match=f"is not a saved explanation .*{said}"):
         Explanation.load(tmp_path / "changed")
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_frame_has_a_row_for_each_component_of_each_class(track: Track, library: str):
+    pytest.importorskip(library)
+    explanation = explain(Late(), track, segments=2, n_samples=200)
+    frame = explanation.to_frame(library=library)
+    assert len(frame) == 3 * len(explanation.components)
+    assert list(frame["component"][:2]) == [item.name for item in explanation.components[:2]]
+    alone = explanation.to_frame("wild", library=library)
+    assert set(alone["class"]) == {"wild"}
+    assert list(alone["attribution"]) == pytest.approx(explanation.attributions[1].tolist())
+    assert type(explanation.to_frame()).__module__.startswith(("pandas", "polars"))
+
+
+def test_a_frame_without_a_library_names_the_install(track: Track, monkeypatch: pytest.MonkeyPatch):
+    explanation = explain(Late(), track, segments=2, n_samples=200)
+    monkeypatch.setattr(sys, "path", [])
+    for name in [name for name in sys.modules if name.split(".")[0] in ("pandas", "polars")]:
+        monkeypatch.delitem(sys.modules, name)
+    sys.path_importer_cache.clear()
+    with pytest.raises(InputError, match="this needs pandas, which isn't installed: run pip install 'pandas'"):
+        explanation.to_frame()
+    with pytest.raises(InputError, match="needs polars"):
+        explanation.to_frame(library="polars")
+    with pytest.raises(InputError, match="library must be pandas or polars, got 'arrow'"):
+        explanation.to_frame(library="arrow")

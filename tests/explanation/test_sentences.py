@@ -66,6 +66,11 @@ def test_evidence_is_told_as_it_was_found(known: Explanation):
         f"{names[0][:1].upper()}{names[0][1:]} alone keeps the decision.",
         f"Without {names[1]} and {names[2]} the model decides otherwise.",
     ]
+    # A part may hold back what all parts together don't need: both are said, and neither sounds like the other's denial.
+    assert tell((), (1,)) == [
+        "With everything removed the decision stays the same.",
+        f"With just {names[1]} removed and the rest kept, it changes.",
+    ]
     assert tell((), None) == ["The decision stays the same with everything removed."]
     assert tell(None, None) == ["No set of components was found whose removal changes the decision."]
     assert tell((0, 1, 2, 3), None)[0].endswith(f"{names[1]} and 2 more alone keep the decision.")
@@ -82,3 +87,52 @@ def test_a_contrast_names_both_classes(track: Track):
     said = to_sentences(explanation)[0]
     assert said.startswith(f"The model prefers {explanation.classes[first]} (")
     assert f"to {explanation.classes[second]} (" in said
+
+
+def unsettle(explanation: Explanation) -> Explanation:
+    """The explanation with errors so large that nothing is significant."""
+    return replace(explanation, standard_errors=torch.full_like(explanation.standard_errors, 1e3))
+
+
+@pytest.mark.parametrize("evidence", [None, Evidence("", (), None, 0.0, None, 0), Evidence("", None, None, None, None, 9)])
+def test_where_nothing_is_significant_no_component_is_named(known: Explanation, evidence: Evidence | None):
+    said = " ".join(to_sentences(replace(unsettle(known), evidence=evidence)))
+    assert "No single component is significant." in said
+    assert "did most" not in said
+    assert not any(item.name.casefold() in said.casefold() for item in known.components)
+
+
+def test_no_class_above_one_half_names_the_nearest_and_its_percentage(known: Explanation):
+    """Of fifty tags none reaches 50%, and the nearest gets 22%."""
+    classes = ("indie", *(f"tag {number}" for number in range(49)))
+    rows = {
+        name: getattr(known, name)[:1].expand(50, -1) for name in ("attributions", "standard_errors", "degrees_of_freedom")
+    }
+    rows |= {name: getattr(known, name)[:1].expand(50) for name in ("intercept", "fidelity")}
+    outputs = torch.full((50,), -4.0, dtype=torch.float64)
+    outputs[0] = torch.logit(torch.tensor(0.22, dtype=torch.float64))
+    many = replace(
+        known, classes=classes, output_song=outputs, output_empty=outputs, target=0, space="logit", interactions=None,
+        provenance=known.provenance | {"output_kind": "multilabel"}, **rows,
+    )  # fmt: skip
+    assert to_sentences(many)[0] == "None of the 50 tags reaches 50%; the nearest is indie, 22%."
+    assert to_sentences(many, "tag 3")[0] == "The model says no to tag 3 (2%)."
+
+
+@pytest.mark.parametrize("outputs", [[0.0], [3.25], [-1e-3]])
+def test_a_regression_has_neither_percentages_nor_raw_scales(known: Explanation, outputs: list[float]):
+    said = " ".join(to_sentences(turn(known, "regression", "raw", outputs)))
+    assert f"the output is {outputs[0]:.3g} on the song" in said
+    assert "raw" not in said
+    assert "%" not in said
+    assert "sure" not in said
+
+
+@pytest.mark.parametrize("keeping", [None, (), (0,)])
+@pytest.mark.parametrize("flipping", [None, (1,)])
+def test_what_stays_with_everything_removed_is_never_denied(known: Explanation, keeping: Any, flipping: Any):
+    said = to_sentences(replace(known, evidence=Evidence("", keeping, flipping, 0.0, 0.0, 9)))[2:]
+    stays = any("the decision stays the same" in sentence.lower() for sentence in said)
+    assert stays == (keeping == ())
+    assert not (stays and any(sentence.startswith("Without") for sentence in said))
+    assert said

@@ -13,7 +13,7 @@ from musiclime_torch.explanation.streaming import explain_in_steps, plan_steps
 
 @pytest.mark.parametrize("design", ["auto", "joint"])
 def test_each_step_is_sharper_and_the_last_is_explain_itself(track, design):
-    options = {"segments": 4, "seed": 3, "design": design}
+    options = {"segments": 5, "seed": 3, "design": design}
     steps = list(explain_in_steps(Late(), track, n_samples=1024, first=128, **options))
     widths = [float(one.half_width[one.target].mean()) for one in steps]
     assert len(steps) >= 3

@@ -128,3 +128,10 @@ def test_help_imports_nothing_heavy():
         "finally: assert not heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_dir_lists_what_people_look_for_and_nothing_else(face: str):
+    module = import_module(face)
+    inner = {other.rsplit(".", 1)[1] for other in FACES if other.rpartition(".")[0] == face}
+    assert {name for name in dir(module) if not name.startswith("__")} == set(module.__all__) | inner

@@ -207,3 +207,9 @@ def test_a_tag_points_at_its_own_stem(tmp_path: Path):
     # Over all 1,024 masks "synth" has the drums at 1.01 and the others at 0.97: level, and led by whoever noise favours.
     assert sums["synth"][stems.index("Other")] > 0.9 * sums["synth"].max()
     assert sums["no vocals"][stems.index("Vox")] < 0
+
+
+@pytest.mark.parametrize("name", ["musicnn", "musicnn-msd", "musicnn-minilm", "musicnn-minilm-msd"])
+@needs_weights
+def test_a_trained_model_is_called_by_its_own_name(name: str):
+    assert load_model(name).name == name

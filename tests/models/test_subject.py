@@ -1,5 +1,7 @@
 """What a model declares, what the caller gives instead, and what neither may say."""
 
+from typing import Any
+
 import pytest
 import torch
 from models import Additive, ById, Late
@@ -69,3 +71,17 @@ def test_declarations_that_make_no_sense_are_named(name: str, value: object, sai
     setattr(model, name, value)
     with pytest.raises(InputError, match=said):
         describe_model(model, **NOTHING)
+
+
+class Listener(torch.nn.Module):
+    def forward(self, audio: torch.Tensor) -> torch.Tensor:
+        return audio.mean((1, 2))
+
+
+@pytest.mark.parametrize("model", [Listener(), lambda audio: audio.mean((1, 2))], ids=["a module", "a function"])
+def test_a_model_of_one_argument_is_told_before_it_is_called(model: Any):
+    given = {"sample_rate": 8000, "classes": None, "output_kind": None}
+    with pytest.raises(InputError, match=r"can't be called with two arguments.*modalities=\(\"audio\",\)"):
+        describe_model(model, modalities=None, **given)
+    assert describe_model(model, modalities=("audio",), **given).modalities == ("audio",)
+    assert describe_model(lambda *inputs: inputs[0], modalities=None, **given).modalities == ("audio", "lyrics")

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from pyarrow import parquet
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.song.manifest import Entry, find_bad, leave_out, read_manifest
+from musiclime_torch.song.manifest import Entry, check_ids, find_bad, leave_out, read_folder, read_manifest
 
 ROWS = [
     {"id": "one", "audio": "a.wav", "lyrics": "hold me\nnow, love", "label": "rock", "split": "train"},
@@ -154,3 +154,32 @@ def test_nan_stands_for_nothing(tmp_path):
     )
     (entry,) = read_manifest(tmp_path / "m.jsonl")
     assert (entry.lyrics, entry.labels, entry.stems, entry.split) == (None, (), None, "")
+
+
+def test_a_folder_is_read_as_songs_with_the_lyrics_beside_them(tmp_path: Path):
+    for name in (
+        "b.flac",
+        "a.wav",
+        "a.mp3",
+        "album/c d.ogg",
+        "album/c d.txt",
+        "album/c d.lrc",
+        "b.txt",
+        "notes.txt",
+        ".x.wav",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    for name in ("drums", "vocals", "mix"):
+        (tmp_path / "band").mkdir(exist_ok=True)
+        (tmp_path / "band" / f"{name}.wav").write_text("")
+    (tmp_path / "band.lrc").write_text("")
+    entries = read_folder(tmp_path)
+    assert [entry.id for entry in entries] == ["a.mp3", "a.wav", "album/c d", "b", "band"]
+    lyrics = {entry.id: entry.lyrics and entry.lyrics.name for entry in entries}
+    assert lyrics == {"a.mp3": None, "a.wav": None, "album/c d": "c d.lrc", "b": "b.txt", "band": "band.lrc"}
+    assert entries[4].audio == tmp_path / "band"
+    check_ids(entries, "the folder")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"there are no sound files in '.*empty': give a folder of songs, or a manifest"):
+        read_folder(tmp_path / "empty")

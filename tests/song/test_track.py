@@ -146,3 +146,22 @@ def test_stems_of_another_kind_are_named(stems: str, said: str):
     script = f"import torch; from musiclime_torch import Track; Track({stems}, ('a', 'b'), 8000)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert f"InputError: {said}" in done.stderr
+
+
+def test_a_part_has_the_lyrics_that_are_sung_in_it(song: Path, tmp_path: Path):
+    (tmp_path / "words.lrc").write_text("[00:00.00]hold me\n[00:01.00]now\n[00:02.50]love")
+    part = load_track(song, separator="none", lyrics=tmp_path / "words.lrc", start=1, end=2)
+    assert part.lyrics is not None
+    assert [word.text for word in part.lyrics.words] == ["now"]
+    said = "of the lyrics, 1 of 3 lines are sung between 1 and 2 s, and only these are kept."
+    assert part.warnings == (said,)
+    assert (part.file, part.lyrics_file) == ("My Song.wav", "words.lrc")
+    (tmp_path / "late.lrc").write_text("[00:02.50]love")
+    empty = load_track(song, separator="none", lyrics=tmp_path / "late.lrc", end=2)
+    assert empty.lyrics is None
+    assert empty.warnings == ("no line of the lyrics is sung between 0 and 2 s: this part has none.",)
+    (tmp_path / "words.txt").write_text("hold me\nnow")
+    kept = load_track(song, separator="none", lyrics=tmp_path / "words.txt", start=1, end=2)
+    assert kept.lyrics is not None
+    assert len(kept.lyrics.words) == 3
+    assert "the lyrics have no times: those of the whole song are kept" in kept.warnings[0]

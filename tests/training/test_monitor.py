@@ -286,3 +286,12 @@ os._exit(0)
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300)
     assert done.returncode == 0, done.stderr
     assert [script.with_name(f"readings{rank}").read_text() for rank in range(2)] == ["2", "0"]
+
+
+def test_a_reading_prints_as_one_line_that_people_read():
+    reading = Reading(500, 0.25, {"drums": 0.8, "vocals": 0.2}, 0.934, 0.5, None, 0.1, 2.04)
+    line = "step 500: drums 60%, lyrics 25%, vocals 15%; fidelity 0.93; correlation with the last reading 0.50; "
+    assert str(reading) == line + "silence 0.10 (2.0 s)"
+    assert (
+        str(Reading(0, None, {}, 1.0, None, 0.2, None, 1.0)) == "step 0: fidelity 1.00; with shuffled weights 0.20 (1.0 s)"
+    )

@@ -220,3 +220,14 @@ def test_seen_columns_are_all_but_the_unseen_ones_in_order(track: Track):
     components = list_components(track, 2, "word", ("audio",))
     assert components.seen({2: "silent"}) == (0, 1, 3)
     assert components.seen(()) == (0, 1, 2, 3)
+
+
+def test_components_are_read_like_a_tuple(track: Track):
+    components = list_components(track, 2, "word", ("audio", "lyrics"))
+    assert list(components) == list(components.items)
+    assert components[0] is components.items[0]
+    assert components[-1] is components.items[-1]
+    assert components[1:3] == components.items[1:3]
+    assert components[3] in components
+    with pytest.raises(IndexError):
+        components[len(components)]

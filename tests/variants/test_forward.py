@@ -59,6 +59,64 @@ def test_a_model_in_single_precision_is_told_nothing_of_it(track: Track):
     assert "float" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda outputs: outputs.numpy(),
+        lambda outputs: {"scores": outputs},
+        lambda outputs: {"scores": outputs.numpy(), "names": ["a", "b"]},
+        lambda outputs: (outputs.numpy(), None),
+    ],
+    ids=["numpy", "a dict of one", "a dict of one array", "a tuple of arrays"],
+)
+def test_arrays_and_dicts_of_one_are_taken(track: Track, wrap: Callable[[torch.Tensor], Any]):
+    def judge(audio: torch.Tensor) -> torch.Tensor:
+        return torch.stack([audio.abs().mean((1, 2)), audio.square().mean((1, 2))], 1)
+
+    given = {"modalities": ("audio",), "sample_rate": 8000, "segments": 2, "n_samples": 16}
+    plain, wrapped = explain(judge, track, **given), explain(lambda audio: wrap(judge(audio)), track, **given)
+    assert torch.equal(plain.attributions, wrapped.attributions)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "said"),
+    [
+        (
+            lambda outputs: {"a": outputs, "b": outputs},
+            "a dict, not a tensor (batch, class): it has 'a', 'b', so return the one",
+        ),
+        (
+            lambda outputs: SimpleNamespace(scores=outputs),
+            "a SimpleNamespace, not a tensor (batch, class): it has scores, so return the one",
+        ),
+        (
+            lambda outputs: outputs.tolist(),
+            "a list, not a tensor (batch, class): torch.as_tensor makes one",
+        ),
+        (lambda outputs: None, "returned a NoneType, not a tensor"),
+    ],
+)
+def test_the_way_out_is_named_for_other_outputs(track: Track, wrap: Callable[[torch.Tensor], Any], said: str):
+    def judge(audio: torch.Tensor) -> Any:
+        return wrap(torch.stack([audio.mean((1, 2)), -audio.mean((1, 2))], 1))
+
+    with pytest.raises(InputError) as refused:
+        explain(judge, track, modalities=("audio",), sample_rate=8000, n_samples=16)
+    assert said in str(refused.value)
+
+
+def test_a_failure_with_two_arguments_names_the_modalities(track: Track):
+    def listen(audio: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        return audio.mean((1, 2)) * mask.sum()
+
+    with pytest.raises(InputError, match=r"called with sound and lyrics: .* give modalities=\(\"audio\",\)"):
+        explain(listen, track, sample_rate=8000, n_samples=16)
+    listen.modalities = ("audio", "lyrics")
+    with pytest.raises(InputError) as refused:
+        explain(listen, track, sample_rate=8000, n_samples=16)
+    assert "called with sound and lyrics" not in str(refused.value)
+
+
 class Listening(Late):
     """A linear layer is what can be compiled in its encoder of sound."""
 

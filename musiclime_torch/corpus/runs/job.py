@@ -1,14 +1,17 @@
 """What is done to every song of a catalogue, and which shards of it are left. Any launcher can run a job."""
 
 import inspect
+import json
 import os
+import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.files import remove_partials
+from musiclime_torch.basics.files import remove_partials, writing_atomically
 from musiclime_torch.basics.progress import Bar, open_bar
 from musiclime_torch.corpus.runs.shards import TABLES, Shard, claim_folder, cut_shards, hash_entries, is_done
 from musiclime_torch.corpus.runs.tables import Rows, changing, write_table
@@ -16,7 +19,7 @@ from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settin
 from musiclime_torch.song.manifest import Entry, check_ids
 from musiclime_torch.song.track import load_track
 
-#: Songs a shard: what is lost at most when a process dies.
+#: Songs a shard.
 SHARD = 16
 
 #: Arguments that change no result, or only within rounding, and those that each song has for itself.
@@ -30,8 +33,9 @@ _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fm
 class Job:
     """A run that was begun, or resumed, in the folder `out`.
 
-    `settings` are those of `explain`, `loading` the arguments of `load_track`; `controls` is the share of songs that are
-    explained a second time as their own control; with `retry`, shards in which songs failed are run again.
+    `settings` are those of `explain`, `loading` the arguments of `load_track`, `command` what was typed to run it;
+    `controls` is the share of songs that are explained a second time as their own control; with `retry`, shards in which
+    songs failed are run again.
     """
 
     out: Path
@@ -43,6 +47,7 @@ class Job:
     all_classes: bool
     controls: float
     retry: bool = False
+    command: str = ""
 
     def divide(self, rank: int = 0, world: int = 1) -> tuple[list[Shard], list[Shard]]:
         """Shards of one of so many processes: those to do, and those that were done before."""
@@ -118,6 +123,7 @@ def begin_job(
     shard_size: int = SHARD,
     retry: bool = False,
     about: Mapping[str, Any] | None = None,
+    command: str = "",
 ) -> Job:
     """Lay a job out and claim its folder; a run that was begun there under the same settings is resumed.
 
@@ -132,6 +138,7 @@ def begin_job(
         shard_size: songs a shard.
         retry: explain shards in which songs failed once more.
         about: what else distinguishes this run from others, such as the model's name.
+        command: the command line, for the table of songs.
 
     Raises:
         InputError: an option of `explain` that no song could be explained with, an id that occurs twice, a folder that holds
@@ -152,7 +159,7 @@ def begin_job(
     }
     digest = claim_folder(out, described, hash_entries(entries))
     shards = cut_shards(entries, shard_size)
-    return Job(out, digest, shards, settings, loading, tuple(targets), all_classes, controls, retry)
+    return Job(out, digest, shards, settings, loading, tuple(targets), all_classes, controls, retry, command)
 
 
 def _list_defaults(function: Callable[..., Any]) -> dict[str, Any]:
@@ -192,6 +199,47 @@ def write_shard(job: Job, shard: Shard, rows: Rows) -> None:
         write_table(rows.tables[name], name, job.out / name / shard.file, job.settings_hash)
 
 
+#: Seconds between writings of a shard that is under way: what a stop loses at most, beside the song it was at.
+KEPT_EVERY = 60.0
+
+
+class Begun:
+    """A shard's songs that are done, in a file of their own while the shard isn't: all that a stop leaves of it."""
+
+    def __init__(self, job: Job, shard: Shard, weights: str, clock: Callable[[], float] = monotonic) -> None:
+        self.path = job.out / "begun" / f"{shard.number:06d}.json"
+        self.about, self.clock = {"settings": job.settings_hash, "weights": weights}, clock
+        self.rows, self._written = self._read(job.retry), clock()
+        #: Ids of the songs that needn't be explained again.
+        self.done = {row["id"] for name in ("songs", "failures") for row in self.rows.tables[name]}
+
+    def keep(self, rows: Rows) -> None:
+        """Write the rows so far, those of an earlier run among them, where the last writing was long ago."""
+        if self.clock() - self._written < KEPT_EVERY:
+            return
+        with changing(self.path):
+            self.path.parent.mkdir(exist_ok=True)
+            with writing_atomically(self.path) as partial:
+                partial.write_text(json.dumps(self.about | {"tables": rows.tables}), encoding="utf-8")
+        self._written = self.clock()
+
+    def remove(self) -> None:
+        """Once the shard itself is written."""
+        with changing(self.path):
+            self.path.unlink(missing_ok=True)
+
+    def _read(self, retry: bool) -> Rows:
+        """What is there of this run under this model, without failures that are to be tried again."""
+        try:
+            kept = json.loads(self.path.read_text(encoding="utf-8"))
+            rows = Rows(kept.pop("tables"))
+        except (OSError, ValueError, KeyError, AttributeError):
+            return Rows()
+        if kept != self.about or set(rows.tables) != set(Rows().tables):
+            return Rows()
+        return Rows(rows.tables | {"failures": []}) if retry else rows
+
+
 def check_weights(job: Job, weights: str) -> None:
     """InputError where songs of the run were explained by a model with other weights; empty hashes are not compared.
 
@@ -218,6 +266,8 @@ def close_job(job: Job) -> None:
         files = (job.out / "failures" / shard.file for shard in job.shards)
         rows = [row for file in files for row in parquet.read_table(file).to_pylist()]
         write_table(rows, "failures", job.out / "failures.parquet", job.settings_hash)
+        # Of runs that were stopped and then resumed on Ray, which begins shards again.
+        shutil.rmtree(job.out / "begun", ignore_errors=True)
 
 
 def watch(shards: Sequence[Shard], progress: bool) -> Bar:

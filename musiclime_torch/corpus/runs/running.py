@@ -18,6 +18,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.runs.ahead import load_ahead
 from musiclime_torch.corpus.runs.controls import is_chosen, make_control
 from musiclime_torch.corpus.runs.job import (
+    Begun,
     Job,
     Progress,
     Tally,
@@ -45,10 +46,17 @@ Loaded = tuple[Entry, Track | str]
 
 
 def explain_shard(
-    model: Callable[..., Any], job: Job, songs: Iterable[Loaded], advance: Callable[[int], object] = lambda songs: None
+    model: Callable[..., Any],
+    job: Job,
+    songs: Iterable[Loaded],
+    advance: Callable[[int], object] = lambda songs: None,
+    begun: Begun | None = None,
 ) -> Rows:
-    """Rows of a shard's songs, in their order. Songs whose variants don't fill a batch share batches with others."""
-    rows, rest = Rows(), iter(songs)
+    """Rows of a shard's songs, in their order. Songs whose variants don't fill a batch share batches with others.
+
+    `begun` has the rows of songs that aren't among these, for an earlier run explained them, and keeps those of more.
+    """
+    rows, rest = Rows() if begun is None else begun.rows, iter(songs)
     together = _count_together(job)
     shared = SharedModel(model, job.settings.batch_size)
     with evaluating(module_behind(model)), keeping_random_states():
@@ -60,6 +68,8 @@ def explain_shard(
             for song in results:
                 rows.extend(song)
             advance(len(results))
+            if begun is not None:
+                begun.keep(rows)
     return rows
 
 
@@ -90,6 +100,7 @@ def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, track: Trac
         rows = Rows()
         rows.fail(entry, str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
         return rows
+    explanation = replace(explanation, provenance=explanation.provenance | {"command": job.command})
     chosen = range(len(explanation.classes)) if job.all_classes else sorted(asked)
     rows.add(entry, track, explanation, chosen, time.perf_counter() - started)
     return rows
@@ -152,16 +163,20 @@ def run_here(
     """
     place = place or find_place()
     left, before = job.divide(place.rank, place.world)
-    check_weights(job, hash_weights(module_behind(model)))
+    weights = hash_weights(module_behind(model))
+    check_weights(job, weights)
     clear_leftovers(job, left + before, alone=place.world == 1)
-    tally = Tally()
+    tally, begun = Tally(), [Begun(job, shard, weights) for shard in left]
+    rest = [[entry for entry in shard.entries if entry.id not in kept.done] for shard, kept in zip(left, begun, strict=True)]
     with (
-        closing(load_ahead([entry for shard in left for entry in shard.entries], job.loading, workers)) as songs,
+        closing(load_ahead([entry for entries in rest for entry in entries], job.loading, workers)) as songs,
         watch(left, progress) as bar,
     ):
-        for shard in left:
-            rows = explain_shard(model, job, islice(songs, len(shard.entries)), bar.update)
+        for shard, kept, entries in zip(left, begun, rest, strict=True):
+            bar.update(len(shard.entries) - len(entries))
+            rows = explain_shard(model, job, islice(songs, len(entries)), bar.update, kept)
             write_shard(job, shard, rows)
+            kept.remove()
             tally.add(rows)
     close_job(job)
     return tally.close(job, before)

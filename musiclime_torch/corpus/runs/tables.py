@@ -97,6 +97,13 @@ SCHEMAS = {
             ("lyrics_hash", pyarrow.string()),
             ("model_hash", pyarrow.string()),
             ("warnings", _TEXTS),
+            ("file", pyarrow.string()),
+            ("lyrics_file", pyarrow.string()),
+            ("start", pyarrow.float64()),
+            ("end", pyarrow.float64()),
+            ("model", pyarrow.string()),
+            ("version", pyarrow.string()),
+            ("command", pyarrow.string()),
         ]
     ),
 }
@@ -266,4 +273,7 @@ def _describe_song(entry: Entry, track: Track, explanation: Explanation, predict
         "lyrics_hash": origin["lyrics_hash"],
         "model_hash": origin["model_hash"],
         "warnings": list(explanation.warnings),
+        **{name: origin[name] for name in ("file", "lyrics_file", "start", "end", "model")},
+        "version": origin["versions"]["musiclime_torch"],
+        "command": origin.get("command", ""),
     }

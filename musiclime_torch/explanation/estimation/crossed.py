@@ -11,16 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import T, Until
-from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, sample_until
+from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, count_texts, sample_until
 from musiclime_torch.models.batches import count_flops
 from musiclime_torch.surrogate.blocks import draw_half_folded
 from musiclime_torch.surrogate.crossed import list_interactions, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed_errors
-from musiclime_torch.surrogate.design import CrossedDesign, Design
+from musiclime_torch.surrogate.design import MOST_ENUMERATED, CrossedDesign, Design, enumerate_masks
+from musiclime_torch.surrogate.fit import know_exactly
 from musiclime_torch.surrogate.intervals import describe_stop, plan_looks
 from musiclime_torch.surrogate.pilot import allocate, is_better_unfolded
 from musiclime_torch.surrogate.sampling import Sampling, draw_design
-from musiclime_torch.surrogate.variance import split_variance
+from musiclime_torch.surrogate.variance import split_exactly, split_variance
 from musiclime_torch.variants.asking import PAIRS, encode_audio, encode_lyrics, fuse
 from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe
@@ -56,8 +57,12 @@ class Encodings:
 def estimate_crossed(
     probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], sampling: Sampling, until: Until | None, confidence: float
 ) -> Estimate:
-    """Run a late-fusion model on crossed masks until the condition `until` holds, or the budget is spent."""
-    sampled = _sample(probe, scale, sampling, until, confidence)
+    """Run a late-fusion model on crossed masks until the condition `until` holds, or the budget is spent.
+
+    Without a condition every mask of both sides is taken where they fit the budget.
+    """
+    every = until is None and takes_every_mask(probe, sampling)
+    sampled = _enumerate(probe) if every else _sample(probe, scale, sampling, until, confidence)
     design = sampled.sample.design
     on_device = design.to(probe.device)
     pairs, parts, means, main = {}, {}, [], None
@@ -65,10 +70,12 @@ def estimate_crossed(
         grid = build_grid(probe, sampled.sample, scale.on(space))
         means.append(grid.mean((1, 2)))
         fit = solve_crossed(on_device, grid)
+        if every:
+            fit = replace(fit, coefficients=know_exactly(fit.coefficients.values))
         main = main or fit
         pairs[space] = list_interactions(fit)
         if on_device.audio.uniform and on_device.lyrics.uniform:
-            parts[space] = split_variance(on_device, grid)
+            parts[space] = split_exactly(grid) if every else split_variance(on_device, grid)
         del grid  # before the next one is built
     # Read once all scales are queued: reading waits for the device.
     for mean in means:
@@ -83,13 +90,26 @@ def estimate_crossed(
         ends=to_values(scale, ends),
         pairs=pairs,
         parts=parts,
-        design=f"crossed, {na} masks of the sound × {nt} of the lyrics",
+        design=f"crossed, {'all ' * every}{na} masks of the sound × {'all ' * every}{nt} of the lyrics",
         n_variants=na * nt,
         passes=count_passes(probe),
         looks=sampled.looks,
         stopped=sampled.stopped,
-        notes=_note_weights(sampling) + _note_rounding(sampling, design),
+        notes=() if every else _note_weights(sampling) + _note_rounding(sampling, design),
     )
+
+
+def takes_every_mask(probe: Probe, sampling: Sampling) -> bool:
+    """Whether the masks that there are, of both sides together, are no more than were asked for."""
+    sides, counts = (len(probe.seen_audio), len(probe.seen_lyrics)), sampling.n_samples
+    if isinstance(counts, tuple) or sampling.design not in ("auto", "crossed") or sampling.weights != "uniform":
+        return False
+    return max(sides) <= MOST_ENUMERATED and sum(2**side for side in sides) <= counts
+
+
+def _enumerate(probe: Probe) -> Sampled[Encodings]:
+    audio, lyrics = (enumerate_masks(len(side)) for side in (probe.seen_audio, probe.seen_lyrics))
+    return Sampled(encode_masks(probe, CrossedDesign(audio, lyrics)), stopped="every mask was taken")
 
 
 def encode_masks(probe: Probe, design: CrossedDesign) -> Encodings:
@@ -222,7 +242,8 @@ def _share_out(probe: Probe, scale: Scale, encodings: Encodings, size: int, seed
         return list(allocate(size, blocks, counts, (by_audio * counts[0], by_lyrics * counts[1]), costs))
 
     audio, lyrics = probe.kept.settle(f"masks of each side at {size} from {counts}, seed {seed}", share)
-    probe.stages.expect(_count_renderings(probe, audio) - _count_renderings(probe, counts[0]) + lyrics - counts[1])
+    sounds = _count_renderings(probe, audio) - _count_renderings(probe, counts[0])
+    probe.stages.expect(sounds + count_texts(probe, lyrics) - count_texts(probe, counts[1]))
     return audio, lyrics
 
 

@@ -110,7 +110,13 @@ def expect_passes(probe: Probe, audio: int, lyrics: int) -> int:
     # A window has as many renderings as its columns have masks; a model of one piece reads the lyrics in each of them.
     alone = sides or probe.sources.lyrics is None
     sounds = sum(min(audio + 2, 2 ** len(window.columns)) if alone else audio + 2 for window in windows)
-    return (sounds if len(windows) > 1 else audio + 2) + (lyrics + 2 if sides else 0)
+    return (sounds if len(windows) > 1 else audio + 2) + (count_texts(probe, lyrics + 2) if sides else 0)
+
+
+def count_texts(probe: Probe, masks: int) -> int:
+    """Passes of the lyrics' own encoder that so many masks take at most: in a longer song, one for each distinct text."""
+    kept = len(probe.sources.windows) > 1 or probe.kept.everything
+    return min(masks, 2 ** len(probe.seen_lyrics)) if kept else masks
 
 
 def estimate_nothing(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"]) -> Estimate:

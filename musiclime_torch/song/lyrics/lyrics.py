@@ -7,7 +7,7 @@ punctuation stay in the text and belong to no word. In ``text`` lines are separa
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import regex
@@ -24,6 +24,9 @@ _WORD = regex.compile(
     """,
     regex.VERBOSE | regex.VERSION1,
 )
+#: Seconds that a line is taken to last at most: what follows it may be a solo.
+LONGEST_LINE = 10.0
+
 _BREAK = regex.compile(r"\r\n?|[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _HEADER = regex.compile(r"\[([^\[\]]*\p{L}[^\[\]]*)\]")
 
@@ -151,6 +154,54 @@ def compose(verses: Iterable[Verse], warnings: Sequence[str] = ()) -> Lyrics:
         lines.append(Line(start, length, verse.seconds))
     text = "".join(pieces)
     return Lyrics(text, tuple(words), tuple(lines), tuple(sections), (*warnings, *_notice_boilerplate(text)))
+
+
+def cut_lyrics(lyrics: Lyrics, start: float, end: float) -> Lyrics | None:
+    r"""The lines that are sung between two times, in seconds of the recording, and of timed words those within.
+
+    A line lasts until the next one begins, `LONGEST_LINE` at most; one without a time goes with the line before it. Lyrics
+    without any time are returned as they are. None where no line is sung there.
+
+    >>> from musiclime_torch.song.lyrics.lrc import parse_lrc
+    >>> cut_lyrics(parse_lrc("[00:01]hold me\n[00:05]now\n[00:09]love"), 4.5, 9.0).text
+    'hold me\nnow'
+    """
+    if all(line.start_seconds is None for line in lyrics.lines):
+        return lyrics
+    words: list[list[Word]] = [[] for _ in lyrics.lines]
+    for word in lyrics.words:
+        words[word.line].append(word)
+    begun, times = 0.0, []
+    for line in lyrics.lines:
+        begun = begun if line.start_seconds is None else line.start_seconds
+        times.append(begun)
+    verses, section = [], None
+    for number, (line, own) in enumerate(zip(lyrics.lines, words, strict=True)):
+        later = [time for time in times if time > times[number]]
+        done = min([*later, times[number] + LONGEST_LINE])
+        kept = [word for word in own if _is_within(word, start, end)] if times[number] < end and done > start else []
+        if not kept:
+            continue
+        # Punctuation around the words goes with them where the line is complete.
+        here, there = (line.start, line.end) if kept == own else (kept[0].start, kept[-1].end)
+        marks = [mark for word in kept for mark in _list_marks(word, here)]
+        opens = None if section == own[0].section else lyrics.sections[own[0].section].name
+        section = own[0].section
+        verses.append(Verse(lyrics.text[here:there], opens, line.start_seconds, tuple(marks)))
+    return replace(compose(verses), warnings=lyrics.warnings) if verses else None
+
+
+def _is_within(word: Word, start: float, end: float) -> bool:
+    """Whether a word is sung within the part, as far as its own times say; one without times goes with its line."""
+    if word.start_seconds is None:
+        return True
+    return word.start_seconds < end and (word.start_seconds >= start or (word.end_seconds or 0.0) > start)
+
+
+def _list_marks(word: Word, here: int) -> list[tuple[int, float]]:
+    """A word's times as marks of a verse that begins at a character of the text."""
+    marks = ((word.start - here, word.start_seconds), (word.end - here, word.end_seconds))
+    return [(place, seconds) for place, seconds in marks if seconds is not None]
 
 
 def _time_words(found: list[tuple[int, int]], verse: Verse) -> list[tuple[float | None, float | None]]:

@@ -3,7 +3,8 @@
 In a folder each audio file is a stem by its file name, but for one called mix, mixture, song or master, which is the
 song. In a stem file the first stream is the song and the others are stems, named by the ``stem`` atom of its header
 (Native Instruments' format), else by the streams' own titles, else drums, bass, other and vocals where there are four.
-All must share one sample rate and channel layout; lengths may differ by 50 ms, made up with silence.
+Stems at another sample rate than the song's, or than the highest of theirs, are resampled, with a warning. All must share
+one channel layout; lengths may differ by 50 ms, made up with silence.
 """
 
 import json
@@ -17,12 +18,11 @@ from torch.nn import functional
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.audio.decoding import check_file, open_audio, open_container
-from musiclime_torch.song.audio.recording import Recording, read_audio
+from musiclime_torch.song.audio.recording import Recording, read_audio, resample
+from musiclime_torch.song.manifest import SOUND_FILES
 from musiclime_torch.song.stems.alignment import describe_delay, find_delay, move
 
 _MIX = ("mix", "mixture", "song", "master")
-_LOSSLESS = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".au")
-_AUDIO = (*_LOSSLESS, ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka")
 _FOUR = ("drums", "bass", "other", "vocals")
 #: Seconds by which lengths may differ: encoders pad.
 _SLACK = 0.05
@@ -59,7 +59,7 @@ def read_stems(
     delay are moved back with ``align``, and told without.
 
     Raises:
-        InputError: no stems, two of one name, rates, channels or lengths that don't fit, or what `read_audio` refuses.
+        InputError: no stems, two of one name, channels or lengths that don't fit, or what `read_audio` refuses.
     """
     path = Path(path)
     named = _list_folder(path) if isdir(path) else _list_streams(path)
@@ -80,6 +80,9 @@ def read_stems(
             f"there are no stems in {str(path)!r}: it needs a sound file for each (drums.wav, vocals.wav, ...)."
         )
     told = [warning for _, recording in read for warning in recording.warnings]
+    rate = mix.sample_rate if mix else max(stem.sample_rate for stem in stems)
+    told += [_tell_of_rate(name, stem, rate) for name, stem in zip(names, stems, strict=True) if stem.sample_rate != rate]
+    stems = [_resample(stem, rate) for stem in stems]
     stems, notes = _place(stems, mix, path, align) if mix is not None else (stems, [])
     try:
         fitted, warnings = _fit([*([mix] if mix else []), *stems], ["song", *names] if mix else names, path)
@@ -88,6 +91,15 @@ def read_stems(
         raise InputError(notes[0], argument="align_stems") if notes and not align else error from None
     told += notes
     return StemSet(tuple(fitted[len(fitted) - len(stems) :]), tuple(names), fitted[0] if mix else None, (*told, *warnings))
+
+
+def _resample(stem: Recording, rate: int) -> Recording:
+    # The hash stays that of the file's own samples.
+    return replace(stem, samples=resample(stem.samples, stem.sample_rate, rate), sample_rate=rate)
+
+
+def _tell_of_rate(name: str, stem: Recording, rate: int) -> str:
+    return f"{name} was resampled from {stem.sample_rate} Hz to {rate} Hz, the rate of the others."
 
 
 def _refuse_songs(folder: Path, files: list[Path]) -> None:
@@ -106,8 +118,6 @@ def _refuse_songs(folder: Path, files: list[Path]) -> None:
 
 def _place(stems: list[Recording], mix: Recording, path: Path, align: bool) -> tuple[list[Recording], list[str]]:
     """The stems where the song has them, if asked to align them, and what is said about it."""
-    if any(stem.sample_rate != mix.sample_rate for stem in stems):
-        return stems, []
     delay = find_delay(stems, mix)
     if not delay:
         return stems, []
@@ -128,7 +138,7 @@ def is_stem_file(path: str | Path) -> bool:
 def _list_folder(folder: Path) -> list[tuple[str | None, Path, int | None]]:
     """Name (None for the song), file and stream of each sound file, by name."""
     files = sorted(
-        (file for file in folder.iterdir() if file.suffix.lower() in _AUDIO and not file.name.startswith(".")),
+        (file for file in folder.iterdir() if file.suffix.lower() in SOUND_FILES and not file.name.startswith(".")),
         key=lambda file: file.name.lower(),
     )
     entries: dict[str | None, Path] = {}
@@ -214,18 +224,14 @@ def _find_atom(file: BinaryIO, name: bytes, here: int, end: int) -> tuple[int, i
 
 
 def _fit(recordings: list[Recording], names: list[str], path: Path) -> tuple[list[Recording], list[str]]:
-    """Bring all to the length of the longest, with a warning; InputError if their rates, channels or lengths differ."""
+    """Bring all to the length of the longest, with a warning; InputError if their channels or lengths differ."""
     first = recordings[0]
     for name, recording in zip(names, recordings, strict=True):
-        for what, own, other in (
-            ("a sample rate of {} Hz", recording.sample_rate, first.sample_rate),
-            ("{} channel(s)", len(recording.samples), len(first.samples)),
-        ):
-            if own != other:
-                raise InputError(
-                    f"{name!r} has {what.format(own)} and {names[0]!r} has {what.format(other)}: "
-                    f"bring all that belongs to {str(path)!r} to one."
-                )
+        if len(recording.samples) != len(first.samples):
+            raise InputError(
+                f"{name!r} has {len(recording.samples)} channel(s) and {names[0]!r} has {len(first.samples)} channel(s): "
+                f"bring all that belongs to {str(path)!r} to one."
+            )
     frames, longest = max((recording.samples.shape[-1], name) for name, recording in zip(names, recordings, strict=True))
     short = [name for name, recording in zip(names, recordings, strict=True) if recording.samples.shape[-1] < frames]
     for name, recording in zip(names, recordings, strict=True):

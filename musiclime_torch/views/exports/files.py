@@ -24,29 +24,7 @@ from musiclime_torch.views.page.sound import match_loudness
 
 def list_rows(explanation: Explanation) -> list[dict[str, Any]]:
     """Rows by class, then by column; `low` to `high` is the interval. Values that don't apply are None."""
-    rows = []
-    for row, class_name in enumerate(explanation.classes):
-        for column, item in enumerate(explanation.components.items):
-            value, half = float(explanation.attributions[row, column]), float(explanation.half_width[row, column])
-            rows.append(
-                {
-                    "class": class_name,
-                    "component": item.name,
-                    "kind": item.kind,
-                    "stem": item.stem,
-                    "start": item.start,
-                    "end": item.end,
-                    "word": item.word,
-                    "line": item.line,
-                    "attribution": value,
-                    "standard_error": float(explanation.standard_errors[row, column]),
-                    "low": value - half,
-                    "high": value + half,
-                    "significant": bool(explanation.significant[row, column]),
-                    "unseen": explanation.unseen.get(column),
-                }
-            )
-    return rows
+    return explanation.to_rows()
 
 
 def to_csv(explanation: Explanation) -> str:

@@ -67,6 +67,10 @@ def list_origins(explanation: Explanation) -> list[tuple[str, str]]:
         ("answers, as their tokens", known.get("answers", "")),
         ("order of the prompt", known.get("order", "")),
         ("model's weights", known.get("model_hash", "") or "unknown: a plain function"),
+        ("file", known.get("file", "")),
+        ("lyrics from", known.get("lyrics_file", "")),
+        ("part of the recording", _say_part(known)),
+        ("command", known.get("command", "")),
         ("sound", known.get("audio_hash", "")),
         ("lyrics", known.get("lyrics_hash", "")),
         ("stems", known.get("stems", "")),
@@ -74,6 +78,14 @@ def list_origins(explanation: Explanation) -> list[tuple[str, str]]:
         *((name, str(number)) for name, number in known.get("versions", {}).items()),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _say_part(provenance: dict[str, Any]) -> str:
+    """Start and end in minutes and seconds; "" for an explanation of an older version."""
+    if "end" not in provenance:
+        return ""
+    minutes = (divmod(round(provenance[name], 1), 60) for name in ("start", "end"))
+    return " to ".join(f"{int(whole)}:{rest:04.1f}" for whole, rest in minutes)
 
 
 def list_settings(explanation: Explanation) -> list[tuple[str, str]]:

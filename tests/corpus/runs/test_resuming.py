@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -22,10 +23,12 @@ from pyarrow import parquet
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import name_partial
 from musiclime_torch.commands.cli import cli
+from musiclime_torch.corpus.runs import job as job_module
 from musiclime_torch.corpus.runs.job import Job, Tally, begin_job, watch, write_shard
 from musiclime_torch.corpus.runs.running import run_here
 from musiclime_torch.corpus.runs.shards import TABLES, Place, Shard, claim_folder, describe_run
 from musiclime_torch.corpus.runs.tables import Rows
+from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.song.manifest import Entry
 
 OPTIONS = {"segments": 2, "n_samples": 32}
@@ -349,3 +352,73 @@ def test_polars_reads_what_a_run_writes(out):
 def test_duckdb_reads_what_a_run_writes(out):
     check_tables(lambda folder: duckdb.sql(f"select * from '{folder}/*.parquet'").to_arrow_table().to_pylist(), out)
     assert duckdb.sql(f"select * from '{out.parent}/tables/features.csv'").fetchall()
+
+
+# --- a shard that was under way ---
+
+
+class Stopping(Additive):
+    """It is stopped at its n-th song, which is one pass of the tokenizer each."""
+
+    name = "Additive"
+
+    def __init__(self, songs: int) -> None:
+        super().__init__()
+        self.left = songs
+
+    def tokenize(self, text: str) -> Any:
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().tokenize(text)
+
+
+def test_a_stop_loses_no_song_of_a_shard_that_was_kept(entries, tmp_path, monkeypatch):
+    """Four songs in one shard; the third is never reached."""
+    run(entries, tmp_path / "whole", shard_size=4)
+    monkeypatch.setattr(job_module, "KEPT_EVERY", 0.0)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        run_here(Stopping(2), begin(entries, out, shard_size=4), workers=0)
+    assert not list(out.glob("songs/*.parquet"))
+    counted = Stopping(99)
+    done = run_here(counted, begin(entries, out, shard_size=4), workers=0)
+    assert 99 - counted.left == 2
+    assert (done.explained, done.failed) == (4, 0)
+    for name in TABLES:
+        there = parquet.read_table(tmp_path / "whole" / name / "000000.parquet")
+        here = parquet.read_table(out / name / "000000.parquet")
+        # What explaining took is another time's.
+        timed = ["seconds"] if name == "songs" else []
+        assert here.drop(timed).equals(there.drop(timed)), name
+    assert not (out / "begun").exists()
+
+
+def test_kept_songs_of_other_weights_or_of_a_damaged_file_are_explained_again(entries, tmp_path, monkeypatch):
+    monkeypatch.setattr(job_module, "KEPT_EVERY", 0.0)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        run_here(Stopping(2), begin(entries, out, shard_size=4), workers=0)
+    other = Stopping(99)
+    with torch.no_grad():
+        other.gain += 1
+    job = begin(entries, out, shard_size=4)
+    assert len(job_module.Begun(job, job.shards[0], hash_weights(Stopping(1))).done) == 2
+    assert not job_module.Begun(job, job.shards[0], hash_weights(other)).done
+    (out / "begun" / "000000.json").write_text("{")
+    assert run_here(other, job, workers=0).explained == 4
+    assert 99 - other.left == 4
+
+
+def test_what_is_done_is_kept_once_a_minute(entries, tmp_path):
+    now = 0.0
+    job = begin(entries, tmp_path / "out", shard_size=4)
+    begun = job_module.Begun(job, job.shards[0], "", clock=lambda: now)
+    now = 59.0
+    begun.keep(Rows())
+    assert not begun.path.exists()
+    now = 60.0
+    begun.keep(Rows())
+    assert begun.path.exists()
+    begun.remove()
+    assert not begun.path.exists()

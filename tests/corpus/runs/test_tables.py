@@ -8,7 +8,7 @@ from catalogues import heard, song, write_songs
 from models import Additive
 
 from musiclime_torch.corpus.findings.parts import open_tables
-from musiclime_torch.corpus.runs.tables import Rows
+from musiclime_torch.corpus.runs.tables import SCHEMAS, Rows
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.manifest import Entry
 
@@ -45,3 +45,15 @@ def test_pairs_within_a_side_crowd_no_others_out(track):
 def test_views_are_there_for_every_table(tmp_path):
     write_songs(tmp_path, [song("1", heard("drums", 1.0))])
     assert open_tables(tmp_path).execute("select count(*) from interactions").fetchall() == [(0,)]
+
+
+def test_a_song_names_its_files_part_model_and_command(track):
+    part = replace(track, offset=30.0, file="a.flac", lyrics_file="a.lrc")
+    found = explain(Additive(), part, segments=2, n_samples=16)
+    rows = Rows()
+    rows.add(Entry("a"), part, replace(found, provenance=found.provenance | {"command": "musiclime corpus x"}), [0], 1.0)
+    (row,) = rows.tables["songs"]
+    assert (row["file"], row["lyrics_file"], row["start"], row["end"]) == ("a.flac", "a.lrc", 30.0, 32.0)
+    assert (row["model"], row["command"]) == ("Additive", "musiclime corpus x")
+    assert row["version"]
+    assert set(row) == set(SCHEMAS["songs"].names)

@@ -1,5 +1,7 @@
 """Crossed masks end to end, on a late-fusion model: its passes, its settings, what it refuses."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from models import RATE, Late
@@ -9,6 +11,7 @@ from musiclime_torch.explanation.estimation import crossed as crossing
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 from musiclime_torch.views.record import to_record
 from musiclime_torch.views.terminal import to_text
@@ -31,7 +34,7 @@ def test_encoders_see_every_mask_once_and_the_head_sees_all_pairs(track: Track):
 def test_a_budget_is_what_half_as_many_joint_masks_would_cost(track: Track):
     """These ears multiply a million times as much as these eyes, which read at most as many masks as the budget says."""
     model = Late()
-    explanation = explain(model, track, segments=4, n_samples=512)
+    explanation = explain(model, track, segments=5, n_samples=512)
     assert model.encoded == {"audio": explanation.audio_passes, "lyrics": explanation.lyrics_passes}
     assert 256 - 16 <= explanation.audio_passes - 2 <= 256
     assert 256 <= explanation.lyrics_passes - 2 <= 512
@@ -54,6 +57,32 @@ def test_attributions_and_interactions_are_those_of_all_masks(track: Track):
         assert len(same) == 4 * 7
         missed = (sampled.interactions.values[here] - whole.interactions.values[there][:, same]).abs()
         assert (missed <= 8 * sampled.interactions.standard_errors[here] + 1e-5).all()
+
+
+@pytest.mark.parametrize("n_samples", [24, 2048])
+def test_every_mask_of_both_sides_is_taken_where_they_are_few(track: Track, n_samples: int):
+    """Four cells and three words have 16 and 8 masks: 24 passes, and the two ends."""
+    few = replace(track, lyrics=parse_lyrics("hold me now"))
+    model = Late()
+    taken = explain(model, few, segments=2, n_samples=n_samples)
+    assert taken.design == "crossed, all 16 masks of the sound × all 8 of the lyrics"
+    assert model.encoded == {"audio": 16 + 2, "lyrics": 8 + 2}
+    assert taken.stopped == "every mask was taken"
+    assert not taken.half_width.any()
+    whole = explain(Late(), few, segments=2, design="joint")
+    assert whole.design == "every one of the 128 masks"
+    for name in ("attributions", "intercept", "fidelity"):
+        assert torch.allclose(getattr(taken, name), getattr(whole, name), atol=1e-5), name
+    for space in ("logit", "probability"):
+        pairs = {(one.name, two.name): value for one, two, value, _ in whole.top_pairs(99, None, space)}
+        crossed = taken.top_pairs(99, None, space)
+        assert crossed
+        assert all(value == pytest.approx(pairs[one.name, two.name], abs=1e-5) for one, two, value, _ in crossed)
+    sampled = explain(Late(), few, segments=2, n_samples=(512, 512))
+    for exact_share, share in zip(taken.shares(), sampled.shares(), strict=True):
+        assert exact_share[2] == 0
+        assert exact_share[1] == pytest.approx(share[1], abs=max(3 * share[2], 0.03))
+    assert explain(Late(), few, segments=2, n_samples=23).design.startswith("crossed, 16 masks")
 
 
 @pytest.mark.parametrize("space", ["logit", "log-odds", "probability"])
@@ -173,7 +202,7 @@ def test_interactions_shares_and_evidence_survive_saving(track: Track, tmp_path)
 
 
 def test_views_name_value_remainder_interactions_and_shares(track: Track):
-    explanation = explain(Late(), track, segments=2, n_samples=512, evidence=True)
+    explanation = explain(Late(), track, segments=5, n_samples=512, evidence=True)
     text = " ".join(to_text(explanation, None, 10, positive_only=False).split())
     assert "Banzhaf value (logit)" in text
     assert "remain for interactions" in text

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings, strategies as st
 from lyric_laws import hold_laws
 
-from musiclime_torch.song.lyrics.lyrics import parse_lyrics
+from musiclime_torch.song.lyrics.lrc import parse_lrc
+from musiclime_torch.song.lyrics.lyrics import Section, cut_lyrics, parse_lyrics
 
 
 def words(text: str) -> list[str]:
@@ -71,3 +73,50 @@ def test_reading_lyrics_does_not_import_torch(module: str):
         "assert not {'torch', 'numpy', 'tinytag', 'pysubs2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+LRC = "[00:01]Hold me!\n[00:05]<00:05>now <00:07>my <00:08.5>love<00:09>\n[00:30]far away\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "text"),
+    [
+        (0, 60, "Hold me!\nnow my love\nfar away"),
+        (0, 5, "Hold me!"),
+        (4.9, 6, "Hold me!\nnow"),
+        (6, 8, "now my"),
+        (7, 8, "my"),
+        (7, 31, "my love\nfar away"),
+        # The last line before a solo isn't sung all the way through it.
+        (16, 29, None),
+        (29, 31, "far away"),
+        (39, 50, "far away"),
+        (41, 50, None),
+    ],
+)
+def test_lyrics_are_cut_by_time(start: float, end: float, text: str | None):
+    lyrics = parse_lrc(LRC)
+    cut = cut_lyrics(lyrics, start, end)
+    assert (cut and cut.text) == text
+    if cut is not None:
+        times = {word.text: (word.start_seconds, word.end_seconds) for word in lyrics.words}
+        assert all(times[word.text] == (word.start_seconds, word.end_seconds) for word in cut.words)
+        assert all(cut.text[word.start : word.end] == word.text for word in cut.words)
+
+
+def test_sections_keep_their_names_and_untimed_lines_go_with_the_line_before():
+    timed = parse_lrc("[00:01]a\n[00:20]b\n[00:40]c")
+    lines = (timed.lines[0], replace(timed.lines[1], start_seconds=None), timed.lines[2])
+    sections = (Section(0, 1, "Verse"), Section(2, 5, "Chorus"))
+    words = tuple(replace(word, section=int(word.line > 0)) for word in timed.words)
+    lyrics = replace(timed, lines=lines, sections=sections, words=words)
+    early, late = cut_lyrics(lyrics, 0, 5), cut_lyrics(lyrics, 39, 50)
+    assert early is not None
+    assert late is not None
+    assert ([word.text for word in early.words], [part.name for part in early.sections]) == (["a", "b"], ["Verse", "Chorus"])
+    assert ([word.text for word in late.words], [part.name for part in late.sections]) == (["c"], ["Chorus"])
+
+
+def test_lyrics_without_times_are_not_cut():
+    lyrics = parse_lyrics("hold me\nnow")
+    assert cut_lyrics(lyrics, 5, 6) is lyrics

@@ -75,11 +75,21 @@ def refuse(path: Path, reason: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("mix", [True, False])
+def test_stems_at_another_rate_are_resampled_and_told(tmp_path: Path, mix: bool):
+    folder = write_folder(tmp_path / "b", "mix" if mix else None, vocals=RATE)
+    write(folder / "bass.wav", make_noise(1, 2 * RATE), 2 * RATE)
+    track = load_track(folder, max_seconds=10)
+    rate, changed, other = (RATE, "bass", 2 * RATE) if mix else (2 * RATE, "vocals", RATE)
+    assert (track.sample_rate, track.seconds) == (rate, 1.0)
+    assert f"{changed} was resampled from {other} Hz to {rate} Hz, the rate of the others." in track.warnings
+    assert track.stem_names[:2] == ("bass", "vocals")
+    # What lies below both rates is there still.
+    assert float(track.stems[track.stem_names.index(changed)].square().mean()) > 0
+
+
 def test_stems_that_do_not_fit(tmp_path: Path):
     refuse(write_folder(tmp_path / "a", None, vocals=RATE - 500, drums=RATE), "'vocals' is 0.94 s long and 'drums' 1.00 s")
-    folder = write_folder(tmp_path / "b", "mix", vocals=RATE)
-    write(folder / "bass.wav", make_noise(1, 2 * RATE), 2 * RATE)
-    refuse(folder, "'bass' has a sample rate of 16000 Hz and 'song' has a sample rate of 8000 Hz")
     folder = write_folder(tmp_path / "c", None, vocals=RATE)
     write(folder / "bass.wav", make_noise(1, RATE, 1), RATE)
     refuse(folder, r"'vocals' has 2 channel\(s\) and 'bass' has 1")
