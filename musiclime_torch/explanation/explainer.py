@@ -144,9 +144,9 @@ def explain_with(
     _check_answers(answers)
     # What the model's declarations alone can refuse is refused here, before stems are resampled or lyrics are tokenized.
     subject, space = describe_asked(model, settings)
-    most = _pick_segments(subject, track)
-    asked = most if settings.segments is None else settings.segments
-    segments = place_segments(track, asked, _limit(subject, track, most)) if "audio" in subject.modalities else asked
+    default = _pick_segments(subject, track)
+    asked = default if settings.segments is None else settings.segments
+    segments = place_segments(track, asked, _limit(subject, track, default)) if "audio" in subject.modalities else asked
     components = list_components(track, segments, settings.units, subject.modalities)
     # Settings are refused here, before anything is prepared. The plan is made again once it is known which components the
     # model can notice.

@@ -11,8 +11,7 @@ from musiclime_torch.surrogate.design import CrossedDesign, Design
 from musiclime_torch.surrogate.fit import Known
 from musiclime_torch.surrogate.kerdock import share_third_order, spare
 from musiclime_torch.surrogate.sectors import is_signed, split_squares
-from musiclime_torch.surrogate.sides import Cluster, Side, lay_side, split_classes, turn
-from musiclime_torch.surrogate.two_ways import Variances, combine_freedom
+from musiclime_torch.surrogate.sides import Cluster, Side, Variances, combine_freedom, lay_side, split_classes, turn
 
 
 @dataclass(frozen=True)

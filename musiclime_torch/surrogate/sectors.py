@@ -15,9 +15,8 @@ from torch import Tensor
 from musiclime_torch.surrogate.design import CrossedDesign, Design
 from musiclime_torch.surrogate.fit import Known
 from musiclime_torch.surrogate.kerdock import share_third_order, spare
-from musiclime_torch.surrogate.sides import count_side_freedom, give_slack, split_classes
+from musiclime_torch.surrogate.sides import Variances, combine_freedom, count_side_freedom, give_slack, split_classes
 from musiclime_torch.surrogate.signed import full_precision, pick_precision
-from musiclime_torch.surrogate.two_ways import Variances, combine_freedom
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import torch
 
-from musiclime_torch.surrogate.two_ways import Variances, combine_freedom
+from musiclime_torch.surrogate.sides import Variances, combine_freedom
 
 
 def test_the_overlap_is_taken_out_but_never_more_than_the_smaller_part():
