@@ -105,6 +105,8 @@ class Stages:
             self._first = now, self._done
             return
         began, done = self._first
+        if self._done == done:
+            return
         seconds = (now - began) / (self._done - done) * max(self._total - self._done, 0)
         sentence = self._say(Forecast(max(self._total, self._done), seconds))
         self._say = None

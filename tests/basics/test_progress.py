@@ -82,3 +82,14 @@ def test_nothing_is_foretold_of_a_stage_without_an_end():
     stages.begin("looking for evidence")
     stages.update(3)
     stages.update(3)
+
+
+def test_batches_of_nothing_foretell_nothing():
+    said: list[Forecast] = []
+    with Stages(say=lambda forecast: said.append(forecast) or "", clock=lambda: 1.0) as stages:
+        stages.begin("asking the model", 4)
+        stages.update(1)
+        stages.update(0)
+        assert said == []
+        stages.update(1)
+    assert [forecast.passes for forecast in said] == [4]
