@@ -52,7 +52,7 @@ def run(entries: tuple[Entry, ...], out: Path, log: Path, workers: int) -> None:
     torch.set_num_threads(1)
     job = begin(entries, out)
     running: Any = sys.modules[run_here.__module__]  # which calls it by the name it imported
-    running.explain_shard = lambda model, job, songs, advance: explain_shard(model, job, note(log, songs), advance)
+    running.explain_shard = lambda model, job, songs, *more: explain_shard(model, job, note(log, songs), *more)
     done = run_here(load_demo_model(), job, workers=workers)
     assert not done.failed, done.first_failure
 
