@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
-from torchaudio.functional import melscale_fbanks
 
 from musiclime_torch.song.audio.recording import resample
 
@@ -120,6 +119,9 @@ def _mel(hertz: float) -> float:
 
 def _measure_bands(sound: Float[Tensor, " frame"], window: int, hop: int, count: int) -> Float[Tensor, "band step"]:
     """Log levels of mel bands, at most 80 dB below the loudest."""
+    # Imported where it is used: it takes as long as torch, and explaining needs no beats.
+    from torchaudio.functional import melscale_fbanks
+
     shape = torch.hann_window(window)
     # Mirrored at its ends: a song that is cut out of another one doesn't begin with an onset.
     spectrum = torch.stft(sound, window, hop, window=shape, pad_mode="reflect", return_complex=True).abs()

@@ -49,7 +49,7 @@ def list_pairs(d: int) -> Int[Tensor, "pair 2"]:
     >>> list_pairs(3).tolist()
     [[0, 1], [0, 2], [1, 2]]
     """
-    return torch.combinations(torch.arange(d))
+    return torch.triu_indices(d, d, 1).T.contiguous()
 
 
 def solve_pairs(design: Design, outputs: Float[Tensor, "n class"], fit: Fit, every_mask: bool = False) -> PairFit:

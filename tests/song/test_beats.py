@@ -1,5 +1,8 @@
 """Beats of click tracks whose tempo is known, bars, and sections that were planted."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -102,3 +105,10 @@ def test_a_long_beginning_is_a_segment_without_a_name():
     late = Beats(tuple(5 + 0.5 * number for number in range(16)), 120.0, 1)
     groups = group_beats(late, "bars", Limits(), 13.0)
     assert (groups.names[:2], groups.edges[:2]) == (("", "bar 1"), (0.0, 5.5))
+
+
+def test_explaining_needs_no_torchaudio():
+    """It loads libraries of the one torch it was built for; a song is explained without it unless beats are asked for."""
+    script = "import sys; sys.modules['torchaudio'] = None; import musiclime_torch; musiclime_torch.explain"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
