@@ -12,7 +12,7 @@ import torch
 from captum.metrics import infidelity
 from torch import Tensor, nn
 
-from benchmarks.gpu.job import Job, Row
+from benchmarks.gpu.job import Job, Row, name_error
 from benchmarks.tools.tuning import Tuning
 from benchmarks.worlds.world import make_probe
 from musiclime_torch import MusicLIME, Track, explain
@@ -44,7 +44,7 @@ def judge(name: str, check: Callable[[], str]) -> Row:
         return {"check": name, "result": "holds", "figure": check()}
     # All errors: each check is of its own worth, and the next one runs whatever this one raised.
     except Exception as error:
-        return {"check": name, "result": "FAILS", "figure": f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"}
+        return {"check": name, "result": "FAILS", "figure": name_error(error)}
 
 
 def compare(model: nn.Module, track: Track, rows: int, device: torch.device) -> Iterator[Row]:

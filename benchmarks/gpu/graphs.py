@@ -56,14 +56,16 @@ class Recorded:
         return graph, fixed, result
 
 
-class RecordedReading(Recorded):
+class RecordedReading:
     """The same for a function of a `TokenBatch`."""
 
-    def __init__(self, inner: Callable[[TokenBatch], Tensor]) -> None:
-        super().__init__(lambda embeddings, attended: inner(TokenBatch(embeddings, attended)))
+    _torchdynamo_orig_callable = None
 
-    def __call__(self, text: TokenBatch) -> Tensor:  # type: ignore[override]
-        return super().__call__(text.embeddings, text.attended)
+    def __init__(self, inner: Callable[[TokenBatch], Tensor]) -> None:
+        self.recorded = Recorded(lambda embeddings, attended: inner(TokenBatch(embeddings, attended)))
+
+    def __call__(self, text: TokenBatch) -> Tensor:
+        return self.recorded(text.embeddings, text.attended)
 
 
 @contextmanager
@@ -71,12 +73,14 @@ def graphing(model: AstRoberta, device: torch.device) -> Iterator[None]:
     """Both encoders, spectra included, replayed inside. RuntimeError on a CPU, which has no graphs."""
     if device.type != "cuda":
         raise RuntimeError("CUDA graphs need a GPU")
-    model.encode_audio = Recorded(model.encode_audio)  # type: ignore[method-assign, assignment]
-    model.encode_text = RecordedReading(model.encode_text)  # type: ignore[method-assign, assignment]
+    recorded = {"encode_audio": Recorded(model.encode_audio), "encode_text": RecordedReading(model.encode_text)}
+    for name, method in recorded.items():
+        setattr(model, name, method)
     try:
         yield
     finally:
-        del model.encode_audio, model.encode_text
+        for name in recorded:
+            delattr(model, name)
 
 
 @torch.no_grad()
@@ -88,9 +92,15 @@ def measure_kernels(model: AstRoberta, track: Track, rows: int, device: torch.de
     gates = torch.rand(rows, probe.sources.n_stems, probe.sources.n_segments, device=device) < 0.5
     words = torch.rand(rows, probe.columns - probe.n_audio, device=device) < 0.5
     sound = mix(window, gates)
+
+    def mask_words(masks: Tensor) -> Tensor:
+        text = mask_lyrics(lyrics, masks)
+        assert isinstance(text, TokenBatch), "the model reads embeddings"
+        return text.embeddings
+
     kernels: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
         "rendering": (lambda masks: mix(window, masks), gates),
-        "masking words": (lambda masks: mask_lyrics(lyrics, masks).embeddings, words),  # type: ignore[union-attr]
+        "masking words": (mask_words, words),
         "spectra": (model.fbank, sound),
     }
     for name, (kernel, given) in kernels.items():

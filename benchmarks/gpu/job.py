@@ -27,6 +27,15 @@ class Job:
         return self.until - time.monotonic()
 
 
+def name_error(error: BaseException) -> str:
+    r"""An error's class and the first line of what it says, which may be nothing.
+
+    >>> name_error(AssertionError()), name_error(ValueError("a\nb"))
+    ('AssertionError: ', 'ValueError: a')
+    """
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:300]}"
+
+
 def wait(device: torch.device) -> None:
     """Until the device has done what is queued."""
     if device.type == "cuda":

@@ -63,7 +63,7 @@ def work(name: str, device: str, small: bool, seconds: float, pipe: Connection) 
     """A part, in a process of its own; every row is sent as soon as it stands."""
     import torch
 
-    from benchmarks.gpu.job import Job
+    from benchmarks.gpu.job import Job, name_error
 
     try:
         where = torch.device(device)
@@ -77,8 +77,7 @@ def work(name: str, device: str, small: bool, seconds: float, pipe: Connection) 
         pipe.send("done")
     # All errors, for a part that fails must say why; what it has measured is with the parent already.
     except BaseException as error:
-        lines = str(error).splitlines() or [""]
-        pipe.send(f"failed: {type(error).__name__}: {lines[0][:300]}")
+        pipe.send(f"failed: {name_error(error)}")
         raise
 
 

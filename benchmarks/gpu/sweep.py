@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from benchmarks.gpu.graphs import graphing, measure_kernels
-from benchmarks.gpu.job import Job, Row, Spans, forget_memory, measure_memory, take_time
+from benchmarks.gpu.job import Job, Row, Spans, forget_memory, measure_memory, name_error, take_time
 from benchmarks.worlds.subjects import make_ast_roberta, make_track
 from musiclime_torch import Explanation, Track, explain
 from musiclime_torch.models import AstRoberta, Precision, TokenBatch, count_flops
@@ -85,7 +85,7 @@ def measure(job: Job) -> Iterator[Row]:
             yield {**name, **run(way, model, track, job, ceilings[way.products] / work)}
         # All errors: a compiler may be missing, memory may be short. The row says it, and the next way is tried.
         except Exception as error:
-            yield {**name, "note": f"failed: {type(error).__name__}: {str(error).splitlines()[0][:160]}"}
+            yield {**name, "note": f"failed: {name_error(error)}"}
         spent = time.monotonic() - started
 
 

@@ -39,3 +39,10 @@ def test_a_device_that_doesnt_agree_is_told():
     assert [row["result"] for row in rows if "coefficients" in row["check"] or "twice" in row["check"]] == ["FAILS", "FAILS"]
     steady = [row["result"] for row in correctness.compare(Late(), make_track(1.0, lines=1), 24, CPU)]
     assert steady == ["holds"] * 4
+
+
+def test_a_check_that_fails_without_a_word_is_a_row_too():
+    def fail() -> str:
+        raise AssertionError
+
+    assert correctness.judge("a check", fail) == {"check": "a check", "result": "FAILS", "figure": "AssertionError: "}
