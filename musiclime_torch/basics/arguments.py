@@ -238,6 +238,16 @@ def read_separator(text: str) -> tuple[str, tuple[float, ...]]:
     return base, found
 
 
+def keep_bands(separator: str | None) -> str | None:
+    """What of a separator applies to stems that are there: they aren't separated again, but cut into its bands.
+
+    >>> keep_bands("hpss"), keep_bands("hpss+bands:0,200"), keep_bands("bands:200")
+    (None, 'bands:200', 'bands:200')
+    """
+    edges = () if separator is None else read_separator(separator)[1]
+    return f"bands:{','.join(f'{edge:g}' for edge in edges)}" if edges else None
+
+
 def _check_separator(base: str, text: str) -> None:
     if base not in SEPARATORS and not base.startswith("demucs:"):
         raise InputError(

@@ -24,6 +24,15 @@ class InputError(ValueError):
         return type(self), self.args, {"argument": self.argument}
 
 
+def first_line(error: BaseException) -> str:
+    r"""What an error says, in one line of at most 200 characters; its class where it says nothing.
+
+    >>> first_line(ValueError("a\nb")), first_line(KeyError())
+    ('a', 'KeyError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
 def require(package: str, requirement: str) -> None:
     """InputError as `needing` raises it where a package isn't installed; it isn't imported, which may take seconds.
 

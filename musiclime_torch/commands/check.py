@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from musiclime_torch.basics.arguments import read_separator
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.help import SongCommand
@@ -111,7 +112,9 @@ def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -
         raise InputError(
             f"--{single} is for one song, and {len(entries)} were given: write a manifest with one row per song."
         )
-    if "separator" in loading and ("stems" in loading or any(map(isdir, songs))):
+    # Bands are cut from stems too.
+    separates = "separator" in loading and read_separator(loading["separator"])[0]
+    if separates and ("stems" in loading or any(map(isdir, songs))):
         raise InputError(
             f"--separator {loading['separator']} and stems at once: songs with their own stems aren't separated."
         )

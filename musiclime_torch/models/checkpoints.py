@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.errors import InputError, first_line
 from musiclime_torch.basics.files import writing_atomically
 
 #: Seconds to wait for the hub's first answer; its own client would try for up to a minute and a half.
@@ -72,7 +72,7 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
     except Exception as error:
         if isdir(folder):
             raise InputError(
-                f"the folder {str(name)!r} holds no {kind.__name__} that can be loaded ({_first_line(error)})."
+                f"the folder {str(name)!r} holds no {kind.__name__} that can be loaded ({first_line(error)})."
             ) from error
     try:
         reach_hub(str(name), "config.json")
@@ -80,7 +80,7 @@ def _fetch(kind: Any, name: str | Path, options: dict[str, Any]) -> Any:
     # Besides those above the network's own: whichever it is, the answer is to fetch it elsewhere.
     except Exception as error:
         raise InputError(
-            f"{str(name)!r} is not a folder here, and can't be fetched from the Hugging Face hub ({_first_line(error)}): "
+            f"{str(name)!r} is not a folder here, and can't be fetched from the Hugging Face hub ({first_line(error)}): "
             f"where there is a network, run `hf download {name} --local-dir {folder.name}`, and give that folder."
         ) from error
 
@@ -97,10 +97,6 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 #: Names listed of each kind that doesn't fit.
@@ -123,7 +119,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     # Damaged zips, pickles and safetensors files raise RuntimeError, SafetensorError, EOFError, UnicodeDecodeError,
     # IndexError, ValueError and struct.error: to the user it is all the same, and the cause stays attached.
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        reason = first_line(error)
         raise InputError(f"the checkpoint {str(path)!r} can't be read ({reason}).") from error
     if isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

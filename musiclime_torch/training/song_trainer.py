@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.errors import InputError, first_line
 from musiclime_torch.basics.progress import open_bar
 from musiclime_torch.training.learner import Learner
 from musiclime_torch.training.scores import score
@@ -120,7 +120,7 @@ def _resuming(checkpoint: str | None) -> Iterator[None]:
         yield
     # All errors: damaged zips, pickles and safetensors files raise many classes, and to the user they mean the same.
     except Exception as error:
-        message = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        message = first_line(error)
         code = isinstance(error, pickle.UnpicklingError)
         reason = "a pickle of more than tensors, which could run anything" if code else message
         raise InputError(

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
+from musiclime_torch.basics.arguments import keep_bands
 from musiclime_torch.models.contract import Tokens
 from musiclime_torch.song.audio.recording import read_audio, resample
 from musiclime_torch.song.lyrics.boilerplate import Cleaned, strip_boilerplate
@@ -176,7 +177,7 @@ def find_text(entry: Entry, clean: bool) -> Cleaned:
 def load_stems(entry: Entry, rate: int, max_seconds: float, separator: str | None) -> Float[Tensor, "stem 1 frame"]:
     """An entry's sound at the model's rate, in mono: its stems where there are some or `separator` makes them."""
     if entry.stems is not None and separator is not None:
-        track = load_track(entry.stems, max_seconds=max_seconds)
+        track = load_track(entry.stems, separator=keep_bands(separator), max_seconds=max_seconds)
         samples, own_rate = track.stems, track.sample_rate
     elif separator in (None, "none"):
         source = entry.audio if entry.audio is not None else entry.stems

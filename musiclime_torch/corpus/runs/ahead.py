@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from musiclime_torch.basics.arguments import keep_bands
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.lyrics.files import read_text
 from musiclime_torch.song.manifest import Entry
@@ -40,7 +41,9 @@ def load_entry(entry: Entry, loading: Mapping[str, Any]) -> Track | str:
         if source is None:
             raise InputError("it has no audio: give a file or a folder of stems.")
         stems = entry.stems if entry.audio is not None else None
-        given = {key: value for key, value in loading.items() if not (key == "separator" and (stems or isdir(source)))}
+        given = dict(loading)
+        if stems or isdir(source):
+            given["separator"] = keep_bands(given.get("separator"))
         lyrics = read_text(entry.lyrics) if isinstance(entry.lyrics, str) else entry.lyrics
         return load_track(source, lyrics=lyrics, stems=stems, **given)
     except InputError as error:

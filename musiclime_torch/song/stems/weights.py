@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.errors import InputError, first_line
 
 _HUB = ("adefossez/HTDemucs", "htdemucs")
 
@@ -110,7 +110,7 @@ def _checked(folder: Path, load: Callable[[], Any]) -> Any:
         raise
     # Whatever a wrong config or a foreign state dict raises, the folder is to blame.
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        reason = first_line(error)
         raise InputError(
             f"the demucs weights in {str(folder)!r} can't be loaded ({reason}): do config and weights belong together?"
         ) from error

@@ -8,11 +8,14 @@ from soundfiles import make_noise, write
 
 from musiclime_torch.basics.arguments import read_separator
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.corpus.runs.ahead import load_entry
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.audio.recording import Recording
+from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.stems.bands import make_low_passes, name_bands, split_bands
 from musiclime_torch.song.stems.separation import separate
 from musiclime_torch.song.track import Track, load_track
+from musiclime_torch.training.songs import load_stems
 
 RATE = 8000
 
@@ -142,3 +145,20 @@ def test_what_a_clever_model_listens_to_comes_first(frequency: float):
         planted = "0-20 Hz" if frequency < 20 else "above 12000 Hz"
         found += first.stem == planted and first.start == pytest.approx(moment, abs=0.01)
     assert found == 20
+
+
+def test_songs_with_stems_in_a_catalogue_and_in_training_are_cut_too(tmp_path):
+    """Stems that are there aren't separated again; that must not lose the bands."""
+    song = write(tmp_path / "song.wav", make_noise(0.5, RATE, 1), RATE)
+    (tmp_path / "stems").mkdir()
+    write(tmp_path / "stems" / "drums.wav", make_noise(0.5, RATE, 1, seed=1), RATE)
+    for entry in (Entry("a", audio=song, stems=tmp_path / "stems"), Entry("b", audio=tmp_path / "stems")):
+        cut = load_entry(entry, {"separator": "hpss+bands:500"})
+        assert isinstance(cut, Track), cut
+        assert "drums low (0-500 Hz)" in cut.stem_names
+        assert not any("harmonic" in name for name in cut.stem_names)
+        plain = load_entry(entry, {"separator": "hpss"})
+        assert isinstance(plain, Track)
+        assert "drums" in plain.stem_names
+    training = Entry("c", stems=tmp_path / "stems")
+    assert len(load_stems(training, RATE, 900.0, "bands:500")) == 2 * len(load_stems(training, RATE, 900.0, "hpss"))
