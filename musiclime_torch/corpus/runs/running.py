@@ -166,13 +166,16 @@ def run_here(
     weights = hash_weights(module_behind(model))
     check_weights(job, weights)
     clear_leftovers(job, left + before, alone=place.world == 1)
-    tally, begun = Tally(), [Begun(job, shard, weights) for shard in left]
-    rest = [[entry for entry in shard.entries if entry.id not in kept.done] for shard, kept in zip(left, begun, strict=True)]
+    tally = Tally()
+    done = [Begun(job, shard, weights).done for shard in left]
+    rest = [[entry for entry in shard.entries if entry.id not in ids] for shard, ids in zip(left, done, strict=True)]
     with (
         closing(load_ahead([entry for entries in rest for entry in entries], job.loading, workers)) as songs,
         watch(left, progress) as bar,
     ):
-        for shard, kept, entries in zip(left, begun, rest, strict=True):
+        for shard, entries in zip(left, rest, strict=True):
+            # Read again in its turn: kept all together, the rows would grow with the catalogue.
+            kept = Begun(job, shard, weights)
             bar.update(len(shard.entries) - len(entries))
             rows = explain_shard(model, job, islice(songs, len(entries)), bar.update, kept)
             write_shard(job, shard, rows)

@@ -1,7 +1,9 @@
 """Runs over a catalogue: what fails is a row, what is done is not done again."""
 
 import errno
+import gc
 import os
+import weakref
 from collections import Counter
 
 import pytest
@@ -12,7 +14,8 @@ from small_runs import read, run
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.cli import cli
-from musiclime_torch.corpus.runs.job import begin_job
+from musiclime_torch.corpus.runs import running
+from musiclime_torch.corpus.runs.job import begin_job, write_shard
 from musiclime_torch.corpus.runs.running import run_here
 from musiclime_torch.corpus.runs.shards import TABLES, Place
 from musiclime_torch.song.manifest import Entry
@@ -100,3 +103,18 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(entries, tmp_path, monkeypa
 def test_a_bare_model_runs_too(entries, tmp_path):
     done = run_here(Additive(), begin_job(entries[:1], tmp_path, options={"segments": 2, "n_samples": 16}), workers=0)
     assert done.explained + done.failed == 1
+
+
+def test_the_rows_of_finished_shards_are_let_go(entries, tmp_path, monkeypatch):
+    """A catalogue's rows are gigabytes: no more than two shards' are there at once."""
+    alive: list[weakref.ref] = []
+
+    def note(job, shard, rows) -> None:
+        write_shard(job, shard, rows)
+        alive.append(weakref.ref(rows))
+        gc.collect()
+        assert sum(reference() is not None for reference in alive) <= 2
+
+    monkeypatch.setattr(running, "write_shard", note)
+    run(entries, tmp_path / "out", shard_size=2)
+    assert len(alive) >= 4
