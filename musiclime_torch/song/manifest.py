@@ -9,6 +9,7 @@ import csv
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -32,7 +33,7 @@ SOUND_FILES = (
 )
 
 #: Names of the stems that separators write: a folder of them is one song.
-_STEMS = {"drums", "bass", "other", "vocals"}
+FOUR_STEMS = ("drums", "bass", "other", "vocals")
 
 #: How the rows of a manifest are read, by its suffix.
 _TABLES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet", ".pq": "parquet"}
@@ -95,14 +96,15 @@ def read_folder(folder: str | Path) -> tuple[Entry, ...]:
     beside: dict[Path, set[str]] = {}
     for sound in sounds:
         beside.setdefault(sound.parent, set()).add(sound.stem.lower())
-    separated = {parent for parent, names in beside.items() if parent != folder and len(names & _STEMS) > 1}
+    separated = {parent for parent, names in beside.items() if parent != folder and len(names.intersection(FOUR_STEMS)) > 1}
     songs = sorted({sound.parent if sound.parent in separated else sound for sound in sounds})
     if not songs:
         raise InputError(f"there are no sound files in {str(folder)!r}: give a folder of songs, or a manifest.")
     bare = [song.relative_to(folder).with_suffix("") if isfile(song) else song.relative_to(folder) for song in songs]
+    shared = {name for name, count in Counter(bare).items() if count > 1}
     return tuple(
         Entry(
-            id=(name if bare.count(name) == 1 else song.relative_to(folder)).as_posix(),
+            id=(song.relative_to(folder) if name in shared else name).as_posix(),
             audio=song,
             lyrics=_find_lyrics(song),
             place=str(song.relative_to(folder)),

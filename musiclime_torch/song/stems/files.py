@@ -19,11 +19,10 @@ from torch.nn import functional
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.audio.decoding import check_file, open_audio, open_container
 from musiclime_torch.song.audio.recording import Recording, read_audio, resample
-from musiclime_torch.song.manifest import SOUND_FILES
+from musiclime_torch.song.manifest import FOUR_STEMS, SOUND_FILES
 from musiclime_torch.song.stems.alignment import describe_delay, find_delay, move
 
 _MIX = ("mix", "mixture", "song", "master")
-_FOUR = ("drums", "bass", "other", "vocals")
 #: Seconds by which lengths may differ: encoders pad.
 _SLACK = 0.05
 #: Seconds by which the lengths of songs differ, and those of one song's stems don't.
@@ -162,7 +161,7 @@ def _list_streams(path: Path) -> list[tuple[str | None, Path, int | None]]:
         names = titles[1:]
         # "SoundHandler" five times over names nothing.
         if not all(names) or len(set(titles)) < len(titles):
-            names = list(_FOUR) if count == 4 else [f"stem {number}" for number in range(1, count + 1)]
+            names = list(FOUR_STEMS) if count == 4 else [f"stem {number}" for number in range(1, count + 1)]
     entries: list[tuple[str | None, Path, int | None]] = [(None, path, 0)]
     entries += [(name, path, index) for index, name in enumerate(_tell_apart(names), start=1)]
     return entries
