@@ -1,5 +1,7 @@
 """The page of one song: what it refuses, and what it shows of models that only hear or only read."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from models import Additive, Late
@@ -7,6 +9,7 @@ from models import Additive, Late
 from musiclime_torch import to_html
 from musiclime_torch.basics.choices import Timeline
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track
@@ -49,6 +52,15 @@ def test_models_that_only_hear_or_only_read_and_songs_without_lyrics(track):
     read = explain(lambda text: torch.tensor([[float(len(line))] for line in text]), track, modalities=("lyrics",),
                    output_kind="regression", n_samples=64)  # fmt: skip
     assert "The model does not hear" in to_html(read, track)
+
+
+def test_a_search_that_was_not_made_is_not_claimed(track):
+    found = explain(Late(), track, segments=2, n_samples=64)
+    page = to_html(replace(found, evidence=Evidence("wild: no", (), None, -1.0, None, 0)), track)
+    assert "so no set of parts was looked for" in page
+    assert "nothing that was tried" not in page
+    searched = to_html(replace(found, evidence=Evidence("wild: no", (0,), None, -1.0, None, 9)), track)
+    assert "nothing that was tried flips the decision." in searched
 
 
 def test_shapley_values_close_and_say_so(track, tmp_path):
