@@ -1,10 +1,12 @@
-"""Masks drawn in balanced blocks: Hadamard's and Kerdock's, folded over or not.
+"""Masks drawn in balanced blocks: Hadamard's, Kerdock's and nested ones, folded over or not.
 
 Within a block every component is on in half of the rows, and every two components are on together in a quarter: main
 effects are free of each other, which independent rows achieve on average only. Hadamard matrices are square, with entries
 ±1 and orthogonal rows. Their orders come from Paley's first construction (prime q ≡ 3 mod 4 gives q + 1; Paley 1933) and
 Sylvester's doubling, which together leave few gaps below a thousand.
 """
+
+import random
 
 import torch
 from jaxtyping import Bool, Int8
@@ -13,6 +15,14 @@ from torch import Tensor
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.design import Design
 from musiclime_torch.surrogate.kerdock import kerdock_signs, sylvester
+from musiclime_torch.surrogate.nested import (
+    FEWEST,
+    Neighbourhoods,
+    draw_nested,
+    fits_nested,
+    hand_out,
+    list_triples,
+)
 
 
 def smallest_order(columns: int) -> int:
@@ -76,8 +86,8 @@ def _paley(q: int) -> Int8[Tensor, "order order"]:
 #: into a cycle, and with those of length 16 a cycle is over before its errors can be estimated.
 KERDOCK = 64
 
-#: With fewer columns most errors in Kerdock blocks are zero and some are large, which intervals can't show.
-FEWEST_KERDOCK = 20
+#: Masks from which on Kerdock's blocks leave less of third-order errors than nested ones: three quarters of a cycle.
+KERDOCK_FROM = 3072
 
 
 def draw_foldover(d: int, n_samples: int, seed: int) -> Design:
@@ -111,11 +121,12 @@ def draw_unfolded(d: int, n_samples: int, seed: int) -> Design:
     return Design(masks, torch.ones(len(masks)), folded=0, block=order, uniform=True, balanced=len(masks))
 
 
-def draw_kerdock(d: int, n_samples: int, seed: int) -> Design:
+def draw_kerdock(d: int, n_samples: int, seed: int, neighbourhoods: Neighbourhoods = ()) -> Design:
     """Fold-over blocks that belong together: third-order terms cancel over a whole cycle of them, and in part before.
 
     A block is a Sylvester matrix under one of Kerdock's sign vectors (see `kerdock`), and its complement. Columns, signs and
-    the order of the blocks are drawn again for every cycle. InputError for more than 64 components.
+    the order of the blocks are drawn again for every cycle, so that no product of three columns of one of the
+    `neighbourhoods` is a column in use where that can be had. InputError for more than 64 components.
 
     >>> design = draw_kerdock(40, 400, seed=0)
     >>> design.n_samples, design.block, design.cycle
@@ -126,9 +137,10 @@ def draw_kerdock(d: int, n_samples: int, seed: int) -> Design:
     length, signs, matrix = KERDOCK, kerdock_signs(KERDOCK), sylvester(KERDOCK)
     generator = torch.Generator().manual_seed(seed)
     blocks: list[Tensor] = []
+    kept_apart = bool(neighbourhoods)
     count = -(-max(n_samples, 1) // (2 * length))
     while len(blocks) < count:
-        columns = torch.randperm(length, generator=generator)[:d]
+        columns, kept_apart = _pick_columns(d, neighbourhoods if kept_apart else (), generator)
         flips = torch.rand(d, generator=generator) < 0.5
         for vector in signs[torch.randperm(len(signs), generator=generator)]:
             rows = ((matrix * vector)[:, columns] > 0) ^ flips
@@ -136,20 +148,35 @@ def draw_kerdock(d: int, n_samples: int, seed: int) -> Design:
     rows = torch.cat(blocks[:count])
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
     n = len(masks)
-    return Design(masks, torch.ones(n), folded=n, block=2 * length, uniform=True, cycle=len(signs), balanced=n)
+    return Design(
+        masks, torch.ones(n), folded=n, block=2 * length, uniform=True, cycle=len(signs), balanced=n,
+        local=list_triples(neighbourhoods if kept_apart else ()),
+    )  # fmt: skip
 
 
-def draw_blocks(d: int, n_samples: int, seed: int) -> Design:
-    """Fold-over blocks of the better kind: Kerdock's where an eighth of a cycle or more is drawn, else Hadamard's.
+def _pick_columns(d: int, neighbourhoods: Neighbourhoods, generator: torch.Generator) -> tuple[Tensor, bool]:
+    """Random columns of a Kerdock block, and whether they keep products of neighbours off each other."""
+    if neighbourhoods:
+        chance = random.Random(int(torch.randint(2**31, (), generator=generator)))
+        columns = hand_out(d, KERDOCK, neighbourhoods, chance)
+        if columns is not None:
+            return torch.tensor(columns), True
+    return torch.randperm(KERDOCK, generator=generator)[:d], False
 
-    In Kerdock's blocks a third-order term is confounded with a main effect either not at all or completely. With few columns
-    the errors of single components would differ too much for the intervals.
 
-    >>> draw_blocks(40, 512, 0).cycle, draw_blocks(40, 300, 0).cycle, draw_blocks(140, 5000, 0).cycle
-    (32, 0, 0)
+def draw_blocks(d: int, n_samples: int, seed: int, neighbourhoods: Neighbourhoods = ()) -> Design:
+    """Fold-over blocks of the best kind that there is for so many columns and masks.
+
+    Nested blocks from two of them on; Kerdock's where they come near a whole cycle, after which third-order terms are gone
+    for good; else Hadamard's. Products of three columns of a neighbourhood are kept off main effects where that can be had.
+
+    >>> [draw_blocks(40, n, 0).block for n in (200, 256, 4096)], draw_blocks(140, 5000, 0).block
+    ([88, 128, 128], 288)
     """
-    kerdock = FEWEST_KERDOCK <= d <= KERDOCK and n_samples >= KERDOCK**2 // 8
-    return draw_kerdock(d, n_samples, seed) if kerdock else draw_foldover(d, n_samples, seed)
+    if FEWEST <= d <= KERDOCK and n_samples >= KERDOCK_FROM:
+        return draw_kerdock(d, n_samples, seed, neighbourhoods)
+    nested = draw_nested(d, n_samples, seed, neighbourhoods) if fits_nested(d, n_samples) else None
+    return nested or draw_foldover(d, n_samples, seed)
 
 
 def draw_half_folded(pilot: Design, n_samples: int, seed: int) -> Design:

@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import CrossedDesign, Design
-from musiclime_torch.surrogate.fit import Known
-from musiclime_torch.surrogate.kerdock import share_third_order, spare
+from musiclime_torch.surrogate.fit import Known, correct_errors
 from musiclime_torch.surrogate.sectors import is_signed, split_squares
 from musiclime_torch.surrogate.sides import Cluster, Side, Variances, combine_freedom, lay_side, split_classes, turn
 
@@ -45,9 +44,14 @@ def estimate_errors(
     """The table with its standard errors and degrees of freedom."""
     residuals = _subtract(audio, lyrics, projected)
     cells = turned - audio.basis @ projected.by_lyrics - residuals.by_audio @ lyrics.basis.T
-    variances = _cluster_two_ways(design, audio, lyrics, residuals, cells)
+    by_side = [
+        _correct(design.audio, audio, residuals.by_audio[:, :, 0]),
+        _correct(design.lyrics, lyrics, residuals.by_lyrics[:, 0]),
+    ]
+    variances = _cluster_two_ways(audio, lyrics, residuals, cells, by_side[0][0][:, :, None], by_side[1][0][:, None, :])
     total = variances.total
-    return Known(projected.table, total.sqrt(), combine_freedom(variances, total, audio.freedom, lyrics.freedom))
+    freedom = [side.freedom - spent for side, (_, spent) in zip((audio, lyrics), by_side, strict=True)]
+    return Known(projected.table, total.sqrt(), combine_freedom(variances, total, *freedom))
 
 
 def trace_crossed_errors(design: CrossedDesign, values: Float[Tensor, "na nt"]) -> Float[Tensor, "unit d"]:
@@ -109,24 +113,30 @@ def _subtract(audio: Side, lyrics: Side, projected: Projections) -> _Residuals:
 
 
 def _cluster_two_ways(
-    design: CrossedDesign, audio: Side, lyrics: Side, residuals: _Residuals, cells: Float[Tensor, "class na nt"]
+    audio: Side,
+    lyrics: Side,
+    residuals: _Residuals,
+    cells: Float[Tensor, "class na nt"],
+    correct_audio: Float[Tensor, "class audio 1"],
+    correct_lyrics: Float[Tensor, "class 1 lyric"],
 ) -> Variances:
-    spare_audio = _spare_third_order(design.audio, audio, residuals.by_audio[:, :, 0])[:, :, None]
-    spare_lyrics = _spare_third_order(design.lyrics, lyrics, residuals.by_lyrics[:, 0])[:, None, :]
-    from_audio = _cluster(audio, residuals.by_audio) * spare_audio
-    from_lyrics = _cluster(lyrics, residuals.by_lyrics.mT).mT * spare_lyrics
-    counted_twice = _cluster_cells(audio, lyrics, cells) * spare_audio * spare_lyrics
+    from_audio = _cluster(audio, residuals.by_audio) * correct_audio
+    from_lyrics = _cluster(lyrics, residuals.by_lyrics.mT).mT * correct_lyrics
+    counted_twice = _cluster_cells(audio, lyrics, cells) * correct_audio * correct_lyrics
     return Variances(from_audio, from_lyrics, counted_twice)
 
 
-def _spare_third_order(design: Design, side: Side, means: Float[Tensor, "class row"]) -> Float[Tensor, "class term"]:
-    """The factor on variances of slopes by which blocks that belong together err less than their pairs show."""
-    factors = means.new_ones(means.shape[0], side.influence.shape[0])
-    if design.cycle:
-        # Turned rows: the odd halves of the pairs are every second one.
+def _correct(
+    design: Design, side: Side, means: Float[Tensor, "class row"]
+) -> tuple[Float[Tensor, "class term"], Float[Tensor, " term"]]:
+    """What a side's structure says of its slopes' errors: factors on variances, and degrees of freedom spent."""
+    factors, spent = means.new_ones(means.shape[0], side.influence.shape[0]), torch.zeros_like(side.freedom)
+    if design.cycle or len(design.local):
+        # Turned rows: the odd halves of the pairs are every second one, √2 times halves of differences.
         signs, odd = 2 * side.basis[1::2, 1:] * 0.5**0.5, means[:, 1::2].T
-        factors[:, 1:] = spare(design.third_order, share_third_order(signs, odd))[:, None]
-    return factors
+        correction = correct_errors(design, signs, odd)
+        factors[:, 1:], spent[1:] = correction.factor[:, None], correction.spent
+    return factors, spent
 
 
 def _cluster(side: Side, residuals: Float[Tensor, "class row column"]) -> Float[Tensor, "class term column"]:
@@ -173,7 +183,7 @@ def _trace_side(
     """Contributions of one side's units to its own slopes and, through the mean, to the other side's."""
     by_cluster = [column.expand(cluster.count, -1) for column, cluster in zip(side.slack.T, side.clusters, strict=True)]
     slack = torch.cat(by_cluster).sqrt()
-    spared = _spare_third_order(design, side, residuals[None, :, 0]).sqrt()
+    spared = _correct(design, side, residuals[None, :, 0])[0].sqrt()
     own = residuals[:, :1] * side.influence[1:].T * slack[:, 1:] * spared[:, 1:]
     other = residuals[:, 1:] * side.influence[:1].T * slack[:, :1]
     return _sum_pairs(design, own), _sum_pairs(design, other)

@@ -6,10 +6,11 @@ explicit seed, so that a design is the same on every device, and are moved once.
 each other's complement; the pair is the sampling unit of the errors.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
@@ -23,7 +24,9 @@ class Design:
     """All masks and their weights; `block` is the number of rows that are drawn at once.
 
     The first `folded` rows are pairs of complements, the others stand alone. `uniform` says that all weights are one.
-    `cycle` blocks together leave main effects free of third-order terms; 0 where blocks are independent of each other.
+    `cycle` blocks belong together, so that third-order terms cancel in part; 0 where blocks are independent of each other.
+    `left` is what they leave of third-order errors after each block of a cycle; empty for Kerdock's, whose law is known.
+    `local` are triples of columns whose products are never confounded with main effects (see `nested`).
     `balanced` is the number of first rows that are whole blocks with orthogonal columns; 0 where columns are not. It
     survives a choice of columns, not one of rows.
     """
@@ -35,6 +38,8 @@ class Design:
     uniform: bool
     cycle: int = 0
     balanced: int = 0
+    left: Float[Tensor, " cycle"] = field(default_factory=lambda: torch.empty(0))
+    local: Int[Tensor, "triple 3"] = field(default_factory=lambda: torch.empty(0, 3, dtype=torch.long))
 
     @property
     def n_samples(self) -> int:
@@ -53,8 +58,9 @@ class Design:
 
     @property
     def full_cycles(self) -> bool:
-        """Whether cycles of blocks are complete: products of two columns are then orthogonal too."""
-        return self.orthogonal and self.cycle > 0 and self.n_samples % (self.block * self.cycle) == 0
+        """Whether Kerdock's cycles are complete: products of two columns are then orthogonal too."""
+        kerdock = self.orthogonal and self.cycle > 0 and not len(self.left)
+        return kerdock and self.n_samples % (self.block * self.cycle) == 0
 
     def to(self, device: torch.device | str) -> "Design":
         """The same design on another device."""
@@ -70,17 +76,26 @@ class Design:
             self, masks=self.masks[:rows], weights=self.weights[:rows], folded=folded, block=block, balanced=balanced
         )
 
+    def restrict(self, columns: Sequence[int]) -> "Design":
+        """The design of some columns alone, in that order."""
+        place = torch.full((self.masks.shape[1],), -1)
+        place[list(columns)] = torch.arange(len(columns))
+        local = place[self.local]
+        return replace(self, masks=self.masks[:, list(columns)], local=local[(local >= 0).all(1)])
+
     @property
     def third_order(self) -> float:
-        """The share of third-order terms' squared error that is left, compared with as many independent blocks:
-        1 − (k − 1) / (cycle − 1) after k blocks of the first cycle, as in sampling without replacement, and none after a
-        complete one.
+        """The share of third-order terms' squared error that is left, compared with as many independent blocks.
+
+        In Kerdock's blocks it is 1 − (k − 1) / (cycle − 1) after k blocks of the first cycle, as in sampling without
+        replacement, and nothing after a complete one.
         """
         if not self.cycle:
             return 1.0
         blocks = self.n_samples // self.block
-        open_blocks = blocks % self.cycle
-        return open_blocks * (1 - (open_blocks - 1) / (self.cycle - 1)) / max(blocks, 1)
+        cycles, begun = divmod(blocks, self.cycle)
+        after = self.left.tolist() or [1 - k / (self.cycle - 1) for k in range(self.cycle)]
+        return (cycles * self.cycle * after[-1] + begun * after[begun - 1]) / max(blocks, 1)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """What the first block of masks says about the ones to draw next: folded or not, and how many for each side."""
 
+from dataclasses import replace
+
 from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.fit import correct_errors
 from musiclime_torch.surrogate.signed import full_precision, pick_precision
 from musiclime_torch.surrogate.solver import solve
 
@@ -31,7 +34,10 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
     kind = pick_precision(values)
     with full_precision(values.device):
         fitted = (design.masks[0::2].to(kind) - 0.5) @ fit.coefficients.values[0].to(kind)
-    odd = ((first - second) / 2 - fitted).square().sum() / (pairs - d)
+    left = ((first - second) / 2 - fitted)[:, None]
+    # Local terms are no noise of the slopes; those of a cycle are judged by `third_order`, of all its blocks.
+    correction = correct_errors(replace(design, cycle=0), 2.0 * design.masks[0::2] - 1, left)
+    odd = left.square().sum() * correction.factor[0] / (pairs - d)
     even = ((first + second) / 2).var()
     return bool(odd * (2 * third_order - 1) > float(fdtri(pairs - d, pairs - 1, SURE)) * even)
 

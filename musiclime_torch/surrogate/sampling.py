@@ -15,6 +15,7 @@ from musiclime_torch.basics.choices import DesignName, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover, draw_kerdock, draw_unfolded
 from musiclime_torch.surrogate.design import Design, draw_bernoulli, draw_bernoulli_with_song
+from musiclime_torch.surrogate.nested import Neighbourhoods
 
 #: Masks of n rows and d columns -> one weight a row.
 RowWeights = Callable[[Bool[Tensor, "n d"]], Float[Tensor, " n"]]
@@ -22,10 +23,8 @@ RowWeights = Callable[[Bool[Tensor, "n d"]], Float[Tensor, " n"]]
 #: MusicLIME's width; against distances in [0, 1] the weights lie in [0.9992, 1]: unweighted in effect.
 PAPER_WIDTH = 25.0
 
-# "auto" is settled before anything is drawn.
+# "auto" is settled before anything is drawn; "joint" and "crossed" take the best blocks.
 _DRAWS = {
-    "joint": draw_blocks,
-    "crossed": draw_blocks,
     "foldover": draw_foldover,
     "kerdock": draw_kerdock,
     "unfolded": draw_unfolded,
@@ -104,8 +103,10 @@ class Sampling:
         return self.n_samples if isinstance(self.n_samples, int) else sum(self.n_samples)
 
 
-def draw_design(sampling: Sampling, name: DesignName, d: int, n_samples: int) -> Design:
-    """Masks and row weights, of one side or of both together."""
+def draw_design(sampling: Sampling, name: DesignName, d: int, n_samples: int, neighbourhoods: Neighbourhoods = ()) -> Design:
+    """Masks and row weights, of one side or of both together; `neighbourhoods` are columns that belong together."""
+    if name in ("joint", "crossed"):
+        return weigh_design(sampling, draw_blocks(d, n_samples, sampling.seed, neighbourhoods))
     return weigh_design(sampling, _DRAWS[name](d, n_samples, sampling.seed))
 
 

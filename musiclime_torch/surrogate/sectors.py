@@ -13,8 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import CrossedDesign, Design
-from musiclime_torch.surrogate.fit import Known
-from musiclime_torch.surrogate.kerdock import share_third_order, spare
+from musiclime_torch.surrogate.fit import Known, correct_errors
 from musiclime_torch.surrogate.sides import Variances, combine_freedom, count_side_freedom, give_slack, split_classes
 from musiclime_torch.surrogate.signed import full_precision, pick_precision
 
@@ -248,16 +247,15 @@ def _square(values: Float[Tensor, "class row column"]) -> Float[Tensor, "class r
 def judge(design: CrossedDesign, sums: Sums) -> Known:
     """The table with its errors and degrees of freedom, as `crossed_errors.estimate_errors` gives them."""
     known = Known(sums.table, torch.empty_like(sums.table), torch.empty_like(sums.table))
-    audio, lyrics = (
-        _spare_third_order(side, _scale(side, left), left)
+    (audio, audio_freedom), (lyrics, lyrics_freedom) = (
+        _correct(side, _scale(side, left), left)
         for side, left in ((design.audio, sums.audio_left), (design.lyrics, sums.lyrics_left))
     )
-    freedom = [count_side_freedom(side, sums.table) for side in (design.audio, design.lyrics)]
     for rows in split_classes(sums.table):
         variances = _spread_out(sums, audio, lyrics, rows)
         total = variances.total
         known.errors[rows] = total.sqrt()
-        known.freedom[rows] = combine_freedom(variances, total, *freedom)
+        known.freedom[rows] = combine_freedom(variances, total, audio_freedom, lyrics_freedom)
     return known
 
 
@@ -300,12 +298,14 @@ def _scale(side: Design, left: Float[Tensor, "class row"]) -> Float[Tensor, "cla
     return torch.cat([factors[:1], 4 * factors[1:]]).repeat(len(left), 1)
 
 
-def _spare_third_order(
+def _correct(
     side: Design, factors: Float[Tensor, "class term"], left: Float[Tensor, "class row"]
-) -> Float[Tensor, "class term"]:
-    """The factors, less for slopes where blocks that belong together err less than their pairs show."""
-    if not side.cycle:
-        return factors
+) -> tuple[Float[Tensor, "class term"], Float[Tensor, " term"]]:
+    """The factors with what a side's structure says of its slopes, and degrees of freedom."""
+    freedom = count_side_freedom(side, factors)
+    if not side.cycle and not len(side.local):
+        return factors, freedom
     signs = (2 * side.masks[0::2].contiguous().view(torch.int8) - 1).float()
-    spared = spare(side.third_order, share_third_order(signs, left.T))[:, None]
-    return torch.cat([factors[:, :1], factors[:, 1:] * spared], 1)
+    correction = correct_errors(side, signs, left.T)
+    freedom = torch.cat([freedom[:1], freedom[1:] - correction.spent])
+    return torch.cat([factors[:, :1], factors[:, 1:] * correction.factor[:, None]], 1), freedom

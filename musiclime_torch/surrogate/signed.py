@@ -14,8 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.fit import Fit, Known, count_freedom, enlarge
-from musiclime_torch.surrogate.kerdock import share_third_order, spare
+from musiclime_torch.surrogate.fit import Fit, Known, correct_errors, count_freedom, enlarge
 
 #: Whose products of float32 torch lets a caller round: a GPU's and a CPU's.
 _BACKENDS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
@@ -99,9 +98,9 @@ def solve_signed(design: Design, outputs: Float[Tensor, "n class"], ridge: float
     with full_precision(outputs.device):
         signs = _sign(design, outputs)
         parts = [_solve_classes(design, signs, some, ridge) for some in _split(design, outputs)]
-    slopes, variances, intercept, fidelity = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+    slopes, variances, intercept, fidelity, spent = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
     errors = variances.sqrt()[:, None].repeat(1, slopes.shape[1])
-    known = Known(slopes, errors, torch.full_like(errors, max(count_freedom(design), 0)))
+    known = Known(slopes, errors, torch.full_like(errors, max(count_freedom(design), 0)) - spent[:, None])
     return Fit(known, intercept, fidelity, pivots=errors.new_ones(slopes.shape[1]))
 
 
@@ -110,7 +109,7 @@ def trace_signed(design: Design, outputs: Float[Tensor, " n"], ridge: float) -> 
     with full_precision(outputs.device):
         signs, halves = _sign(design, outputs), _halve(design, outputs[:, None])
         solved = _solve(design, signs, halves, ridge)
-        spared = _spare_third_order(design, signs, solved)
+        spared = correct_errors(design, signs, solved.residuals).factor
     pairs, alone = solved.residuals[: halves.pairs], solved.residuals[halves.pairs :]
     pushes = torch.cat([pairs * enlarge(design, folded=True) ** 0.5, alone * (enlarge(design, folded=False) ** 0.5 / 2)])
     return signs * (pushes.double() * solved.scale * spared.sqrt())
@@ -136,20 +135,22 @@ def _split(design: Design, outputs: Float[Tensor, "n class"]) -> Sequence[Float[
 
 def _solve_classes(
     design: Design, signs: Float[Tensor, "unit d"], outputs: Float[Tensor, "n class"], ridge: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Slopes (class, d), the variance that all slopes of a class share, intercepts and fidelities."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Slopes (class, d), the variance that all slopes of a class share, intercepts, fidelities, and freedom spent."""
     halves = _halve(design, outputs)
     solved = _solve(design, signs, halves, ridge)
     (pairs, alone), (all_pairs, all_alone) = (_square(halves, values) for values in (solved.residuals, halves.odd))
     # What was sampled is known no better than numbers are rounded: an error of exactly zero means that nothing was.
     rounding = torch.finfo(signs.dtype).eps ** 2 * (all_pairs + all_alone)
     variances = (pairs + rounding) * enlarge(design, folded=True) + alone * (enlarge(design, folded=False) / 4)
+    correction = correct_errors(design, signs, solved.residuals)
     missed, spread = (halves.even + 2 * two + one for two, one in ((pairs, alone), (all_pairs, all_alone)))
     return (
         solved.slopes,
-        solved.scale**2 * variances * _spare_third_order(design, signs, solved),
+        solved.scale**2 * variances * correction.factor,
         halves.mean - solved.slopes.sum(1) / 2,
         torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread)),
+        correction.spent.double().expand(len(spread)),
     )
 
 
@@ -182,10 +183,3 @@ def _square(halves: _Halves, values: Float[Tensor, "unit class"]) -> tuple[Float
     """Σ of squares over pairs, and over rows that stand alone."""
     squares = values.square()
     return squares[: halves.pairs].sum(0).double(), squares[halves.pairs :].sum(0).double()
-
-
-def _spare_third_order(design: Design, signs: Float[Tensor, "unit d"], solved: _Solved) -> Float[Tensor, " class"]:
-    """The factor on variances by which blocks that belong together err less than their pairs show."""
-    if not design.cycle:
-        return solved.slopes.new_ones(solved.slopes.shape[0])
-    return spare(design.third_order, share_third_order(signs, solved.residuals))

@@ -13,8 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.fit import Fit as Fit, Known, count_freedom, enlarge
-from musiclime_torch.surrogate.kerdock import share_third_order, spare
+from musiclime_torch.surrogate.fit import Correction, Fit as Fit, Known, correct_errors, count_freedom, enlarge
 from musiclime_torch.surrogate.signed import solve_signed, trace_signed
 
 #: Rows widened to float64 at a time: small enough to stay in a CPU's cache, and even, so that pairs stay together.
@@ -79,11 +78,14 @@ def solve(design: Design, outputs: Float[Tensor, "n class"], ridge: float) -> Fi
     weights, targets, target_mean = _centre(design, outputs)
     normal = _reduce(design, weights, targets, ridge)
     missed, variances = _examine(design, weights, targets, normal)
-    variances *= _spare_third_order(design, targets, normal)
+    correction = _correct(design, targets, normal)
+    variances *= correction.factor
     spread = (weights * targets.square()).sum(0)
     return Fit(
         coefficients=Known(
-            normal.slopes.T, variances.clamp_min(0).sqrt().T, torch.full_like(variances, max(count_freedom(design), 0)).T
+            normal.slopes.T,
+            variances.clamp_min(0).sqrt().T,
+            torch.full_like(variances, max(count_freedom(design), 0)).T - correction.spent,
         ),
         intercept=target_mean - (normal.mask_mean + 0.5) @ normal.slopes,
         fidelity=torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread)),
@@ -100,7 +102,7 @@ def trace_errors(design: Design, outputs: Float[Tensor, " n"], ridge: float) -> 
         return trace_signed(design, outputs, ridge)
     weights, targets, _ = _centre(design, outputs[:, None])
     normal = _reduce(design, weights, targets, ridge)
-    spared = _spare_third_order(design, targets, normal).sqrt()
+    spared = _correct(design, targets, normal).factor.sqrt()
     push = -normal.mask_mean @ normal.inverse
     contributions = []
     for rows, folded in _chunks(design):
@@ -167,13 +169,12 @@ def _examine(
     return missed, variances
 
 
-def _spare_third_order(design: Design, targets: Float[Tensor, "n class"], normal: _Normal) -> Float[Tensor, " class"]:
-    """The factor on variances by which blocks that belong together err less than their pairs show."""
-    if not design.cycle:
-        return targets.new_ones(targets.shape[1])
+def _correct(design: Design, targets: Float[Tensor, "n class"], normal: _Normal) -> Correction:
+    """What blocks that belong together, and local terms, say of the errors beyond what pairs show."""
+    if not design.cycle and not len(design.local):
+        return Correction(targets.new_ones(targets.shape[1]), targets.new_zeros(()))
     coded = _code(design, slice(None), folded=True)
-    odd = _differ(targets) / 2 - coded @ normal.slopes
-    return spare(design.third_order, share_third_order(2 * coded, odd))
+    return correct_errors(design, 2 * coded, _differ(targets) / 2 - coded @ normal.slopes)
 
 
 def _score(

@@ -128,6 +128,15 @@ class Probe:
         """The seen columns of the lyrics, numbered among all columns."""
         return tuple(column for column in self.seen if column >= self.n_audio)
 
+    @property
+    def neighbourhoods(self) -> tuple[tuple[int, ...], ...]:
+        """The stems of each segment, as places in a mask, in the order of time: what a sound's odd terms lie in."""
+        # Words have none: products of three in a row held nothing of what the lyrics' main effects err by.
+        segments: list[list[int]] = [[] for _ in range(self.sources.n_segments)]
+        for place, column in enumerate(self.seen_audio):
+            segments[column % self.sources.n_segments].append(place)
+        return tuple(map(tuple, segments))
+
     def count(self, part: str, batches: Iterator[tuple[slice, T]]) -> Iterator[tuple[slice, T]]:
         """The batches as they are, each counted as so many passes of a part of the model."""
         for rows, batch in batches:

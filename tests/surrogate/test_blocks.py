@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
 from musiclime_torch.surrogate.design import draw_bernoulli, enumerate_masks
+from musiclime_torch.surrogate.nested import draw_nested
 
 
 @settings(deadline=None, max_examples=25)
@@ -98,13 +99,23 @@ def test_the_smallest_and_the_largest_of_each_kind():
 
 
 @pytest.mark.parametrize(
-    ("d", "n", "cycle"),
-    [(20, 512, 32), (19, 512, 0), (64, 512, 32), (65, 512, 0), (40, 511, 0), (64, 4096, 32), (20, 513, 32)],
+    ("d", "n", "draw"),
+    [
+        (40, 256, draw_nested),
+        (40, 255, draw_foldover),
+        (20, 128, draw_nested),
+        (19, 3072, draw_foldover),
+        (40, 3071, draw_nested),
+        (40, 3072, draw_kerdock),
+        (64, 4096, draw_kerdock),
+        (65, 4096, draw_nested),
+        (89, 512, draw_nested),
+        (89, 511, draw_foldover),
+        (90, 4096, draw_foldover),
+    ],
 )
-def test_kerdock_blocks_are_drawn_where_they_help(d: int, n: int, cycle: int):
-    design = draw_blocks(d, n, 3)
-    assert design.cycle == cycle
-    assert torch.equal(design.masks, (draw_kerdock if cycle else draw_foldover)(d, n, 3).masks)
+def test_blocks_are_of_the_kind_that_errs_least(d: int, n: int, draw):
+    assert torch.equal(draw_blocks(d, n, 3).masks, draw(d, n, 3).masks)
 
 
 @pytest.mark.parametrize("pairs", [1, 2])

@@ -52,7 +52,7 @@ def test_what_is_left_of_third_order_errors_falls_to_nothing_and_starts_anew():
     assert left[2] == pytest.approx(1 - 15 / 31)
     assert left[3] == 0 == left[5]
     assert left[4] == pytest.approx(1 / 33)
-    assert draw_blocks(30, 400, 0).third_order == 1
+    assert draw_blocks(30, 100, 0).third_order == 1
 
 
 def test_more_columns_than_there_are_signs_for_are_refused():

@@ -172,7 +172,7 @@ def _draw(probe: Probe, sampling: Sampling, n_audio: int, n_lyrics: int) -> Cros
     # Another seed for the lyrics: sides with equally many columns would get the same masks.
     other = replace(sampling, seed=sampling.seed + 1)
     return CrossedDesign(
-        draw_design(sampling, name, len(probe.seen_audio), n_audio),
+        draw_design(sampling, name, len(probe.seen_audio), n_audio, probe.neighbourhoods),
         draw_design(other, name, len(probe.seen_lyrics), n_lyrics),
     )
 

@@ -4,7 +4,7 @@ Groups with too many masks to run all are sampled together, and each is solved i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -206,7 +206,7 @@ def _solve_group_pairs(probe: Probe, scale: Scale, design: Design, sums: Sums, o
     ]
     number_of = {pair: number for number, pair in enumerate(map(tuple, columns.tolist()))}
     for together, part, added in _add_groups(probe, scale, design, sums, set(members)):
-        own = _restrict(design, part).to(probe.device)
+        own = design.restrict(part).to(probe.device)
         fit = solve_pairs(own, added, solve(own, added, 0.0))
         for inner, (first, second) in enumerate(list_pairs(len(part)).tolist()):
             pair = number_of[part[first], part[second]]
@@ -238,15 +238,11 @@ def _add_groups(
     ]
 
 
-def _restrict(design: Design, part: Sequence[int]) -> Design:
-    return replace(design, masks=design.masks[:, list(part)])
-
-
 def _solve_part(probe: Probe, design: Design, part: Sequence[int], values: Float[Tensor, "n class"]) -> Fit:
-    return solve(_restrict(design, part).to(probe.device), values, 0.0)
+    return solve(design.restrict(part).to(probe.device), values, 0.0)
 
 
 def _trace_part(
     probe: Probe, design: Design, part: Sequence[int], values: Float[Tensor, " n"]
 ) -> Float[Tensor, "unit part"]:
-    return trace_errors(_restrict(design, part).to(probe.device), values, 0.0)
+    return trace_errors(design.restrict(part).to(probe.device), values, 0.0)

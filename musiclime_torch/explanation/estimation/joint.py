@@ -9,7 +9,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.arguments import Until
 from musiclime_torch.basics.choices import Space
-from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, sample_until
+from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, expect_passes, sample_until
 from musiclime_torch.surrogate.blocks import draw_half_folded, smallest_order
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, Design, enumerate_masks
 from musiclime_torch.surrogate.fit import know_exactly
@@ -95,7 +95,9 @@ def sample_joint(
     `fit` solves a sample for the explained class; None regresses the outputs on all columns.
     """
     free = sampling.design in ("auto", "joint")
-    design = draw_design(sampling, "joint" if free else sampling.design, len(probe.seen), sampling.total)
+    name = "joint" if free else sampling.design
+    design = draw_design(sampling, name, len(probe.seen), sampling.total, probe.neighbourhoods)
+    probe.stages.expect(expect_passes(probe, *[design.n_samples] * 2) - expect_passes(probe, 0, 0))
     may_unfold = free and design.uniform
     sizes = _plan_sizes(design)
     if until is None:
@@ -168,7 +170,8 @@ def describe_design(design: Design, every_mask: bool) -> str:
     if every_mask:
         return f"every one of the {design.n_samples} masks"
     if design.folded == design.n_samples:
-        return "joint, Kerdock fold-over blocks" if design.cycle else "joint, fold-over blocks"
+        kind = "nested " if len(design.left) else "Kerdock " if design.cycle else ""
+        return f"joint, {kind}fold-over blocks"
     if design.folded:
         return "joint, a fold-over block, then rows without complements"
     return "joint, blocks without complements" if design.block > 1 else "joint, independent rows"
