@@ -4,8 +4,8 @@ For polynomials of third order, the true main effects of the logits are known; t
 of a smaller one (10 sound and 10 lyric columns, a million pairs). The embedded model is compared with a long run, whose own
 error is added to the interval's. Fractions are pooled over coefficients whose error isn't exactly zero: with a
 fold-over, terms of order two cause none in main effects, nor do products of three in interactions. The table says how many
-coefficients remain. Blocks are
-those that `explain` takes: of Kerdock's kind for 1,024 masks of 40 cells. "sum" is all main effects together, with errors
+coefficients remain. Blocks are those that `explain` takes: nested ones that know the song's segments for 256 to 1,024 masks
+of 40 cells, Hadamard's for fewer. "sum" is all main effects together, with errors
 added as `Explanation.sum_over` adds them. Songs of several windows are compared with all masks of every window.
 
     python -m benchmarks.accuracy.interval_coverage [--smoke] [--repetitions 200] [--threads 1] [--device cpu|cuda]
@@ -69,7 +69,7 @@ def add_up(parts: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def run_joint(game: World, rows: dict[str, Coverage], space: str, n: int, seed: int) -> None:
-    design = draw_blocks(game.d_audio + game.d_lyrics, n, seed)
+    design = draw_blocks(game.d_audio + game.d_lyrics, n, seed, game.neighbourhoods)
     fit = solve(design, game.join(design.masks, space), 0.0)
     tables = (fit.coefficients.values, fit.coefficients.errors, fit.coefficients.freedom)
     for part, columns in (("audio", slice(0, game.d_audio)), ("lyrics", slice(game.d_audio, None))):
@@ -78,7 +78,8 @@ def run_joint(game: World, rows: dict[str, Coverage], space: str, n: int, seed: 
 
 
 def run_crossed(game: World, rows: dict[str, Coverage], space: str, counts: tuple[int, int], seed: int) -> None:
-    design = CrossedDesign(draw_blocks(game.d_audio, counts[0], seed), draw_blocks(game.d_lyrics, counts[1], seed + 1))
+    audio = draw_blocks(game.d_audio, counts[0], seed, game.neighbourhoods)
+    design = CrossedDesign(audio, draw_blocks(game.d_lyrics, counts[1], seed + 1))
     fit = solve_crossed(design, game.cross(design.audio.masks, design.lyrics.masks, space))
     known = fit.coefficients
     tables = [split_table(table) for table in (known.values, known.errors, known.freedom)]
@@ -145,7 +146,7 @@ def main() -> None:
     large, small = make_analytic(large_terms), make_analytic(small_terms)
     embedded = make_embedded(Tuning(torch.device(options.device)))
     reach = 2 if options.smoke else 20
-    long_run = make_reference(embedded, reach * 440, reach * 160, ("logit", "probability"))
+    long_run = make_reference(embedded, reach * 1024, reach * 160, ("logit", "probability"))
     settings = [
         (large, "logit", tell_truth(large_terms), None, 912, (440, 416)),
         (large, "logit", tell_truth(large_terms), None, 912, (1024, 416)),
@@ -153,8 +154,14 @@ def main() -> None:
         (small, "probability", enumerate_truth(small, "probability"), None, 192, (96, 96)),
         (small, "probability", enumerate_truth(small, "probability"), None, 480, (240, 48)),
         *(
-            (embedded, space, long_run[space].table, long_run[space].squared_error, 480, (176, 160))
-            for space in ("logit", "probability")
+            (embedded, space, long_run[space].table, long_run[space].squared_error, 480, counts)
+            for space, counts in (
+                ("logit", (176, 160)),
+                ("logit", (256, 128)),
+                ("logit", (1024, 128)),
+                ("probability", (176, 160)),
+                ("probability", (256, 128)),
+            )
         ),
     ]
     table = Table(title=f"covered by nominal 95%, {repetitions} repetitions, pooled over coefficients with an error")

@@ -18,7 +18,7 @@ LONGEST = (4096, 2600)
 
 
 #: Fewer masks than these are drawn in blocks of another kind.
-FEW = 511
+FEW = 255
 
 
 def count_passes(game: World) -> tuple[float, float]:
@@ -47,12 +47,14 @@ def measure_joint(game: World, rows: int, seed: int, truths: dict[str, Tensor]) 
     return compare_sides(slopes[:, : game.d_audio], slopes[:, game.d_audio :], truths)
 
 
-def draw_sizes(d: int, longest: int, seed: int) -> list[tuple[int, Design]]:
+def draw_sizes(
+    d: int, longest: int, seed: int, neighbourhoods: tuple[tuple[int, ...], ...] = ()
+) -> list[tuple[int, Design]]:
     """Designs of many sizes as `explain` draws them, each a prefix of one of two long designs: small sizes come in blocks
     of one kind, large ones in blocks of the other. With the index of the first mask among those of both.
     """
     few = draw_blocks(d, min(longest, FEW), seed)
-    many = draw_blocks(d, longest, seed)
+    many = draw_blocks(d, longest, seed, neighbourhoods)
     sizes = [(0, few.first(size)) for size in range(few.block, min(few.n_samples, FEW) + 1, few.block)]
     start = -(-FEW // many.block) * many.block
     sizes += [(few.n_samples, many.first(size)) for size in range(start, many.n_samples + 1, many.block)]
@@ -74,7 +76,10 @@ def measure_crossed(
     game: World, longest: tuple[int, int], seed: int, truths: dict[str, Tensor]
 ) -> dict[tuple[int, int], dict[str, float]]:
     """Errors of crossed designs of many sizes, by their numbers of masks; masks they share are encoded once."""
-    sides = [draw_sizes(game.d_audio, longest[0], seed), draw_sizes(game.d_lyrics, longest[1], seed + 1)]
+    sides = [
+        draw_sizes(game.d_audio, longest[0], seed, game.neighbourhoods),
+        draw_sizes(game.d_lyrics, longest[1], seed + 1),
+    ]
     sides[1] = sides[1][:: max(len(sides[1]) // 12, 1)]
     values = game.cross(*map(gather_masks, sides), "logit")
     errors = {}

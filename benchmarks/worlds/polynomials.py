@@ -80,4 +80,6 @@ def make_analytic(polynomial: Polynomial, name: str = "analytic") -> World:
     return World(
         name, polynomial.d_audio, polynomial.d_lyrics, 4, "logits",
         lambda masks: (multiply(masks, ears),), lambda masks: multiply(masks, eyes), join,
+        # As if its columns were ten segments of a song: its terms know nothing of that.
+        neighbourhoods=tuple(tuple(range(segment, polynomial.d_audio, 10)) for segment in range(10)),
     )  # fmt: skip

@@ -35,7 +35,8 @@ PAIRS = 2**18
 class World:
     """`hear` and `read` encode masks of d_audio and d_lyrics columns; `fuse` gives outputs of all pairs of encodings.
 
-    `probe` is the model behind them and `track` its song, None where there is none.
+    `probe` is the model behind them and `track` its song, None where there is none. `neighbourhoods` are the columns of each
+    segment of the sound, as `explain` hands them to its designs.
     """
 
     name: str
@@ -48,6 +49,7 @@ class World:
     fuse: Callable[[tuple[Tensor, ...], Tensor], Tensor]
     probe: Probe | None = None
     track: Track | None = None
+    neighbourhoods: tuple[tuple[int, ...], ...] = ()
 
     def scale(self, space: str) -> Scale:
         """All classes in a space."""
@@ -107,4 +109,4 @@ def make_probed(name: str, model: nn.Module, track: Track, tuning: Tuning = AS_I
 
     count = len(subject.classes)
     sides = (len(probe.seen_audio), len(probe.seen_lyrics))
-    return World(name, *sides, count, subject.output_kind, listen, look, meet, probe, track)
+    return World(name, *sides, count, subject.output_kind, listen, look, meet, probe, track, probe.neighbourhoods)
