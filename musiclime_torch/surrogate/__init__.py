@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         draw_half_folded as draw_half_folded,
         draw_kerdock as draw_kerdock,
         draw_unfolded as draw_unfolded,
+        is_better_unfolded as is_better_unfolded,
     )
     from musiclime_torch.surrogate.crossed import CrossedFit as CrossedFit, solve_crossed as solve_crossed
     from musiclime_torch.surrogate.crossed_errors import split_errors as split_errors
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from musiclime_torch.surrogate.fit import Fit as Fit, Known as Known
     from musiclime_torch.surrogate.intervals import bound_share as bound_share, discover as discover, quantile as quantile
     from musiclime_torch.surrogate.pairs import PairFit as PairFit, solve_pairs as solve_pairs
-    from musiclime_torch.surrogate.pilot import allocate as allocate, is_better_unfolded as is_better_unfolded
-    from musiclime_torch.surrogate.sampling import Sampling as Sampling
+    from musiclime_torch.surrogate.sampling import Sampling as Sampling, allocate as allocate
     from musiclime_torch.surrogate.shapley.level_fit import solve_levels as solve_levels
     from musiclime_torch.surrogate.shapley.levels import (
         LevelDesign as LevelDesign,

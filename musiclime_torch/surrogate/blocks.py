@@ -7,13 +7,15 @@ Sylvester's doubling, which together leave few gaps below a thousand.
 """
 
 import random
+from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Int8
+from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.design import Design
+from musiclime_torch.surrogate.fit import correct_errors
 from musiclime_torch.surrogate.kerdock import kerdock_signs, sylvester
 from musiclime_torch.surrogate.nested import (
     FEWEST,
@@ -23,6 +25,8 @@ from musiclime_torch.surrogate.nested import (
     hand_out,
     list_triples,
 )
+from musiclime_torch.surrogate.signed import full_precision, pick_precision
+from musiclime_torch.surrogate.solver import solve
 
 
 def smallest_order(columns: int) -> int:
@@ -194,6 +198,38 @@ def draw_half_folded(pilot: Design, n_samples: int, seed: int) -> Design:
     masks = pilot.masks if alone is None else torch.cat([pilot.masks, alone])
     balanced = len(masks) if pilot.orthogonal else 0
     return Design(masks, torch.ones(len(masks)), folded=pilot.n_samples, block=order, uniform=True, balanced=balanced)
+
+
+#: How sure a pilot block must be before complements are given up. They cost at most a factor of two where they are the
+#: wrong choice and may save any factor where they are the right one.
+SURE = 0.9
+
+
+def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order: float) -> bool:
+    """Whether rows without complements would have smaller errors on this class, judged by one or more fold-over blocks.
+
+    `third_order` is the share of third-order terms' error that the folded blocks will leave once all are drawn.
+    """
+    from scipy.special import fdtri
+
+    # The noise of a pair's half difference are the odd terms of order three and up, so the slopes of m pairs have a variance
+    # in proportion to odd · third_order / m. The noise of 2 m rows that stand alone are all nonlinear terms, and their
+    # variance goes with (even + odd) / (2 m). Rows are better where 2 · odd · third_order > even + odd, that is where
+    # odd (2 · third_order − 1) > even, which an F test has to confirm.
+    pairs, d = design.units, design.masks.shape[1]
+    if pairs <= d + 1:
+        return False
+    fit = solve(design, values[:, None], 0.0)
+    first, second = values[0::2].double(), values[1::2].double()
+    kind = pick_precision(values)
+    with full_precision(values.device):
+        fitted = (design.masks[0::2].to(kind) - 0.5) @ fit.coefficients.values[0].to(kind)
+    left = ((first - second) / 2 - fitted)[:, None]
+    # Local terms are no noise of the slopes; those of a cycle are judged by `third_order`, of all its blocks.
+    correction = correct_errors(replace(design, cycle=0), 2.0 * design.masks[0::2] - 1, left)
+    odd = left.square().sum() * correction.factor[0] / (pairs - d)
+    even = ((first + second) / 2).var()
+    return bool(odd * (2 * third_order - 1) > float(fdtri(pairs - d, pairs - 1, SURE)) * even)
 
 
 def _draw_hadamard_rows(d: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:

@@ -116,3 +116,29 @@ def weigh_design(sampling: Sampling, design: Design) -> Design:
         return design
     width = PAPER_WIDTH if sampling.weights == "paper" else sampling.kernel_width
     return weigh(design, lambda masks: weigh_by_proximity(masks, width))
+
+
+def allocate(
+    size: int, blocks: tuple[int, int], least: tuple[int, int], variances: tuple[float, float], costs: tuple[float, float]
+) -> tuple[int, int]:
+    """Masks for each side, in whole blocks, that minimise the sum of squared errors at the cost of `size` masks, half of
+    them audio and half lyrics: N_a : N_t as √(V_a c_t / V_t c_a), at most `size` on a side and never below `least`.
+
+    `variances` are V, a side's part of that sum times its masks so far; `costs` are what one mask takes to encode.
+
+    >>> allocate(1000, (88, 208), (176, 208), (9.0, 1.0), (1.0, 1.0))
+    (792, 208)
+    """
+    # V_a / N_a + V_t / N_t is smallest under c_a N_a + c_t N_t = budget where N ∝ √(V / c) (Lagrange): each side gets the
+    # share √(V c) of the budget.
+    budget = size * (costs[0] + costs[1]) / 2
+    weights = [(max(variance, 1e-30) * cost) ** 0.5 for variance, cost in zip(variances, costs, strict=True)]
+    first = 0 if costs[0] >= costs[1] else 1
+    counts = list(least)
+    wanted = budget * weights[first] / sum(weights)
+    # The costlier side is rounded to whole blocks first; the other one takes what is left, and leaves what it can't use.
+    for side, spend in ((first, wanted), (1 - first, budget), (first, budget)):
+        left = (budget - costs[1 - side] * counts[1 - side]) / costs[side]
+        complete = min(round(spend / costs[side] / blocks[side]), int(min(left, size) // blocks[side]))
+        counts[side] = max(complete * blocks[side], least[side])
+    return counts[0], counts[1]

@@ -22,12 +22,11 @@ from musiclime_torch.explanation.estimation.crossed import build_grid, encode_ma
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.musicnn import TAGS, Musicnn
 from musiclime_torch.models.subject import describe_model
-from musiclime_torch.surrogate.blocks import draw_foldover, draw_kerdock
+from musiclime_torch.surrogate.blocks import draw_foldover, draw_kerdock, is_better_unfolded
 from musiclime_torch.surrogate.crossed import CrossedFit, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors
 from musiclime_torch.surrogate.design import CrossedDesign
 from musiclime_torch.surrogate.pairs import solve_pairs
-from musiclime_torch.surrogate.pilot import is_better_unfolded
 from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.variance import split_variance
 from musiclime_torch.surrogate.walsh import add_up

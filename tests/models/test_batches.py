@@ -11,7 +11,7 @@ from musiclime_torch import MusicLIME, explain
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.captum import KernelShap, Lime
 from musiclime_torch.corpus.runs.sharing import SharedModel
-from musiclime_torch.models.batches import Room, in_batches, ran_out
+from musiclime_torch.models.batches import Room, count_flops, in_batches, ran_out
 from musiclime_torch.song.track import Track
 
 SHORTAGES = {
@@ -190,3 +190,10 @@ def test_a_lack_is_told_from_other_errors():
     with pytest.raises(MemoryError):
         list(in_batches(room, "rows", 8, 8, lambda rows: (_ for _ in ()).throw(MemoryError())))
     assert room.sizes == {"rows": 1}
+
+
+def test_operations_are_counted():
+    result, flops = count_flops(lambda: torch.ones(3, 4) @ torch.ones(4, 5))
+    assert result.shape == (3, 5)
+    assert flops == 2 * 3 * 4 * 5
+    assert count_flops(lambda: 1)[1] == 1

@@ -7,7 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
+from musiclime_torch.surrogate.blocks import (
+    draw_blocks,
+    draw_foldover,
+    draw_half_folded,
+    draw_kerdock,
+    draw_unfolded,
+    is_better_unfolded,
+)
 from musiclime_torch.surrogate.design import draw_bernoulli, enumerate_masks
 from musiclime_torch.surrogate.nested import draw_nested
 
@@ -131,3 +138,19 @@ def test_a_half_folded_design_is_the_pilot_and_the_next_blocks_of_its_seed(pairs
     # None of the rows is one that the pilot has drawn: they come after all of these, with a block between.
     drawn = draw_unfolded(9, 12 * (pairs + 1 + more), 7).masks
     assert torch.equal(design.masks[pilot.n_samples :], drawn[12 * (pairs + 1) :])
+
+
+@pytest.mark.parametrize(("order", "expected"), [(2, False), (3, True)])
+def test_complements_are_given_up_where_odd_terms_rule(order, expected):
+    design = draw_foldover(20, 96, 0)
+    signs = 2 * design.masks.double() - 1
+    generator = torch.Generator().manual_seed(1)
+    columns = torch.stack([torch.randperm(20, generator=generator)[:order] for _ in range(40)])
+    values = signs[:, columns].prod(2).sum(1)
+    assert is_better_unfolded(design, values, 1.0) is expected
+    assert is_better_unfolded(design, 1e6 + 3 * values, 1.0) is expected
+    assert not is_better_unfolded(design, values, 0.4)
+
+
+def test_a_block_without_freedom_recommends_nothing():
+    assert not is_better_unfolded(draw_foldover(3, 1, 0), torch.randn(8), 1.0)

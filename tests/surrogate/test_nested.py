@@ -9,12 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover, draw_kerdock
+from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover, draw_kerdock, is_better_unfolded
 from musiclime_torch.surrogate.crossed import solve_crossed
 from musiclime_torch.surrogate.design import CrossedDesign, Design
 from musiclime_torch.surrogate.intervals import quantile
 from musiclime_torch.surrogate.nested import DOUBLINGS, draw_nested, hand_out, lay_columns, list_words, pick_length
-from musiclime_torch.surrogate.pilot import is_better_unfolded
 from musiclime_torch.surrogate.solver import solve, trace_errors
 
 

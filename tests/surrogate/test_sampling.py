@@ -6,12 +6,22 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings, strategies as st
 
 from musiclime_torch.basics.choices import DesignName, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover
 from musiclime_torch.surrogate.design import draw_bernoulli
-from musiclime_torch.surrogate.sampling import MOST, PAPER_WIDTH, VALUES, Sampling, draw_design, weigh, weigh_by_proximity
+from musiclime_torch.surrogate.sampling import (
+    MOST,
+    PAPER_WIDTH,
+    VALUES,
+    Sampling,
+    allocate,
+    draw_design,
+    weigh,
+    weigh_by_proximity,
+)
 
 PLAIN = Sampling("joint", "uniform", 0.25, 200, 3)
 
@@ -105,3 +115,29 @@ def test_weights_are_kept_and_counted_by_kish():
         else:
             with pytest.raises(InputError, match=r"effective size of 7\.0 of 16 masks for 6 components"):
                 weigh(design, lambda masks, some=some: some)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    size=st.integers(300, 5000),
+    variances=st.tuples(st.floats(0, 100), st.floats(0, 100)),
+    costs=st.tuples(st.floats(1, 1e6), st.floats(1, 1e6)),
+)
+def test_masks_are_shared_out_in_whole_blocks_within_the_budget(size, variances, costs):
+    blocks, least = (88, 48), (88, 48)
+    audio, lyrics = allocate(size, blocks, least, variances, costs)
+    assert audio % 88 == lyrics % 48 == 0
+    assert audio >= 88
+    assert lyrics >= 48
+    spent, budget = audio * costs[0] + lyrics * costs[1], size * sum(costs) / 2
+    assert spent <= max(budget, 88 * costs[0] + 48 * costs[1]) * (1 + 1e-9)
+
+
+def test_the_side_that_errs_more_or_costs_less_gets_more_masks():
+    even = allocate(4000, (10, 10), (10, 10), (1.0, 1.0), (1.0, 1.0))
+    noisy = allocate(4000, (10, 10), (10, 10), (9.0, 1.0), (1.0, 1.0))
+    dear = allocate(4000, (10, 10), (10, 10), (1.0, 1.0), (9.0, 1.0))
+    assert even == (2000, 2000)
+    assert noisy == (3000, 1000)
+    assert dear[0] * 9 + dear[1] == pytest.approx(20000, rel=0.01)
+    assert dear[1] == 4000

@@ -13,14 +13,13 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import T, Until
 from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, count_texts, sample_until
 from musiclime_torch.models.batches import count_flops
-from musiclime_torch.surrogate.blocks import draw_half_folded
+from musiclime_torch.surrogate.blocks import draw_half_folded, is_better_unfolded
 from musiclime_torch.surrogate.crossed import list_interactions, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed_errors
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, CrossedDesign, Design, enumerate_masks
 from musiclime_torch.surrogate.fit import know_exactly
 from musiclime_torch.surrogate.intervals import describe_stop, plan_looks
-from musiclime_torch.surrogate.pilot import allocate, is_better_unfolded
-from musiclime_torch.surrogate.sampling import Sampling, draw_design
+from musiclime_torch.surrogate.sampling import Sampling, allocate, draw_design
 from musiclime_torch.surrogate.variance import split_exactly, split_variance
 from musiclime_torch.variants.asking import PAIRS, encode_audio, encode_lyrics, fuse
 from musiclime_torch.variants.forward import check_count

@@ -10,12 +10,11 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import Until
 from musiclime_torch.basics.choices import Space
 from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, expect_passes, sample_until
-from musiclime_torch.surrogate.blocks import draw_half_folded, smallest_order
+from musiclime_torch.surrogate.blocks import draw_half_folded, is_better_unfolded, smallest_order
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, Design, enumerate_masks
 from musiclime_torch.surrogate.fit import know_exactly
 from musiclime_torch.surrogate.intervals import plan_looks
 from musiclime_torch.surrogate.pairs import PairFit, solve_pairs
-from musiclime_torch.surrogate.pilot import is_better_unfolded
 from musiclime_torch.surrogate.sampling import Sampling, draw_design, weigh_design
 from musiclime_torch.surrogate.solver import solve, trace_errors
 from musiclime_torch.variants.asking import run_joint
