@@ -9,7 +9,7 @@ fraction of low aberration (Fries & Hunter 1980).
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import combinations, pairwise
 from math import comb
 
@@ -129,7 +129,8 @@ class Laid:
     left: Float[Tensor, " block"]
 
 
-@cache
+# A catalogue asks for the same columns again and again; its songs with other components must not fill the memory.
+@lru_cache(maxsize=64)
 def lay_columns(d: int, length: int, neighbourhoods: Neighbourhoods, seed: int) -> Laid | None:
     """Columns and signs for a cycle; None where products of neighbours can't be kept off the columns in use."""
     chance = random.Random(seed)
