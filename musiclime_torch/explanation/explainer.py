@@ -54,7 +54,7 @@ def explain(
     baseline: StandIn | Track = Settings.baseline,
     lyrics_baseline: LyricsBaseline | None = Settings.lyrics_baseline,
     design: DesignName = Settings.design,
-    n_samples: SupportsIndex | tuple[SupportsIndex, SupportsIndex] = Settings.n_samples,
+    n_samples: SupportsIndex | tuple[SupportsIndex, SupportsIndex] | None = Settings.n_samples,
     until: str | None = Settings.until,
     weights: WeightsName = Settings.weights,
     kernel_width: float = Settings.kernel_width,
@@ -96,8 +96,12 @@ def explain(
             "unfolded", "bernoulli" and "bernoulli+song" are fixed joint designs.
         n_samples: number of masks, in whole blocks; every mask, where there are no more than that. A crossed design spends
             what n_samples / 2 joint masks would cost the model's encoders; (sound, lyrics) gives the masks of each side.
-        until: stop before that budget is spent once "top 5" (the order of the 5 largest is settled) or "width 0.1" (every
-            half interval is that narrow, in the units of `space`) holds for the target.
+            None takes as many as the song needs: sampling stops once every half interval is at most a tenth of the largest
+            attribution to the target, and after 2,048 masks in any case; where there are no more than 256 masks, each is
+            taken. Shapley values, and fits under LIME's kernels or a ridge penalty, get all 2,048.
+        until: stop before that budget is spent once "top 5" (the order of the 5 largest is settled), "width 0.1" (every
+            half interval is that narrow, in the units of `space`) or "width 10%" (as a share of the largest attribution)
+            holds for the target.
         weights: "uniform" (Banzhaf values), "shapley", "lime" or "paper" (MusicLIME's).
         kernel_width: width of LIME's kernel, on distances in [0, 1].
         ridge: penalty on squared slopes, added to the weighted sum of squared errors: the more masks, the less it weighs.
@@ -288,9 +292,9 @@ def _expect(probe: Probe, plan: Plan) -> int:
 def _takes_every_mask(probe: Probe, plan: Plan) -> bool:
     """Whether there are no more masks than were asked for, so that each is asked about once."""
     if plan.kind == "crossed":
-        return plan.until is None and takes_every_mask(probe, plan.sampling)
-    counts = plan.sampling.n_samples
-    return plan.free and plan.kind in ("joint", "coalitions") and isinstance(counts, int) and 2 ** len(probe.seen) <= counts
+        return takes_every_mask(probe, plan.sampling, plan.until)
+    single = isinstance(plan.sampling.n_samples, int)
+    return plan.free and plan.kind in ("joint", "coalitions") and single and 2 ** len(probe.seen) <= plan.sampling.every_mask
 
 
 def _estimate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], plan: Plan, settings: Settings) -> Estimate:
@@ -308,7 +312,7 @@ def _estimate_together(
 ) -> Estimate:
     """Masks over all columns; what a longer song's windows allow, where nothing else was asked for."""
     sampling, coalitions = plan.sampling, plan.kind == "coalitions"
-    exact, sampled = split_song(probe, sampling.total) if plan.free and not settings.ridge else ((), ())
+    exact, sampled = split_song(probe, sampling.every_mask) if plan.free and not settings.ridge else ((), ())
     known = bool(exact) and not sampled
     if known and coalitions and adds_up(scale):
         return estimate_shapley_windows(probe, scale, ends, exact)

@@ -139,7 +139,7 @@ def sample_groups(
         passes=count_passes(probe),
         looks=drawn.looks,
         stopped=drawn.stopped,
-        notes=notes + note_rounding(sampling, design, len(probe.seen)) + (_note_sampled(sums.sampled, sampling.total),),
+        notes=notes + note_rounding(sampling, design, len(probe.seen)) + (_note_sampled(sums.sampled, sampling.every_mask),),
     )
 
 
@@ -147,8 +147,8 @@ def _note_sampled(groups: Sequence[Group], budget: int) -> str:
     most = max(group.n_masks for group in groups)
     windows = sum(len(group.windows) for group in groups)
     return (
-        f"{windows} windows of the song have up to {most:,} renderings each, more than the {budget:,} masks: they were "
-        "sampled. Fewer stems or fewer, longer segments make values exact, and so do as many masks as that."
+        f"{windows} windows of the song have up to {most:,} renderings each, more than the {budget:,} that are all run: they "
+        "were sampled. Fewer stems or fewer, longer segments make values exact, and so does n_samples of as many as that."
     )
 
 

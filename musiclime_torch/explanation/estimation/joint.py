@@ -49,7 +49,7 @@ def estimate_joint(
     `ends` are its outputs on the song and the empty song. Where every mask fits the budget, every mask is taken.
     """
     d = len(probe.seen)
-    every_mask = sampling.design in ("auto", "joint") and 0 < d <= MOST_ENUMERATED and 2**d <= sampling.total
+    every_mask = sampling.design in ("auto", "joint") and 0 < d <= MOST_ENUMERATED and 2**d <= sampling.every_mask
     sampled = (
         _enumerate(probe, scale, sampling) if every_mask else sample_joint(probe, scale, sampling, ridge, until, confidence)
     )
