@@ -208,7 +208,9 @@ def read_until(text: str) -> Until:
         if not (until.count >= 1 or 0 < until.width < float("inf")):
             raise ValueError
     except (TypeError, ValueError):
-        raise InputError(f"until {text!r} is not understood: give 'top 5', 'width 0.1' or 'width 10%'.", argument="until") from None
+        raise InputError(
+            f"until {text!r} is not understood: give 'top 5', 'width 0.1' or 'width 10%'.", argument="until"
+        ) from None
     return until
 
 

@@ -48,7 +48,7 @@ from musiclime_torch.commands.options import (
     tell_of_demo_model,
     tell_of_lyrics,
 )
-from musiclime_torch.commands.output import Output, plan_output, say_wait
+from musiclime_torch.commands.output import Output, plan_output, say_separation, say_wait
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
 from musiclime_torch.commands.train import train
 
@@ -125,11 +125,13 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
     tell_of_demo_model(options)
     # Standard output belongs to the result: models, separators and their libraries print whatever they like meanwhile.
     with redirect_stdout(sys.stderr):
-        from musiclime_torch.song.track import load_track
+        from musiclime_torch.basics.progress import Stages
+        from musiclime_torch.song.track import fold_quiet, load_track
 
         model = load_models(options, device, knows_song=True)
         refuse_for_model(model, options)
-        track = load_track(song, device=device, **loading)
+        track = load_track(song, device=device, progress=Stages(True, say=say_separation), **loading)
+        track = track if options["residual"] else fold_quiet(track)
         click.echo(f"Stems: {track.source}", err=True)
         tell_of_lyrics(model, track, options)
         model = settle_answers(model, track, options)
@@ -162,7 +164,7 @@ def predict(song: Path, form: str, top: int, **options: Any) -> None:
 
         model = load_models(options, device)
         # Nothing is removed, so that no stems are needed, but where the song is a folder of them.
-        track = load_track(song, separator=None if isdir(song) else "none", **loading)
+        track = load_track(song, separator=None if isdir(song) else "none", progress=True, **loading)
         given = {name: value for name, value in gather(options).items() if name in ASKING}
         prediction = run(model, track, device=device, **given)
     click.echo(
@@ -283,6 +285,7 @@ def _run(
     What a model prints meanwhile must not get into the result on standard output. `file` holds the answers of earlier
     questions, and then also those of this one.
     """
+    from musiclime_torch.basics.progress import Stages
     from musiclime_torch.explanation.answers import Answers, load_answers, save_answers
     from musiclime_torch.explanation.explainer import explain_with as run
     from musiclime_torch.explanation.settings import read_settings
@@ -297,7 +300,7 @@ def _run(
     answers = None if file is None else load_answers(file, device) if file.exists() else Answers()
     settings = read_settings({**given, "device": device})
     say = partial(say_wait, settings, name_model(model), output.plays_evidence)
-    explanation = run(model, track, settings, True, answers, say, output.plays_evidence)
+    explanation = run(model, track, settings, Stages(True, say=say), answers, output.plays_evidence)
     explanation = replace(explanation, provenance=explanation.provenance | {"command": read_command()})
     if answers is not None and file is not None:
         try:

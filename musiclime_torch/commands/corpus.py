@@ -24,10 +24,12 @@ from musiclime_torch.commands.options import (
     read_command,
     split,
 )
+from musiclime_torch.commands.output import LONG, SHORT, say_duration
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
 from musiclime_torch.song.manifest import read_folder, read_manifest
 
 if TYPE_CHECKING:
+    from musiclime_torch.basics.progress import Forecast
     from musiclime_torch.corpus.runs.job import Job, Progress
 
 
@@ -135,7 +137,21 @@ def _read_request(model: Any, options: dict[str, Any], device: str) -> dict[str,
 def _run_here(model: Any, job: "Job", running: dict[str, Any]) -> "Progress":
     from musiclime_torch.corpus.runs.running import run_here
 
-    return run_here(model, job, progress=True, **running)
+    return run_here(model, job, progress=True, say=say_corpus, **running)
+
+
+def say_corpus(forecast: "Forecast") -> str:
+    """About how long so many songs take, and what would shorten it; "" for a few seconds."""
+    if forecast.seconds < SHORT or forecast.passes < 2:
+        return ""
+    each = say_duration(forecast.seconds / forecast.passes)
+    at_most = "at most " * forecast.at_most
+    said = f"{forecast.passes:,} songs, {at_most}about {each} each if they are like the first: {at_most}about "
+    said += f"{say_duration(forecast.seconds)}. "
+    ways = "a part of every song (--start, --end), fewer --segments or --until 'top 5'"
+    if forecast.seconds > LONG:
+        return f"This takes long: {said}Ctrl-C stops it, and the same command goes on from there. Shorter with {ways}."
+    return f"{said}Shorter with {ways}."
 
 
 def _run_on_ray(load: Callable[[], Any], job: "Job", device: str, running: dict[str, Any]) -> "Progress":

@@ -12,7 +12,7 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import Segments
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import Forecast, Stages
+from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.explanation.answers import Answers, describe_question, record_provenance
 from musiclime_torch.explanation.composing import collect_warnings, compose, tell_of_no_lyrics
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed, takes_every_mask
@@ -29,7 +29,7 @@ from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.beats import Limits
 from musiclime_torch.song.segments import place_segments
-from musiclime_torch.song.track import Track
+from musiclime_torch.song.track import Track, fold_quiet
 from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.surrogate.signed import full_precision, rounds_products
@@ -52,6 +52,7 @@ def explain(
     segments: Segments | None = Settings.segments,
     units: Units = Settings.units,
     baseline: StandIn | Track = Settings.baseline,
+    residual: bool = Settings.residual,
     lyrics_baseline: LyricsBaseline | None = Settings.lyrics_baseline,
     design: DesignName = Settings.design,
     n_samples: SupportsIndex | tuple[SupportsIndex, SupportsIndex] | None = Settings.n_samples,
@@ -88,6 +89,8 @@ def explain(
             `Timeline`.
         units: unit of the lyrics that is switched: "word", "type", "line" or "section".
         baseline: what a removed stem becomes: "silence", "noise" or another track's stem.
+        residual: stems 30 dB or more below the song, such as what separation leaves, are components too; without, they are
+            added to the loudest stem and switched with it, and a warning says so.
         lyrics_baseline: what a removed word's tokens become: "mask", "zero", "pad" or "gone"; None takes the mask token
             where the model has one.
         design: "auto" crosses masks of the sound with masks of the lyrics where a model offers `encode_audio`,
@@ -133,19 +136,19 @@ def explain_with(
     model: Callable[..., Any],
     track: Track,
     settings: Settings,
-    progress: bool = False,
+    progress: bool | Stages = False,
     answers: Answers | None = None,
-    say: Callable[[Forecast], str] | None = None,
     evidence_in_passing: bool = False,
 ) -> Explanation:
     """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice.
 
-    `say` makes a sentence of how long it will take, which is written to standard error once that is known. With
-    `evidence_in_passing` evidence is looked for where it was not asked for, but costs little: no more passes than the
-    sampling did, and none where the decision stays with everything removed or the outputs make none.
+    `progress` may be stages that go on with this explanation's. With `evidence_in_passing` evidence is looked for where it
+    was not asked for, but costs little: no more passes than the sampling did, and none where the decision stays with
+    everything removed or the outputs make none.
     """
     _check_track(track)
     _check_answers(answers)
+    track = track if settings.residual else fold_quiet(track)
     # What the model's declarations alone can refuse is refused here, before stems are resampled or lyrics are tokenized.
     subject, space = describe_asked(model, settings)
     default = _pick_segments(subject, track)
@@ -157,7 +160,7 @@ def explain_with(
     plan_sampling(subject, (components.n_audio, len(components) - components.n_audio), settings)
     device = pick_device(subject, settings.device)
     with (
-        Stages(progress, say=say) as stages,
+        open_stages(progress) as stages,
         probing(
             subject,
             track,
@@ -174,12 +177,13 @@ def explain_with(
     ):
         plan = plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings)
         in_passing = evidence_in_passing and not settings.evidence and subject.output_kind in DECIDING
-        if in_passing and _takes_every_mask(probe, plan):
+        every_mask = _takes_every_mask(probe, plan)
+        if in_passing and every_mask:
             # What is run then answers the search too, whichever sets it asks about.
             probe.kept.everything = True
         if answers is not None:
             answers.admit(describe_question(subject, track, components, settings, probe.sources), model)
-        stages.begin(f"asking {subject.name}", _expect(probe, plan))
+        stages.begin(f"asking {subject.name}", _expect(probe, plan), at_most=plan.until is not None and not every_mask)
         ends, warnings = _ask_ends(probe)
         _refuse_deaf(subject, ends)
         scale = settle_scale(subject, ends, space, settings.target, settings.foil)

@@ -130,6 +130,10 @@ class Settings:
         default="silence",
         metadata=_say("What a removed stem becomes: silence, noise, or another song's stem.", form="NAME|SONG"),
     )
+    residual: bool = field(
+        default=False,
+        metadata=_say("Explain stems 30 dB or more below the song, such as what separation leaves, by themselves."),
+    )
     lyrics_baseline: LyricsBaseline | None = field(
         default=None, metadata=_say("What a removed word's tokens become.", "the mask token, where the model has one")
     )
@@ -143,7 +147,7 @@ class Settings:
         default=None,
         metadata=_say(
             "Number of masks, or one each for audio and lyrics; in whole blocks.",
-            f"as many as it takes until effects are known to {SETTLED.removeprefix('width ')} of the largest, at most {BUDGET:,}",
+            f"as many as effects need to be known to {SETTLED.removeprefix('width ')} of the largest, at most {BUDGET:,}",
             "N|N,M",
         ),
     )

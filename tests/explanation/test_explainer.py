@@ -11,7 +11,7 @@ from models import RATE, Additive, ById, Late
 
 from musiclime_torch.basics.arguments import read_integer
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import Forecast
+from musiclime_torch.basics.progress import Forecast, Stages
 from musiclime_torch.explanation.explainer import explain, explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import PAPER, Settings
@@ -440,7 +440,7 @@ def test_a_forecast_has_the_passes_that_are_then_made(track: Track, model: torch
         seen.append(forecast)
         return ""
 
-    explanation = explain_with(model, track, Settings(batch_size=8, **options), say=say)
+    explanation = explain_with(model, track, Settings(batch_size=8, **options), Stages(say=say))
     passes = explanation.audio_passes + (explanation.lyrics_passes if isinstance(model, Late) else 0)
     assert len(seen) == 1
     assert seen[0].seconds >= 0

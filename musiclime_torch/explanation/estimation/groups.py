@@ -147,8 +147,8 @@ def _note_sampled(groups: Sequence[Group], budget: int) -> str:
     most = max(group.n_masks for group in groups)
     windows = sum(len(group.windows) for group in groups)
     return (
-        f"{windows} windows of the song have up to {most:,} renderings each, more than the {budget:,} that are all run: they "
-        "were sampled. Fewer stems or fewer, longer segments make values exact, and so does n_samples of as many as that."
+        f"{windows} windows of the song have up to {most:,} renderings each, more than the {budget:,} that are all run: "
+        "they were sampled. Fewer stems or fewer, longer segments make values exact, and so do n_samples of as many as that."
     )
 
 
