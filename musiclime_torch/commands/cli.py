@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.app.command import app
+from musiclime_torch.commands.app.serving import app
 from musiclime_torch.commands.check import check
 from musiclime_torch.commands.corpus import corpus
 from musiclime_torch.commands.doctor import describe_torchaudio, doctor, models

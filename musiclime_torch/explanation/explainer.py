@@ -183,6 +183,7 @@ def explain_with(
             probe.kept.everything = True
         if answers is not None:
             answers.admit(describe_question(subject, track, components, settings, probe.sources), model)
+        known = probe.kept.count("")
         stages.begin(f"asking {subject.name}", _expect(probe, plan), at_most=plan.until is not None and not every_mask)
         ends, warnings = _ask_ends(probe)
         _refuse_deaf(subject, ends)
@@ -193,7 +194,8 @@ def explain_with(
         evidence: Evidence | None = None
         failed: tuple[str, ...] = ()
         if settings.evidence or in_passing:
-            most = sum(estimate.passes) if in_passing else None
+            # Of a second question about a song the sampling may have taken none: what it was spared counts too.
+            most = max(sum(estimate.passes), known) if in_passing else None
             evidence, failed = look_for_evidence(probe, scale, attributions, ends[1], most)
     # The record keeps what None was resolved to for this model and song.
     settled = replace(

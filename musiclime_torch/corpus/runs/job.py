@@ -25,8 +25,9 @@ SHARD = 16
 #: Arguments that change no result, or only within rounding, and those that each song has for itself.
 _ELSEWHERE = ("device", "batch_size", "cache_dir", "lyrics", "stems", "progress")
 
-#: Songs and parts of them, and at the end the one that is explained.
-_BAR = "{l_bar}{bar}| {n:.1f} of {total_fmt} songs [{elapsed}<{remaining}]{postfix}"
+#: Songs and parts of them, songs a second also where one takes longer (tqdm then turns to seconds a song), and the one that
+#: is explained.
+_BAR = "{l_bar}{bar}| {n:.1f}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]{postfix}"
 
 
 @dataclass(frozen=True)
