@@ -132,7 +132,8 @@ def say_duration(seconds: float) -> str:
     ['4 seconds', '45 seconds', '2 minutes', '12 minutes', '1 hour 57 minutes']
     """
     if seconds < 90:
-        return f"{round(seconds) if seconds < 20 else 5 * round(seconds / 5)} seconds"
+        count = round(seconds) if seconds < 20 else 5 * round(seconds / 5)
+        return f"{count} second{'s' * (count != 1)}"
     hours, minutes = divmod(round(seconds / 60), 60)
     said = [f"{number} {unit}{'s' * (number > 1)}" for number, unit in ((hours, "hour"), (minutes, "minute")) if number]
     return " ".join(said)

@@ -5,6 +5,7 @@ together take at most twice the forward passes of the last alone, and mostly few
 that a design shares with the one before are not asked again.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -38,7 +39,7 @@ def explain_in_steps(
     Args:
         model: as `explain` takes it.
         track: as `explain` takes it.
-        n_samples: masks of the last step; None ends as soon as `explain` would by itself.
+        n_samples: masks of the last step; None ends once effects are as narrow as `explain` wants them by itself.
         first: masks of the first step, at most.
         evidence: search for evidence in the last step.
         evidence_in_passing: search for it there if that costs no more than the sampling did.
@@ -52,9 +53,12 @@ def explain_in_steps(
     # Masks are drawn from one seed, so that a later step's first blocks are the earlier step's masks: they are looked up.
     known, n_variants, passes, settled = Answers() if answers is None else answers, 0, (0, 0), False
     settings = read_settings({**options, "n_samples": n_samples})
-    for count in plan_steps(settings.total, first):
-        last = settled or count == settings.total
-        asked = replace(settings, n_samples=n_samples if last else count, evidence=evidence and last)
+    steps = deque(plan_steps(settings.total, first))
+    count = 0
+    while steps:
+        # Once it is settled, the same step again, which costs no pass, with its evidence.
+        count, last = (count, True) if settled else (steps.popleft(), not steps)
+        asked = replace(settings, n_samples=count, evidence=evidence and last)
         explanation = explain_with(model, track, asked, progress, known, evidence_in_passing and last)
         passes = (passes[0] + explanation.audio_passes, passes[1] + explanation.lyrics_passes)
         explanation = replace(explanation, audio_passes=passes[0], lyrics_passes=passes[1])

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import State
 from musiclime_torch.commands.app.answering import MOST_MASKS, Limits, Memory, Question, Shelf, answer
-from musiclime_torch.commands.app.words import Clock, describe_state, describe_step, explain_wait, time_stage
+from musiclime_torch.commands.app.words import Clock, describe_state, describe_step, explain_wait, read_time, time_stage
 from musiclime_torch.demo.bundle import demo_song
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.stems.weights import cached_weights
@@ -120,8 +120,8 @@ def _build_song(limits: Limits) -> tuple[Any, Any, list[Any]]:
     )
     demo = gr.Button("Take the demonstration's song", size="sm")
     with gr.Row():
-        start = gr.Number(label="From (seconds)", minimum=0, value=None)
-        end = gr.Number(label="to (none: its end)", minimum=0, value=None)
+        start = gr.Textbox(label="From", placeholder="its start, or 0:30")
+        end = gr.Textbox(label="to", placeholder="its end, or 1:15")
     lyrics = gr.Textbox(label="Lyrics, plain or .lrc (none: those in the song's tags)", lines=5, max_lines=12)
     with gr.Accordion("A lyrics file, and stems", open=False):
         lyrics_file = gr.File(label="Lyrics file", file_types=[".txt", ".lrc", ".srt", ".vtt", ".ass"], height=120)
@@ -155,8 +155,8 @@ def _make_ask(shelf: Shelf, limits: Limits, memories: dict[str, Memory], folder:
         song: str | None,
         lyrics: str,
         lyrics_file: str | None,
-        start: float | None,
-        end: float | None,
+        start: str | None,
+        end: str | None,
         separator: str | None,
         stems: list[str] | None,
         model: str,
@@ -166,23 +166,22 @@ def _make_ask(shelf: Shelf, limits: Limits, memories: dict[str, Memory], folder:
         masks: int,
         request: gr.Request,
     ) -> Iterator[Outputs]:
-        question = Question(
-            song=song,
-            lyrics=lyrics or "",
-            lyrics_file=lyrics_file,
-            model=model,
-            target=None if target == PREDICTED else target,
-            foil=None if foil == PREDICTED else foil,
-            n_samples=int(masks) or None,
-            # Gradio's empty number is None or 0.
-            start=start or None,
-            end=end or None,
-            separator=(separator or "").strip(),
-            segments=(segments or "").strip(),
-            stems=tuple(stems or ()),
-        )
         own = find_folder(folder, request.session_hash)
         try:
+            question = Question(
+                song=song,
+                lyrics=lyrics or "",
+                lyrics_file=lyrics_file,
+                model=model,
+                target=None if target == PREDICTED else target,
+                foil=None if foil == PREDICTED else foil,
+                n_samples=int(masks) or None,
+                start=read_time(start or ""),
+                end=read_time(end or ""),
+                separator=(separator or "").strip(),
+                segments=(segments or "").strip(),
+                stems=tuple(stems or ()),
+            )
             yield from _follow(question, shelf, limits, memories.setdefault(own.name, Memory()), own)
         except InputError as error:
             yield _clear("Nothing was explained.")

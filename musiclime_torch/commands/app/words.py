@@ -1,12 +1,18 @@
-"""What the app says while it works: where it is, how long that takes, and why."""
+"""What the app says while it works: where it is, how long that takes, and why; and times as people write them."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import State
-from musiclime_torch.commands.output import say_duration
+from musiclime_torch.commands.output import SHORT, say_duration
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.sentences import to_sentences
 from musiclime_torch.song.track import Track
+
+#: Places that are spoken of at most.
+ORDERED = 5
 
 
 @dataclass(frozen=True)
@@ -44,20 +50,54 @@ def describe_state(state: State, left: float | None) -> str:
         return f"{name} …"
     share = f"{state.done / max(state.total, 1e-9):.0%}"
     counted = f"{state.done:,.0f} of {state.total:,.0f} passes" if state.unit == "pass" else share
-    return f"{name}: {counted}{'' if left is None else f', about {say_duration(left)} left'}."
+    return f"{name}: {counted}{'' if left is None or left < SHORT else f', about {say_duration(left)} left'}."
 
 
 def describe_step(explanation: Explanation, number: int, last: bool) -> str:
-    """The state of the explanation in one sentence."""
+    """What the explanation says, and how sharp it is."""
     row = explanation.target
     seen = list(explanation.components.seen(explanation.unseen))
     half = float(explanation.half_width[row, seen].mean()) if seen else 0.0
     significant = int(explanation.significant[row].sum())
+    largest = float(explanation.attributions[row].abs().max()) if seen else 0.0
+    known = "exactly" if half <= 1e-6 * largest else f"to ±{half:.2g} on average"
     return (
+        f"{' '.join(to_sentences(explanation))}\n\n"
         f"Step {number}{', the last' if last else ''}: {explanation.n_variants:,} variants run; {significant} of "
-        f"{len(explanation.components)} components are significant, each known to ±{half:.2g} on average"
+        f"{len(explanation.components)} components are significant, each known {known}; {_tell_order(explanation)}"
         f"{'.' if last else '. Running more …'}"
     )
+
+
+def count_settled(explanation: Explanation) -> int:
+    """How many of the largest components have their places: their intervals don't meet that of the next."""
+    sizes = explanation.attributions[explanation.target].abs()
+    half = explanation.half_width[explanation.target]
+    order = sizes.argsort(descending=True, stable=True)
+    lower, upper = (sizes - half)[order], (sizes + half)[order]
+    settled = lower[:-1] > upper[1:]
+    return int(settled.long().cumprod(0).sum())
+
+
+def _tell_order(explanation: Explanation) -> str:
+    count = min(count_settled(explanation), ORDERED)
+    if not count:
+        return "which is the largest is not settled yet"
+    return "the largest is settled" if count == 1 else f"the order of the {count} largest is settled"
+
+
+def read_time(text: str) -> float | None:
+    """Seconds of a time as people write it, None for no text; InputError for anything else.
+
+    >>> read_time("75"), read_time("1:15"), read_time("1:15.5"), read_time(" ")
+    (75.0, 75.0, 75.5, None)
+    """
+    if not text.strip():
+        return None
+    match = re.fullmatch(r"\s*(?:(\d+):)?(\d+(?:\.\d+)?)\s*", text)
+    if match is None:
+        raise InputError(f"the time {text!r} is not understood: give seconds (75) or minutes and seconds (1:15).")
+    return 60 * int(match[1] or 0) + float(match[2])
 
 
 def explain_wait(track: Track, model: Any, explanation: Explanation | None, seconds: float | None) -> str:
@@ -83,8 +123,8 @@ def explain_wait(track: Track, model: Any, explanation: Explanation | None, seco
             else f"So far {passes:,} passes were made{took}."
         )
     said.append(
-        "**Faster:** a part of the song (from, to); fewer stems (harmonic and percussive, or the song as one); fewer, longer "
-        "segments; fewer masks."
+        "**Faster:** a part of the song (from, to); fewer stems (harmonic and percussive, or the song as one); fewer and "
+        "longer segments; fewer masks."
     )
     said.append(
         "**Free:** another class, or a contrast, for the same song and segments: the model's answers are kept until you "
