@@ -29,7 +29,7 @@ from musiclime_torch.commands.options import (
     tell_of_demo_model,
 )
 from musiclime_torch.commands.output import LONG, SHORT, say_duration, say_separation
-from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
+from musiclime_torch.commands.refusals import refuse_early, refuse_for_model, refuse_segments
 from musiclime_torch.song.manifest import Entry, is_manifest, read_manifest
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
             tell_of_demo_model(options)
         elif options["target"] is None and not names_model(options):
             options["target"] = "anthem"  # as `musiclime demo` explains it
+        for entry in entries if len(entries) == 1 else ():
+            if isinstance(entry.audio, Path):
+                refuse_segments(entry.audio, options, loading)
         model = load_models(options, device)
         refuse_for_model(model, options)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})

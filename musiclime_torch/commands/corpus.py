@@ -12,6 +12,7 @@ import click
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError, needing, require
+from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.help import Grouped
 from musiclime_torch.commands.options import (
     MODEL_NAMES,
@@ -78,6 +79,7 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
     _refuse_questions_of_one_song(options)
     if not names_model(options):
         raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
+    refuse_file(out)
     loading = pop_given(options, "separator", "start", "end", "max_seconds")
     refuse_early(options, loading)
     entries = read_folder(songs) if isdir(songs) else read_manifest(songs)

@@ -43,9 +43,12 @@ def describe_asked(model: Callable[..., Any], settings: Settings) -> tuple[Subje
         name: getattr(settings, name) for name in ("sample_rate", "channels", "classes", "output_kind", "modalities")
     }
     subject = describe_model(model, **declared)
-    for name in (settings.target, settings.foil):
-        if name is not None and subject.classes is not None:
-            find_class(name, subject.classes)
+    if subject.classes is not None:
+        asked = [find_class(name, subject.classes) for name in (settings.target, settings.foil) if name is not None]
+        if len(asked) > len(set(asked)):
+            raise InputError(
+                f"the foil {subject.classes[asked[0]]!r} is the target itself: give another class.", argument="foil"
+            )
     return subject, pick_space(settings.space, subject.output_kind)
 
 
