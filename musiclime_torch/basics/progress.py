@@ -8,10 +8,11 @@ is shown has a thread of its own, which draws it every second, however long a ba
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 from time import monotonic
 from types import TracebackType
 from typing import Any
+from weakref import ref
 
 from tqdm import tqdm
 
@@ -30,7 +31,8 @@ class Bar(tqdm):
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self._ended, self._ticker = Event(), Thread(target=self._tick, daemon=True)
+        self._ended = Event()
+        self._ticker = Thread(target=_tick, args=(ref(self), self._ended), daemon=True)
         if not self.disable:
             self._ticker.start()
 
@@ -44,13 +46,19 @@ class Bar(tqdm):
         # tqdm closes a bar again when it is deleted, and one that isn't shown before it is complete.
         if hasattr(self, "_ended") and not self._ended.is_set():
             self._ended.set()
-            if self._ticker.is_alive():
+            if self._ticker.is_alive() and self._ticker is not current_thread():
                 self._ticker.join()
         super().close()
 
-    def _tick(self) -> None:
-        while not self._ended.wait(TICK):
-            self.refresh()
+
+def _tick(find: "ref[Bar]", ended: Event) -> None:
+    """Draw a bar every second until it has ended, or nobody holds it any more."""
+    while not ended.wait(TICK):
+        bar = find()
+        if bar is None:
+            return
+        bar.refresh()
+        del bar
 
 
 def open_bar(
@@ -155,7 +163,7 @@ class Stages:
         self._tell()
 
     def _tell(self) -> None:
-        if self._listen is not None:
+        if self._listen is not None and self._state.name:
             self._listen(self._state)
 
     def _foretell(self) -> None:
