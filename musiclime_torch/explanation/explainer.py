@@ -24,7 +24,7 @@ from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_sh
 from musiclime_torch.explanation.evidence import DECIDING, Evidence, look_for_evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import Plan, describe_asked, plan_sampling
-from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
+from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTINGS, Settings, read_settings
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.beats import Limits
@@ -175,7 +175,7 @@ def explain_with(
             None if answers is None else answers.kept,
         ) as probe,
     ):
-        plan = plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings)
+        plan = _spend(probe, plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings))
         in_passing = evidence_in_passing and not settings.evidence and subject.output_kind in DECIDING
         every_mask = _takes_every_mask(probe, plan)
         if in_passing and every_mask:
@@ -293,6 +293,16 @@ def _expect(probe: Probe, plan: Plan) -> int:
     if isinstance(counts, tuple):
         return expect_passes(probe, *counts)
     return expect_passes(probe, counts // 2, counts // 2) if crossed else expect_passes(probe, counts, counts)
+
+
+def _spend(probe: Probe, plan: Plan) -> Plan:
+    """The plan without an early end where that saves next to nothing: windows of a longer song have few renderings each,
+    which some masks take as well as many.
+    """
+    few, many = (expect_passes(probe, count, count) for count in (ENUMERATED, BUDGET))
+    if plan.kind != "joint" or plan.sampling.enumerated is None or _takes_every_mask(probe, plan) or many > 1.1 * few:
+        return plan
+    return replace(plan, sampling=replace(plan.sampling, enumerated=None), until=None)
 
 
 def _takes_every_mask(probe: Probe, plan: Plan) -> bool:

@@ -54,11 +54,11 @@ def explain_in_steps(
     known, n_variants, passes, settled = Answers() if answers is None else answers, 0, (0, 0), False
     settings = read_settings({**options, "n_samples": n_samples})
     steps = deque(plan_steps(settings.total, first))
-    count = 0
     while steps:
-        # Once it is settled, the same step again, which costs no pass, with its evidence.
-        count, last = (count, True) if settled else (steps.popleft(), not steps)
-        asked = replace(settings, n_samples=count, evidence=evidence and last)
+        count = steps.popleft()
+        last = settled or not steps
+        # Without a number the last step is what `explain` gives by itself, and finds most of it answered.
+        asked = replace(settings, n_samples=n_samples if last else count, evidence=evidence and last)
         explanation = explain_with(model, track, asked, progress, known, evidence_in_passing and last)
         passes = (passes[0] + explanation.audio_passes, passes[1] + explanation.lyrics_passes)
         explanation = replace(explanation, audio_passes=passes[0], lyrics_passes=passes[1])

@@ -177,3 +177,31 @@ def test_a_model_of_noise_ends_at_the_budget(track: Track):
     explanation = explain(model, track, segments=8, sample_rate=8000, modalities=("audio",), output_kind="regression")
     assert explanation.n_variants >= 2048
     assert explanation.stopped.startswith("the budget was spent before half widths of at most 10%")
+
+
+def test_interactions_that_few_masks_cannot_tell_apart_are_not_shown(track: Track):
+    """One pair of 780 in one block would appear as a dozen that aren't there."""
+
+    def model(audio: torch.Tensor) -> torch.Tensor:
+        return audio.square().mean((1, 2))[:, None] * torch.tensor([1.0, -1.0])
+
+    asked = {"segments": 20, "sample_rate": 8000, "modalities": ("audio",)}
+    plain = explain(model, track, **asked)
+    assert plain.n_variants < 2 * 780
+    assert plain.interactions is None or not len(plain.interactions.columns)
+    assert any("too few to tell the interactions of 780 pairs apart: n_samples=1560" in note for note in plain.warnings)
+    given = explain(model, track, n_samples=1560, **asked)
+    assert len(given.interactions.columns) == 780
+
+
+def test_masks_that_cost_no_pass_are_not_spared(track: Track):
+    """Ten windows of four renderings each, beside lyrics that are there and aren't switched."""
+
+    class Windowed(Late):
+        max_seconds = 0.2
+
+    wordless = Track(track.stems, track.stem_names, track.sample_rate)
+    explanation = explain(Windowed(), wordless, segments=10)
+    assert explanation.n_variants >= 2048
+    assert explanation.audio_passes == 40
+    assert explanation.stopped == ""
