@@ -35,7 +35,8 @@ PREDICTED = -1
 MASKS = (("as many as it takes", 0), *((f"{count:,} masks", count) for count in (256, 512, 1024, 2048, 4096, MOST_MASKS)))
 
 #: What is said of the wait before there is a song.
-WAIT = "Explain a song first: then this tab says what its explanation takes, and what makes it faster."
+WAIT = """The model is not asked once but many times, with parts of the song switched off to see what they did: time goes with the
+number of these forward passes. A part of the song, fewer stems, fewer and longer segments and fewer masks make it shorter."""
 
 #: Seconds after which gradio's copies of files are deleted, and how often it looks.
 KEPT = (600, 3600)

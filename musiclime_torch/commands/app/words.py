@@ -6,7 +6,7 @@ from typing import Any
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import State
-from musiclime_torch.commands.output import SHORT, say_duration
+from musiclime_torch.commands.output import LONG, SHORT, say_duration
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.sentences import to_sentences
 from musiclime_torch.song.track import Track
@@ -50,7 +50,10 @@ def describe_state(state: State, left: float | None) -> str:
         return f"{name} …"
     share = f"{state.done / max(state.total, 1e-9):.0%}"
     counted = f"{state.done:,.0f} of {state.total:,.0f} passes" if state.unit == "pass" else share
-    return f"{name}: {counted}{'' if left is None or left < SHORT else f', about {say_duration(left)} left'}."
+    if left is None or left < SHORT:
+        return f"{name}: {counted}."
+    long = " This takes long: **Why is it slow?** says what makes it shorter." if left > LONG else ""
+    return f"{name}: {counted}, about {say_duration(left)} left.{long}"
 
 
 def describe_step(explanation: Explanation, number: int, last: bool) -> str:

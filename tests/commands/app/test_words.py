@@ -18,6 +18,8 @@ def test_time_left_is_as_fast_as_the_stage_was():
     assert time_stage(clock, State("asking", 3, 10), 111.0)[1] is None
     assert describe_state(State("separating", 0.5, 1.0, ""), 20.0) == "Separating: 50%, about 20 seconds left."
     assert describe_state(State("asking", 3, 10), None) == "Asking: 3 of 10 passes."
+    long = describe_state(State("asking", 3, 10), 1200.0)
+    assert long.startswith("Asking: 3 of 10 passes, about 20 minutes left. This takes long: **Why is it slow?**")
     assert describe_state(State("reading a.wav"), None) == "Reading a.wav …"
 
 
