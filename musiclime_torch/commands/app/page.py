@@ -35,18 +35,9 @@ PREDICTED = -1
 MASKS = (("as many as it takes", 0), *((f"{count:,} masks", count) for count in (256, 512, 1024, 2048, 4096, MOST_MASKS)))
 
 #: What is said of the wait before there is a song.
-WAIT = """The model is not asked once but many times, with parts of the song switched off to see what they did: time goes with the
-number of these forward passes. A part of the song, fewer stems, fewer and longer segments and fewer masks make it shorter."""
-
-#: Seconds after which gradio's copies of files are deleted, and how often it looks.
-KEPT = (600, 3600)
-
-#: Removes the lines that Gradio draws around every cell of a table.
-STYLE = ".musiclime table, .musiclime tr, .musiclime th, .musiclime td {border: 0 !important}"
-
-INTRODUCTION = """# What made the model decide?
-Drop a song, add its lyrics and press **Explain**. Stems, moments and words are switched on and off, the model is asked what
-it makes of each variant, and what moved it is fitted to the answers. Everything stays on this machine."""
+WAIT = """The model is not asked once but many times, with parts of the song switched off to see what they did: time goes
+with the number of these forward passes. A part of the song, fewer stems, fewer and longer segments and fewer masks make it
+shorter."""
 
 #: What a step changes: status, table, figure, file, report, and why it takes so long.
 Outputs = tuple[Any, Any, Any, Any, Any, Any]
