@@ -39,6 +39,16 @@ WAIT = """The model is not asked once but many times, with parts of the song swi
 with the number of these forward passes. A part of the song, fewer stems, fewer and longer segments and fewer masks make it
 shorter."""
 
+#: Seconds after which gradio's copies of files are deleted, and how often it looks.
+KEPT = (600, 3600)
+
+#: Removes the lines that Gradio draws around every cell of a table.
+STYLE = ".musiclime table, .musiclime tr, .musiclime th, .musiclime td {border: 0 !important}"
+
+INTRODUCTION = """# What made the model decide?
+Drop a song, add its lyrics and press **Explain**. Stems, moments and words are switched on and off, the model is asked what
+it makes of each variant, and what moved it is fitted to the answers. Everything stays on this machine."""
+
 #: What a step changes: status, table, figure, file, report, and why it takes so long.
 Outputs = tuple[Any, Any, Any, Any, Any, Any]
 
