@@ -150,7 +150,9 @@ def say_corpus(forecast: "Forecast") -> str:
     at_most = "at most " * forecast.at_most
     said = f"{forecast.passes:,} songs, {at_most}about {each} each if they are like the first: {at_most}about "
     said += f"{say_duration(forecast.seconds)}. "
-    ways = "a part of every song (--start, --end), fewer --segments or --until 'top 5'"
+    # Where every rendering is asked about once, only fewer of them are shorter.
+    fewer = ", fewer --segments or --until 'top 5'" if forecast.at_most else " or fewer stems (--separator hpss or none)"
+    ways = f"a part of every song (--start, --end){fewer}"
     if forecast.seconds > LONG:
         return f"This takes long: {said}Ctrl-C stops it, and the same command goes on from there. Shorter with {ways}."
     return f"{said}Shorter with {ways}."

@@ -161,7 +161,9 @@ def test_checks_and_catalogues_are_foretold():
         "20 songs, at most about 20 seconds each if they are like the first: at most about 7 minutes. Shorter with a part "
         "of every song (--start, --end), fewer --segments or --until 'top 5'."
     )
-    assert say_corpus(Forecast(200, 4000.0)).startswith("This takes long: 200 songs")
+    long = say_corpus(Forecast(200, 4000.0))
+    assert long.startswith("This takes long: 200 songs")
+    assert long.endswith("Shorter with a part of every song (--start, --end) or fewer stems (--separator hpss or none).")
 
 
 def test_what_is_written_has_a_bar_for_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
