@@ -181,9 +181,11 @@ def refuse_segments(segments: object) -> NoReturn:
 
 @dataclass(frozen=True)
 class Until:
-    """What sampling waits for: the order of the `count` largest components, or half widths of at most `width`."""
+    """What sampling waits for: the order of the `count` largest components, or half widths of at most `width`, of the
+    largest component where that is a `share`.
+    """
 
-    kind: Literal["top", "width"]
+    kind: Literal["top", "width", "share"]
     count: int = 0
     width: float = 0.0
 
@@ -191,19 +193,24 @@ class Until:
 def read_until(text: str) -> Until:
     """What to wait for, from text; InputError for any other text.
 
-    >>> read_until("top 5"), read_until("width 0.1")
-    (Until(kind='top', count=5, width=0.0), Until(kind='width', count=0, width=0.1))
+    >>> read_until("top 5"), read_until("width 0.1"), read_until("width 10%")
+    (Until(kind='top', count=5, width=0.0), Until(kind='width', count=0, width=0.1), Until(kind='share', count=0, width=0.1))
     """
     try:
-        match = re.fullmatch(r"\s*(top|width)[\s:]*([0-9.eE+-]+)\s*", text)
+        match = re.fullmatch(r"\s*(top|width)[\s:]*([0-9.eE+-]+)\s*(%?)\s*", text)
         if match is None:
             raise ValueError
-        kind, number = match.groups()
-        until = Until("top", count=int(number)) if kind == "top" else Until("width", width=float(number))
+        kind, number, share = match.groups()
+        if kind == "top":
+            until = Until("top", count=int(number + share))
+        else:
+            until = Until("share", width=float(number) / 100) if share else Until("width", width=float(number))
         if not (until.count >= 1 or 0 < until.width < float("inf")):
             raise ValueError
     except (TypeError, ValueError):
-        raise InputError(f"until {text!r} is not understood: give 'top 5' or 'width 0.1'.", argument="until") from None
+        raise InputError(
+            f"until {text!r} is not understood: give 'top 5', 'width 0.1' or 'width 10%'.", argument="until"
+        ) from None
     return until
 
 

@@ -3,6 +3,7 @@
 import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from os import W_OK, X_OK, access
 from os.path import exists, isdir  # pathlib's raise for folders without permission, and for long names
 from pathlib import Path
 from uuid import uuid4
@@ -55,10 +56,18 @@ def remove_partials(folder: Path, names: Container[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def refuse_file(out: Path | None) -> None:
-    """InputError for an `out` that can't be a folder; called before anything runs, not when the results are written."""
-    if out is not None and exists(out) and not isdir(out):
-        raise InputError(f"out {out} is a file: give a folder.", argument="out")
+def refuse_file(out: Path | None, argument: str = "out") -> None:
+    """InputError for an `out` that can't be a folder, or can't be written to; called before anything runs, not when the
+    results are written. `argument` is what the caller calls it.
+    """
+    if out is None:
+        return
+    if exists(out) and not isdir(out):
+        raise InputError(f"{argument} {out} is a file: give a folder.", argument=argument)
+    # The folder itself, or the nearest one above it that is there, in which it would be made.
+    home = next((folder for folder in (out, *out.absolute().parents) if exists(folder)), None)
+    if home is None or not isdir(home) or not access(home, W_OK | X_OK):
+        raise InputError(f"{argument} {out} can't be written to: give another folder.", argument=argument)
 
 
 def refuse_devices(path: Path) -> None:

@@ -1,32 +1,68 @@
 """Progress bars: tqdm's, without its monitoring thread.
 
 tqdm starts it for bars that aren't shown too, leaves it behind in the caller's process, and since its version 4.68.1 lets
-the interpreter end without waiting for it. A caller inside of a training loop should find nothing left running.
+the interpreter end without waiting for it. A caller inside of a training loop should find nothing left running. A bar that
+is shown has a thread of its own, which draws it every second, however long a batch takes, and ends with it.
 """
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Event, Thread, current_thread
 from time import monotonic
 from types import TracebackType
+from typing import Any
+from weakref import ref
 
 from tqdm import tqdm
 
+#: Seconds after which a bar is drawn again where nothing happened.
+TICK = 1.0
+
+#: The bar of a stage without a unit, and its line where it has no total either.
+UNCOUNTED, ENDLESS = "{l_bar}{bar}| [{elapsed}<{remaining}]", "{desc} [{elapsed}]"
+
 
 class Bar(tqdm):
-    """A bar that needs no thread to notice slow updates: every one looks at the clock, and the last is drawn at once."""
+    """A bar that is drawn every second, and at once when it is full."""
 
-    #: tqdm's own way to do without.
+    #: tqdm's own way to do without its thread.
     monitor_interval = 0
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._ended = Event()
+        self._ticker = Thread(target=_tick, args=(ref(self), self._ended), daemon=True)
+        if not self.disable:
+            self._ticker.start()
 
     def update(self, n: float | None = 1) -> bool | None:
         """Whether it was drawn: after a tenth of a second, and at the end, since no other update may follow for a while."""
         drawn: bool | None = super().update(n)
         return drawn or (self.n == self.total and self.refresh())
 
+    def close(self) -> None:
+        """Draw it a last time, and end its thread."""
+        # tqdm closes a bar again when it is deleted, and one that isn't shown before it is complete.
+        if hasattr(self, "_ended") and not self._ended.is_set():
+            self._ended.set()
+            if self._ticker.is_alive() and self._ticker is not current_thread():
+                self._ticker.join()
+        super().close()
+
+
+def _tick(find: "ref[Bar]", ended: Event) -> None:
+    """Draw a bar every second until it has ended, or nobody holds it any more."""
+    while not ended.wait(TICK):
+        bar = find()
+        if bar is None:
+            return
+        bar.refresh()
+        del bar
+
 
 def open_bar(
-    total: int | None = None,
+    total: float | None = None,
     *,
     unit: str = "it",
     name: str | None = None,
@@ -44,17 +80,31 @@ def open_bar(
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a stage takes: its forward passes, and seconds for those that are left, as fast as the first ones were."""
+    """What a stage takes: its forward passes, or what else it counts, and seconds for those that are left, as fast as the
+    first ones were. `at_most` is whether it may end earlier.
+    """
 
     passes: int
     seconds: float
+    at_most: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a stage is: what it is called, what is done of its total, None where that isn't known, and its unit."""
+
+    name: str
+    done: float = 0
+    total: float | None = None
+    unit: str = "pass"
 
 
 class Stages:
-    """Bars one after the other, one for each stage of the work, in forward passes of the model.
+    """Bars one after the other, one for each stage of the work, in forward passes of the model or another unit.
 
-    `say` makes a sentence of the first stage's forecast, or "" of a short wait. It is asked once, after the second batch:
-    the first may compile, allocate or load something. `clock` gives seconds.
+    `say` makes a sentence of a stage's forecast, or "" of a short wait. It is asked once, after the second batch of the
+    first stage that is foretold: the first batch may compile, allocate or load something. `listen` is told of every step,
+    and `about` comes before the stages' names, such as a song's. `clock` gives seconds.
     """
 
     def __init__(
@@ -63,13 +113,14 @@ class Stages:
         piped: bool = False,
         say: Callable[[Forecast], str] | None = None,
         clock: Callable[[], float] = monotonic,
+        listen: Callable[[State], object] | None = None,
+        about: str = "",
     ) -> None:
         self._shown, self._piped, self._bar = shown, piped, open_bar(shown=False)
-        self._say, self._clock = say, clock
-        #: Passes done, and those of the stage in all. A bar that isn't shown counts nothing.
-        self._done = 0
-        self._total: int | None = None
-        self._first: tuple[float, int] | None = None
+        self._say, self._clock, self._listen, self.about = say, clock, listen, about
+        #: Of the stage. A bar that isn't shown counts nothing.
+        self._state, self._at_most, self._foretold = State(""), False, True
+        self._first: tuple[float, float] | None = None
 
     def __enter__(self) -> "Stages":
         return self
@@ -77,38 +128,57 @@ class Stages:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._end(failed=error is not None)
 
-    def begin(self, name: str, passes: int | None = None) -> None:
-        """The next stage, and how many passes it will take, if that is known."""
+    def begin(
+        self, name: str, total: float | None = None, *, unit: str = "pass", at_most: bool = False, foretold: bool = True
+    ) -> None:
+        """The next stage, and how many passes, or of another unit, it will take, if that is known.
+
+        Without a unit only its share and its time are shown. It may end earlier with `at_most`. One that isn't `foretold` is
+        no reason for a sentence.
+        """
         self._end()
-        self._done, self._total, self._first = 0, passes, None
-        self._bar = open_bar(passes, unit="pass", name=name, shown=self._shown, piped=self._piped)
+        name = f"{self.about}: {name}" if self.about else name
+        self._state, self._at_most, self._foretold, self._first = State(name, 0, total, unit), at_most, foretold, None
+        layout = None if unit else ENDLESS if total is None else UNCOUNTED
+        self._bar = open_bar(total, unit=unit, name=name, layout=layout, shown=self._shown, piped=self._piped)
+        self._tell()
 
     def expect(self, passes: int) -> None:
         """Now it is known: so many more passes."""
         self._bar.total = self._bar.n + passes
-        self._total = self._done + passes
+        self._set(self._state.done, self._state.done + passes)
         self._bar.refresh()
 
-    def update(self, passes: int) -> None:
+    def update(self, passes: float) -> None:
         """So many passes were done. A bar never passes its end: what was expected grows with what is done."""
         if self._bar.total is not None:
             self._bar.total = max(self._bar.total, self._bar.n + passes)
         self._bar.update(passes)
-        self._done += passes
+        done, total = self._state.done + passes, self._state.total
+        self._set(done, None if total is None else max(total, done))
         self._foretell()
 
+    def _set(self, done: float, total: float | None) -> None:
+        self._state = State(self._state.name, done, total, self._state.unit)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._listen is not None and self._state.name:
+            self._listen(self._state)
+
     def _foretell(self) -> None:
-        if self._say is None or self._total is None:
+        done, total = self._state.done, self._state.total
+        if self._say is None or total is None or not self._foretold:
             return
         now = self._clock()
         if self._first is None:
-            self._first = now, self._done
+            self._first = now, done
             return
-        began, done = self._first
-        if self._done == done:
+        began, before = self._first
+        if before == done:
             return
-        seconds = (now - began) / (self._done - done) * max(self._total - self._done, 0)
-        sentence = self._say(Forecast(max(self._total, self._done), seconds))
+        seconds = (now - began) / (done - before) * (total - done)
+        sentence = self._say(Forecast(round(total), seconds, self._at_most))
         self._say = None
         if sentence:
             Bar.write(sentence, file=sys.stderr)
@@ -119,3 +189,8 @@ class Stages:
             self._bar.total = self._bar.n
             self._bar.refresh()
         self._bar.close()
+
+
+def open_stages(progress: bool | Stages) -> Stages:
+    """Stages that are shown or not, or those that a caller has begun already."""
+    return progress if isinstance(progress, Stages) else Stages(progress)

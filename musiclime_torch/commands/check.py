@@ -1,9 +1,11 @@
 """`musiclime check`. Nothing heavy is imported before it runs."""
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from os.path import isdir  # pathlib's raises for names that are too long
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +28,13 @@ from musiclime_torch.commands.options import (
     pop_given,
     tell_of_demo_model,
 )
-from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
-from musiclime_torch.song.manifest import is_manifest, read_manifest
+from musiclime_torch.commands.output import LONG, SHORT, say_duration, say_separation
+from musiclime_torch.commands.refusals import refuse_early, refuse_for_model, refuse_segments
+from musiclime_torch.song.manifest import Entry, is_manifest, read_manifest
 
 if TYPE_CHECKING:
+    from musiclime_torch.basics.progress import Forecast
+    from musiclime_torch.explanation.settings import Settings
     from musiclime_torch.faithfulness.checking import Check
     from musiclime_torch.song.track import Track
 
@@ -67,14 +72,16 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
     # Of several songs a missing one is a row of failures.
     alone = songs if len(songs) == 1 else ()
     refuse_early(options, loading, *(song for song in alone if not is_manifest(song)))
-    for song in filter(is_manifest, alone):
-        read_manifest(song)
+    entries = _list_entries(songs, loading)
     device = options.pop("device") or default_device()
     with redirect_stdout(sys.stderr):
         if not demo:
             tell_of_demo_model(options)
         elif options["target"] is None and not names_model(options):
             options["target"] = "anthem"  # as `musiclime demo` explains it
+        for entry in entries if len(entries) == 1 else ():
+            if isinstance(entry.audio, Path):
+                refuse_segments(entry.audio, options, loading)
         model = load_models(options, device)
         refuse_for_model(model, options)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
@@ -82,9 +89,9 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
         checks: list[Check] = []
         errors: dict[str, InputError] = {}
         # One song at a time: a broken file is a row of failures, and the others are still measured.
-        for name, track in _load_songs(songs, loading, device):
+        for name, track in _load_songs(entries, loading, device):
             try:
-                checks.append(_check(model, track, asked, measuring))
+                checks.append(_check(model, track, asked, measuring, len(entries)))
             except InputError as error:
                 errors[name] = error
     if not checks:
@@ -95,15 +102,8 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
     _report(checks, failures, out, form)
 
 
-def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -> Iterator[tuple[str, "Track | str"]]:
-    """Every song by its name, or why it can't be loaded; without songs the embedded one."""
-    from musiclime_torch.corpus.runs.ahead import load_entry
-    from musiclime_torch.demo.bundle import load_demo_track
-    from musiclime_torch.song.manifest import Entry
-
-    if not songs:
-        yield "demo song", load_demo_track()
-        return
+def _list_entries(songs: tuple[Path, ...], loading: dict[str, Any]) -> list[Entry]:
+    """The songs, those of manifests among them; none for the embedded one. InputError for options that don't fit them."""
     entries: list[Entry] = []
     for song in songs:
         entries += read_manifest(song) if is_manifest(song) else [Entry(str(song), audio=song)]
@@ -118,22 +118,42 @@ def _load_songs(songs: tuple[Path, ...], loading: dict[str, Any], device: str) -
         raise InputError(
             f"--separator {loading['separator']} and stems at once: songs with their own stems aren't separated."
         )
+    return entries
+
+
+def _load_songs(entries: list[Entry], loading: dict[str, Any], device: str) -> Iterator[tuple[str, "Track | str"]]:
+    """Every song by its name, or why it can't be loaded; without songs the embedded one."""
+    from musiclime_torch.basics.progress import Stages
+    from musiclime_torch.corpus.runs.ahead import load_entry
+    from musiclime_torch.demo.bundle import load_demo_track
+
+    if not entries:
+        yield "demo song", load_demo_track()
     given = dict(loading)
     files = {name: given.pop(name) for name in ("lyrics", "stems") if name in given}
     for entry in entries:
-        yield entry.id, load_entry(replace(entry, **files), given | {"device": device})
+        stages = Stages(True, say=say_separation)
+        yield entry.id, load_entry(replace(entry, **files), given | {"device": device, "progress": stages})
 
 
-def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: dict[str, Any]) -> "Check":
+def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: dict[str, Any], songs: int) -> "Check":
+    from musiclime_torch.basics.progress import Stages
     from musiclime_torch.explanation.answers import Answers
-    from musiclime_torch.explanation.explainer import explain
+    from musiclime_torch.explanation.explainer import explain_with
+    from musiclime_torch.explanation.settings import read_settings
     from musiclime_torch.faithfulness.checking import check as measure
-    from musiclime_torch.song.track import Track
+    from musiclime_torch.models.subject import name_model
+    from musiclime_torch.song.track import Track, fold_quiet
 
     if isinstance(track, str):
         raise InputError(track)
-    answers = Answers()
-    explanation = explain(model, track, answers=answers, progress=True, **asked)
+    answers, settings = Answers(), read_settings(asked)
+    track = track if settings.residual else fold_quiet(track)
+    click.echo(f"{track.title}: {track.source}", err=True)
+    windows = math.ceil(track.seconds / (getattr(model, "max_seconds", None) or track.seconds))
+    say = partial(say_check, settings, name_model(model), measuring, windows, songs)
+    stages = Stages(True, say=say, about=track.title if songs > 1 else "")
+    explanation = explain_with(model, track, settings, stages, answers)
     baseline = asked.get("baseline")
     borrowed = baseline if isinstance(baseline, Track) else None
     try:
@@ -144,7 +164,7 @@ def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: d
             baseline=borrowed,
             device=asked["device"],
             answers=answers,
-            progress=True,
+            progress=stages,
             **measuring,
         )
     except InputError as error:
@@ -152,6 +172,29 @@ def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: d
         if error.argument == "shuffled":
             raise InputError(str(error).replace("shuffled=()", "--no-shuffle")) from error
         raise
+
+
+def say_check(
+    settings: "Settings", model: str, measuring: dict[str, Any], windows: int, songs: int, forecast: "Forecast"
+) -> str:
+    """What a check of so many songs will do, about how long it takes and what would shorten it; "" for a few seconds.
+
+    `windows` are those of a song, and `forecast` is of the explanation alone.
+    """
+    from musiclime_torch.faithfulness.checking import CHANCES, SEEDS, count_masks
+
+    again = measuring.get("seeds", SEEDS) + len(measuring.get("shuffled", (1.0,)))
+    # Of a hundred components, which take as many masks as any more. Where every rendering was run, each has its answer.
+    known = not forecast.at_most and settings.n_samples is None
+    masks = 0 if known else windows * count_masks(100, measuring.get("chances", CHANCES))
+    passes = songs * (forecast.passes * (1 + again) + masks)
+    seconds = forecast.seconds * passes / max(forecast.passes, 1)
+    if seconds < SHORT:
+        return ""
+    named = f"{songs} songs, explained {1 + again} times each" if songs > 1 else f"{1 + again} explanations"
+    said = f"{named}: {'up to ' * forecast.at_most}{passes:,} forward passes of {model}, about {say_duration(seconds)}"
+    long = "This takes long, and Ctrl-C stops it: " if seconds > LONG else ""
+    return f"{long}{said}. Shorter with --seeds 1, --no-shuffle or a part of the song (--start, --end)."
 
 
 def _report(checks: list["Check"], failures: dict[str, str], out: Path | None, form: str) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.app.command import app
+from musiclime_torch.commands.app.serving import app
 from musiclime_torch.commands.check import check
 from musiclime_torch.commands.corpus import corpus
 from musiclime_torch.commands.doctor import describe_torchaudio, doctor, models
@@ -48,11 +48,12 @@ from musiclime_torch.commands.options import (
     tell_of_demo_model,
     tell_of_lyrics,
 )
-from musiclime_torch.commands.output import Output, plan_output, say_wait
-from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
+from musiclime_torch.commands.output import Output, plan_output, say_separation, say_wait
+from musiclime_torch.commands.refusals import refuse_early, refuse_for_model, refuse_segments
 from musiclime_torch.commands.train import train
 
 if TYPE_CHECKING:
+    from musiclime_torch.explanation.answers import Answers
     from musiclime_torch.explanation.explanation import Explanation
     from musiclime_torch.song.track import Track
 
@@ -125,16 +126,20 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
     tell_of_demo_model(options)
     # Standard output belongs to the result: models, separators and their libraries print whatever they like meanwhile.
     with redirect_stdout(sys.stderr):
-        from musiclime_torch.song.track import load_track
+        from musiclime_torch.basics.progress import Stages
+        from musiclime_torch.song.track import fold_quiet, load_track
 
+        refuse_segments(song, options, loading)
+        kept = None if answers is None else read_answers(answers, device)
         model = load_models(options, device, knows_song=True)
         refuse_for_model(model, options)
-        track = load_track(song, device=device, **loading)
+        load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
+        track = load_track(song, device=device, progress=Stages(True, say=say_separation), **loading)
+        track = track if options["residual"] else fold_quiet(track)
         click.echo(f"Stems: {track.source}", err=True)
         tell_of_lyrics(model, track, options)
         model = settle_answers(model, track, options)
-        load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
-        explanation = _run(model, track, device, options, output, answers)
+        explanation = _run(model, track, device, options, output, kept, answers)
     output.show(explanation, track, options["baseline"])
 
 
@@ -162,7 +167,7 @@ def predict(song: Path, form: str, top: int, **options: Any) -> None:
 
         model = load_models(options, device)
         # Nothing is removed, so that no stems are needed, but where the song is a folder of them.
-        track = load_track(song, separator=None if isdir(song) else "none", **loading)
+        track = load_track(song, separator=None if isdir(song) else "none", progress=True, **loading)
         given = {name: value for name, value in gather(options).items() if name in ASKING}
         prediction = run(model, track, device=device, **given)
     click.echo(
@@ -275,15 +280,29 @@ def _is_importing(frame: FrameType | None) -> bool:
     return frame is not None
 
 
+def read_answers(file: Path, device: str) -> "Answers":
+    """Those of earlier questions, if there are any."""
+    from musiclime_torch.explanation.answers import Answers, load_answers
+
+    return load_answers(file, device) if file.exists() else Answers()
+
+
 def _run(
-    model: Any, track: "Track", device: str, options: dict[str, Any], output: Output, file: Path | None = None
+    model: Any,
+    track: "Track",
+    device: str,
+    options: dict[str, Any],
+    output: Output,
+    answers: "Answers | None" = None,
+    file: Path | None = None,
 ) -> "Explanation":
     """Explain with the given options; with the evidence where it is asked for, or played and found in passing.
 
-    What a model prints meanwhile must not get into the result on standard output. `file` holds the answers of earlier
-    questions, and then also those of this one.
+    What a model prints meanwhile must not get into the result on standard output. `answers` are those of earlier questions,
+    and `file` is where they are written together with those of this one.
     """
-    from musiclime_torch.explanation.answers import Answers, load_answers, save_answers
+    from musiclime_torch.basics.progress import Stages
+    from musiclime_torch.explanation.answers import save_answers
     from musiclime_torch.explanation.explainer import explain_with as run
     from musiclime_torch.explanation.settings import read_settings
     from musiclime_torch.models.care import module_behind
@@ -294,10 +313,9 @@ def _run(
     if file is not None and not hash_weights(module_behind(model)):
         # Before the model runs: nothing could be kept of it.
         raise InputError("--answers needs a model with weights, which tell its answers from another model's: leave it out.")
-    answers = None if file is None else load_answers(file, device) if file.exists() else Answers()
     settings = read_settings({**given, "device": device})
     say = partial(say_wait, settings, name_model(model), output.plays_evidence)
-    explanation = run(model, track, settings, True, answers, say, output.plays_evidence)
+    explanation = run(model, track, settings, Stages(True, say=say), answers, output.plays_evidence)
     explanation = replace(explanation, provenance=explanation.provenance | {"command": read_command()})
     if answers is not None and file is not None:
         try:

@@ -12,6 +12,7 @@ import click
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError, needing, require
+from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.help import Grouped
 from musiclime_torch.commands.options import (
     MODEL_NAMES,
@@ -24,10 +25,12 @@ from musiclime_torch.commands.options import (
     read_command,
     split,
 )
+from musiclime_torch.commands.output import LONG, SHORT, say_duration
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
 from musiclime_torch.song.manifest import read_folder, read_manifest
 
 if TYPE_CHECKING:
+    from musiclime_torch.basics.progress import Forecast
     from musiclime_torch.corpus.runs.job import Job, Progress
 
 
@@ -76,6 +79,7 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
     _refuse_questions_of_one_song(options)
     if not names_model(options):
         raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
+    refuse_file(out)
     loading = pop_given(options, "separator", "start", "end", "max_seconds")
     refuse_early(options, loading)
     entries = read_folder(songs) if isdir(songs) else read_manifest(songs)
@@ -135,7 +139,23 @@ def _read_request(model: Any, options: dict[str, Any], device: str) -> dict[str,
 def _run_here(model: Any, job: "Job", running: dict[str, Any]) -> "Progress":
     from musiclime_torch.corpus.runs.running import run_here
 
-    return run_here(model, job, progress=True, **running)
+    return run_here(model, job, progress=True, say=say_corpus, **running)
+
+
+def say_corpus(forecast: "Forecast") -> str:
+    """About how long so many songs take, and what would shorten it; "" for a few seconds."""
+    if forecast.seconds < SHORT or forecast.passes < 2:
+        return ""
+    each = say_duration(forecast.seconds / forecast.passes)
+    at_most = "at most " * forecast.at_most
+    said = f"{forecast.passes:,} songs, {at_most}about {each} each if they are like the first: {at_most}about "
+    said += f"{say_duration(forecast.seconds)}. "
+    # Where every rendering is asked about once, only fewer of them are shorter.
+    fewer = ", fewer --segments or --until 'top 5'" if forecast.at_most else " or fewer stems (--separator hpss or none)"
+    ways = f"a part of every song (--start, --end){fewer}"
+    if forecast.seconds > LONG:
+        return f"This takes long: {said}Ctrl-C stops it, and the same command goes on from there. Shorter with {ways}."
+    return f"{said}Shorter with {ways}."
 
 
 def _run_on_ray(load: Callable[[], Any], job: "Job", device: str, running: dict[str, Any]) -> "Progress":

@@ -1,10 +1,12 @@
 """`musiclime global` and `musiclime compare`. Nothing heavy is imported before they run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from musiclime_torch.basics.errors import InputError, needing, require
+from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.help import Grouped
 from musiclime_torch.commands.options import split
 from musiclime_torch.commands.refusals import refuse_other_folders
@@ -13,7 +15,7 @@ from musiclime_torch.commands.refusals import refuse_other_folders
 @click.command(
     "global",
     cls=Grouped,
-    examples=("musiclime global run", "musiclime global run --class rock --report catalogue.html --plots plots"),
+    examples=("musiclime global run", "musiclime global run --class rock --report catalogue --plots plots"),
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--class", "class_names", metavar="A,B", help="Show these classes only.")
@@ -32,7 +34,7 @@ def summarise(
     plots: Path | None,
 ) -> None:
     """What carries each class in a catalogue explained by `musiclime corpus`, and what stands out."""
-    _refuse_early(folder, plots=plots)
+    _refuse_early(folder, plots=plots, written={"out": out, "report": report, "plots": plots})
     from rich.console import Console
 
     with needing("musiclime_torch[corpus]"):
@@ -94,7 +96,7 @@ def summarise(
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Folder for figures, as SVG.")
 def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Path | None, plots: Path | None) -> None:
     """Where two runs over the same songs differ, for example of two versions of a model."""
-    _refuse_early(first, second, plots=plots)
+    _refuse_early(first, second, plots=plots, written={"out": out, "plots": plots})
     from rich.console import Console
 
     with needing("musiclime_torch[corpus]"):
@@ -126,10 +128,12 @@ def contrast(first: Path, second: Path, top: int, min_songs: int | None, out: Pa
         click.echo(f"Figures written to {plots}: {len(write_shifts(comparison, plots))}.", err=True)
 
 
-def _refuse_early(*folders: Path, plots: Path | None) -> None:
+def _refuse_early(*folders: Path, plots: Path | None, written: Mapping[str, Path | None]) -> None:
     """What shows before anything heavy is imported, and long before figures are drawn."""
     for package in ("duckdb", "pyarrow"):
         require(package, "musiclime_torch[corpus]")
     if plots is not None:
         require("matplotlib", "musiclime_torch[plots]")
+    for argument, folder in written.items():
+        refuse_file(folder, argument)
     refuse_other_folders(folders)

@@ -41,6 +41,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
             "--segments",
             "--units",
             "--baseline",
+            "--residual",
             "--lyrics-baseline",
             "--space",
             "--weights",

@@ -28,7 +28,7 @@ _SOUNDS = ("wav", "flac")
 SAVED = "explanation.safetensors"
 
 #: Seconds of a wait that nothing is said about, and of one that is called long.
-_SHORT, _LONG = 5, 600
+SHORT, LONG = 5, 600
 
 #: What some of them need, and the extra that has it.
 _PACKAGES = {"jams": ("jams", "musiclime_torch[jams]"), "parquet": ("pyarrow", "musiclime_torch[corpus]")}
@@ -72,6 +72,7 @@ class Output:
     def _write(self, explanation: "Explanation", track: "Track", out: Path, baseline: Any) -> list[InputError]:
         """Write every file atomically, the explanation before what is made of it; what couldn't be written."""
         from musiclime_torch.basics.files import write_atomically
+        from musiclime_torch.basics.progress import Stages
         from musiclime_torch.views.record import to_json
         from musiclime_torch.views.terminal import to_text
 
@@ -91,18 +92,20 @@ class Output:
         # First of all, and by itself: what follows may fail in somebody else's library, after minutes of a model's time.
         saved = _save(explanation, out)
         failures = [] if isinstance(saved, Path) else [saved]
-        steps: list[Callable[[], None]] = [
-            lambda: put("explanation.json", to_json(explanation) + "\n"),
-            lambda: put("explanation.txt", to_text(explanation, None, self.top, self.positive_only)),
-            *([write_page] if self.page else []),
-            *(partial(write_export, name) for name in self.exports),
+        steps: list[tuple[str, Callable[[], None]]] = [
+            ("explanation.json", lambda: put("explanation.json", to_json(explanation) + "\n")),
+            ("explanation.txt", lambda: put("explanation.txt", to_text(explanation, None, self.top, self.positive_only))),
+            *([("the page", write_page)] if self.page else []),
+            *((f"{name} files", partial(write_export, name)) for name in self.exports),
         ]
-        for step in steps if isinstance(saved, Path) else ():
-            try:
-                step()
-            except InputError as error:
-                message = f"{str(error).rstrip('.')}. The explanation is saved as {saved}."
-                failures.append(InputError(message, argument=error.argument))
+        with Stages(True) as stages:
+            for name, step in steps if isinstance(saved, Path) else ():
+                stages.begin(f"writing {name}", unit="")
+                try:
+                    step()
+                except InputError as error:
+                    message = f"{str(error).rstrip('.')}. The explanation is saved as {saved}."
+                    failures.append(InputError(message, argument=error.argument))
         return failures
 
 
@@ -129,10 +132,20 @@ def say_duration(seconds: float) -> str:
     ['4 seconds', '45 seconds', '2 minutes', '12 minutes', '1 hour 57 minutes']
     """
     if seconds < 90:
-        return f"{round(seconds) if seconds < 20 else 5 * round(seconds / 5)} seconds"
+        count = round(seconds) if seconds < 20 else 5 * round(seconds / 5)
+        return f"{count} second{'s' * (count != 1)}"
     hours, minutes = divmod(round(seconds / 60), 60)
     said = [f"{number} {unit}{'s' * (number > 1)}" for number, unit in ((hours, "hour"), (minutes, "minute")) if number]
     return " ".join(said)
+
+
+def say_separation(forecast: "Forecast") -> str:
+    """How long separating a song will take, and what would shorten it; "" for a few seconds."""
+    if forecast.seconds < SHORT:
+        return ""
+    said = f"taking the song apart: about {say_duration(forecast.seconds)}"
+    said = f"This takes long: {said}. Ctrl-C stops it; s" if forecast.seconds > LONG else f"{said[:1].upper()}{said[1:]}. S"
+    return f"{said}horter with a part of the song (--start, --end), or with --separator none."
 
 
 def say_wait(settings: "Settings", model: str, in_passing: bool, forecast: "Forecast") -> str:
@@ -140,18 +153,26 @@ def say_wait(settings: "Settings", model: str, in_passing: bool, forecast: "Fore
 
     `in_passing` is whether evidence is looked for unasked.
     """
-    if forecast.seconds < _SHORT:
+    if forecast.seconds < SHORT:
         return ""
-    passes = f"{'up to ' * (settings.until is not None)}{forecast.passes:,} forward passes of {model}"
+    passes = f"{'up to ' * forecast.at_most}{forecast.passes:,} forward passes of {model}"
     more = ", and at most as long again to look for evidence" if in_passing else ""
     more = ", and more to look for evidence" if settings.evidence else more
-    ways = ["a part of the song (--start, --end)", "fewer --segments"]
-    ways += ["--until 'top 5'"] if settings.until is None and settings.weights != "shapley" else []
+    ways = ["a part of the song (--start, --end)", *_list_ways(settings, forecast.at_most)]
     shorter = f"{', '.join(ways[:-1])} or {ways[-1]}"
-    duration = say_duration(forecast.seconds)
-    if forecast.seconds > _LONG:
-        return f"This takes long: {passes}, about {duration}{more}. Ctrl-C stops it; shorter with {shorter}."
-    return f"{passes[:1].upper()}{passes[1:]}: about {duration}{more}. Shorter with {shorter}."
+    duration = f"{'at most ' * forecast.at_most}about {say_duration(forecast.seconds)}"
+    if forecast.seconds > LONG:
+        return f"This takes long: {passes}, {duration}{more}. Ctrl-C stops it; shorter with {shorter}."
+    return f"{passes[:1].upper()}{passes[1:]}: {duration}{more}. Shorter with {shorter}."
+
+
+def _list_ways(settings: "Settings", at_most: bool) -> list[str]:
+    """What makes sampling shorter. Where every rendering is asked about once, only fewer of them do."""
+    sampled = at_most or settings.n_samples is not None or settings.weights != "uniform" or bool(settings.ridge)
+    if not sampled:
+        return ["fewer stems (--separator hpss or none)"]
+    ways = ["fewer --segments"] if settings.n_samples is None else ["fewer --segments", "fewer --n-samples"]
+    return ways + (["--until 'top 5'"] if settings.until is None and settings.weights != "shapley" else [])
 
 
 def plan_output(options: dict[str, Any]) -> Output:

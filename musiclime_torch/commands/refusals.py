@@ -45,6 +45,21 @@ def refuse_for_model(model: Any, options: Mapping[str, Any]) -> None:
     plan_sampling(subject, (int("audio" in subject.modalities), int("lyrics" in subject.modalities)), settings)
 
 
+def refuse_segments(song: Path, options: Mapping[str, Any], loading: Mapping[str, Any]) -> None:
+    """InputError for segments that this song can't be cut into, before a model is loaded and its stems are separated."""
+    # Beats are found in the sound, and fit it; a song of stems isn't separated. What is left is told by the song's length
+    # and lyrics.
+    segments = options.get("segments")
+    if segments is None or split_units(segments)[0] not in ("", "lyrics") or isdir(song):
+        return
+    from musiclime_torch.song.track import load_track
+    from musiclime_torch.variants.components import list_components
+
+    given = {name: value for name, value in loading.items() if name not in ("stems", "align_stems", "separator")}
+    track = load_track(song, separator="none", **given)
+    list_components(track, segments, options.get("units") or Settings.units, ("audio",))
+
+
 def refuse_settings(options: Mapping[str, Any]) -> Settings:
     """Settings from the options; InputError for one that no model and no song could be explained with."""
     given = gather(dict(options))
@@ -82,4 +97,6 @@ def _refuse_loading(loading: Mapping[str, Any]) -> None:
         raise InputError(f"--max-duration must be above 0, got {longest:g}.")
     separator = loading.get("separator")
     if separator is not None:
-        read_separator(separator)
+        folder = read_separator(separator)[0].partition(":")[2]
+        if folder and not isdir(Path(folder).expanduser()):
+            raise InputError(f"--separator {separator!r} names no folder: give one with demucs' weights.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from musiclime_torch.basics.arguments import read_separator
 from musiclime_torch.basics.errors import require
 from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.help import Grouped
@@ -85,6 +86,8 @@ def _train(manifest: Path, out: Path, options: dict[str, Any]) -> "Trained":
     from musiclime_torch.song.manifest import find_bad, leave_out, read_manifest
 
     refuse_file(out)
+    if options["separator"] is not None:
+        read_separator(options["separator"])
     require("accelerate", "musiclime_torch[train]")
     entries = read_dataset(manifest, options["labels"]) if isdir(manifest) else read_manifest(manifest)
     import torch

@@ -23,7 +23,7 @@ from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.subject import Subject
-from musiclime_torch.song.track import Track
+from musiclime_torch.song.track import Track, fold_quiet
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.probe import Sources
 from musiclime_torch.variants.renderings import Kept
@@ -71,6 +71,12 @@ def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:
     guess = None if name in (None, "silence", "noise") else {"title": name, "audio_hash": ""}
     song: dict[str, str] | None = provenance.get("baseline_song", guess)
     return song
+
+
+def recall_track(provenance: dict[str, Any], track: Track) -> Track:
+    """The track as it was explained: with quiet stems in the loudest one, unless they were asked for."""
+    # Older versions explained every stem, and recorded nothing of it.
+    return track if provenance["settings"].get("residual", True) else fold_quiet(track)
 
 
 def hash_inputs(subject: Subject, track: Track) -> dict[str, str]:

@@ -66,7 +66,7 @@ def look_for_evidence(
     """
     if most is not None and (without := find_without_search(scale, empty)) is not None:
         return without, ()
-    probe.stages.begin("looking for evidence", most)
+    probe.stages.begin("looking for evidence", most, foretold=False)
     try:
         return find_evidence(probe, scale, attributions, most), ()
     except SearchStoppedError as stopped:

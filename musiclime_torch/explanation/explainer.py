@@ -12,7 +12,7 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import Segments
 from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import Forecast, Stages
+from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.explanation.answers import Answers, describe_question, record_provenance
 from musiclime_torch.explanation.composing import collect_warnings, compose, tell_of_no_lyrics
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed, takes_every_mask
@@ -24,12 +24,12 @@ from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_sh
 from musiclime_torch.explanation.evidence import DECIDING, Evidence, look_for_evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import Plan, describe_asked, plan_sampling
-from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
+from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTINGS, Settings, read_settings
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.beats import Limits
 from musiclime_torch.song.segments import place_segments
-from musiclime_torch.song.track import Track
+from musiclime_torch.song.track import Track, fold_quiet
 from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.surrogate.signed import full_precision, rounds_products
@@ -52,9 +52,10 @@ def explain(
     segments: Segments | None = Settings.segments,
     units: Units = Settings.units,
     baseline: StandIn | Track = Settings.baseline,
+    residual: bool = Settings.residual,
     lyrics_baseline: LyricsBaseline | None = Settings.lyrics_baseline,
     design: DesignName = Settings.design,
-    n_samples: SupportsIndex | tuple[SupportsIndex, SupportsIndex] = Settings.n_samples,
+    n_samples: SupportsIndex | tuple[SupportsIndex, SupportsIndex] | None = Settings.n_samples,
     until: str | None = Settings.until,
     weights: WeightsName = Settings.weights,
     kernel_width: float = Settings.kernel_width,
@@ -88,6 +89,8 @@ def explain(
             `Timeline`.
         units: unit of the lyrics that is switched: "word", "type", "line" or "section".
         baseline: what a removed stem becomes: "silence", "noise" or another track's stem.
+        residual: stems 30 dB or more below the song, such as what separation leaves, are components too; without, they are
+            added to the loudest stem and switched with it, and a warning says so.
         lyrics_baseline: what a removed word's tokens become: "mask", "zero", "pad" or "gone"; None takes the mask token
             where the model has one.
         design: "auto" crosses masks of the sound with masks of the lyrics where a model offers `encode_audio`,
@@ -96,8 +99,12 @@ def explain(
             "unfolded", "bernoulli" and "bernoulli+song" are fixed joint designs.
         n_samples: number of masks, in whole blocks; every mask, where there are no more than that. A crossed design spends
             what n_samples / 2 joint masks would cost the model's encoders; (sound, lyrics) gives the masks of each side.
-        until: stop before that budget is spent once "top 5" (the order of the 5 largest is settled) or "width 0.1" (every
-            half interval is that narrow, in the units of `space`) holds for the target.
+            None takes as many as the song needs: sampling stops once every half interval is at most a tenth of the largest
+            attribution to the target, and after 2,048 masks in any case; where there are no more than 256 masks, each is
+            taken. Shapley values, and fits under LIME's kernels or a ridge penalty, get all 2,048.
+        until: stop before that budget is spent once "top 5" (the order of the 5 largest is settled), "width 0.1" (every
+            half interval is that narrow, in the units of `space`) or "width 10%" (as a share of the largest attribution)
+            holds for the target.
         weights: "uniform" (Banzhaf values), "shapley", "lime" or "paper" (MusicLIME's).
         kernel_width: width of LIME's kernel, on distances in [0, 1].
         ridge: penalty on squared slopes, added to the weighted sum of squared errors: the more masks, the less it weighs.
@@ -129,19 +136,19 @@ def explain_with(
     model: Callable[..., Any],
     track: Track,
     settings: Settings,
-    progress: bool = False,
+    progress: bool | Stages = False,
     answers: Answers | None = None,
-    say: Callable[[Forecast], str] | None = None,
     evidence_in_passing: bool = False,
 ) -> Explanation:
     """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice.
 
-    `say` makes a sentence of how long it will take, which is written to standard error once that is known. With
-    `evidence_in_passing` evidence is looked for where it was not asked for, but costs little: no more passes than the
-    sampling did, and none where the decision stays with everything removed or the outputs make none.
+    `progress` may be stages that go on with this explanation's. With `evidence_in_passing` evidence is looked for where it
+    was not asked for, but costs little: no more passes than the sampling did, and none where the decision stays with
+    everything removed or the outputs make none.
     """
     _check_track(track)
     _check_answers(answers)
+    track = track if settings.residual else fold_quiet(track)
     # What the model's declarations alone can refuse is refused here, before stems are resampled or lyrics are tokenized.
     subject, space = describe_asked(model, settings)
     default = _pick_segments(subject, track)
@@ -153,7 +160,7 @@ def explain_with(
     plan_sampling(subject, (components.n_audio, len(components) - components.n_audio), settings)
     device = pick_device(subject, settings.device)
     with (
-        Stages(progress, say=say) as stages,
+        open_stages(progress) as stages,
         probing(
             subject,
             track,
@@ -168,14 +175,16 @@ def explain_with(
             None if answers is None else answers.kept,
         ) as probe,
     ):
-        plan = plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings)
+        plan = _spend(probe, plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings))
         in_passing = evidence_in_passing and not settings.evidence and subject.output_kind in DECIDING
-        if in_passing and _takes_every_mask(probe, plan):
+        every_mask = _takes_every_mask(probe, plan)
+        if in_passing and every_mask:
             # What is run then answers the search too, whichever sets it asks about.
             probe.kept.everything = True
         if answers is not None:
             answers.admit(describe_question(subject, track, components, settings, probe.sources), model)
-        stages.begin(f"asking {subject.name}", _expect(probe, plan))
+        known = probe.kept.count("")
+        stages.begin(f"asking {subject.name}", _expect(probe, plan), at_most=plan.until is not None and not every_mask)
         ends, warnings = _ask_ends(probe)
         _refuse_deaf(subject, ends)
         scale = settle_scale(subject, ends, space, settings.target, settings.foil)
@@ -185,7 +194,8 @@ def explain_with(
         evidence: Evidence | None = None
         failed: tuple[str, ...] = ()
         if settings.evidence or in_passing:
-            most = sum(estimate.passes) if in_passing else None
+            # Of a second question about a song the sampling may have taken none: what it was spared counts too.
+            most = max(sum(estimate.passes), known) if in_passing else None
             evidence, failed = look_for_evidence(probe, scale, attributions, ends[1], most)
     # The record keeps what None was resolved to for this model and song.
     settled = replace(
@@ -285,12 +295,22 @@ def _expect(probe: Probe, plan: Plan) -> int:
     return expect_passes(probe, counts // 2, counts // 2) if crossed else expect_passes(probe, counts, counts)
 
 
+def _spend(probe: Probe, plan: Plan) -> Plan:
+    """The plan without an early end where that saves next to nothing: windows of a longer song have few renderings each,
+    which some masks take as well as many.
+    """
+    few, many = (expect_passes(probe, count, count) for count in (ENUMERATED, BUDGET))
+    if plan.kind != "joint" or plan.sampling.enumerated is None or _takes_every_mask(probe, plan) or many > 1.1 * few:
+        return plan
+    return replace(plan, sampling=replace(plan.sampling, enumerated=None), until=None)
+
+
 def _takes_every_mask(probe: Probe, plan: Plan) -> bool:
     """Whether there are no more masks than were asked for, so that each is asked about once."""
     if plan.kind == "crossed":
-        return plan.until is None and takes_every_mask(probe, plan.sampling)
-    counts = plan.sampling.n_samples
-    return plan.free and plan.kind in ("joint", "coalitions") and isinstance(counts, int) and 2 ** len(probe.seen) <= counts
+        return takes_every_mask(probe, plan.sampling, plan.until)
+    single = isinstance(plan.sampling.n_samples, int)
+    return plan.free and plan.kind in ("joint", "coalitions") and single and 2 ** len(probe.seen) <= plan.sampling.every_mask
 
 
 def _estimate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], plan: Plan, settings: Settings) -> Estimate:
@@ -308,7 +328,7 @@ def _estimate_together(
 ) -> Estimate:
     """Masks over all columns; what a longer song's windows allow, where nothing else was asked for."""
     sampling, coalitions = plan.sampling, plan.kind == "coalitions"
-    exact, sampled = split_song(probe, sampling.total) if plan.free and not settings.ridge else ((), ())
+    exact, sampled = split_song(probe, sampling.every_mask) if plan.free and not settings.ridge else ((), ())
     known = bool(exact) and not sampled
     if known and coalitions and adds_up(scale):
         return estimate_shapley_windows(probe, scale, ends, exact)

@@ -8,7 +8,7 @@ from musiclime_torch.basics.arguments import Until, find_class, read_until
 from musiclime_torch.basics.choices import Space
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.evidence import DECIDING
-from musiclime_torch.explanation.settings import Settings
+from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTLED, Settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.surrogate.sampling import Sampling
 from musiclime_torch.variants.scale import pick_space
@@ -43,9 +43,12 @@ def describe_asked(model: Callable[..., Any], settings: Settings) -> tuple[Subje
         name: getattr(settings, name) for name in ("sample_rate", "channels", "classes", "output_kind", "modalities")
     }
     subject = describe_model(model, **declared)
-    for name in (settings.target, settings.foil):
-        if name is not None and subject.classes is not None:
-            find_class(name, subject.classes)
+    if subject.classes is not None:
+        asked = [find_class(name, subject.classes) for name in (settings.target, settings.foil) if name is not None]
+        if len(asked) > len(set(asked)):
+            raise InputError(
+                f"the foil {subject.classes[asked[0]]!r} is the target itself: give another class.", argument="foil"
+            )
     return subject, pick_space(settings.space, subject.output_kind)
 
 
@@ -62,8 +65,7 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
             argument="evidence",
         )
     # Weights before designs, for they rule out most; the number of masks last, for what it means depends on the design.
-    sampling = Sampling(settings.design, settings.weights, settings.kernel_width, settings.n_samples, settings.seed)
-    until = None if settings.until is None else read_until(settings.until)
+    sampling, until = _set_budget(settings)
     kind = _pick_kind(subject, sides, settings)
     if isinstance(settings.n_samples, tuple) and subject.late_fusion and any(sides) and not all(sides):
         return _plan_one_side(kind, sampling, until, settings.n_samples, sides)
@@ -73,7 +75,21 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
             "give one number, or use a late-fusion model with design crossed.",
             argument="n_samples",
         )
-    return Plan(kind, sampling, until, _note_joint(subject, sides, settings) if kind == "joint" else ())
+    notes = _note_joint(subject, sides, settings) if kind == "joint" else ()
+    return Plan(kind, sampling, until, notes)
+
+
+def _set_budget(settings: Settings) -> tuple[Sampling, Until | None]:
+    """Masks at most, and when fewer will do: where no number was given, once the effects that are shown are settled."""
+    until = None if settings.until is None else read_until(settings.until)
+    count, enumerated = settings.n_samples, None
+    if count is None:
+        count = BUDGET
+        # Only these are estimated with errors that hold at every look: Shapley values are sampled without looks, and a
+        # kernel or a penalty leaves few effective rows, or none, in a first block.
+        if until is None and settings.weights == "uniform" and not settings.ridge:
+            until, enumerated = read_until(SETTLED), ENUMERATED
+    return Sampling(settings.design, settings.weights, settings.kernel_width, count, settings.seed, enumerated), until
 
 
 def _plan_one_side(

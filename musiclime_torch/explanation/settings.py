@@ -53,6 +53,10 @@ PAPER: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+#: Where no number of masks is given: at most so many, and fewer once this holds. Every mask is taken where there are no more
+#: than `ENUMERATED`: exact values, at what two or three blocks of a sample cost.
+BUDGET, SETTLED, ENUMERATED = 2048, "width 10%", 256
+
 #: The arguments whose names are chosen from a list, with what an error calls them.
 _CHOSEN = (
     ("units", Units, "lyric unit"),
@@ -126,6 +130,10 @@ class Settings:
         default="silence",
         metadata=_say("What a removed stem becomes: silence, noise, or another song's stem.", form="NAME|SONG"),
     )
+    residual: bool = field(
+        default=False,
+        metadata=_say("Explain stems 30 dB or more below the song, such as what separation leaves, by themselves."),
+    )
     lyrics_baseline: LyricsBaseline | None = field(
         default=None, metadata=_say("What a removed word's tokens become.", "the mask token, where the model has one")
     )
@@ -135,14 +143,20 @@ class Settings:
             "How masks are drawn.", "auto: crossed where the model encodes audio and lyrics separately, else joint"
         ),
     )
-    n_samples: int | tuple[int, int] = field(
-        default=2048, metadata=_say("Number of masks, or one each for audio and lyrics; in whole blocks.", form="N|N,M")
+    n_samples: int | tuple[int, int] | None = field(
+        default=None,
+        metadata=_say(
+            "Number of masks, or one each for audio and lyrics; in whole blocks.",
+            f"as many as effects need to be known to {SETTLED.removeprefix('width ')} of the largest, at most {BUDGET:,}",
+            "N|N,M",
+        ),
     )
     until: str | None = field(
         default=None,
         metadata=_say(
-            "Stop once the order of the top K is settled, or all interval half widths are at most W.",
-            form="'top K'|'width W'",
+            "Stop once the order of the top K is settled, or all interval half widths are at most W, or P% of the largest "
+            "effect.",
+            form="'top K'|'width W'|'width P%'",
         ),
     )
     weights: WeightsName = field(
@@ -194,7 +208,9 @@ class Settings:
 
     @property
     def total(self) -> int:
-        """Masks of all sides together."""
+        """Masks of all sides together, at most."""
+        if self.n_samples is None:
+            return BUDGET
         return self.n_samples if isinstance(self.n_samples, int) else sum(self.n_samples)
 
     def to_record(self) -> dict[str, Any]:

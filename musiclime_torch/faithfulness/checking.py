@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import Stages
+from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.explanation.answers import Answers
+from musiclime_torch.explanation.estimation.loop import expect_passes
 from musiclime_torch.explanation.evidence import DECIDING
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import Settings
@@ -85,7 +86,7 @@ def check(
     held_out: int = HELD_OUT,
     device: torch.device | str | None = None,
     answers: Answers | None = None,
-    progress: bool = False,
+    progress: bool | Stages = False,
 ) -> Check:
     """How faithful an explanation's attributions to its target are, compared with random attributions of the same sizes.
 
@@ -103,7 +104,7 @@ def check(
         held_out: number of masks for fidelity and infidelity, independent of those of the explanation.
         device: as `explain` takes it.
         answers: those that the explanation was made with, so that none of them is asked again.
-        progress: show a bar on standard error, if that is a terminal.
+        progress: show a bar for each stage on standard error, if that is a terminal.
 
     Raises:
         InputError: anything that can't be checked, in one sentence; by their hashes also an explanation of another model,
@@ -117,22 +118,25 @@ def check(
     known = Answers() if answers is None or drawn else answers
     is_own = attributions is None
     values = explanation.attributions[explanation.target] if is_own else _read(attributions, len(explanation.components))
-    with (
-        Stages(progress) as stages,
-        asking(question, stages, known) as (probe, scale),
-    ):
-        stages.begin("checking")
-        columns = list(probe.seen)
-        if not columns:
-            raise InputError("the model can't notice any of this song's components: there is nothing to check.")
-        # Seeds next to the explanation's own: none of these draws may coincide with the masks it was fitted to.
-        dealt = deal(values[columns], chances, question.settings.seed + 1)
-        # Curves and drops are read in probabilities, where there are any: a logit moves on when a decision is long settled.
-        wide = scale.on("probability") if "probability" in list_spaces(scale.output_kind, len(scale.song)) else scale
-        ladder = climb(probe, scale, dealt.orders, sorted({*count_steps(len(columns), POINTS), *count_top(len(columns))}))
-        flips = measure_flips(probe, scale, dealt) if scale.output_kind in DECIDING else None
-        fidelity, infidelity = _hold_out(probe, scale, dealt, question.settings, held_out)
-    stability, randomisation = _repeat(question, known, columns, dealt, seeds, shuffled) if is_own else (None, None)
+    with open_stages(progress) as stages:
+        with asking(question, stages, known) as (probe, scale):
+            columns = list(probe.seen)
+            if not columns:
+                raise InputError("the model can't notice any of this song's components: there is nothing to check.")
+            masks = count_masks(len(columns), chances, held_out)
+            stages.begin("removing and keeping components", expect_passes(probe, masks, masks), foretold=False)
+            # Seeds next to the explanation's own: none of these draws may coincide with the masks it was fitted to.
+            dealt = deal(values[columns], chances, question.settings.seed + 1)
+            # Curves and drops are read in probabilities, where there are any: a logit moves on when a decision is long
+            # settled.
+            wide = scale.on("probability") if "probability" in list_spaces(scale.output_kind, len(scale.song)) else scale
+            steps = sorted({*count_steps(len(columns), POINTS), *count_top(len(columns))})
+            ladder = climb(probe, scale, dealt.orders, steps)
+            flips = measure_flips(probe, scale, dealt) if scale.output_kind in DECIDING else None
+            fidelity, infidelity = _hold_out(probe, scale, dealt, question.settings, held_out)
+        stability, randomisation = (
+            _repeat(question, known, columns, dealt, seeds, shuffled, stages) if is_own else (None, None)
+        )
     return Check(
         title=track.title,
         target=explanation.classes[explanation.target],
@@ -150,21 +154,46 @@ def check(
     )
 
 
+def count_masks(components: int, chances: int, held_out: int = HELD_OUT) -> int:
+    """Masks that the measures of one explanation take, at most: those of further explanations come on top.
+
+    >>> count_masks(20, 10)
+    718
+    """
+    ladder = len({*count_steps(components, POINTS), *count_top(components)})
+    return (1 + chances) * 2 * ladder + held_out
+
+
 def _repeat(
-    question: Question, answers: Answers, columns: Sequence[int], dealt: Deal, seeds: int, shuffled: Sequence[float]
+    question: Question,
+    answers: Answers,
+    columns: Sequence[int],
+    dealt: Deal,
+    seeds: int,
+    shuffled: Sequence[float],
+    stages: Stages,
 ) -> tuple[Stability | None, Randomisation | None]:
     """The measures that need further explanations: under other seeds, and of the model with its weights shuffled."""
     original, chance, seed = dealt.attributions[0], dealt.attributions[1:], question.settings.seed
     # Seeds wrap around at the largest one.
-    again = [question.explain_again(answers, seed=(seed + 1 + step) % SEED_END) for step in range(seeds)]
+    about, again = stages.about, []
+    for step in range(seeds):
+        stages.about = _join(about, f"seed {step + 2} of {seeds + 1}")
+        again.append(question.explain_again(answers, stages, seed=(seed + 1 + step) % SEED_END))
+    stages.about = _join(about, "weights shuffled")
     runs = torch.stack([original, *(run.attributions[run.target, list(columns)] for run in again)])
-    randomisation = measure_randomisation(question, columns, original, chance, tuple(shuffled), seed)
+    randomisation = measure_randomisation(question, columns, original, chance, tuple(shuffled), seed, stages)
+    stages.about = about
     if not again:
         return None, randomisation
     # Drawn separately: a largest change over several random attributions needs as many for each chance. Taken from `chance`
     # in turn, all chances would share the same ones where there are no more of them than seeds.
     several = deal(original, len(chance) * seeds, seed + 3).attributions[1:].unflatten(0, (len(chance), seeds))
     return measure_stability(runs, chance, several), randomisation
+
+
+def _join(about: str, what: str) -> str:
+    return f"{about}: {what}" if about else what
 
 
 def _hold_out(probe: Probe, scale: Scale, dealt: Deal, settings: Settings, count: int) -> tuple[Figure, Figure]:

@@ -9,7 +9,14 @@ import torch
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
-from musiclime_torch.explanation.answers import Answers, describe_question, find_baseline_song, hash_inputs, record_question
+from musiclime_torch.explanation.answers import (
+    Answers,
+    describe_question,
+    find_baseline_song,
+    hash_inputs,
+    recall_track,
+    record_question,
+)
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import describe_asked
@@ -45,12 +52,12 @@ class Question:
         """The model as it was passed in."""
         return cast(Callable[..., Any], self.subject.model)
 
-    def explain_again(self, answers: Answers | None = None, **changes: Any) -> Explanation:
+    def explain_again(self, answers: Answers | None = None, progress: bool | Stages = False, **changes: Any) -> Explanation:
         """The explanation with some settings changed. Another seed draws other masks but keeps the noise.
 
         `answers` are those of this model with the weights it has now.
         """
-        return explain_with(self.model, self.track, replace(self.settings, **changes), answers=answers)
+        return explain_with(self.model, self.track, replace(self.settings, **changes), progress, answers)
 
 
 def recall(
@@ -68,11 +75,12 @@ def recall(
     if "confidence" not in record:
         raise InputError("the explanation was saved by a version that recorded fewer settings: explain the song again.")
     _check_baseline(explanation.provenance, baseline)
+    track = recall_track(explanation.provenance, track)
     # A song is recorded by its title; its stems must come from the caller.
     stand_in = record["baseline"] if baseline is None else baseline
     # Labels may be gone, and beats take time: segments with names are part of the explanation.
     segments = explanation.components.timeline or record["segments"]
-    given = {**record, "segments": segments, "baseline": stand_in, "evidence": False, "device": device}
+    given = {**record, "residual": True, "segments": segments, "baseline": stand_in, "evidence": False, "device": device}
     settings = read_settings(given)
     assert settings.segments is not None, "None was resolved before it was recorded"
     subject, _ = describe_asked(model, settings)

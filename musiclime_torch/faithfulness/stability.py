@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Stages
 from musiclime_torch.faithfulness.question import Question
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.hashing import shuffling
@@ -195,6 +196,7 @@ def measure_randomisation(
     dealt: Float[Tensor, "row d"],
     shares: Sequence[float],
     seed: int,
+    progress: bool | Stages = False,
 ) -> Randomisation | None:
     """Shuffle the weights, explain again, compare over `columns`; None without shares or accessible weights.
 
@@ -209,7 +211,7 @@ def measure_randomisation(
     for share in shares:
         try:
             with shuffling(module, share, seed):
-                again = question.explain_again()
+                again = question.explain_again(progress=progress)
         except InputError as error:
             raise InputError(
                 f"with its weights shuffled the model can't be explained ({str(error).rstrip('.')}): leave that out "

@@ -19,6 +19,6 @@ if TYPE_CHECKING:
     from musiclime_torch.song.segments import place_segments as place_segments, read_labels as read_labels
     from musiclime_torch.song.stems.files import StemSet as StemSet, read_stems as read_stems
     from musiclime_torch.song.stems.separation import separate as separate
-    from musiclime_torch.song.track import Track as Track, load_track as load_track
+    from musiclime_torch.song.track import Track as Track, fold_quiet as fold_quiet, load_track as load_track
 
 __getattr__, __dir__, __all__ = lazy(__name__)

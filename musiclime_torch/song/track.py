@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, replace
 from os.path import isdir, isfile  # pathlib's raise for folders without permission
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,12 +13,16 @@ from torch import Tensor
 
 from musiclime_torch.basics.arguments import read_separator
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.song.audio.recording import Recording, read_audio
 from musiclime_torch.song.lyrics.files import embedded_lyrics, read_lyrics
 from musiclime_torch.song.lyrics.lyrics import Lyrics, cut_lyrics
-from musiclime_torch.song.stems.bands import describe_bands, split_bands
+from musiclime_torch.song.stems.bands import describe_bands, is_band, split_bands
 from musiclime_torch.song.stems.files import StemSet, is_stem_file, read_stems
 from musiclime_torch.song.stems.separation import complete, separate
+
+#: dB relative to the song at which a stem is too quiet to be a component of its own, or below.
+QUIET = -30.0
 
 #: dB below the song that a residual should be at most: a louder one casts doubt on whether the stems are this song's.
 _DOUBT = -3.0
@@ -97,6 +102,7 @@ def load_track(
     max_seconds: float = 900.0,
     device: torch.device | str = "cpu",
     cache_dir: str | Path | None = None,
+    progress: bool | Stages = False,
 ) -> Track:
     """Read a song and its lyrics, and take the song apart.
 
@@ -114,6 +120,7 @@ def load_track(
         max_seconds: longest song, or part of it, that is read.
         device: where the separator runs; stems come back on the CPU.
         cache_dir: folder that keeps separated stems; None is the default of `separation.cache`.
+        progress: show a bar for reading and one for separating on standard error, if that is a terminal.
 
     Raises:
         InputError: with one sentence that quotes what is wrong and names the way out.
@@ -132,19 +139,25 @@ def load_track(
     # Lyrics are read first: a bad file is reported before minutes are spent on the audio.
     words, notes = _find_lyrics(path, lyrics, lyrics_encoding)
     given = stems is not None or (has_own_stems and not base)
-    if stems is None and given:
-        track = _from_stems(read_stems(path, max_seconds=max_seconds, start=start, end=end, align=align_stems), path)
-    else:
-        recording = read_audio(path, max_seconds=max_seconds, start=start, end=end, stream=0 if is_stem_file(path) else None)
-        if stems is not None:
-            stem_set = read_stems(
-                stems, max_seconds=max_seconds, start=start, end=end, song=recording, leave_out=path, align=align_stems
-            )
-            track = _from_stems(stem_set, Path(stems))
+    part: dict[str, Any] = {"max_seconds": max_seconds, "start": start, "end": end}
+    with open_stages(progress) as stages:
+        stages.begin(f"reading {path.name}", unit="")
+        if stems is None and given:
+            track = _from_stems(read_stems(path, align=align_stems, **part), path)
         else:
-            separated, names, note = separate(recording, separator, device, cache_dir)
-            track = Track(separated, names, recording.sample_rate, None, recording.offset, "", note, recording.content_hash)
-        track = replace(track, warnings=(*recording.warnings, *track.warnings))
+            recording = read_audio(path, stream=0 if is_stem_file(path) else None, **part)
+            if stems is not None:
+                track = _from_stems(
+                    read_stems(stems, song=recording, leave_out=path, align=align_stems, **part), Path(stems)
+                )
+            else:
+                if separator != "none":
+                    stages.begin(f"separating {path.name}", 1.0, unit="")
+                separated, names, note = separate(recording, separator, device, cache_dir, stages.update)
+                track = Track(
+                    separated, names, recording.sample_rate, None, recording.offset, "", note, recording.content_hash
+                )
+            track = replace(track, warnings=(*recording.warnings, *track.warnings))
     if edges and given:
         split, names = split_bands(track.stems, track.stem_names, track.sample_rate, edges, device)
         track = replace(track, stems=split, stem_names=names, source=describe_bands(edges, track.source))
@@ -155,6 +168,42 @@ def load_track(
     read = Path(lyrics).name if isinstance(lyrics, str | Path) else ""
     named = path.resolve().name if isdir(path) else path.name
     return replace(track, lyrics=words, title=_name(path), warnings=warnings, file=named, lyrics_file=read)
+
+
+def fold_quiet(track: Track) -> Track:
+    """The track with stems that are 30 dB or more below the song added to the loudest one, and switched with it.
+
+    What separation leaves, or a singer's stem without singing, would be a third of the components, and nearly nothing of
+    the sound. Frequency bands stay: their levels say little about what is heard. A warning and `source` name what was
+    added; a track without such stems is returned as it is.
+    """
+    song = track.stems.sum(0)
+    levels = [_compare(stem, song) for stem in track.stems]
+    loudest = max(range(len(levels)), key=levels.__getitem__)
+    kept = [
+        number
+        for number, (name, level) in enumerate(zip(track.stem_names, levels, strict=True))
+        if number == loudest or level > QUIET or (is_band(name) and not name.startswith("residual"))
+    ]
+    if len(kept) == len(levels):
+        return track
+    names = " and ".join(
+        f"{name} ({-level:.0f} dB below the song)"
+        for number, (name, level) in enumerate(zip(track.stem_names, levels, strict=True))
+        if number not in kept
+    )
+    stems, home = track.stems[kept], track.stem_names[loudest]
+    # What the others leave of the song, so that stems sum to it as exactly as before.
+    stems[kept.index(loudest)] = song - sum(track.stems[number] for number in kept if number != loudest)
+    are, alone = ("is", "by itself") if len(kept) == len(levels) - 1 else ("are", "by themselves")
+    said = f"{names} {are} too quiet to be explained {alone}, and stay{'s' * (are == 'is')} with {home}"
+    return replace(
+        track,
+        stems=stems,
+        stem_names=tuple(track.stem_names[number] for number in kept),
+        source=f"{track.source}; {names} with {home}".removeprefix("; "),
+        warnings=(*track.warnings, f"{said}: ask for residual to explain {'it' if are == 'is' else 'them'} too."),
+    )
 
 
 def _name(song: Path) -> str:

@@ -155,9 +155,10 @@ def is_settled(
     confidence: float,
 ) -> bool:
     """Whether what was asked for holds at this look. contributionsᵀ contributions is the covariance of the values."""
-    if until.kind == "width":
+    if until.kind in ("width", "share"):
         half = quantile(degrees_of_freedom, confidence).to(contributions) * contributions.square().sum(0).sqrt()
-        return bool((half <= until.width).all())
+        most = until.width if until.kind == "width" else until.width * values.abs().max()
+        return bool((half <= most).all())
     return is_ordered(until.count, values, contributions, degrees_of_freedom, confidence)
 
 
@@ -206,7 +207,8 @@ def describe_stop(until: Until | None, settled: bool, looks: int, confidence: fl
     """Why sampling ended, in words; empty without a stopping rule."""
     if until is None:
         return ""
-    goal = f"the order of the top {until.count}" if until.kind == "top" else f"half widths of at most {until.width:g}"
+    width = f"{until.width:g}" if until.kind == "width" else f"{100 * until.width:g}% of the largest attribution"
+    goal = f"the order of the top {until.count}" if until.kind == "top" else f"half widths of at most {width}"
     if settled:
         return f"{goal} settled at {100 * confidence:g}% after {looks} look{'s' * (looks > 1)}"
     return f"the budget was spent before {goal} could be settled at {100 * confidence:g}%"

@@ -77,13 +77,17 @@ def weigh(design: Design, row_weights: RowWeights) -> Design:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How masks are to be drawn and weighted; `n_samples` counts masks, or those of the audio and of the lyrics."""
+    """How masks are to be drawn and weighted; `n_samples` counts masks, or those of the audio and of the lyrics.
+
+    `enumerated` is up to how many masks each is taken once, instead of a sample; None makes it `n_samples`.
+    """
 
     design: DesignName
     weights: WeightsName
     kernel_width: float
     n_samples: int | tuple[int, int]
     seed: int
+    enumerated: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.design, DesignName, "design")
@@ -101,6 +105,11 @@ class Sampling:
     def total(self) -> int:
         """Masks of all sides together."""
         return self.n_samples if isinstance(self.n_samples, int) else sum(self.n_samples)
+
+    @property
+    def every_mask(self) -> int:
+        """Up to how many masks each is taken."""
+        return self.total if self.enumerated is None else self.enumerated
 
 
 def draw_design(sampling: Sampling, name: DesignName, d: int, n_samples: int, neighbourhoods: Neighbourhoods = ()) -> Design:

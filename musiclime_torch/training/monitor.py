@@ -182,7 +182,7 @@ class Monitor:
         silent = Track(torch.zeros_like(track.stems), track.stem_names, track.sample_rate, track.lyrics, title=track.title)
         # A silent song has only lyrics left to mask: joint masks over these, as many as its side would get.
         counts = self.settings.n_samples
-        masks = counts if isinstance(counts, int) else counts[1]
+        masks = counts[1] if isinstance(counts, tuple) else counts
         settings = replace(self.settings, n_samples=masks, target=explanations.target, design="joint")
         without = explain_with(model, silent, settings)
         total = _attributions(explanations).square().sum()

@@ -241,7 +241,7 @@ def _score(work: _Work, column: str, model: Any, without: str | None = None) -> 
     """Scores on the test songs, by the first process; empty where there are none."""
     if not work.songs["test"] or not is_first():
         return {}
-    outputs = predict(model.to(work.device), _prepare(work, "test", model), work.device, without)
+    outputs = predict(model.to(work.device), _prepare(work, "test", model), work.device, without, column)
     return {column: score(outputs, work.tables["test"], work.labels.kind)}
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from musiclime_torch.basics.progress import open_bar
 from musiclime_torch.models.care import evaluating
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.training.songs import ManifestSongs, cut_windows, load_stems
@@ -59,13 +60,13 @@ def _take_largest(outputs: Tensor) -> Bool[Tensor, "song class"]:
 
 
 def predict(
-    model: Any, songs: ManifestSongs, device: torch.device | str, without: str | None = None
+    model: Any, songs: ManifestSongs, device: torch.device | str, without: str | None = None, name: str = "model"
 ) -> Float[Tensor, "song class"]:
     """Outputs for every song, the mean over its windows; `without` "audio" replaces the sound by silence, "lyrics" the
-    lyrics by nothing.
+    lyrics by nothing. `name` is what a bar calls the model, on standard error if that is a terminal.
     """
     rows = []
-    with evaluating(model):
+    with evaluating(model), open_bar(len(songs), name=f"{name}: test songs", unit="song", shown=True) as bar:
         for number in range(len(songs)):
             inputs: list[Any] = []
             windows = 1
@@ -79,6 +80,7 @@ def predict(
                 inputs.append(TokenBatch(embedded, torch.ones(embedded.shape[:2], dtype=torch.bool, device=device)))
             # The mean over windows, as explanations average a song longer than the model's input.
             rows.append(model(*inputs).mean(0).float().cpu())
+            bar.update(1)
     return torch.stack(rows)
 
 

@@ -77,11 +77,12 @@ class SongTrainer(Trainer):
 
 
 class Reporting(TrainerCallback):
-    """A progress bar where there is a terminal, and a line per evaluation."""
+    """Progress bars where there is a terminal, of the training and of each evaluation, and a line per evaluation."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.bar: Any = None
+        self.checking: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Open the bar, in the first process."""
@@ -93,16 +94,30 @@ class Reporting(TrainerCallback):
         if self.bar is not None:
             self.bar.update(1)
 
+    def on_prediction_step(self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **_: Any) -> None:
+        """Move the bar of an evaluation, which opens at its first batch."""
+        if self.bar is None or eval_dataloader is None:
+            return
+        if self.checking is None:
+            batches = len(eval_dataloader)
+            self.checking = open_bar(batches, name=f"{self.name}: validation songs", unit="batch", shown=True)
+        self.checking.update(1)
+
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
         """Print the scores on the validation songs."""
+        if self.checking is not None:
+            self.checking.close()
+            self.checking = None
         if self.bar is not None and metrics:
             scores = (f"loss {metrics['eval_loss']:.3f}, macro F1 {metrics['eval_macro_f1']:.3f}, "
                      f"accuracy {metrics['eval_accuracy']:.3f}")  # fmt: skip
             self.bar.write(f"{self.name}, epoch {state.epoch:.3g}: {scores}", file=sys.stderr)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Close the bar."""
+        """Close the bar, which is full also where patience ended earlier."""
         if self.bar is not None:
+            self.bar.total = self.bar.n
+            self.bar.refresh()
             self.bar.close()
 
 

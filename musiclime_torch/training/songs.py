@@ -23,7 +23,7 @@ from musiclime_torch.song.lyrics.boilerplate import Cleaned, strip_boilerplate
 from musiclime_torch.song.lyrics.files import read_lyrics
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.manifest import Entry
-from musiclime_torch.song.track import load_track
+from musiclime_torch.song.track import fold_quiet, load_track
 from musiclime_torch.variants.sound import gate_stems, mix, spread_windows
 from musiclime_torch.variants.words import own_tokens
 
@@ -175,9 +175,11 @@ def find_text(entry: Entry, clean: bool) -> Cleaned:
 
 
 def load_stems(entry: Entry, rate: int, max_seconds: float, separator: str | None) -> Float[Tensor, "stem 1 frame"]:
-    """An entry's sound at the model's rate, in mono: its stems where there are some or `separator` makes them."""
+    """An entry's sound at the model's rate, in mono: its stems, as explanations have them, where there are some or
+    `separator` makes them.
+    """
     if entry.stems is not None and separator is not None:
-        track = load_track(entry.stems, separator=keep_bands(separator), max_seconds=max_seconds)
+        track = fold_quiet(load_track(entry.stems, separator=keep_bands(separator), max_seconds=max_seconds))
         samples, own_rate = track.stems, track.sample_rate
     elif separator in (None, "none"):
         source = entry.audio if entry.audio is not None else entry.stems
@@ -190,6 +192,6 @@ def load_stems(entry: Entry, rate: int, max_seconds: float, separator: str | Non
             samples, own_rate = recording.samples[None], recording.sample_rate
     else:
         assert entry.audio is not None, "a separated song has audio"
-        track = load_track(entry.audio, separator=separator, max_seconds=max_seconds)
+        track = fold_quiet(load_track(entry.audio, separator=separator, max_seconds=max_seconds))
         samples, own_rate = track.stems, track.sample_rate
     return resample(samples.mean(1, keepdim=True), own_rate, rate)

@@ -54,3 +54,12 @@ def test_a_file_is_no_folder_and_a_pipe_is_no_file(tmp_path: Path):
     refuse_devices(tmp_path / "missing")
     with pytest.raises(InputError, match="is a pipe or a device"):
         refuse_devices(tmp_path / "pipe")
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_runs(tmp_path: Path):
+    (tmp_path / "file").write_text("x")
+    for out, said in ((tmp_path / "file", "is a file"), (tmp_path / "file" / "a" / "b", "can't be written to")):
+        with pytest.raises(InputError, match=f"^plots .* {said}"):
+            refuse_file(out, "plots")
+    refuse_file(tmp_path / "new" / "deeper")
+    refuse_file(None)

@@ -1,8 +1,11 @@
 """Progress bars: where they are drawn."""
 
+from threading import Event, active_count
+from time import monotonic
+
 import pytest
 
-from musiclime_torch.basics.progress import Forecast, Stages, open_bar
+from musiclime_torch.basics.progress import Forecast, Stages, State, open_bar, open_stages
 
 
 def test_the_end_is_drawn_however_soon_it_comes(capsys: pytest.CaptureFixture[str]):
@@ -93,3 +96,62 @@ def test_batches_of_nothing_foretell_nothing():
         assert said == []
         stages.update(1)
     assert [forecast.passes for forecast in said] == [4]
+
+
+def test_a_bar_that_is_shown_moves_while_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """A batch may take a minute: the time that has passed is drawn all the same, and nothing is left running."""
+    monkeypatch.setattr("musiclime_torch.basics.progress.TICK", 0.02)
+    before = active_count()
+    with open_bar(10, name="asking", shown=True, piped=True) as bar:
+        assert active_count() == before + 1
+        capsys.readouterr()
+        deadline = monotonic() + 5
+        drawn = ""
+        while drawn.count("asking") < 2 and monotonic() < deadline:
+            Event().wait(0.02)
+            drawn += capsys.readouterr().err
+        assert drawn.count("asking") >= 2
+        assert bar.n == 0
+    assert active_count() == before
+    with open_bar(10, shown=False):
+        assert active_count() == before
+
+
+def test_stages_tell_where_they_are():
+    states: list[State] = []
+    stages = Stages(listen=states.append, about="song.mp3")
+    stages.begin("separating", 1.0, unit="")
+    stages.update(0.25)
+    stages.begin("asking", 10)
+    stages.update(4)
+    stages.expect(2)
+    stages.update(3)
+    assert states == [
+        State("song.mp3: separating", 0, 1.0, ""),
+        State("song.mp3: separating", 0.25, 1.0, ""),
+        State("song.mp3: asking", 0, 10, "pass"),
+        State("song.mp3: asking", 4, 10, "pass"),
+        State("song.mp3: asking", 4, 6, "pass"),
+        State("song.mp3: asking", 7, 7, "pass"),
+    ]
+
+
+def test_a_stage_that_is_not_foretold_is_skipped(capsys: pytest.CaptureFixture[str]):
+    seen: list[Forecast] = []
+    stages = Stages(say=lambda forecast: seen.append(forecast) or "", clock=lambda: 1.0)
+    stages.begin("looking for evidence", 10, foretold=False)
+    stages.update(1)
+    stages.update(1)
+    assert seen == []
+    stages.begin("asking", 10, at_most=True)
+    stages.update(1)
+    stages.update(1)
+    assert [forecast.at_most for forecast in seen] == [True]
+
+
+def test_stages_that_are_given_go_on():
+    stages = Stages()
+    assert open_stages(stages) is stages
+    assert open_stages(False) is not stages

@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import Forecast
+from musiclime_torch.basics.progress import Forecast, Stages
+from musiclime_torch.commands.check import say_check
 from musiclime_torch.commands.cli import cli
-from musiclime_torch.commands.output import EXPORTS, say_wait
+from musiclime_torch.commands.corpus import say_corpus
+from musiclime_torch.commands.output import EXPORTS, say_separation, say_wait
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.views.exports import files
@@ -88,36 +90,95 @@ def test_a_folder_that_is_gone_or_full_is_made_up_for(tmp_path: Path, monkeypatc
     assert Explanation.load(kept).target == 5
 
 
-SHORTER = "horter with a part of the song (--start, --end), fewer --segments or --until 'top 5'."
-SHORTER_THAN_UNTIL = "horter with a part of the song (--start, --end) or fewer --segments."
+PART = "horter with a part of the song (--start, --end)"
 
 
 @pytest.mark.parametrize(
-    ("seconds", "settings", "in_passing", "said"),
+    ("forecast", "settings", "in_passing", "said"),
     [
-        (4.9, {}, False, ""),
-        (40, {}, False, f"1,280 forward passes of mine: about 40 seconds. S{SHORTER}"),
+        (Forecast(1280, 4.9), {}, False, ""),
+        # Every rendering is asked about: only fewer of them are shorter.
         (
-            40,
+            Forecast(1280, 40),
+            {},
+            False,
+            f"1,280 forward passes of mine: about 40 seconds. S{PART} or fewer stems (--separator hpss or none).",
+        ),
+        (
+            Forecast(1280, 40, at_most=True),
             {},
             True,
-            f"1,280 forward passes of mine: about 40 seconds, and at most as long again to look for evidence. S{SHORTER}",
+            "Up to 1,280 forward passes of mine: at most about 40 seconds, and at most as long again to look for evidence. "
+            f"S{PART}, fewer --segments or --until 'top 5'.",
         ),
         (
-            300,
+            Forecast(1280, 300, at_most=True),
             {"until": "top 3", "evidence": True},
             True,
-            "Up to 1,280 forward passes of mine: about 5 minutes, and more to look for evidence. S" + SHORTER_THAN_UNTIL,
+            "Up to 1,280 forward passes of mine: at most about 5 minutes, and more to look for evidence. "
+            f"S{PART} or fewer --segments.",
         ),
         (
-            5400,
+            Forecast(1280, 5400),
+            {"n_samples": 4096},
+            False,
+            "This takes long: 1,280 forward passes of mine, about 1 hour 30 minutes. Ctrl-C stops it; "
+            f"s{PART}, fewer --segments, fewer --n-samples or --until 'top 5'.",
+        ),
+        (
+            Forecast(1280, 5400),
             {"weights": "shapley"},
             False,
-            "This takes long: 1,280 forward passes of mine, about 1 hour 30 minutes. Ctrl-C stops it; s"
-            + SHORTER_THAN_UNTIL,
+            "This takes long: 1,280 forward passes of mine, about 1 hour 30 minutes. Ctrl-C stops it; "
+            f"s{PART} or fewer --segments.",
         ),
     ],
 )
-def test_the_wait_is_said_with_what_shortens_it(seconds: float, settings: dict[str, Any], in_passing: bool, said: str):
-    assert say_wait(Settings(**settings), "mine", in_passing, Forecast(1280, seconds)) == said
-    assert said.startswith("This takes long") == (seconds > 600)
+def test_the_wait_is_said_with_what_shortens_it(forecast: Forecast, settings: dict[str, Any], in_passing: bool, said: str):
+    assert say_wait(Settings(**settings), "mine", in_passing, forecast) == said
+    assert said.startswith("This takes long") == (forecast.seconds > 600)
+
+
+def test_separation_is_foretold_too():
+    assert say_separation(Forecast(1, 3)) == ""
+    assert say_separation(Forecast(1, 90)) == (
+        "Taking the song apart: about 2 minutes. Shorter with a part of the song (--start, --end), or with --separator none."
+    )
+    assert say_separation(Forecast(1, 1800)).startswith("This takes long: taking the song apart: about 30 minutes. Ctrl-C")
+
+
+def test_checks_and_catalogues_are_foretold():
+    assert say_check(Settings(), "mine", {"seeds": 0, "shuffled": ()}, 10, 1, Forecast(40, 2.0)) == ""
+    # Three more seeds and a shuffled model: five explanations, all of whose renderings were run.
+    assert say_check(Settings(), "mine", {}, 10, 1, Forecast(40, 20.0)) == (
+        "5 explanations: 200 forward passes of mine, about 2 minutes. Shorter with --seeds 1, --no-shuffle or a part of the "
+        "song (--start, --end)."
+    )
+    many = say_check(Settings(n_samples=512), "mine", {}, 1, 12, Forecast(512, 60.0))
+    assert many.startswith("This takes long, and Ctrl-C stops it: 12 songs, explained 5 times each: ")
+    assert say_corpus(Forecast(1, 400.0)) == ""
+    assert say_corpus(Forecast(20, 400.0, at_most=True)) == (
+        "20 songs, at most about 20 seconds each if they are like the first: at most about 7 minutes. Shorter with a part "
+        "of every song (--start, --end), fewer --segments or --until 'top 5'."
+    )
+    long = say_corpus(Forecast(200, 4000.0))
+    assert long.startswith("This takes long: 200 songs")
+    assert long.endswith("Shorter with a part of every song (--start, --end) or fewer stems (--separator hpss or none).")
+
+
+def test_what_is_written_has_a_bar_for_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    begun: list[str] = []
+    begin = Stages.begin
+
+    def note(self: Stages, name: str, *given: Any, **more: Any) -> None:
+        begun.append(name)
+        begin(self, name, *given, **more)
+
+    monkeypatch.setattr(Stages, "begin", note)
+    run(tmp_path / "out", "--export", "csv")
+    assert [name for name in begun if name.startswith("writing")] == [
+        "writing explanation.json",
+        "writing explanation.txt",
+        "writing the page",
+        "writing csv files",
+    ]

@@ -44,22 +44,45 @@ WRONG = [
     ("explain a.wav --start nan", "--start is nan s"),
     ("explain a.wav --max-duration 0", "--max-duration must be above 0"),
     ("explain a.wav --separator demux", "did you mean 'demucs'"),
+    ("explain a.wav --separator demucs:nowhere", "'demucs:nowhere' names no folder"),
+    ("explain a.wav --out a.wav", "--out a.wav is a file"),
+    ("explain a.wav --out a.wav/deeper", "--out a.wav/deeper can't be written to"),
+    ("explain a.wav --export csv", "give a folder for them with --out"),
+    ("explain a.wav --answers none/answers", "lies in a folder that doesn't exist"),
+    ("explain a.wav --foil sad --target 1 --model demoo", "did you mean 'demo'"),
+    ("predict none.mp3", "'none.mp3' can't be read"),
+    ("predict a.wav --lyrics none.lrc", "the lyrics 'none.lrc' can't be read"),
+    ("demo --out a.wav/deeper", "--out a.wav/deeper can't be written to"),
     ("explain a.wav --export jams,midi --out out", "--export 'midi' is not known"),
     ("demo --seed -1", "--seed must be between 0"),
     ("check none.mp3", "'none.mp3' can't be read"),
     ("check none.csv", "no manifest 'none.csv'"),
+    ("check a.wav a.wav --start 1", "--start is for one song, and 2 were given"),
+    ("check a.wav --demo", "and not both"),
+    ("check a.wav --out a.wav/deeper", "--out a.wav/deeper can't be written to"),
+    ("check a.wav --evidence", "isn't measured by check"),
     ("corpus none.csv --model demo --out out", "no manifest 'none.csv'"),
     ("corpus m.csv --out out", "a catalogue needs a model"),
     ("corpus m.csv --model demo --out out --n-samples 0", "--n-samples must be between 1"),
+    ("corpus m.csv --model demo --out a.wav", "--out a.wav is a file"),
+    ("corpus m.csv --model demo --out a.wav/deeper", "--out a.wav/deeper can't be written to"),
+    ("corpus m.csv --model demo --out out --foil sad", "are questions about one song"),
+    ("corpus empty --model demo --out out", "there are no sound files in 'empty'"),
     ("global none", "'none' holds no run of musiclime corpus (there is no such folder)"),
+    ("global . --plots a.wav", "--plots a.wav is a file"),
     ("compare . none", "'.' holds no run of musiclime corpus (it has no run.json)"),
     ("train none.csv --out out", "no manifest 'none.csv'"),
+    ("train m.csv --out a.wav/deeper", "--out a.wav/deeper can't be written to"),
+    ("train m.csv --out out --component-dropout demux", "did you mean 'demucs'"),
+    ("app --model demoo", "did you mean 'demo'"),
+    ("app --separator demux", "did you mean 'demucs'"),
 ]
 
 
 def test_wrong_calls_are_answered_without_anything_heavy(tmp_path: Path):
     soundfile.write(tmp_path / "a.wav", np.zeros(8000), 8000)
     (tmp_path / "m.csv").write_text("id,audio\na,a.wav\n")
+    (tmp_path / "empty").mkdir()
     script = """
 import io, json, sys
 from contextlib import redirect_stderr
@@ -83,7 +106,7 @@ print(json.dumps(answers))
         assert said.startswith("musiclime: "), call
         assert len(said.splitlines()) == 1, call
         assert expected in said
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "m.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "empty", "m.csv"]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +115,7 @@ print(json.dumps(answers))
         (["--target", "antem"], "has no class 'antem' \\(did you mean 'anthem'\\?\\)"),
         (["--foil", "lullabye"], "did you mean 'lullaby'"),
         (["--target", "99"], "no class 99"),
+        (["--target", "anthem", "--foil", "5"], "the foil 'anthem' is the target itself"),
         (["--output-kind", "regression", "--evidence"], "evidence needs a classifier"),
         (["--space", "raw"], "can't be shown as raw"),
         (["--modalities", "audio", "--n-samples", "64,32"], "give one number"),
@@ -140,7 +164,51 @@ def test_a_file_named_like_an_option_is_a_file(tmp_path: Path, monkeypatch: pyte
     assert given == [["explain", f"./{name}", "--lyrics", "-gone.lrc"]]
 
 
-def test_right_calls_pass():
+def test_right_calls_pass(tmp_path: Path):
     refusals.refuse_early(
-        {"preset": "paper", "classes": "a,b", "baseline": "noise"}, {"start": 0.0, "separator": "demucs:x"}
+        {"preset": "paper", "classes": "a,b", "baseline": "noise"}, {"start": 0.0, "separator": f"demucs:{tmp_path}"}
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--segments", "2,80"], "must rise and be within 0 and 4 seconds"),
+        (["--segments", "1000"], "a segment of 4 ms is too short"),
+        (["--segments", "lyrics"], "there are no lyrics to take segments from"),
+        (["--segments", "lyrics", "--lyrics", "plain.txt"], "the lyrics carry no times"),
+        (["--segments", "labels.txt"], "isn't a file of labels"),
+        (["--segments", "2", "--start", "10"], "is outside"),
+        (["--segments", "2", "--lyrics", "a.wav"], "aren't text"),
+        (["--answers", "labels.txt"], "answers can't be read"),
+    ],
+)
+@pytest.mark.parametrize("command", ["explain", "check"])
+def test_what_a_song_cannot_do_is_said_before_a_model_is_loaded_or_its_stems_are_separated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, options: list[str], said: str
+):
+    if command == "check" and "--answers" in options:
+        return
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).normal(size=32000), 8000)
+    (tmp_path / "plain.txt").write_text("love me do")
+    (tmp_path / "labels.txt").write_text("nothing")
+    monkeypatch.chdir(tmp_path)
+
+    def fail(*given: object, **more: object) -> None:
+        pytest.fail("work has begun")
+
+    monkeypatch.setattr("musiclime_torch.commands.models.load_model", fail)
+    monkeypatch.setattr("musiclime_torch.song.stems.separation.split_harmonic", fail)
+    done = CliRunner().invoke(cli, [command, "a.wav", *options])
+    assert isinstance(done.exception, InputError), done.output
+    with pytest.raises(InputError, match=said):
+        raise done.exception
+
+
+def test_a_baseline_is_read_before_the_song_is_taken_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).normal(size=32000), 8000)
+    (tmp_path / "b.wav").write_bytes(b"no sound")
+    monkeypatch.setattr("musiclime_torch.song.stems.separation.split_harmonic", lambda *given: pytest.fail("work has begun"))
+    done = CliRunner().invoke(cli, ["explain", str(tmp_path / "a.wav"), "--baseline", str(tmp_path / "b.wav")])
+    assert isinstance(done.exception, InputError)
+    assert "isn't audio" in str(done.exception)

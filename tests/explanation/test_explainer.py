@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 import torch
 from models import RATE, Additive, ById, Late
+from passes import Noting
 
 from musiclime_torch.basics.arguments import read_integer
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import Forecast
+from musiclime_torch.basics.progress import Forecast, Stages
+from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.explainer import explain, explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import PAPER, Settings
+from musiclime_torch.faithfulness.checking import check
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.sides import CELLS
+from musiclime_torch.views.page.song import to_html
 from musiclime_torch.views.record import to_record
 
 
@@ -440,7 +444,7 @@ def test_a_forecast_has_the_passes_that_are_then_made(track: Track, model: torch
         seen.append(forecast)
         return ""
 
-    explanation = explain_with(model, track, Settings(batch_size=8, **options), say=say)
+    explanation = explain_with(model, track, Settings(batch_size=8, **options), Stages(say=say))
     passes = explanation.audio_passes + (explanation.lyrics_passes if isinstance(model, Late) else 0)
     assert len(seen) == 1
     assert seen[0].seconds >= 0
@@ -463,3 +467,39 @@ def test_provenance_names_files_part_and_model(track: Track):
     )
     origin = explain(Additive(), part, segments=2).provenance
     assert (origin["file"], origin["lyrics_file"], origin["start"], origin["end"]) == ("a.flac", "a.lrc", 30.0, 32.0)
+
+
+def test_a_quiet_stem_is_no_component_unless_it_is_asked_for(track: Track):
+    """Forty decibels below the song: a third of the components, and a hundredth of the level."""
+    quiet = 0.01 * torch.randn(1, 1, 16000, generator=torch.Generator().manual_seed(3)) * track.stems.sum(0).std()
+    three = Track(torch.cat([track.stems, quiet]), (*track.stem_names, "residual"), 8000, track.lyrics, title="three")
+    plain = explain(Additive(), three, segments=2)
+    asked = explain(Additive(), three, segments=2, residual=True)
+    stems = [item.stem for item in plain.components if item.stem]
+    assert stems == ["drums", "drums", "vocals", "vocals"]
+    assert plain.components.n_audio == 4
+    assert asked.components.n_audio == 6
+    said = [warning for warning in plain.warnings if warning.startswith("residual (40 dB below the song) is too quiet")]
+    assert len(said) == 1
+    assert not [warning for warning in asked.warnings if "too quiet" in warning]
+    assert "residual (40 dB below the song) with" in plain.provenance["stems"]
+    # The song is the song, whatever it is cut into.
+    assert torch.allclose(plain.output_song, asked.output_song, atol=1e-5)
+    for explanation in (plain, asked):
+        assert "drums" in to_html(explanation, three)
+        checked = check(Additive(), three, explanation, seeds=0, shuffled=())
+        assert checked.components == len(explanation.components)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_evidence_takes_no_longer_than_the_sampling_unless_asked(track: Track, asked: bool):
+    """Also where an earlier question left nothing to sample."""
+    stages, answers = Noting(), Answers()
+    settings = Settings(segments=6, n_samples=64, design="joint", evidence=asked)
+    explain_with(Late(), track, settings, stages, answers, evidence_in_passing=True)
+    names = [name for name, _ in stages.begun]
+    assert len(names) <= 2
+    again = Noting()
+    second = explain_with(Late(), track, settings, again, answers, evidence_in_passing=True)
+    assert sum(again.done) == 0
+    assert not [warning for warning in second.warnings if "stopped after 0" in warning]

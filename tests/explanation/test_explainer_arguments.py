@@ -30,7 +30,7 @@ SLIPS = [
     ({"track": 5}, "expected a Track from load_track(path) or made by hand, got 5."),
     ({"segments": 2.5}, "segments 2.5 are not understood: give a number of equal segments (10), a length (3s) or"),
     ({"segments": ["a"]}, "segments ['a'] are not understood: give a number"),
-    ({"until": 5}, "until 5 is not understood: give 'top 5' or 'width 0.1'."),
+    ({"until": 5}, "until 5 is not understood: give 'top 5', 'width 0.1' or 'width 10%'."),
     ({"ridge": None}, "ridge must be a number such as 0.5, got None."),
     ({"confidence": "0.9"}, "confidence must be a number such as 0.5, got '0.9'."),
     ({"kernel_width": [1.0]}, "kernel_width must be a number such as 0.5, got [1.0]."),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from models import Additive, Late
 
+from musiclime_torch.basics.arguments import Until
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.planning import plan_sampling
@@ -119,3 +120,88 @@ def test_sides_that_turn_out_unseen_are_planned_for_again(track: Track):
     explanation = explain(Late(), silent, n_samples=64)
     assert explanation.design.startswith(("joint", "every one"))
     assert len(explanation.unseen) >= explanation.components.n_audio
+
+
+def test_without_a_number_sampling_ends_once_effects_are_settled(track: Track):
+    """Forty components in 2,048 masks, where a block or two tell all that is shown."""
+    plain = explain(Additive(), track, segments=20, design="joint")
+    given = explain(Additive(), track, segments=20, design="joint", n_samples=2048)
+    assert plain.n_variants < given.n_variants / 8
+    assert given.n_variants >= 2048
+    assert "half widths of at most 10% of the largest attribution settled" in plain.stopped
+    assert given.stopped == ""
+    widest = plain.half_width[plain.target].max()
+    assert bool(widest <= 0.1 * plain.attributions[plain.target].abs().max())
+
+
+def test_a_song_of_twenty_components_takes_the_masks_it_needs(track: Track):
+    """Windows of a tenth of the song: four renderings each, and nothing else is asked."""
+    wordless = Track(track.stems, track.stem_names, track.sample_rate)
+    asked: list[int] = []
+
+    def model(audio: torch.Tensor) -> torch.Tensor:
+        asked.append(len(audio))
+        return audio.square().mean((1, 2))[:, None] * torch.tensor([1.0, -1.0])
+
+    model.max_seconds, model.sample_rate, model.modalities = 0.2, 8000, ("audio",)
+    explanation = explain(model, wordless, segments=10)
+    assert len(explanation.components) == 20
+    assert explanation.design == "exact: all renderings of every window were run"
+    assert sum(asked) == 40 == explanation.audio_passes
+
+
+def test_a_number_given_is_kept_and_so_is_a_condition(track: Track):
+    settings = Settings(n_samples=512)
+    plan = plan_sampling(subject(late=False), (20, 7), settings)
+    assert (plan.sampling.n_samples, plan.sampling.every_mask, plan.until) == (512, 512, None)
+    own = plan_sampling(subject(late=False), (20, 7), Settings(until="top 3"))
+    assert (own.sampling.n_samples, own.sampling.every_mask) == (2048, 2048)
+    assert own.until == Until("top", count=3)
+    free = plan_sampling(subject(late=False), (20, 7), Settings())
+    assert (free.sampling.n_samples, free.sampling.every_mask) == (2048, 256)
+    assert free.until == Until("share", width=0.1)
+
+
+@pytest.mark.parametrize("options", [{"weights": "shapley"}, {"weights": "lime"}, {"ridge": 1.0}])
+def test_what_is_solved_without_looks_gets_the_whole_budget(options: dict):
+    plan = plan_sampling(subject(late=False), (20, 7), Settings(**options))
+    assert (plan.sampling.n_samples, plan.until) == (2048, None)
+
+
+def test_a_model_of_noise_ends_at_the_budget(track: Track):
+    generator = torch.Generator().manual_seed(0)
+
+    def model(audio: torch.Tensor) -> torch.Tensor:
+        return torch.randn(len(audio), 2, generator=generator)
+
+    explanation = explain(model, track, segments=8, sample_rate=8000, modalities=("audio",), output_kind="regression")
+    assert explanation.n_variants >= 2048
+    assert explanation.stopped.startswith("the budget was spent before half widths of at most 10%")
+
+
+def test_interactions_that_few_masks_cannot_tell_apart_are_not_shown(track: Track):
+    """One pair of 780 in one block would appear as a dozen that aren't there."""
+
+    def model(audio: torch.Tensor) -> torch.Tensor:
+        return audio.square().mean((1, 2))[:, None] * torch.tensor([1.0, -1.0])
+
+    asked = {"segments": 20, "sample_rate": 8000, "modalities": ("audio",)}
+    plain = explain(model, track, **asked)
+    assert plain.n_variants < 2 * 780
+    assert plain.interactions is None or not len(plain.interactions.columns)
+    assert any("too few to tell the interactions of 780 pairs apart: n_samples=1560" in note for note in plain.warnings)
+    given = explain(model, track, n_samples=1560, **asked)
+    assert len(given.interactions.columns) == 780
+
+
+def test_masks_that_cost_no_pass_are_not_spared(track: Track):
+    """Ten windows of four renderings each, beside lyrics that are there and aren't switched."""
+
+    class Windowed(Late):
+        max_seconds = 0.2
+
+    wordless = Track(track.stems, track.stem_names, track.sample_rate)
+    explanation = explain(Windowed(), wordless, segments=10)
+    assert explanation.n_variants >= 2048
+    assert explanation.audio_passes == 40
+    assert explanation.stopped == ""

@@ -57,3 +57,25 @@ def test_steps_double_and_failures_come_at_once(track):
         assert all(2 * one <= other for one, other in pairwise(steps))
     with pytest.raises(InputError, match="choose one of"):
         next(explain_in_steps(Late(), track, n_samples=512, target="opera"))
+
+
+def test_without_a_number_it_ends_once_effects_are_settled(track):
+    """The last step is what `explain` gives, and takes at most as many passes again."""
+    steps = list(explain_in_steps(Additive(), track, first=128, segments=20, design="joint", evidence_in_passing=True))
+    assert len(steps) == 2
+    plain = explain(Additive(), track, segments=20, design="joint")
+    assert torch.equal(steps[1].attributions, plain.attributions)
+    assert steps[1].n_variants == plain.n_variants < 512
+    assert steps[1].audio_passes <= 2 * steps[0].audio_passes
+
+
+def test_a_song_that_is_not_settled_goes_on_to_the_budget(track):
+    generator = torch.Generator().manual_seed(0)
+
+    def model(audio: torch.Tensor) -> torch.Tensor:
+        return torch.randn(len(audio), 2, generator=generator)
+
+    given = {"sample_rate": 8000, "modalities": ("audio",), "output_kind": "regression", "segments": 8}
+    counts = [one.n_variants for one in explain_in_steps(model, track, first=512, **given)]
+    assert len(counts) == 3
+    assert counts[-1] >= 2048

@@ -9,6 +9,7 @@ from counting import ALONE, SMALL, count_words
 from models import RATE, Additive, Late
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Stages, State
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.faithfulness import Check, check
@@ -209,3 +210,19 @@ def test_a_model_that_breaks_once_its_weights_are_shuffled_is_named_and_mended(t
     with pytest.raises(InputError, match=r"with its weights shuffled the model can't be explained .*shuffled=\(\)"):
         check(model, track, explain(model, track, target=0), seeds=0)
     assert model.line.tolist() == [1, 2, 3]
+
+
+def test_a_check_has_a_bar_for_every_explanation_and_none_passes_its_end(track: Track):
+    states: list[State] = []
+    stages = Stages(listen=states.append, about="noise")
+    explanation = explain(Late(), track, segments=4, n_samples=64)
+    check(Late(), track, explanation, seeds=2, progress=stages)
+    names = list(dict.fromkeys(state.name for state in states))
+    assert names[0] == "noise: removing and keeping components"
+    assert [name.rpartition(": ")[0] for name in names[1:]] == [
+        "noise: seed 2 of 3",
+        "noise: seed 3 of 3",
+        "noise: weights shuffled",
+    ]
+    assert all(state.total is not None and state.done <= state.total for state in states)
+    assert stages.about == "noise"

@@ -18,7 +18,6 @@ TESTS = ROOT.parent / "tests"
 #: Modules without a test file of their own name, each with the file that tests it.
 TESTED_ELSEWHERE = {
     "surrogate/crossed_errors": "surrogate/test_crossed",
-    "commands/app/command": "commands/app/test_serving",
     "explanation/estimation/groups": "explanation/estimation/test_windows",
     "models/answering/families": "models/answering/test_answering",
     "models/answering/scoring": "models/answering/test_answering",

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from passes import Noting
 from soundfiles import id3, make_noise, write
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.song.track import Track, load_track
+from musiclime_torch.song.track import Track, fold_quiet, load_track
 
 RATE = 16000
 
@@ -165,3 +166,48 @@ def test_a_part_has_the_lyrics_that_are_sung_in_it(song: Path, tmp_path: Path):
     assert kept.lyrics is not None
     assert len(kept.lyrics.words) == 3
     assert "the lyrics have no times: those of the whole song are kept" in kept.warnings[0]
+
+
+def make_quiet(levels: dict[str, float], offset: float = 0.0) -> Track:
+    """Stems of noise at these levels in dB."""
+    generator = torch.Generator().manual_seed(0)
+    stems = torch.stack([10 ** (level / 20) * torch.randn(1, 8000, generator=generator) for level in levels.values()])
+    return Track(stems, tuple(levels), 8000, title="quiet", source="made by hand")
+
+
+def test_a_stem_forty_decibels_down_stays_with_the_loudest():
+    track = make_quiet({"drums": -3.0, "bass": 0.0, "residual": -40.0})
+    folded = fold_quiet(track)
+    assert folded.stem_names == ("drums", "bass")
+    assert torch.equal(folded.stems[0], track.stems[0])
+    assert torch.allclose(folded.stems.sum(0), track.stems.sum(0), atol=1e-6)
+    assert folded.warnings == (
+        "residual (42 dB below the song) is too quiet to be explained by itself, and stays with bass: ask for residual to "
+        "explain it too.",
+    )
+    assert folded.source == "made by hand; residual (42 dB below the song) with bass"
+    assert fold_quiet(folded) is folded
+
+
+def test_stems_that_are_heard_and_bands_are_left_alone():
+    heard = make_quiet({"drums": 0.0, "vocals": -20.0})
+    assert fold_quiet(heard) is heard
+    bands = make_quiet({"low (0-2000 Hz)": 0.0, "high (above 2000 Hz)": -50.0})
+    assert fold_quiet(bands) is bands
+    # Nothing is quieter than a silent song.
+    silent = Track(torch.zeros(2, 1, 800), ("a", "b"), 8000)
+    assert fold_quiet(silent) is silent
+
+
+def test_several_quiet_stems_are_told_together():
+    folded = fold_quiet(make_quiet({"drums": 0.0, "vocals": -60.0, "residual": -45.0}))
+    assert folded.stem_names == ("drums",)
+    assert "vocals (60 dB below the song) and residual (45 dB below the song) are too quiet" in folded.warnings[0]
+    assert folded.warnings[0].endswith("stay with drums: ask for residual to explain them too.")
+
+
+def test_reading_and_separating_have_a_bar_each(song: Path):
+    stages = Noting()
+    load_track(song, separator="hpss", progress=stages)
+    assert stages.begun == [(f"reading {song.name}", None), (f"separating {song.name}", 1.0)]
+    assert sum(stages.done) == pytest.approx(1.0)

@@ -1,5 +1,7 @@
 """Stages that note the passes they are told of, and draw nothing."""
 
+from typing import Any
+
 from musiclime_torch.basics.progress import Stages
 
 
@@ -8,13 +10,13 @@ class Noting(Stages):
 
     def __init__(self) -> None:
         super().__init__(shown=False)
-        self.done: list[int] = []
-        self.begun: list[tuple[str, int | None]] = []
+        self.done: list[float] = []
+        self.begun: list[tuple[str, float | None]] = []
 
-    def begin(self, name: str, passes: int | None = None) -> None:
-        self.begun.append((name, passes))
-        super().begin(name, passes)
+    def begin(self, name: str, total: float | None = None, **more: Any) -> None:
+        self.begun.append((name, total))
+        super().begin(name, total, **more)
 
-    def update(self, passes: int) -> None:
+    def update(self, passes: float) -> None:
         self.done.append(passes)
         super().update(passes)

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import active_count
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from taggers import SHORT, Heads, make_songs, make_tagger
 from transformers import TrainerCallback
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Bar, open_bar
 from musiclime_torch.training.fitting import CHECKPOINTS, Recipe, find_checkpoint, fit, group_parameters
 from musiclime_torch.training.starting import seeded
 
@@ -149,3 +151,21 @@ def test_every_epoch_has_every_song_once_in_an_order_of_its_own(entries, tmp_pat
     epochs = [asked[start : start + n] for start in range(0, 3 * n, n)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(number * n, (number + 1) * n)) for number in range(3)]
     assert len({tuple(index % n for index in epoch) for epoch in epochs}) == 3
+
+
+def test_training_and_each_evaluation_have_a_bar_that_ends(entries, tmp_path, monkeypatch):
+    opened: list[Bar] = []
+
+    def note(*given, **more):
+        opened.append(open_bar(*given, **more, piped=True))
+        return opened[-1]
+
+    monkeypatch.setattr("musiclime_torch.training.song_trainer.open_bar", note)
+    before = active_count()
+    run_tagger(entries, tmp_path / "run", SHORT)
+    steps, *checks = opened
+    assert (steps.desc, steps.n) == ("run", steps.total)
+    assert checks
+    assert {bar.desc for bar in checks} == {"run: validation songs"}
+    assert all(bar.n == bar.total > 0 for bar in checks)
+    assert active_count() <= before

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import soundfile
 import torch
 from taggers import make_songs, make_tagger
 
-from musiclime_torch.training.songs import join
+from musiclime_torch.training.songs import join, load_stems
 
 
 def test_a_song_hangs_on_seed_epoch_and_place_alone(entries):
@@ -64,3 +65,15 @@ def test_joined_batches_keep_every_row(entries):
         assert torch.equal(batch.ids[row, :tokens], item.ids[0])
         assert not batch.attended[row, tokens:].any()
         assert torch.equal(batch.labels[row], item.labels[0])
+
+
+def test_a_stem_that_is_hardly_heard_is_silenced_with_the_loudest(entries, tmp_path):
+    """As in explanations, of which dropout makes inputs."""
+    generator = torch.Generator().manual_seed(0)
+    for name, level in (("drums", 0.3), ("voice", 0.2), ("residual", 0.001)):
+        sound = level * torch.randn(16000, generator=generator).numpy()
+        soundfile.write(tmp_path / f"{name}.wav", sound, 16000, "FLOAT")
+    stems = load_stems(replace(entries[0], stems=tmp_path, audio=None), 16000, 60.0, "none")
+    assert len(stems) == 2
+    whole = load_stems(replace(entries[0], stems=tmp_path, audio=None), 16000, 60.0, None)
+    assert torch.allclose(stems.sum(0), whole.sum(0), atol=1e-5)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
-    from musiclime_torch.commands.app.command import app as app
-    from musiclime_torch.commands.app.serving import serve as serve
+    from musiclime_torch.commands.app.serving import app as app, serve as serve
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -1,17 +1,24 @@
-"""The app's server: on one address, without downloads from elsewhere, and uploads are deleted when it ends."""
+"""`musiclime app`, and its server: on one address, without downloads from elsewhere, and uploads are deleted when it ends.
+
+Nothing heavy is imported before the command runs.
+"""
 
 import os
 import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.app.answering import Limits, Shelf
-from musiclime_torch.demo.bundle import find_assets
+from musiclime_torch.basics.arguments import read_separator
+from musiclime_torch.basics.errors import InputError, needing
+from musiclime_torch.commands.help import Grouped
+from musiclime_torch.commands.models import check_name
+
+if TYPE_CHECKING:
+    from musiclime_torch.commands.app.answering import Limits, Shelf
 
 #: The page may load only from itself. Gradio's scripts and styles are inline, and some are generated while it runs.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; form-action 'self'"
@@ -39,7 +46,7 @@ class Confined:
 
 
 def serve(
-    shelf: Shelf, limits: Limits, separator: str | None, *, host: str, port: int | None, block: bool = True
+    shelf: "Shelf", limits: "Limits", *, host: str, port: int | None, block: bool = True
 ) -> tuple[str, Callable[[], None]]:
     """Serve until interrupted. Without `block`, return the address and a function that ends the server.
 
@@ -52,8 +59,9 @@ def serve(
     from starlette.middleware import Middleware
 
     from musiclime_torch.commands.app.page import STYLE, build_page, make_theme
+    from musiclime_torch.demo.bundle import find_assets
 
-    page = build_page(shelf, limits, separator, Path(holder.name))
+    page = build_page(shelf, limits, Path(holder.name))
     try:
         _, address, _ = page.launch(
             server_name=host,
@@ -84,3 +92,55 @@ def serve(
         finally:
             stop()
     return str(address), stop
+
+
+#: Megabytes and seconds of a song: a wav of five minutes is fifty, and takes a laptop minutes to explain.
+MAX_UPLOAD_MB, MAX_SECONDS = 60.0, 600.0
+
+
+@click.command(cls=Grouped, examples=("musiclime app", "musiclime app --model musicnn-minilm --separator hpss --port 8080"))
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="A model to choose, named as in explain; may be given several times, and the first is chosen at the start.  "
+    "[default: demo; demo and musicnn-minilm are always there]",
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; any but the default lets others in."
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: the first free one from 7860]")
+@click.option("--max-upload-mb", type=click.FloatRange(min=0, min_open=True), default=MAX_UPLOAD_MB, show_default=True)
+@click.option(
+    "--max-duration",
+    "max_seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=MAX_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Refuse longer songs.",
+)
+@click.option("--separator", metavar="NAME", help="As in explain.")
+@click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda where there is one]")
+def app(models: tuple[str, ...], **options: Any) -> None:
+    """Explain songs in a browser: drop a song and lyrics, watch the explanation sharpen, open the report.
+
+    Nothing leaves this machine. Whoever reaches the port may use it: there is no password.
+    """
+    # A slip is answered before anything is loaded.
+    for name in models:
+        check_name(name)
+    if options["separator"]:
+        read_separator(options["separator"])
+    with needing("musiclime_torch[app]"):
+        import gradio  # noqa: F401 - here to say which extra to install
+        import matplotlib  # noqa: F401 - as above
+    from musiclime_torch.commands.app.answering import Limits, Shelf
+    from musiclime_torch.commands.options import default_device
+
+    device = options["device"] or default_device()
+    shelf = Shelf(tuple(dict.fromkeys((*models, "demo", "musicnn-minilm"))), device)
+    shelf.take(shelf.names[0])  # an unknown name is refused before anything is served
+    limits = Limits(options["max_upload_mb"], options["max_seconds"], options["separator"])
+    serve(shelf, limits, host=options["host"], port=options["port"])

@@ -75,7 +75,7 @@ def run_on_ray(
             if output == "object-store":
                 write_shard(job, left[number], rows)
             tally.add(rows)
-            bar.update(len(left[number].entries))
+            bar.finish(len(left[number].entries))
     close_job(job)
     return tally.close(job, before)
 

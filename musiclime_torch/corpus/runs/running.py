@@ -15,6 +15,7 @@ import torch
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Forecast, Stages
 from musiclime_torch.corpus.runs.ahead import load_ahead
 from musiclime_torch.corpus.runs.controls import is_chosen, make_control
 from musiclime_torch.corpus.runs.job import (
@@ -36,7 +37,7 @@ from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.song.manifest import Entry
-from musiclime_torch.song.track import Track
+from musiclime_torch.song.track import Track, fold_quiet
 
 #: Songs that share batches at most: the stems of each lie in memory meanwhile.
 TOGETHER = 8
@@ -51,10 +52,12 @@ def explain_shard(
     songs: Iterable[Loaded],
     advance: Callable[[int], object] = lambda songs: None,
     begun: Begun | None = None,
+    follow: Callable[[str], Stages] = lambda song: Stages(),
 ) -> Rows:
     """Rows of a shard's songs, in their order. Songs whose variants don't fill a batch share batches with others.
 
     `begun` has the rows of songs that aren't among these, for an earlier run explained them, and keeps those of more.
+    `follow` makes the stages of a song, by its id, that is explained by itself.
     """
     rows, rest = Rows() if begun is None else begun.rows, iter(songs)
     together = _count_together(job)
@@ -62,7 +65,7 @@ def explain_shard(
     with evaluating(module_behind(model)), keeping_random_states():
         while some := list(islice(rest, together)):
             if len(some) == 1:
-                results = [_explain_song(model, job, *some[0])]
+                results = [_explain_song(model, job, *some[0], follow(some[0][0].id))]
             else:
                 results = shared.run_together([functools.partial(_explain_song, shared, job, *song) for song in some])
             for song in results:
@@ -77,17 +80,21 @@ def _count_together(job: Job) -> int:
     """How many songs' masks fill a batch."""
     # For crossed designs the smaller side counts: its batches are the ones that stay unfilled.
     counts = job.settings.n_samples
-    masks = counts if isinstance(counts, int) else min(counts)
+    masks = min(counts) if isinstance(counts, tuple) else job.settings.total
     return min(max(job.settings.batch_size // masks, 1), TOGETHER)
 
 
-def _explain_song(model: Callable[..., Any], job: Job, entry: Entry, track: Track | str) -> Rows:
+def _explain_song(
+    model: Callable[..., Any], job: Job, entry: Entry, track: Track | str, stages: Stages | None = None
+) -> Rows:
     rows, started = Rows(), time.perf_counter()
     if isinstance(track, str):
         rows.fail(entry, track)
         return rows
     try:
-        explanation = explain_with(model, track, replace(job.settings, seed=draw_seed(job.settings.seed, entry.id)))
+        track = track if job.settings.residual else fold_quiet(track)
+        settings = replace(job.settings, seed=draw_seed(job.settings.seed, entry.id))
+        explanation = explain_with(model, track, settings, stages or Stages())
         predicted = int(explanation.output_song.argmax())
         asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
         if is_chosen(entry.id, job.controls):
@@ -132,6 +139,7 @@ def _control(
             job.settings,
             seed=draw_seed(job.settings.seed, f"control of {entry.id}"),
             segments=control.edges[1:-1] or 1,
+            residual=True,
             target=int(explanation.output_song.argmax()),
         )
         rows.add_control(entry, explain_with(model, control.track, settings), control)
@@ -146,7 +154,13 @@ WORKERS = 1
 
 
 def run_here(
-    model: Callable[..., Any], job: Job, *, workers: int = WORKERS, place: Place | None = None, progress: bool = False
+    model: Callable[..., Any],
+    job: Job,
+    *,
+    workers: int = WORKERS,
+    place: Place | None = None,
+    progress: bool = False,
+    say: Callable[[Forecast], str] | None = None,
 ) -> Progress:
     """Explain what is left of a job.
 
@@ -155,7 +169,8 @@ def run_here(
         job: from `begin_job`.
         workers: processes that decode and separate ahead; 0 does both in this one.
         place: which of how many processes this is; None reads it from torchrun's or Slurm's environment.
-        progress: show a bar on standard error, if that is a terminal.
+        progress: show a bar on standard error, if that is a terminal: songs, and the passes of the one that is explained.
+        say: a sentence of the forecast of all songs, made while the first is explained; "" for none.
 
     Raises:
         InputError: the folder can't be written to, or what is done there was done with other weights. A song that fails is a
@@ -171,13 +186,13 @@ def run_here(
     rest = [[entry for entry in shard.entries if entry.id not in ids] for shard, ids in zip(left, done, strict=True)]
     with (
         closing(load_ahead([entry for entries in rest for entry in entries], job.loading, workers)) as songs,
-        watch(left, progress) as bar,
+        watch(left, progress, say) as bar,
     ):
         for shard, entries in zip(left, rest, strict=True):
             # Read again in its turn: kept all together, the rows would grow with the catalogue.
             kept = Begun(job, shard, weights)
-            bar.update(len(shard.entries) - len(entries))
-            rows = explain_shard(model, job, islice(songs, len(entries)), bar.update, kept)
+            bar.finish(len(shard.entries) - len(entries))
+            rows = explain_shard(model, job, islice(songs, len(entries)), bar.finish, kept, bar.follow)
             write_shard(job, shard, rows)
             kept.remove()
             tally.add(rows)

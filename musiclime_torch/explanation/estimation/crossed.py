@@ -60,7 +60,7 @@ def estimate_crossed(
 
     Without a condition every mask of both sides is taken where they fit the budget.
     """
-    every = until is None and takes_every_mask(probe, sampling)
+    every = takes_every_mask(probe, sampling, until)
     sampled = _enumerate(probe) if every else _sample(probe, scale, sampling, until, confidence)
     design = sampled.sample.design
     on_device = design.to(probe.device)
@@ -98,12 +98,16 @@ def estimate_crossed(
     )
 
 
-def takes_every_mask(probe: Probe, sampling: Sampling) -> bool:
-    """Whether the masks that there are, of both sides together, are no more than were asked for."""
+def takes_every_mask(probe: Probe, sampling: Sampling, until: Until | None) -> bool:
+    """Whether the masks that there are, of both sides together, are few enough, and no condition was asked for that may
+    hold after fewer.
+    """
+    if until is not None and sampling.enumerated is None:
+        return False
     sides, counts = (len(probe.seen_audio), len(probe.seen_lyrics)), sampling.n_samples
     if isinstance(counts, tuple) or sampling.design not in ("auto", "crossed") or sampling.weights != "uniform":
         return False
-    return max(sides) <= MOST_ENUMERATED and sum(2**side for side in sides) <= counts
+    return max(sides) <= MOST_ENUMERATED and sum(2**side for side in sides) <= sampling.every_mask
 
 
 def _enumerate(probe: Probe) -> Sampled[Encodings]:

@@ -11,7 +11,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import Until
-from musiclime_torch.explanation.estimation.joint import Answers, describe_design, find_pairs, note_rounding, sample_joint
+from musiclime_torch.explanation.estimation.joint import (
+    Answers,
+    describe_design,
+    find_pairs,
+    note_few,
+    note_rounding,
+    sample_joint,
+)
 from musiclime_torch.explanation.estimation.loop import Estimate, Look, count_passes
 from musiclime_torch.surrogate.design import Design
 from musiclime_torch.surrogate.fit import Fit, Known
@@ -119,7 +126,8 @@ def sample_groups(
     check_outputs(values, scale.classes, probe.subject.name)
     on_device = design.to(probe.device)
     spaces = list_spaces(scale.output_kind, len(scale.song))
-    pairs, notes = find_pairs(probe, scale, spaces, on_device, outputs)
+    few = note_few(sampling, design, len(probe.seen))
+    pairs, notes = ({}, few) if few else find_pairs(probe, scale, spaces, on_device, outputs)
     for space in [space for space in pairs if adds_up(scale.on(space))]:
         pairs[space] = _solve_group_pairs(probe, scale, design, sums, values)
     slopes = result.coefficients.values
@@ -139,7 +147,7 @@ def sample_groups(
         passes=count_passes(probe),
         looks=drawn.looks,
         stopped=drawn.stopped,
-        notes=notes + note_rounding(sampling, design, len(probe.seen)) + (_note_sampled(sums.sampled, sampling.total),),
+        notes=notes + note_rounding(sampling, design, len(probe.seen)) + (_note_sampled(sums.sampled, sampling.every_mask),),
     )
 
 
@@ -147,8 +155,8 @@ def _note_sampled(groups: Sequence[Group], budget: int) -> str:
     most = max(group.n_masks for group in groups)
     windows = sum(len(group.windows) for group in groups)
     return (
-        f"{windows} windows of the song have up to {most:,} renderings each, more than the {budget:,} masks: they were "
-        "sampled. Fewer stems or fewer, longer segments make values exact, and so do as many masks as that."
+        f"{windows} windows of the song have up to {most:,} renderings each, more than the {budget:,} that are all run: "
+        "they were sampled. Fewer stems or fewer, longer segments make values exact, and so do n_samples of as many as that."
     )
 
 

@@ -48,7 +48,7 @@ def estimate_joint(
     `ends` are its outputs on the song and the empty song. Where every mask fits the budget, every mask is taken.
     """
     d = len(probe.seen)
-    every_mask = sampling.design in ("auto", "joint") and 0 < d <= MOST_ENUMERATED and 2**d <= sampling.total
+    every_mask = sampling.design in ("auto", "joint") and 0 < d <= MOST_ENUMERATED and 2**d <= sampling.every_mask
     sampled = (
         _enumerate(probe, scale, sampling) if every_mask else sample_joint(probe, scale, sampling, ridge, until, confidence)
     )
@@ -58,7 +58,8 @@ def estimate_joint(
     fit = solve(on_device, values[2:], ridge)
     check_outputs(values, scale.classes, probe.subject.name, first=ENDS)
     spaces = list_spaces(scale.output_kind, outputs.shape[1])
-    pairs, notes = find_pairs(probe, scale, spaces, on_device, outputs, every_mask)
+    few = () if every_mask else note_few(sampling, design, d)
+    pairs, notes = ({}, few) if few else find_pairs(probe, scale, spaces, on_device, outputs, every_mask)
     return Estimate(
         coefficients=know_exactly(fit.coefficients.values) if every_mask else fit.coefficients,
         intercept=fit.intercept,
@@ -162,6 +163,21 @@ def find_pairs(
         values = to_values(scale.on(space), outputs)
         pairs[space] = solve_pairs(design, values, solve(design, values, 0.0), every_mask)
     return pairs, ()
+
+
+def note_few(sampling: Sampling, design: Design, d: int) -> tuple[str, ...]:
+    """A note where sampling ended by itself with fewer pairs of masks than there are pairs of components.
+
+    Effects are orthogonal to all interactions, but interactions are not to each other until there are as many masks: one
+    that is large would appear as several that aren't there.
+    """
+    count = d * (d - 1) // 2
+    if sampling.enumerated is None or design.units >= count:
+        return ()
+    return (
+        f"effects were settled after {design.n_samples} masks, too few to tell the interactions of {count} pairs apart: "
+        f"n_samples={2 * count} shows them.",
+    )
 
 
 def describe_design(design: Design, every_mask: bool) -> str:

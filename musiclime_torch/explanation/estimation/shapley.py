@@ -33,7 +33,7 @@ def estimate_shapley(
     """Shapley values, which sum to song − empty song. With `cross`, inclusion levels are drawn for both sides separately."""
     d = len(probe.seen)
     ends = to_values(scale, ends)
-    if isinstance(sampling.n_samples, int) and d <= MOST_ENUMERATED and 2**d <= sampling.n_samples:
+    if isinstance(sampling.n_samples, int) and d <= MOST_ENUMERATED and 2**d <= sampling.every_mask:
         return _enumerate(probe, scale, ends)
     if cross:
         return _cross(probe, scale, ends, sampling)

@@ -46,7 +46,7 @@ def estimate_windows(
     probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], sampling: Sampling, until: Until | None, confidence: float
 ) -> Estimate:
     """Banzhaf values in a space in which windows add up, without error where every group is run on all of its masks."""
-    exact, sampled = split_song(probe, sampling.total)
+    exact, sampled = split_song(probe, sampling.every_mask)
     sums = Sums(sum_groups(probe, scale, exact), sampled)
     if sampled:
         return sample_groups(probe, scale, ends, sampling, until, confidence, sums)

@@ -62,6 +62,15 @@ def name_bands(edges: Sequence[float]) -> tuple[str, ...]:
     return tuple(ranges) if words is None else tuple(f"{word} ({part})" for word, part in zip(words, ranges, strict=True))
 
 
+def is_band(name: str) -> bool:
+    """Whether a stem of this name is a band.
+
+    >>> is_band("vocals low (0-200 Hz)"), is_band("bass")
+    (True, False)
+    """
+    return name.endswith((" Hz", " Hz)"))
+
+
 def describe_bands(edges: Sequence[float], source: str) -> str:
     """Where such stems come from.
 

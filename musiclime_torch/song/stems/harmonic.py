@@ -9,6 +9,7 @@ Frames lie on one grid over the whole song and each block of them sees its neigh
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -27,18 +28,25 @@ _TILE = 1 << 14
 
 
 def split_harmonic(
-    samples: Float[Tensor, "channel frame"], sample_rate: int, device: torch.device | str
+    samples: Float[Tensor, "channel frame"],
+    sample_rate: int,
+    device: torch.device | str,
+    advance: Callable[[float], object] = lambda share: None,
 ) -> tuple[Float[Tensor, "2 channel frame"], tuple[str, str]]:
-    """The harmonic and the percussive part, on the CPU, and their names; they sum to ``samples``."""
+    """The harmonic and the percussive part, on the CPU, and their names; they sum to ``samples``.
+    `advance` is told of each share of the work that is done.
+    """
     size = 1 << round(math.log2(_WINDOW * sample_rate))
     stems = samples.new_empty(2, *samples.shape)
     for channel, sound in enumerate(samples):
-        stems[0, channel] = _keep_tones(sound, size, torch.device(device))
+        stems[0, channel] = _keep_tones(sound, size, torch.device(device), lambda share: advance(share / len(samples)))
         torch.sub(sound, stems[0, channel], out=stems[1, channel])
     return stems, ("harmonic", "percussive")
 
 
-def _keep_tones(sound: Float[Tensor, " frame"], size: int, device: torch.device) -> Float[Tensor, " frame"]:
+def _keep_tones(
+    sound: Float[Tensor, " frame"], size: int, device: torch.device, advance: Callable[[float], object]
+) -> Float[Tensor, " frame"]:
     """Overlap-add of the masked frames. Silence around the song puts every sample under four windows."""
     # Windows at a quarter hop: each sample lies under four, so `size - hop` zeros before the song give its first sample
     # three windows that begin earlier, and as many frames follow its end.
@@ -52,6 +60,7 @@ def _keep_tones(sound: Float[Tensor, " frame"], size: int, device: torch.device)
     for first in range(0, count, per_block):
         last = min(first + per_block, count)
         kept[first * hop : (last - 1) * hop + size] += _filter(padded, first, last, count, window).cpu()
+        advance((last - first) / count)
     # Hann windows at a quarter hop, once for analysis and once for synthesis, add up to 3/2 everywhere.
     return kept[size - hop : size - hop + len(sound)] / 1.5
 

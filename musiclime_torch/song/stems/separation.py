@@ -23,7 +23,8 @@ import json
 import logging
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,15 @@ _OVERLAP = 0.25
 
 
 def split_neural(
-    samples: Float[Tensor, "channel frame"], sample_rate: int, model: Any, device: torch.device | str
+    samples: Float[Tensor, "channel frame"],
+    sample_rate: int,
+    model: Any,
+    device: torch.device | str,
+    advance: Callable[[float], object] = lambda share: None,
 ) -> tuple[Float[Tensor, "stem channel frame"], tuple[str, ...]]:
-    """Stems on the CPU at the song's own rate, and the model's names for them. The model stays on the CPU."""
+    """Stems on the CPU at the song's own rate, and the model's names for them. The model stays on the CPU. `advance` is told
+    of the share of the work that each piece of the song was.
+    """
     from demucs.apply import apply_model
 
     channels, frames = samples.shape
@@ -120,7 +127,7 @@ def split_neural(
     # The model was trained on songs scaled so; the constant it takes away is left to the residual.
     reference = mixture.mean(0)
     mean, scale = reference.mean(), reference.std(correction=0) + 1e-8
-    with torch.no_grad():
+    with torch.no_grad(), _noting_pieces(model, mixture.shape[-1], advance):
         # Some models shift their position embedding by Python's global state, which the caller keeps: the same for each run.
         random.seed(0)
         separated = apply_model(
@@ -139,6 +146,21 @@ def split_neural(
     return stems, tuple(model.sources)
 
 
+@contextmanager
+def _noting_pieces(model: Any, frames: int, advance: Callable[[float], object]) -> Iterator[None]:
+    """Tell `advance` of every piece that the model, or each model of a bag, has taken apart."""
+    members = list(getattr(model, "models", [model]))
+    # As demucs cuts the song: pieces of a length that the model declares, which overlap by a quarter.
+    strides = [int((1 - _OVERLAP) * int(model.samplerate * float(getattr(each, "segment", 10)))) for each in members]
+    pieces = sum(-(-frames // stride) for stride in strides)
+    hooks = [each.register_forward_hook(lambda *_: advance(1 / pieces)) for each in members]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 #: Frames handled at once in double precision.
 _BLOCK = 1 << 20
 
@@ -150,11 +172,16 @@ _VERSION = "1"
 
 
 def separate(
-    recording: Recording, separator: str | None, device: torch.device | str, cache_dir: str | Path | None
+    recording: Recording,
+    separator: str | None,
+    device: torch.device | str,
+    cache_dir: str | Path | None,
+    advance: Callable[[float], object] = lambda share: None,
 ) -> tuple[Float[Tensor, "stem channel frame"], tuple[str, ...], str]:
     """Stems on the CPU that sum to the recording (within 1e-6 of its peak), their names, and where they come from.
 
     The last stem is "residual" unless the others leave nothing. ``cache_dir`` None is the default folder of `cache`.
+    ``advance`` is told of each share of the work that is done.
     Global random states are given back.
 
     Raises:
@@ -167,7 +194,7 @@ def separate(
     if separator is not None:
         base, edges = read_separator(separator)
         if edges:
-            stems, names, note = separate(recording, base or "none", device, cache_dir)
+            stems, names, note = separate(recording, base or "none", device, cache_dir, advance)
             return (
                 *split_bands(stems, names, recording.sample_rate, edges, device),
                 describe_bands(edges, note if base else ""),
@@ -177,18 +204,18 @@ def separate(
         weights = cached_weights()
         if weights is not None:
             note = f"{weights.name}, the default where its weights are in the hub's cache"
-            return (*_separate_neurally(recording, weights, device, cache_dir), note)
+            return (*_separate_neurally(recording, weights, device, cache_dir, advance), note)
         note = (
             "hpss (harmonic and percussive), as the weights of demucs aren't on this machine; "
             "separator demucs fetches them once"
         )
-        return (*complete(song, *split_harmonic(song, recording.sample_rate, device)), note)
+        return (*complete(song, *split_harmonic(song, recording.sample_rate, device, advance)), note)
     kind, _, folder = separator.partition(":")
     if kind == "demucs":
         weights = folder_weights(Path(folder).expanduser()) if folder else cached_weights() or fetch_weights()
-        return (*_separate_neurally(recording, weights, device, cache_dir), f"{weights.name}, as asked")
+        return (*_separate_neurally(recording, weights, device, cache_dir, advance), f"{weights.name}, as asked")
     if separator == "hpss":
-        stems, names = split_harmonic(song, recording.sample_rate, device)
+        stems, names = split_harmonic(song, recording.sample_rate, device, advance)
         return (*complete(song, stems, names), "hpss (harmonic and percussive), as asked")
     if separator == "midside":
         return (*complete(song, *split_midside(song)), "mid and side of the stereo image, as asked")
@@ -196,7 +223,11 @@ def separate(
 
 
 def _separate_neurally(
-    recording: Recording, weights: Weights, device: torch.device | str, cache_dir: str | Path | None
+    recording: Recording,
+    weights: Weights,
+    device: torch.device | str,
+    cache_dir: str | Path | None,
+    advance: Callable[[float], object],
 ) -> tuple[Float[Tensor, "stem channel frame"], tuple[str, ...]]:
     """Stems and names from the cache or the model, completed. A recording without a hash is never cached."""
     known = recording.content_hash
@@ -207,7 +238,7 @@ def _separate_neurally(
             cache_dir,
             entry,
             tuple(recording.samples.shape),
-            lambda: split_neural(recording.samples, recording.sample_rate, weights.load(), device),
+            lambda: split_neural(recording.samples, recording.sample_rate, weights.load(), device, advance),
         )
     return complete(recording.samples, *found)
 

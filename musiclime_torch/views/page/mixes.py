@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.answers import find_baseline_song
+from musiclime_torch.explanation.answers import find_baseline_song, recall_track
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline, gate_stems, make_stand_in, mix
@@ -37,6 +37,7 @@ def make_versions(explanation: Explanation, track: Track, baseline: AudioBaselin
     Raises:
         InputError: the track isn't the one that was explained, or the baseline song is missing.
     """
+    track = recall_track(explanation.provenance, track)
     _check(explanation, track)
     evidence, components = explanation.evidence, explanation.components
     everything = torch.ones(len(components), dtype=torch.bool)
@@ -71,6 +72,7 @@ def render_masked(
 
     One channel at a time: a long song's stems are large, and gates hold a copy of them.
     """
+    track = recall_track(explanation.provenance, track)
     components = explanation.components
     stand_in = _stand_in(explanation, track, baseline)
     masks = cells.reshape(1, components.n_stems, components.n_segments)

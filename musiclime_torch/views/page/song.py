@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from musiclime_torch.basics.files import write_atomically
+from musiclime_torch.explanation.answers import recall_track
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.explanation.sentences import to_sentences
 from musiclime_torch.song.track import Track
@@ -142,6 +143,7 @@ def write_report(explanation: Explanation, track: Track, folder: Path, *, baseli
 
 
 def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | None, place: Placing, media: str) -> str:
+    track = recall_track(explanation.provenance, track)
     versions = make_versions(explanation, track, baseline)
     packed = pack_classes(explanation)
     lines = () if track.lyrics is None else lay_out_lyrics(track.lyrics, explanation.components)

@@ -304,12 +304,15 @@ def test_the_bar_counts_songs_a_second_however_slow(entries, tmp_path, monkeypat
     monkeypatch.setattr(sys, "stderr", screen)
     job = begin(entries, tmp_path / "out")
     with watch([Shard(0, entries)], progress=True) as bar:
-        shown = bar.format_meter(**{**bar.format_dict, "n": 3, "elapsed": 60.0})
-    assert "3/4 [01:00<00:20,  0.05 songs/s]" in shown
+        shown = bar._bar.format_meter(**{**bar._bar.format_dict, "n": 3, "elapsed": 60.0})
+    assert "3.0/4 [01:00<00:20,  0.05 songs/s]" in shown
     screen.truncate(0)
     run_here(Additive(), job, workers=0, progress=True)
-    assert "4/4" in screen.getvalue()
-    assert " songs/s]" in screen.getvalue()
+    assert "4.0/4" in screen.getvalue()
+    assert " songs/s" in screen.getvalue()
+    # The one that is explained, and how far it is.
+    assert f"{entries[0].id}, " in screen.getvalue()
+    assert " passes]" not in screen.getvalue()
 
 
 # --- other readers ---

@@ -3,14 +3,18 @@
 from collections import Counter
 from pathlib import Path
 
+import torch
 from catalogues import OPTIONS
+from models import Additive
 from pyarrow import parquet
 from small_runs import read, run
 
+from musiclime_torch.corpus.runs.job import begin_job
+from musiclime_torch.corpus.runs.running import explain_shard
 from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.manifest import Entry
-from musiclime_torch.song.track import load_track
+from musiclime_torch.song.track import Track, load_track
 
 
 def test_rows_are_what_explain_says(entries, tmp_path):
@@ -42,3 +46,18 @@ def test_all_classes_and_lyrics_as_text(entries, tmp_path):
     counted = Counter((row[0], row[1]) for row in read(tmp_path, "attributions"))
     assert {count for (song, _), count in counted.items() if song == "a"} == {4}
     assert len(counted) == 14
+
+
+def test_a_quiet_stem_is_no_component_of_a_catalogue_either(entries, tmp_path):
+    loud = 0.3 * torch.randn(2, 1, 8000, generator=torch.Generator().manual_seed(0))
+    track = Track(torch.cat([loud, 0.001 * loud[:1].flip(-1)]), ("drums", "voice", "residual"), 8000)
+    rows = {}
+    for residual in (False, True):
+        options = {"segments": 2, "n_samples": 64, "residual": residual}
+        job = begin_job(entries[:1], tmp_path / str(residual), options=options, controls=1.0)
+        rows[residual] = explain_shard(Additive(), job, [(entries[0], track)]).tables
+        assert not rows[residual]["failures"]
+    assert {row["stem"] for row in rows[False]["attributions"] if row["stem"]} == {"drums", "voice"}
+    assert {row["stem"] for row in rows[True]["attributions"] if row["stem"]} == {"drums", "voice", "residual"}
+    # The decoy of a control is quieter still, and stays a component.
+    assert len(rows[False]["controls"]) > 0

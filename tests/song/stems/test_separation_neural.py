@@ -300,3 +300,11 @@ def test_a_hub_that_cannot_be_reached_is_given_up_quickly(monkeypatch: pytest.Mo
     with pytest.raises(InputError, match="can't be fetched"):
         separate(record(seconds=0.2), "demucs", "cpu", None)
     assert time.monotonic() - begun < 5
+
+
+def test_every_piece_of_the_song_moves_the_bar(folder: Path, tmp_path: Path):
+    shares: list[float] = []
+    samples = 0.1 * torch.randn(2, 6 * 16000, generator=torch.Generator().manual_seed(0))
+    separate(Recording(samples, 16000), f"demucs:{folder}", "cpu", tmp_path, shares.append)
+    assert len(shares) >= 3
+    assert sum(shares) == pytest.approx(1.0)

@@ -114,7 +114,7 @@ def test_without_words_no_half_is_empty_and_percentages_stand_beside_logits(brow
 
     found = explain(
         model, track, sample_rate=8000, modalities=("audio",), output_kind="multilabel", classes=["loud", "quiet"],
-        segments=2, target="loud",
+        segments=2, target="loud", residual=True,
     )  # fmt: skip
     with open_page(browser, write_report(found, track, tmp_path)) as (page, heard):
         assert page.locator("#words").count() == 0
