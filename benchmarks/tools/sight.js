@@ -1,4 +1,4 @@
-// Measures a page as it is drawn: { aligned, overlaps, faint, outside }. Lengths are CSS pixels.
+// Measures a page as it is drawn: how far bars are apart, texts on each other, faint texts, width. Lengths are CSS pixels.
 () => {
   const faults = { spread: 0, rows: 0, overlaps: [], faint: [], lowest: 99, outside: 0 };
   const say = (text) => text.trim().replace(/\s+/g, " ").slice(0, 40);
@@ -80,9 +80,17 @@
     const style = getComputedStyle(owner);
     const drawn = owner.namespaceURI.endsWith("svg");
     let ground = under(owner);
-    // A sign lies on its own box, whose colour is its strength.
-    const cell = drawn && owner.dataset.sign !== undefined ? document.querySelector(`rect[data-column="${owner.dataset.sign}"]`) : null;
-    if (cell && getComputedStyle(cell).fill.startsWith("url") === false) ground = over(read(getComputedStyle(cell).fill), ground);
+    // A drawn letter lies on its own rim, or on what is painted under its middle.
+    if (drawn && style.paintOrder.startsWith("stroke") && parseFloat(style.strokeWidth) >= 3) ground = over(read(style.stroke), ground);
+    else if (drawn) {
+      const box = owner.getBoundingClientRect();
+      const cell = [...document.querySelectorAll("svg rect")].findLast((rect) => {
+        const frame = rect.getBoundingClientRect();
+        const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+        return frame.left <= x && x <= frame.right && frame.top <= y && y <= frame.bottom;
+      });
+      if (cell && !/^(url|none)/.test(getComputedStyle(cell).fill)) ground = over(read(getComputedStyle(cell).fill), ground);
+    }
     let ink = [...read(drawn ? style.fill : style.color)];
     for (let above = owner; above; above = above.parentElement) ink[3] *= Number(getComputedStyle(above).opacity);
     const [bright, dark] = [light(over(ink, ground)), light(ground)].sort((a, b) => b - a);

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.sentences import find_probabilities, say_percent
+from musiclime_torch.explanation.sentences import find_probabilities, say_percent, to_sentences
 from musiclime_torch.surrogate.intervals import quantile
 
 #: The most bytes for the numbers of all classes in a page; beyond that, classes with the smallest outputs are left out.
@@ -63,6 +63,7 @@ def _pack_class(explanation: Explanation, row: int) -> dict[str, Any]:
     significant = explanation.significant[row]
     return {
         "name": explanation.classes[row],
+        "sentences": " ".join(to_sentences(explanation, row)),
         "song": round_to(float(explanation.output_song[row]), 5),
         "empty": round_to(float(explanation.output_empty[row]), 5),
         "remainder": round_to(float(explanation.remainder[row]), 5),
