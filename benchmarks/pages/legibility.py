@@ -76,9 +76,7 @@ SCRIPTS = (
 def make_song(script: Script, stems: int, lyrics: bool) -> Track:
     """Noise that gets louder, and lines that are sung evenly."""
     sound = 0.1 * torch.randn(stems, 1, round(SECONDS * RATE), generator=torch.Generator().manual_seed(0))
-    sung = "\n".join(
-        f"[00:{SECONDS * number / len(script.lines):05.2f}]{line}" for number, line in enumerate(script.lines)
-    )
+    sung = "\n".join(f"[00:{SECONDS * number / len(script.lines):05.2f}]{line}" for number, line in enumerate(script.lines))
     return Track(
         sound * torch.linspace(0.2, 1, sound.shape[2]), script.stems[:stems], RATE, parse_lrc(sung) if lyrics else None,
         title=script.title, source="made up",
@@ -189,7 +187,15 @@ def main() -> None:
         options.keep.mkdir(parents=True, exist_ok=True)
     widths = WIDTHS[:1] if options.smoke else WIDTHS
     table = Table(title=f"{' and '.join(SCHEMES)}, as it opens and for another class: the worst of them")
-    for heading in ("script", "page", "px", "zero lines apart, px", "texts on each other", "lowest contrast", "too wide, px"):
+    for heading in (
+        "script",
+        "page",
+        "px",
+        "zero lines apart, px",
+        "texts on each other",
+        "lowest contrast",
+        "too wide, px",
+    ):
         table.add_column(heading, justify="left" if heading in ("script", "page") else "right")
     faults: dict[str, list[str]] = {}
     sights = []
@@ -205,7 +211,9 @@ def main() -> None:
     for place, found in faults.items():
         print(f"{place}: {'; '.join(found[:6])}{f'; and {len(found) - 6} more' if len(found) > 6 else ''}")
     worst = take_worst(sights)
-    print(f"{worst.texts} texts and {worst.rows} bars on the fullest page; {len(faults)} of {len(sights)} windows have faults")
+    print(
+        f"{worst.texts} texts and {worst.rows} bars on the fullest page; {len(faults)} of {len(sights)} windows have faults"
+    )
     print(json.dumps({"windows": len(sights), "faulty": len(faults), "spread": worst.spread, "contrast": worst.contrast}))
     sys.exit(1 if faults else 0)
 

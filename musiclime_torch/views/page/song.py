@@ -11,14 +11,13 @@ from markupsafe import Markup
 
 from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
-from musiclime_torch.explanation.sentences import to_sentences
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.sound import AudioBaseline
-from musiclime_torch.views.page.document import SheetLine, lay_out_lyrics, render
+from musiclime_torch.views.page.document import SheetLine, isolate, lay_out_lyrics, render
 from musiclime_torch.views.page.mixes import Version, make_versions
-from musiclime_torch.views.page.packing import pack_classes, round_to
+from musiclime_torch.views.page.packing import pack_classes, round_to, tell
 from musiclime_torch.views.page.sound import (
     EMBED_SECONDS,
     SONG_STEPS,
@@ -176,7 +175,8 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "model": explanation.provenance.get("model", ""),
         "target": explanation.classes[explanation.target],
         "asked": explanation.provenance.get("asked", ""),
-        "sentences": " ".join(to_sentences(explanation)),
+        "sentences": tell(explanation, explanation.target),
+        "decision": "" if explanation.evidence is None else isolate(explanation.evidence.decision, explanation.classes),
         "chance": packed.classes[0]["chance"] if explanation.space != "probability" else "",
         "data": data,
         "picture": _draw(explanation, track),

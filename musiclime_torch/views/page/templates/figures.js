@@ -46,7 +46,7 @@ function halfOf(half, decimals) {
 // What all of these halves read as, "" where they don't read the same: said once then, and not with each number.
 function readAlike(halves, decimals) {
   const texts = new Set(halves.map((half) => halfOf(half, allow(half, decimals))));
-  return halves.length > 1 && texts.size === 1 ? [...texts][0] : "";
+  return halves.length > 1 && texts.size === 1 ? [...texts][0].replaceAll(" ", "\u00a0") : "";
 }
 
 const count = (number) => number.toLocaleString("en");

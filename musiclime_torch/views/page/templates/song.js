@@ -239,7 +239,9 @@ function drawOutputs() {
 }
 
 function fillTable() {
-  const headings = ["component", `${data.value} (${data.space})${shown.alike ? `, each ${shown.alike} (${data.confidence})` : ""}`];
+  const headings = ["component", `${data.value} (${data.space})`];
+  find("table-how").hidden = !shown.alike;
+  find("table-how").textContent = `Each number is ${shown.alike} (${data.confidence}).`;
   if (!shown.alike) headings.push(`± ${data.confidence}`);
   const head = make("tr", {}, ...headings.map((name) => make("th", { scope: "col" }, name)));
   const rows = shown.ranked.slice(0, 400).map((column) => {
