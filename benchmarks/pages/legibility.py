@@ -142,8 +142,8 @@ def make_catalogue(script: Script) -> tuple[Global, list[Finding]]:
         summaries.append(
             ClassSummary(name, songs, ranked, 0.31, 0.12, shares, 0.02, 0.01, dict.fromkeys(script.stems, 0.04))
         )
-    finding = Finding("boilerplate", f"{script.classes[0]}: {words[0]}: in most songs, and significant in nearly all. Is this "
-                      "sung?", 41, 0.22, tuple(words[:6]), ("song17", script.title))  # fmt: skip
+    message = f"{script.classes[0]}: {words[0]}: in most songs, and significant in nearly all. Is this sung?"
+    finding = Finding("boilerplate", message, 41, 0.22, tuple(words[:6]), ("song17", script.title))
     return Global(130, 3, tuple(summaries), tuple(features), tuple(pairs), (), None), [finding]
 
 
