@@ -25,7 +25,7 @@ from benchmarks.tools.sight import Sight, measure, opening_browser, opening_page
 from musiclime_torch import Explanation, Track, list_components
 from musiclime_torch.corpus import to_corpus_html
 from musiclime_torch.corpus.findings.auditing import Finding
-from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Pair
+from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Pair, Run
 from musiclime_torch.explanation import Interactions
 from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.song import parse_lrc
@@ -119,12 +119,13 @@ def plant(track: Track, script: Script, segments: int) -> Explanation:
     )  # fmt: skip
 
 
-def make_catalogue(script: Script) -> tuple[Global, list[Finding]]:
-    """Three classes with enough songs and two without, over eight segments and the script's words."""
+def make_catalogue(script: Script, few: bool = False) -> tuple[Global, list[Finding]]:
+    """Three classes with enough songs, one with `few`, and the others without, over eight segments and the script's words."""
     words = [word.text for word in parse_lrc("\n".join(f"[00:01]{line}" for line in script.lines)).words]
     features, pairs, summaries = [], [], []
     for row, name in enumerate(script.classes):
-        ranked, songs = row < 3, 60 - 20 * row if row < 3 else 2
+        ranked = row < (1 if few else 3)
+        songs = 60 - 20 * row if ranked else 2
         for place, stem in ((place, stem) for place in range(8) for stem in script.stems):
             mean = 2.0 * (-0.6) ** (place + row)
             features.append(
@@ -140,11 +141,21 @@ def make_catalogue(script: Script) -> tuple[Global, list[Finding]]:
         pairs += [Pair(name, stem, words[0], 12, 0.031, 0.004) for stem in script.stems[:2]]
         shares = dict(zip(script.stems, (0.78, 0.12, 0.06, 0.04), strict=True))
         summaries.append(
-            ClassSummary(name, songs, ranked, 0.31, 0.12, shares, 0.02, 0.01, dict.fromkeys(script.stems, 0.04))
-        )
+            ClassSummary(name, songs, ranked, 0.31, 0.12, shares, 0.02, 0.01, dict.fromkeys(script.stems, 0.04),
+                         {stem: (2.2 * (-0.5) ** place, 0.1) for place, stem in enumerate(script.stems)})
+        )  # fmt: skip
     message = f"{script.classes[0]}: {words[0]}: in most songs, and significant in nearly all. Is this sung?"
     finding = Finding("boilerplate", message, 41, 0.22, tuple(words[:6]), ("song17", script.title))
     return Global(130, 3, tuple(summaries), tuple(features), tuple(pairs), (), None), [finding]
+
+
+def make_run(script: Script) -> Run:
+    """A run over songs of unequal length, some of which have a title."""
+    songs = tuple(
+        (f"album/song{number}", script.title if number % 3 else "", script.classes[number % 5], f"album/song{number}.flac")
+        for number in range(12)
+    )
+    return Run("planted effects", (("n samples", "512"), ("segments", "bars")), (31.0, 312.0), False, songs)
 
 
 def write_pages(folder: Path, smoke: bool) -> Iterator[tuple[str, str, Path]]:
@@ -159,7 +170,9 @@ def write_pages(folder: Path, smoke: bool) -> Iterator[tuple[str, str, Path]]:
                 yield script.name, name, path
         path = folder / f"{script.name} catalogue.html"
         catalogue, findings = make_catalogue(script)
-        path.write_text(to_corpus_html(catalogue, findings, title=script.title), encoding="utf-8")
+        run, pages = make_run(script), {"album/song1": "songs/album/song1/index.html"}
+        page = to_corpus_html(catalogue, findings, title=script.title, run=run, pages=pages)
+        path.write_text(page, encoding="utf-8")
         yield script.name, "catalogue", path
 
 

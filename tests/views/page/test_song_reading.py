@@ -1,5 +1,6 @@
 """The page of a song as somebody reads it: what stands once, what says whose it is, what is folded, and where words stand."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_words_of_a_script_without_spaces_are_not_set_apart(browser, tmp_path):
         assert line.text_content() == JAPANESE.lines[0]
         boxes = [word.bounding_box() for word in line.locator(".w").all()]
         assert len(boxes) > 2
-        for left, right in zip(boxes, boxes[1:], strict=False):
+        for left, right in itertools.pairwise(boxes):
             assert right["x"] == pytest.approx(left["x"] + left["width"], abs=0.1)
         # What is tinted takes no more room than what isn't.
         plain = line.evaluate("""(line) => {

@@ -13,6 +13,9 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
+// Marks that keep a name's direction to itself.
+const isolate = (text) => `\u2068${text}\u2069`;
+
 const sign = (number) => (number > 0 ? "+" : number < 0 ? "−" : "");
 
 function fixed(number, decimals, signed = true) {

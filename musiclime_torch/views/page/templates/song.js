@@ -38,7 +38,6 @@ const beside = (chance) => (chance && data.space !== "probability" ? ` (${chance
 const say = (column) => withHalf(shown.values[column], shown.halves[column]);
 // Beside others whose intervals are the same, which are said once.
 const sayAmong = (column) => (shown.alike ? fixed(shown.values[column], allow(shown.halves[column], shown.decimals)) : say(column));
-const isolate = (text) => `\u2068${text}\u2069`;
 
 function describe(column) {
   const name = isolate(data.columns[column]);
