@@ -120,7 +120,7 @@ def plant(track: Track, script: Script, segments: int) -> Explanation:
 
 
 def make_catalogue(script: Script, few: bool = False) -> tuple[Global, list[Finding]]:
-    """Three classes with enough songs, one with `few`, and the others without, over eight segments and the script's words."""
+    """Three classes with enough songs (one with `few`), the others without, over eight segments and the words."""
     words = [word.text for word in parse_lrc("\n".join(f"[00:01]{line}" for line in script.lines)).words]
     features, pairs, summaries = [], [], []
     for row, name in enumerate(script.classes):

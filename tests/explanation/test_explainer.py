@@ -18,7 +18,7 @@ from musiclime_torch.explanation.settings import PAPER, Settings
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.sides import CELLS
-from musiclime_torch.views.record import to_record
+from musiclime_torch.views.exports.files import to_record
 
 
 def level(track: Track, stem: int, segment: int, segments: int) -> float:

@@ -9,8 +9,8 @@ from benchmarks.tools.sight import Sight, measure, opening_page
 
 GOOD = """<!doctype html><meta name="viewport" content="width=device-width"><body style="color: #000; background: #fff">
 <div class="rows">{rows}</div>{more}"""
-ROW = """<div style="padding-left: {shift}px"><svg class="bar" width="90" height="9"><line class="zero" x1="{zero}" x2="{zero}"
-y1="0" y2="9" stroke="#000"/></svg></div>"""
+ROW = """<div style="padding-left: {shift}px"><svg class="bar" width="90" height="9">
+<line class="zero" x1="{zero}" x2="{zero}" y1="0" y2="9" stroke="#000"/></svg></div>"""
 
 
 @pytest.fixture(scope="module")

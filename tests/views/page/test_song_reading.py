@@ -1,4 +1,4 @@
-"""The page of a song as somebody reads it: what stands once, what says whose it is, what is folded, and where words stand."""
+"""The page of a song as somebody reads it: what stands once, whose it is, what is folded, and where words stand."""
 
 import itertools
 from dataclasses import replace
