@@ -23,11 +23,8 @@ from rich.table import Table
 
 from benchmarks.tools.sight import Sight, measure, opening_browser, opening_page, take_worst
 from musiclime_torch import Explanation, Track, list_components
-from musiclime_torch.corpus import to_corpus_html
-from musiclime_torch.corpus.findings.auditing import Finding
-from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Pair, Run
-from musiclime_torch.explanation import Interactions
-from musiclime_torch.explanation.evidence import Evidence
+from musiclime_torch.corpus import ClassSummary, Feature, Finding, Global, Pair, Run, to_corpus_html
+from musiclime_torch.explanation import Evidence, Interactions
 from musiclime_torch.song import parse_lrc
 from musiclime_torch.views import write_report
 

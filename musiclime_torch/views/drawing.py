@@ -250,9 +250,9 @@ def _part(texts: Sequence[Text], hide: bool) -> None:
 
 
 def _shrink(texts: Sequence[Text], too_large: Callable[[], bool]) -> None:
-    while texts and texts[0].get_fontsize() > SMALLEST and too_large():
+    while texts and float(texts[0].get_fontsize()) > SMALLEST and too_large():
         for text in texts:
-            text.set_fontsize(max(text.get_fontsize() - 0.75, SMALLEST))
+            text.set_fontsize(max(float(text.get_fontsize()) - 0.75, SMALLEST))
 
 
 def _fit(texts: Sequence[Text], too_large: Callable[[], bool], cut: bool) -> None:

@@ -64,11 +64,13 @@ def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: 
         _mark_music(ax, components.timeline)
     ax.figure.colorbar(image, ax=ax, label=_say_value(explanation))
     ax.set_xlim(edges[0], edges[-1])
-    grey = [column for column in range(len(cells)) if not explanation.significant[row, column]]
-    for mark, is_marked in (("x", lambda column: column not in explanation.unseen), (".", explanation.unseen.__contains__)):
-        centres = [
-            ((cells[column].start + cells[column].end) / 2, column // segments + 0.5) for column in grey if is_marked(column)
-        ]
+    middles = [(first + last) / 2 for first, last in pairwise(edges)]
+    marked: dict[str, list[tuple[float, float]]] = {"x": [], ".": []}
+    for column in range(len(cells)):
+        if not explanation.significant[row, column]:
+            centre = (middles[column % segments], column // segments + 0.5)
+            marked["." if column in explanation.unseen else "x"].append(centre)
+    for mark, centres in marked.items():
         mark_cells(ax, centres, mark, (segments, len(stems)))
     return ax
 
@@ -161,8 +163,12 @@ def plot_waterfall(explanation: Explanation, target: int | str | None = None, to
     ax.set_xlabel(f"{explanation.space} of {escape(explanation.classes[row])}, {_say_interval(explanation)}")
     _name(ax, explanation, row, "from nothing to the song")
     said = [f"{ends[0][1]:.3g}", *(f"{value:+.3g}" for _, value, _ in steps), f"{ends[1][1]:.3g}"]
-    at_right = {"ha": "right", "va": "center", "fontsize": "small", "transform": ax.get_yaxis_transform()}
-    leave_column(ax, [ax.text(0.99, place, number, **at_right) for place, number in enumerate(said)])
+    right = ax.get_yaxis_transform()
+    numbers = [
+        ax.text(0.99, place, number, ha="right", va="center", fontsize="small", transform=right)
+        for place, number in enumerate(said)
+    ]
+    leave_column(ax, numbers)
     return ax
 
 

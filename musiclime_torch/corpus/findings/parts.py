@@ -165,7 +165,7 @@ def read_run(out: Path, most_songs: int) -> Run:
         tuple((name.replace("_", " "), value) for name, value in rows if value),
         None if seconds is None or seconds[0] is None else (seconds[0], seconds[1]),
         bool(record.get("all_classes")),
-        tuple(tuple(text or "" for text in row) for row in songs),
+        tuple((song, title or "", predicted or "", file or "") for song, title, predicted, file in songs),
     )
 
 

@@ -232,12 +232,12 @@ def _list_share(share: float, error: float, songs: int) -> tuple[int, int | None
 
 def _list_effects(summary: ClassSummary) -> list[list[Any]]:
     """[stem, mean over songs, its interval's ends, songs], largest first; none where there is one stem or nothing known."""
-    rows = [
-        [stem, effect, effect - half, effect + half, summary.songs]
-        for stem, (effect, error) in summary.stem_effects.items()
-        if math.isfinite(half := halve_interval(error, summary.songs, CONFIDENCE))
-    ]
-    rows = [[stem, *(round_to(number, 4) for number in numbers), songs] for stem, *numbers, songs in rows]
+    rows = []
+    for stem, (effect, error) in summary.stem_effects.items():
+        half = halve_interval(error, summary.songs, CONFIDENCE)
+        if math.isfinite(half):
+            limits = [round_to(number, 4) for number in (effect, effect - half, effect + half)]
+            rows.append([stem, *limits, summary.songs])
     return sorted(rows, key=lambda row: -abs(row[1])) if len(rows) > 1 else []
 
 

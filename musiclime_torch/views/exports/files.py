@@ -1,7 +1,8 @@
 """Exports by name, as the command line asks for them: each a file or more in one folder; and a class as a record of JSON.
 
-A record has one class, its components largest first. Tables have every component of every class as a row, with the columns of a catalogue's `attributions`, and more. The
-sounds are the song, its evidence alone, and the song without it, matched in loudness.
+A record has one class, its components largest first. Tables have every component of every class as a row, with the
+columns of a catalogue's `attributions`, and more. The sounds are the song, its evidence alone, and the song without it,
+matched in loudness.
 """
 
 import csv
