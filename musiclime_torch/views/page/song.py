@@ -92,13 +92,15 @@ def _say_part(provenance: dict[str, Any]) -> str:
 
 
 def list_settings(explanation: Explanation) -> dict[str, list[tuple[str, str]]]:
-    """The settings of `explain`: those that differ from the defaults as "given", all others as "defaults"."""
-    defaults = Settings().to_record()
+    """The settings of `explain`: those that differ from the defaults as "given", all others as "defaults", with what they
+    were resolved to for the model and the song.
+    """
+    defaults, named = Settings().to_record(), explanation.provenance.get("given")
     sides: dict[str, list[tuple[str, str]]] = {"given": [], "defaults": []}
     for name, value in explanation.provenance.get("settings", {}).items():
-        # Saved settings went through JSON, which has lists in place of tuples.
-        same = name in defaults and _say(value) == _say(defaults[name])
-        sides["defaults" if same else "given"].append((name.replace("_", " "), _say(value)))
+        # Older explanations don't say what was given. Their settings went through JSON, which has lists in place of tuples.
+        given = _say(value) != _say(defaults.get(name)) if named is None else name in named
+        sides["given" if given else "defaults"].append((name.replace("_", " "), _say(value)))
     return sides
 
 

@@ -108,13 +108,16 @@ def test_a_word_is_marked_as_clearly_as_its_line(browser, tmp_path):
 def test_given_settings_are_seen_and_defaults_and_hashes_are_folded(browser, tmp_path):
     found = plant(TRACK, LATIN, 3)
     settings = Settings(ridge=0.5, evidence=True).to_record()
-    found = replace(found, provenance=found.provenance | {"settings": settings})
+    settings |= {"target": 5, "segments": 10, "space": "logit"}
+    given = Settings(ridge=0.5, evidence=True).list_given()
+    found = replace(found, provenance=found.provenance | {"settings": settings, "given": given})
     with open_page(browser, write_report(found, TRACK, tmp_path)) as (page, _):
         facts = page.locator("#trust .facts > div")
         assert facts.nth(1).locator("> dl dt").all_text_contents() == ["ridge", "evidence"]
         folded = facts.locator("details:not([open])")
         assert folded.count() == 2
         assert "kernel width" in folded.first.text_content()
+        assert "segments10" in folded.first.text_content(), "what a default was resolved to is folded too"
         assert "7f3a7f3a" in folded.last.text_content()
         assert not page.get_by_text("7f3a7f3a", exact=False).is_visible()
 
