@@ -37,6 +37,7 @@ QUESTIONS = {
     "cost": "What does a given accuracy cost in model passes?",
     "overhead": "What is spent outside the model?",
     "catalogues": "Many songs, and training runs",
+    "pages": "Can every page be read?",
 }
 
 #: Parts of one run on a GPU, which are no scripts of their own.

@@ -21,6 +21,7 @@ from musiclime_torch.commands.refusals import refuse_other_folders
 @click.option("--class", "class_names", metavar="A,B", help="Show these classes only.")
 @click.option("--top", type=click.IntRange(min=1), default=8, show_default=True, help="Words and cells per class.")
 @click.option("--min-songs", type=click.IntRange(min=2), help="Leave out features that fewer songs have.  [default: 10]")
+@click.option("--all-classes", is_flag=True, help="Count every song for every class that the run wrote.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the tables as CSV and Parquet.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="Folder for a page to look at, index.html.")
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Folder for figures, as SVG.")
@@ -29,6 +30,7 @@ def summarise(
     class_names: str | None,
     top: int,
     min_songs: int | None,
+    all_classes: bool,
     out: Path | None,
     report: Path | None,
     plots: Path | None,
@@ -44,7 +46,7 @@ def summarise(
         from musiclime_torch.corpus.reports.terminal import make_tables, say_finding, say_left_out
 
     given = {} if min_songs is None else {"min_songs": min_songs}
-    catalogue = aggregate(folder, **given)
+    catalogue = aggregate(folder, all_classes=all_classes, **given)
     names = [summary.name for summary in catalogue.classes]
     chosen = () if class_names is None else (class_names,) if class_names in names else split(class_names)
     strange = next((name for name in chosen if name not in names), None)
@@ -68,9 +70,11 @@ def summarise(
         write_summary(catalogue, findings, out)
         click.echo(f"Written to {out}.", err=True)
     if report is not None:
-        from musiclime_torch.corpus.reports.page import write_corpus_report
+        from musiclime_torch.corpus.findings.parts import read_run
+        from musiclime_torch.corpus.reports.page import MOST_SONGS, write_corpus_report
 
-        page = write_corpus_report(catalogue, findings, report, title=folder.resolve().name)
+        run = read_run(folder, MOST_SONGS)
+        page = write_corpus_report(catalogue, findings, report, title=folder.resolve().name, run=run)
         click.echo(f"Open {page} in a browser.", err=True)
     if plots is not None:
         with needing("musiclime_torch[plots]"):

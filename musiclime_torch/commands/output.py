@@ -54,7 +54,7 @@ class Output:
         """Write and print all outputs; `baseline` is what removed stems became."""
         from rich.console import Console
 
-        from musiclime_torch.views.record import to_json
+        from musiclime_torch.views.exports.files import to_json
         from musiclime_torch.views.terminal import print_table
 
         # Files first: if standard output is a closed pipe, the explanation is saved all the same.
@@ -73,7 +73,7 @@ class Output:
         """Write every file atomically, the explanation before what is made of it; what couldn't be written."""
         from musiclime_torch.basics.files import write_atomically
         from musiclime_torch.basics.progress import Stages
-        from musiclime_torch.views.record import to_json
+        from musiclime_torch.views.exports.files import to_json
         from musiclime_torch.views.terminal import to_text
 
         def put(name: str, text: str) -> None:

@@ -8,7 +8,14 @@ if TYPE_CHECKING:
     from musiclime_torch.corpus.findings.aggregation import aggregate as aggregate
     from musiclime_torch.corpus.findings.auditing import Finding as Finding, audit as audit
     from musiclime_torch.corpus.findings.comparing import Comparison as Comparison, compare as compare
-    from musiclime_torch.corpus.findings.summaries import Global as Global
+    from musiclime_torch.corpus.findings.parts import read_run as read_run
+    from musiclime_torch.corpus.findings.summaries import (
+        ClassSummary as ClassSummary,
+        Feature as Feature,
+        Global as Global,
+        Pair as Pair,
+        Run as Run,
+    )
     from musiclime_torch.corpus.reports.figures import (
         plot_classes as plot_classes,
         plot_features as plot_features,

@@ -206,7 +206,7 @@ def explain_with(
         space=space,
         lyrics_baseline=probe.sources.lyrics_baseline,
     )
-    provenance = record_provenance(subject, track, settled, device)
+    provenance = record_provenance(subject, track, settled, device) | {"given": settings.list_given()}
     timed = () if components.timeline is None else components.timeline.notes
     warnings = (
         collect_warnings(track)

@@ -221,6 +221,11 @@ class Settings:
             record["segments"] = self.segments.source
         return record
 
+    def list_given(self) -> list[str]:
+        """Names of the settings that differ from the defaults."""
+        defaults = Settings().to_record()
+        return [name for name, value in self.to_record().items() if value != defaults[name]]
+
 
 #: Names of the fields, in their order: those of `explain`'s arguments.
 SETTINGS = tuple(entry.name for entry in fields(Settings))

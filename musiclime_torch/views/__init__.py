@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     )
     from musiclime_torch.views.exports.files import (
         to_csv as to_csv,
+        to_json as to_json,
+        to_record as to_record,
         write_exports as write_exports,
         write_mixes as write_mixes,
         write_parquet as write_parquet,
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
         plot_waterfall as plot_waterfall,
     )
     from musiclime_torch.views.page.song import to_html as to_html, write_report as write_report
-    from musiclime_torch.views.record import to_json as to_json, to_record as to_record
     from musiclime_torch.views.terminal import print_table as print_table, to_text as to_text
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -1,95 +1,44 @@
 """One song's explanation drawn: stems over time, its words, the way from the empty song to the decision, and pairs.
 
 Every function draws the asked class, else the explanation's own, on `ax`, or on new axes, and returns them. Bars carry
-their intervals; what is not significant is grey or crossed, never ranked. Colours, axes and escaped names are shared with
-the figures of catalogues and training.
-
-Names may be in any script: behind the fonts that are set stand those that are installed for other scripts. matplotlib
-draws a letter in the first font of the list that has it. Its own font has Latin, Greek, Cyrillic, Arabic and Hebrew
-letters. From 3.11 on it lays text out by itself, right to left where the script is, with letters joined.
+their intervals; what is not significant is grey or crossed, never ranked. What all figures share
+is in drawing.py.
 """
 
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import ParamSpec
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
-from matplotlib.text import Text
 
 from musiclime_torch.basics.choices import Timeline
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.variants.components import Component
-
-#: Fonts of Chinese, Japanese and Korean, then of other scripts, as Linux, macOS and Windows have them.
-FALLBACKS = (
-    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK TC", "Noto Sans CJK KR", "Noto Sans JP", "Noto Sans SC",
-    "Noto Sans TC", "Noto Sans KR", "Source Han Sans", "Source Han Sans JP", "Source Han Sans SC", "Hiragino Sans",
-    "Hiragino Sans GB", "Hiragino Kaku Gothic ProN", "PingFang SC", "PingFang TC", "PingFang HK", "Heiti TC",
-    "Apple SD Gothic Neo", "AppleGothic", "Yu Gothic", "Meiryo", "MS Gothic", "Microsoft YaHei", "Microsoft JhengHei",
-    "SimHei", "SimSun", "Malgun Gothic", "IPAexGothic", "IPAGothic", "TakaoPGothic", "VL PGothic", "WenQuanYi Zen Hei",
-    "WenQuanYi Micro Hei", "AR PL UMing CN", "NanumGothic", "UnDotum", "Baekmuk Gulim", "Droid Sans Fallback",
-    "Noto Sans Arabic", "Noto Naskh Arabic", "Geeza Pro", "Noto Sans Hebrew", "Arial Hebrew", "Noto Sans Devanagari",
-    "Kohinoor Devanagari", "Nirmala UI", "Mangal", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Thai", "Thonburi",
-    "Leelawadee UI", "Tahoma", "Noto Sans Georgian", "Noto Sans Armenian", "Noto Sans Ethiopic", "Arial Unicode MS",
-    "Unifont",
-)  # fmt: skip
-
-Drawing = ParamSpec("Drawing")
-
-
-def list_fallbacks() -> list[str]:
-    """Those that are installed."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return [name for name in FALLBACKS if name in installed]
-
-
-def in_any_script(draw: Callable[Drawing, Axes]) -> Callable[Drawing, Axes]:
-    """The function, its texts with the fallbacks behind their own fonts. No setting of matplotlib is changed: figures may be
-    drawn in several threads.
-    """
-
-    @wraps(draw)
-    def drawn(*args: Drawing.args, **more: Drawing.kwargs) -> Axes:
-        ax, fallbacks = draw(*args, **more), list_fallbacks()
-        for text in ax.findobj(Text) if fallbacks else ():
-            assert isinstance(text, Text), "asked for these alone"
-            text.set_fontfamily(list(dict.fromkeys([*text.get_fontfamily(), *fallbacks])))
-        return ax
-
-    return drawn
-
-
-#: Colours for and against, distinct for the colour-blind too (Okabe & Ito), and for what is not significant.
-FOR, AGAINST, NOT_SIGNIFICANT = "#0072B2", "#D55E00", "#9a9a9a"
+from musiclime_torch.views.drawing import (
+    DIVERGING,
+    NOT_SIGNIFICANT,
+    escape,
+    finishing,
+    leave_column,
+    make_axes,
+    mark_cells,
+    mark_time,
+    pick_colour,
+    say_nothing,
+)
 
 #: The most words named on the axis; more would overlap.
 NAMED_WORDS = 40
 
-
-def make_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """The given axes, or new ones on their own figure of this size in inches."""
-    return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+#: Characters of a name that is written upwards.
+LONGEST = 20
 
 
-def pick_colour(value: float, significant: bool = True) -> str:
-    """A colour by sign, grey for what is not significant."""
-    return NOT_SIGNIFICANT if not significant else FOR if value > 0 else AGAINST
-
-
-def escape(name: str) -> str:
-    """The text without formulas: matplotlib would typeset what is between dollars."""
-    return name.replace("$", r"\$")
-
-
-@in_any_script
+@finishing
 def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: Axes | None = None) -> Axes:
-    """Stems × seconds; × marks cells that are not significant, a dot those the model can't notice.
+    """Stems × time; × marks cells that are not significant, a dot those the model can't notice.
 
     InputError for an explanation without sound.
     """
@@ -104,19 +53,25 @@ def plot_heatmap(explanation: Explanation, target: int | str | None = None, ax: 
     ax = make_axes(ax, (2.5 + 0.6 * segments, 1.4 + 0.45 * len(stems)))
     # White is zero; a table of zeros is white too.
     norm = CenteredNorm(halfrange=float(np.abs(table).max()) or 1.0)
-    image = ax.pcolormesh(edges, np.arange(len(stems) + 1), table, cmap="RdBu", norm=norm, edgecolors="white", linewidth=0.5)
-    for column, cell in enumerate(cells):
-        if not explanation.significant[row, column]:
-            centre = ((cell.start or 0) + (cell.end or 0)) / 2
-            mark = "·" if column in explanation.unseen else "×"
-            ax.text(centre, column // segments + 0.5, mark, ha="center", va="center", color=NOT_SIGNIFICANT)
+    image = ax.pcolormesh(
+        edges, np.arange(len(stems) + 1), table, cmap=DIVERGING, norm=norm, edgecolors="white", linewidth=0.5
+    )
     ax.set_yticks(np.arange(len(stems)) + 0.5, [escape(stem) for stem in stems])
     ax.invert_yaxis()
-    ax.set_xlabel("seconds")
+    mark_time(ax, edges[0], edges[-1], components.timeline)
     _name(ax, explanation, row, "×: not significant")
     if components.timeline is not None:
         _mark_music(ax, components.timeline)
     ax.figure.colorbar(image, ax=ax, label=_say_value(explanation))
+    ax.set_xlim(edges[0], edges[-1])
+    middles = [(first + last) / 2 for first, last in pairwise(edges)]
+    marked: dict[str, list[tuple[float, float]]] = {"x": [], ".": []}
+    for column in range(len(cells)):
+        if not explanation.significant[row, column]:
+            centre = (middles[column % segments], column // segments + 0.5)
+            marked["." if column in explanation.unseen else "x"].append(centre)
+    for mark, centres in marked.items():
+        mark_cells(ax, centres, mark, (segments, len(stems)))
     return ax
 
 
@@ -124,7 +79,7 @@ def _mark_music(ax: Axes, timeline: Timeline) -> None:
     """Names of segments above the picture, and bars as short lines at its foot."""
     for name, (first, last) in zip(timeline.names, pairwise(timeline.edges), strict=True):
         ax.annotate(
-            escape(name),
+            escape(_cut(name)),
             ((first + last) / 2, 1),
             xycoords=("data", "axes fraction"),
             xytext=(0, 3),
@@ -136,11 +91,9 @@ def _mark_music(ax: Axes, timeline: Timeline) -> None:
         )
     if timeline.bars:
         ax.vlines(timeline.bars, 0, 0.04, transform=ax.get_xaxis_transform(), color="black", linewidth=0.6)
-    # The title moves above the names, which are written upwards.
-    ax.set_title(ax.get_title("left"), loc="left", fontsize="medium", pad=8 + 5 * max(map(len, timeline.names)))
 
 
-@in_any_script
+@finishing
 def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: Axes | None = None) -> Axes:
     """Every word, line or section in its order with its interval; lines are separated. InputError without lyrics."""
     row, components = explanation.class_index(target), explanation.components
@@ -152,15 +105,18 @@ def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: A
     significant = explanation.significant[row, first:].tolist()
     ax = make_axes(ax, (min(4 + 0.16 * len(items), 16), 3.4))
     colours = [pick_colour(value, is_significant) for value, is_significant in zip(values, significant, strict=True)]
-    ax.bar(range(len(items)), values, color=colours, width=0.8)
-    ax.errorbar(range(len(items)), values, yerr=halves, fmt="none", ecolor="black", elinewidth=0.8)
+    # An outline of its own colour keeps a bar visible that is flatter or thinner than a pixel, and a whisker no wider than a
+    # quarter of a bar doesn't cover it.
+    ax.bar(range(len(items)), values, color=colours, width=0.8, edgecolor=colours, linewidth=0.8)
+    wide = 72 * ax.get_window_extent().width / ax.figure.dpi / len(items)
+    ax.errorbar(range(len(items)), values, yerr=halves, fmt="none", ecolor="black", elinewidth=min(0.8, wide / 4))
     for place in range(1, len(items)):
         if items[place].line != items[place - 1].line and items[place].word is not None:
             ax.axvline(place - 0.5, color=NOT_SIGNIFICANT, linewidth=0.4, zorder=0)
     ranked = sorted((place for place in range(len(items)) if significant[place]), key=lambda place: -abs(values[place]))
     named = range(len(items)) if len(items) <= NAMED_WORDS else sorted(ranked[:NAMED_WORDS])
     ax.set_xticks(
-        list(named), [escape(items[place].word or items[place].name) for place in named], rotation=90, fontsize="small"
+        list(named), [escape(_cut(items[place].word or items[place].name)) for place in named], rotation=90, fontsize="small"
     )
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xlabel("lyrics in their order")
@@ -169,7 +125,7 @@ def plot_lyrics(explanation: Explanation, target: int | str | None = None, ax: A
     return ax
 
 
-@in_any_script
+@finishing
 def plot_waterfall(explanation: Explanation, target: int | str | None = None, top: int = 8, ax: Axes | None = None) -> Axes:
     """From the empty song to the decision: the largest components, all others together, and the remainder due to
     interactions.
@@ -191,26 +147,32 @@ def plot_waterfall(explanation: Explanation, target: int | str | None = None, to
     level = float(explanation.output_empty[row])
     for place, (_, value, half) in enumerate(steps, 1):
         colour = pick_colour(value, significant=place <= len(shown))
-        ax.barh(place, value, left=level, color=colour, height=0.7)
+        ax.barh(place, value, left=level, color=colour, height=0.7, edgecolor=colour, linewidth=0.8)
         if half:
             ax.errorbar(level + value, place, xerr=half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
-        ax.annotate(f"{value:+.3g}", (level + max(value, 0), place), xytext=(4, 0), textcoords="offset points", va="center",
-                    fontsize="small")  # fmt: skip
         ax.plot([level + value] * 2, [place - 0.35, place + 1.35], color=NOT_SIGNIFICANT, linewidth=0.8)
         level += value
     ends = (("song without everything", float(explanation.output_empty[row])), ("song", float(explanation.output_song[row])))
     for place, (_, value) in zip((0, len(steps) + 1), ends, strict=True):
         ax.plot([value], [place], marker="D", color="black", markersize=5)
-        ax.annotate(f"{value:.3g}", (value, place), xytext=(7, 0), textcoords="offset points", va="center", fontsize="small")
     ax.set_yticks(range(len(steps) + 2), [ends[0][0], *(escape(name) for name, _, _ in steps), ends[1][0]])
     ax.invert_yaxis()
-    ax.margins(x=0.15)
+    # A bar's foot may lie within a margin, too: the first one starts where the empty song is marked.
+    ax.use_sticky_edges = False
+    ax.margins(x=0.04)
     ax.set_xlabel(f"{explanation.space} of {escape(explanation.classes[row])}, {_say_interval(explanation)}")
     _name(ax, explanation, row, "from nothing to the song")
+    said = [f"{ends[0][1]:.3g}", *(f"{value:+.3g}" for _, value, _ in steps), f"{ends[1][1]:.3g}"]
+    right = ax.get_yaxis_transform()
+    numbers = [
+        ax.text(0.99, place, number, ha="right", va="center", fontsize="small", transform=right)
+        for place, number in enumerate(said)
+    ]
+    leave_column(ax, numbers)
     return ax
 
 
-@in_any_script
+@finishing
 def plot_interactions(
     explanation: Explanation,
     target: int | str | None = None,
@@ -226,9 +188,9 @@ def plot_interactions(
     shown: Sequence[tuple[Component, Component, float, float]] = explanation.top_pairs(top, row, scale)
     ax = make_axes(ax, (7, 1.2 + 0.34 * max(len(shown), 2)))
     if not shown:
-        ax.text(0.5, 0.5, "nothing is significant", ha="center", va="center", transform=ax.transAxes, color=NOT_SIGNIFICANT)
+        say_nothing(ax)
     for place, (_, _, value, half) in enumerate(shown):
-        ax.barh(place, value, color=pick_colour(value), height=0.7)
+        ax.barh(place, value, color=pick_colour(value), height=0.7, edgecolor=pick_colour(value), linewidth=0.8)
         ax.errorbar(value, place, xerr=half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
     ax.set_yticks(range(len(shown)), [escape(f"{first.name} × {second.name}") for first, second, _, _ in shown])
     ax.invert_yaxis()
@@ -236,6 +198,10 @@ def plot_interactions(
     ax.set_xlabel(f"interaction ({scale}), {_say_interval(explanation)}")
     _name(ax, explanation, row, f"of {len(pairs.columns):,} pairs")
     return ax
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _say_value(explanation: Explanation) -> str:

@@ -21,8 +21,8 @@ from musiclime_torch.faithfulness.checking import check
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.sides import CELLS
+from musiclime_torch.views.exports.files import to_record
 from musiclime_torch.views.page.song import to_html
-from musiclime_torch.views.record import to_record
 
 
 def level(track: Track, stem: int, segment: int, segments: int) -> float:

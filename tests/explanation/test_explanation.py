@@ -9,7 +9,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track
-from musiclime_torch.views.record import to_record
+from musiclime_torch.views.exports.files import to_record
 
 
 def test_an_explanation_survives_saving(track: Track, tmp_path):

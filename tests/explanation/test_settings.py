@@ -67,3 +67,8 @@ def test_an_error_names_its_argument(name: str, value: object):
     with pytest.raises(InputError, match=f"^{name} must be ") as caught:
         Settings(**{name: value})
     assert caught.value.argument == name
+
+
+def test_what_was_given_is_named_whatever_it_is_resolved_to():
+    assert Settings().list_given() == []
+    assert Settings(target="pop", segments=10, seed=0, ridge=0.5).list_given() == ["target", "segments", "ridge"]

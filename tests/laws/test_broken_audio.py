@@ -13,7 +13,7 @@ from watchdog import time_limit
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.track import load_track
-from musiclime_torch.views.record import to_json
+from musiclime_torch.views.exports.files import to_json
 
 #: Seconds that one file may take, on a machine that does other things too.
 LIMIT = 20

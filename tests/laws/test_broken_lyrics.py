@@ -14,7 +14,7 @@ from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.lyrics.files import read_lyrics
 from musiclime_torch.song.track import load_track
 from musiclime_torch.variants.components import MOST_COMPONENTS
-from musiclime_torch.views.record import to_json
+from musiclime_torch.views.exports.files import to_json
 
 #: Seconds that one file may take, on a machine that does other things too.
 LIMIT = 30

@@ -49,7 +49,7 @@ _PER_SONG = """
         else replace(lower(word), '’', '''') end as feature,
         any_value(stem) as stem, any_value(position) as position, sum(attribution) as w, sum(abs(attribution)) as size,
         sum(attribution * attribution - standard_error * standard_error) as energy, count(*) as n
-    from part.attributions where not unseen and predicted
+    from part.attributions where not unseen and (predicted or {every})
     group by id, class, kind, feature
 """
 
@@ -60,8 +60,9 @@ _PAIRS = """
 
 # A song's stems with their shares of its energy; null where all of it is noise.
 _STEMS = """stems as (
-        select class, id, stem, greatest(sum(energy), 0) as e from per_song where kind = 'audio' group by class, id, stem),
-    shares as (select class, id, stem, e / nullif(sum(e) over (partition by class, id), 0) as share from stems)"""
+        select class, id, stem, greatest(sum(energy), 0) as e, sum(w) as w from per_song where kind = 'audio'
+        group by class, id, stem),
+    shares as (select class, id, stem, e / nullif(sum(e) over (partition by class, id), 0) as share, w from stems)"""
 
 # Sums over the part's songs. A negative energy is sampling noise and counts as zero. Where nothing is left a song has no
 # shares and isn't counted among those that have. Sums and sums of squares over songs are kept, from which means and their
@@ -80,14 +81,14 @@ _SUMS = {
             words * n_sound / nullif(words * n_sound + sound * n_words, 0) as by_each from songs)
         select class, count(*) as songs, count(lyrics) as shared, sum(lyrics) as lyrics, sum(lyrics * lyrics) as lyrics2,
             sum(by_each) as by_each, sum(by_each * by_each) as by_each2 from shares group by class""",
-    "stems": f"""with {_STEMS} select class, stem, sum(share) as share, sum(share * share) as share2 from shares
-        group by class, stem""",
+    "stems": f"""with {_STEMS} select class, stem, sum(share) as share, sum(share * share) as share2, count(*) as songs,
+        sum(w) as w, sum(w * w) as w2 from shares group by class, stem""",
     "audible_songs": f"""with {_STEMS} select class, count(distinct id) as songs from shares where share is not null
         group by class""",
     "pairs": """with each as (
             select i.id, i.class, i.stem, replace(lower(i.word), '’', '''') as word, sum(interaction) as w
-            from part.interactions i join part.songs s on i.id = s.id and i.class = s.predicted where i.word is not null
-            group by all)
+            from part.interactions i join part.songs s on i.id = s.id and (i.class = s.predicted or {every})
+            where i.word is not null group by all)
         select class, stem, word, count(*) as songs, sum(w) as w, sum(w * w) as w2 from each group by class, stem, word""",
     # One row per song, of the few that are their own control.
     "rotated": ROTATED,
@@ -99,15 +100,24 @@ _JOINED = {
         from features group by class, kind, feature""",
     "classes": """select class, sum(songs)::bigint as songs, sum(shared)::bigint as shared, sum(lyrics) as lyrics,
         sum(lyrics2) as lyrics2, sum(by_each) as by_each, sum(by_each2) as by_each2 from classes group by class""",
-    "stems": "select class, stem, sum(share) as share, sum(share2) as share2 from stems group by class, stem",
+    "stems": """select class, stem, sum(share) as share, sum(share2) as share2, sum(songs)::bigint as songs, sum(w) as w,
+        sum(w2) as w2 from stems group by class, stem""",
     "audible_songs": "select class, sum(songs)::bigint as songs from audible_songs group by class",
     "pairs": """select class, stem, word, sum(songs)::bigint as songs, sum(w) as w, sum(w2) as w2 from pairs
         group by class, stem, word""",
 }
 
 
-def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float = CONFIDENCE, seed: int = 0) -> Global:
-    """Stream over a run's tables. Only explanations of the predicted class count.
+def aggregate(
+    out: str | Path,
+    *,
+    min_songs: int = MIN_SONGS,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+    all_classes: bool = False,
+) -> Global:
+    """Stream over a run's tables. Only explanations of the predicted class count, or with `all_classes` those of every class
+    that the run wrote: a class then counts all songs, whatever was predicted.
 
     Intervals come from resampling songs (Poisson bootstrap, each song's counts drawn from its id), each feature by itself.
     `significant` allows for the number of a class's features: on average at most 1 - `confidence` of those marked are false
@@ -118,15 +128,15 @@ def aggregate(out: str | Path, *, min_songs: int = MIN_SONGS, confidence: float 
     """
     out = Path(out)
     with reading(out):
-        return _aggregate(out, min_songs, confidence, seed)
+        return _aggregate(out, min_songs, confidence, seed, all_classes)
 
 
-def _aggregate(out: Path, min_songs: int, confidence: float, seed: int) -> Global:
+def _aggregate(out: Path, min_songs: int, confidence: float, seed: int, all_classes: bool) -> Global:
     database, parts = open_tables(out), cut_parts(out)
+    per_song, sums = _count(_PER_SONG, all_classes), {name: _count(query, all_classes) for name, query in _SUMS.items()}
     songs = int(database.execute("select count(*) from songs").fetchall()[0][0])
-    for _ in read_parts(database, out, parts):
-        database.execute(_PER_SONG)
-        add_up(database, _SUMS, _JOINED)
+    for _ in _read_songs(database, out, parts, per_song):
+        add_up(database, sums, _JOINED)
     rows = database.execute(
         """select class, kind, feature, stem, position, songs, components, size, w / songs from features
             order by class, kind, feature"""
@@ -136,14 +146,28 @@ def _aggregate(out: Path, min_songs: int, confidence: float, seed: int) -> Globa
     chosen = [
         number for number, feature in enumerate(features) if feature.songs >= min_songs and feature.class_name in ranked
     ]
-    limits = _resample(database, out, parts, [rows[number][:3] for number in chosen], confidence, seed)
+    read = _read_songs(database, out, parts, per_song)
+    limits = _resample(database, read, [rows[number][:3] for number in chosen], confidence, seed)
     for number, (low, high, _) in zip(chosen, limits, strict=True):
         features[number] = replace(features[number], low=low, high=high)
     for number in _find_significant(features, chosen, [spread for _, _, spread in limits], 1 - confidence):
         features[number] = replace(features[number], significant=True)
     failed = int(database.execute("select count(*) from failures").fetchall()[0][0])
     pairs = tuple(Pair(*row) for row in database.execute(_PAIRS, {"least": max(min_songs, 2)}).fetchall())
-    return Global(songs, failed, classes, tuple(features), pairs, find_floors(database), compare_rotated(database))
+    floors, rotation = find_floors(database), compare_rotated(database)
+    return Global(songs, failed, classes, tuple(features), pairs, floors, rotation, all_classes)
+
+
+def _read_songs(database: Any, out: Path, parts: Sequence[Sequence[str]], per_song: str) -> Iterator[None]:
+    """The table `per_song` of each part in turn."""
+    for _ in read_parts(database, out, parts):
+        database.execute(per_song)
+        yield
+
+
+def _count(query: str, all_classes: bool) -> str:
+    """The query with the classes that it counts."""
+    return query.replace("{every}", str(all_classes).lower())
 
 
 def _weigh(rows: Sequence[tuple[Any, ...]]) -> list[Feature]:
@@ -186,11 +210,13 @@ def _entropy(importances: Sequence[float]) -> float:
 
 def _summarise(database: Any, min_songs: int) -> tuple[ClassSummary, ...]:
     stems: dict[str, dict[str, tuple[float, float]]] = {}
+    effects: dict[str, dict[str, tuple[float, float]]] = {}
     audible_songs = dict(database.execute("select class, songs from audible_songs").fetchall())
-    for class_name, stem, *sums in database.execute(
-        "select class, stem, share, share2 from stems order by class, stem"
+    for class_name, stem, share, share2, songs, *sums in database.execute(
+        "select class, stem, share, share2, songs, w, w2 from stems order by class, stem"
     ).fetchall():
-        stems.setdefault(class_name, {})[stem] = _average(audible_songs.get(class_name, 0), *sums)
+        stems.setdefault(class_name, {})[stem] = _average(audible_songs.get(class_name, 0), share, share2)
+        effects.setdefault(class_name, {})[stem] = _average(songs, *sums)
     summaries = []
     for class_name, songs, shared, *sums in database.execute(
         "select class, songs, shared, lyrics, lyrics2, by_each, by_each2 from classes order by class"
@@ -199,7 +225,18 @@ def _summarise(database: Any, min_songs: int) -> tuple[ClassSummary, ...]:
         shares = {stem: share for stem, (share, _) in stems.get(class_name, {}).items()}
         errors = {stem: error for stem, (_, error) in stems.get(class_name, {}).items()}
         summaries.append(
-            ClassSummary(class_name, songs, songs >= min_songs, lyrics, each, shares, error, each_error, errors)
+            ClassSummary(
+                class_name,
+                songs,
+                songs >= min_songs,
+                lyrics,
+                each,
+                shares,
+                error,
+                each_error,
+                errors,
+                effects.get(class_name, {}),
+            )
         )
     return tuple(summaries)
 
@@ -216,13 +253,14 @@ def _average(count: int, total: float | None, squares: float | None) -> tuple[fl
 
 def _resample(
     database: Any,
-    out: Path,
-    parts: Sequence[Sequence[str]],
+    parts: Iterator[None],
     chosen: Sequence[tuple[str, str, str]],
     confidence: float,
     seed: int,
 ) -> list[tuple[float, float, float]]:
-    """Percentiles and standard deviation of each chosen feature's mean over resampled songs."""
+    """Percentiles and standard deviation of each chosen feature's mean over resampled songs; `parts` make the rows per song
+    of each part in turn.
+    """
     if not chosen:
         return []
     class_name, kind, name = (list(column) for column in zip(*chosen, strict=True))
@@ -234,8 +272,7 @@ def _resample(
     # feature is then Σ count_b(song) w(song) / Σ count_b(song): two sparse products per part. Single precision: these are
     # most of the memory that this takes, and the ends of an interval need no more.
     sums, counts = (np.zeros((len(chosen), RESAMPLINGS), dtype=np.float32) for _ in range(2))
-    for _ in read_parts(database, out, parts):
-        database.execute(_PER_SONG)
+    for _ in parts:
         database.execute(
             "create or replace temp table picked as select * from per_song join chosen using (class, kind, feature)"
         )

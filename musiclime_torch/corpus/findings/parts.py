@@ -15,8 +15,9 @@ import pyarrow
 from pyarrow import parquet
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.corpus.findings.summaries import EXAMPLES
+from musiclime_torch.corpus.findings.summaries import EXAMPLES, Run
 from musiclime_torch.corpus.runs.shards import TABLES, describe_run
+from musiclime_torch.explanation.settings import Settings
 
 #: Share of a class's songs that boilerplate is in.
 SPREAD = 0.5
@@ -135,6 +136,37 @@ def sum_for_audit(out: Path) -> Any:
         database.execute(_CARRYING)
         add_up(database, _CARRIED, _CARRIED_JOINED)
     return database
+
+
+def read_run(out: Path, most_songs: int) -> Run:
+    """What ran, from its record and the table `songs`. InputError where the folder holds no run, or a damaged one."""
+    with reading(out):
+        database, record = open_tables(out), describe_run(out)["settings"]
+        # Older runs lack some columns.
+        known = {row[0] for row in database.execute("describe songs").fetchall()}
+        names = [name if name in known else f"null as {name}" for name in ("id", "title", "predicted", "file")]
+        songs = database.execute(f"select {', '.join(names)} from songs order by id limit {most_songs}").fetchall()
+        found = {
+            name: database.execute(
+                f"select distinct {name} from songs where {name} is not null order by 1 limit 3"
+            ).fetchall()
+            for name in ("model", "version", "command")
+            if name in known
+        }
+        seconds = database.execute("select min(sound_seconds), max(sound_seconds) from songs").fetchone()
+    defaults = {name: str(value) for name, value in Settings().to_record().items()}
+    given = {name: value for name, value in record.get("explain", {}).items() if defaults.get(name) != value}
+    told = {name: ", ".join(row[0] for row in rows) for name, rows in found.items()}
+    named = ("audio_model", "text_model", "model")
+    told["model"] = told.get("model") or " and ".join(str(record[name]) for name in named if record.get(name))
+    rows = [*given.items(), ("version", told.get("version", "")), ("command", told.get("command", ""))]
+    return Run(
+        told["model"],
+        tuple((name.replace("_", " "), value) for name, value in rows if value),
+        None if seconds is None or seconds[0] is None else (seconds[0], seconds[1]),
+        bool(record.get("all_classes")),
+        tuple((song, title or "", predicted or "", file or "") for song, title, predicted, file in songs),
+    )
 
 
 #: The most rows of attributions in a part, and songs; a single shard may have more.

@@ -4,7 +4,7 @@ Songs that were explained as their own control add a noise floor, and show wheth
 position.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -150,7 +150,8 @@ class ClassSummary:
     """A class over its songs: the lyrics' and each stem's share of all squared attributions, freed of sampling noise.
 
     A share is the mean over the songs where anything is left of it (NaN where that is none). Shares by component divide by
-    the number of components first, so that long lyrics can't inflate them. Errors are standard errors over songs, infinite
+    the number of components first, so that long lyrics can't inflate them. `stem_effects` are what each stem adds over the
+    whole song: the mean over songs of the sum of its attributions, with its standard error. Errors are over songs, infinite
     for a single song.
     """
 
@@ -163,6 +164,7 @@ class ClassSummary:
     lyrics_error: float
     lyrics_error_by_component: float
     stem_errors: dict[str, float]
+    stem_effects: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,24 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Run:
+    """What ran over a catalogue. `settings` are those that differ from the defaults, as text; `seconds` are those of the
+    shortest and the longest song; `wrote_all` says whether every class was written, not only the predicted one; `songs` are
+    the first ones' (id, title, class, file).
+    """
+
+    model: str
+    settings: tuple[tuple[str, str], ...]
+    seconds: tuple[float, float] | None
+    wrote_all: bool
+    songs: tuple[tuple[str, str, str, str], ...]
+
+
+@dataclass(frozen=True)
 class Global:
-    """All classes of a catalogue; `floors` and `rotation` where songs were explained as their own control."""
+    """All classes of a catalogue; `floors` and `rotation` where songs were explained as their own control. With
+    `all_classes` each class counts every song, else those that the model gave it.
+    """
 
     songs: int
     failures: int
@@ -194,6 +212,7 @@ class Global:
     pairs: tuple[Pair, ...]
     floors: tuple[Floor, ...]
     rotation: Rotation | None
+    all_classes: bool = False
 
     def top(self, class_name: str, k: int, kind: str | None = None) -> list[Feature]:
         """The k features of a class with the largest means that are significant, largest first."""

@@ -102,7 +102,10 @@ def write_summary(catalogue: Global, findings: Sequence[Finding], out: Path) -> 
     classes = []
     for summary in catalogue.classes:
         shares = {f"share of {stem}": share for stem, share in summary.stem_shares.items()}
-        classes.append(shares | {f"standard error of {stem}": error for stem, error in summary.stem_errors.items()})
+        shares |= {f"standard error of {stem}": error for stem, error in summary.stem_errors.items()}
+        for stem, (effect, error) in summary.stem_effects.items():
+            shares |= {f"effect of {stem}": effect, f"standard error of the effect of {stem}": error}
+        classes.append(shares)
     # Classes may have different stems, those of their songs: a column for each stem of any class.
     stems = dict.fromkeys((name for row in classes for name in row), NUMBER)
     rows = [asdict(summary) | row for summary, row in zip(catalogue.classes, classes, strict=True)]

@@ -19,13 +19,25 @@ from musiclime_torch.corpus.findings.comparing import Comparison
 from musiclime_torch.corpus.findings.summaries import Feature, Global
 from musiclime_torch.corpus.reports.columns import label
 from musiclime_torch.variants.components import shorten
-from musiclime_torch.views.figures import AGAINST, FOR, NOT_SIGNIFICANT, escape, in_any_script, make_axes, pick_colour
+from musiclime_torch.views.drawing import (
+    DIVERGING,
+    HEARD,
+    NOT_SIGNIFICANT,
+    READ,
+    escape,
+    finishing,
+    make_axes,
+    mark_cells,
+    pick_colour,
+    place_names,
+    say_nothing,
+)
 
 #: Classes that are drawn against each other: 15 figures.
 MOST_AGAINST = 6
 
 
-@in_any_script
+@finishing
 def plot_features(
     catalogue: Global, class_name: str, top: int = 12, kind: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -34,9 +46,10 @@ def plot_features(
     features = catalogue.top(class_name, top, kind)
     ax = make_axes(ax, (6, 0.8 + 0.32 * max(len(features), 2)))
     if not features:
-        ax.text(0.5, 0.5, "nothing is significant", ha="center", va="center", transform=ax.transAxes, color=NOT_SIGNIFICANT)
+        say_nothing(ax)
     for place, feature in enumerate(features):
-        ax.barh(place, feature.mean, color=pick_colour(feature.mean), height=0.7)
+        colour = pick_colour(feature.mean)
+        ax.barh(place, feature.mean, color=colour, height=0.7, edgecolor=colour, linewidth=0.8)
         if feature.low is not None and feature.high is not None:
             ax.plot([feature.low, feature.high], [place, place], color="black", linewidth=1)
     ax.set_yticks(
@@ -45,11 +58,11 @@ def plot_features(
     ax.invert_yaxis()
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel("mean attribution, 95% interval over songs")
-    ax.set_title(f"{escape(class_name)}: what carries it ({songs} songs)", loc="left")
+    ax.set_title(f"{escape(class_name)}: what carries it ({songs} songs)", loc="left", fontsize="medium")
     return ax
 
 
-@in_any_script
+@finishing
 def plot_positions(catalogue: Global, class_name: str, ax: Axes | None = None) -> Axes:
     """Stems × positions of a class: signed means over songs; what is not significant has a cross."""
     songs = _find_songs(catalogue, class_name)
@@ -65,10 +78,7 @@ def plot_positions(catalogue: Global, class_name: str, ax: Axes | None = None) -
         table[stems.index(stem), position] = feature.mean
     ax = make_axes(ax, (1.5 + 0.55 * count, 1.4 + 0.45 * max(len(stems), 1)))
     reach = float(np.nanmax(np.abs(table))) if cells else 1.0
-    image = ax.imshow(table, cmap="RdBu", vmin=-reach or -1, vmax=reach or 1, aspect="auto")
-    for (stem, position), feature in cells.items():
-        if not feature.significant:
-            ax.text(position, stems.index(stem), "×", ha="center", va="center", color=NOT_SIGNIFICANT)
+    image = ax.imshow(table, cmap=DIVERGING, vmin=-reach or -1, vmax=reach or 1, aspect="auto")
     ax.set_yticks(range(len(stems)), [escape(str(stem)) for stem in stems])
     ax.set_xticks(range(count), [str(position + 1) for position in range(count)])
     ax.set_xlabel("segment of the song")
@@ -76,10 +86,12 @@ def plot_positions(catalogue: Global, class_name: str, ax: Axes | None = None) -
         f"{escape(class_name)}: stems and moments ({songs} songs; ×: not significant)", loc="left", fontsize="medium"
     )
     ax.figure.colorbar(image, ax=ax, label="mean attribution")
+    grey = [(float(position or 0), stems.index(stem)) for (stem, position), cell in cells.items() if not cell.significant]
+    mark_cells(ax, grey, "x", table.shape[::-1])
     return ax
 
 
-@in_any_script
+@finishing
 def plot_classes(catalogue: Global, first: str, second: str, labels: int = 12, ax: Axes | None = None) -> Axes:
     """One class against another: every feature for which both have enough songs, by its mean in each; those that differ most
     are named.
@@ -100,19 +112,20 @@ def plot_classes(catalogue: Global, first: str, second: str, labels: int = 12, a
     ax = make_axes(ax, (6, 6))
     for key in shared:
         marker = "s" if key[0] == "audio" else "o"
-        colour = NOT_SIGNIFICANT if key not in significant else FOR if key[0] == "audio" else AGAINST
+        colour = NOT_SIGNIFICANT if key not in significant else HEARD if key[0] == "audio" else READ
         ax.scatter(sides[0][key].mean, sides[1][key].mean, marker=marker, s=18, color=colour, zorder=2)
-    for key in significant[:labels]:
-        place = (sides[0][key].mean, sides[1][key].mean)
-        ax.annotate(escape(label(*key)), place, xytext=(4, 3), textcoords="offset points", fontsize="small")
     _draw_diagonal(ax)
     ax.set_xlabel(f"mean attribution to {escape(first)}")
     ax.set_ylabel(f"mean attribution to {escape(second)}")
-    ax.set_title("squares: stems at moments; dots: words; grey: significant in neither", loc="left", fontsize="medium")
+    ax.set_title("squares: stems at moments; dots: words (grey: significant in neither)", loc="left", fontsize="medium")
+    places = {key: (sides[0][key].mean, sides[1][key].mean) for key in shared}
+    named = significant[:labels]
+    others = [places[key] for key in shared if key not in named]
+    place_names(ax, [places[key] for key in named], [escape(shorten(label(*key))) for key in named], others)
     return ax
 
 
-@in_any_script
+@finishing
 def plot_shifts(comparison: Comparison, class_name: str, labels: int = 12, ax: Axes | None = None) -> Axes:
     """One run against the other: every feature of a class whose mean changed, with the interval of its change; the largest
     changes are named. InputError where nothing in the class changed.
@@ -123,22 +136,16 @@ def plot_shifts(comparison: Comparison, class_name: str, labels: int = 12, ax: A
         raise InputError(f"nothing changed in the class {class_name!r}: choose one of {named}.")
     ax = make_axes(ax, (6, 6))
     for shift in shifts:
-        marker, colour = ("s", FOR) if shift.kind == "audio" else ("o", AGAINST)
+        marker, colour = ("s", HEARD) if shift.kind == "audio" else ("o", READ)
         ax.errorbar(shift.first, shift.second, shift.half_width(CONFIDENCE), color=NOT_SIGNIFICANT, linewidth=1, zorder=1)
         ax.scatter(shift.first, shift.second, marker=marker, s=18, color=colour, zorder=2)
-    for shift in shifts[:labels]:
-        place = (shift.first, shift.second)
-        ax.annotate(
-            escape(shorten(label(shift.kind, shift.name))),
-            place,
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize="small",
-        )
     _draw_diagonal(ax)
     ax.set_xlabel(f"mean attribution to {escape(class_name)}, first run")
     ax.set_ylabel("second run, 95% interval of the change")
-    ax.set_title("what changed; squares: stems at moments; dots: words", loc="left", fontsize="medium")
+    ax.set_title("what changed (squares: stems at moments; dots: words)", loc="left", fontsize="medium")
+    places = [(shift.first, shift.second) for shift in shifts]
+    names = [escape(shorten(label(shift.kind, shift.name))) for shift in shifts[:labels]]
+    place_names(ax, places[:labels], names, places[labels:])
     return ax
 
 

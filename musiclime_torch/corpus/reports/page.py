@@ -1,17 +1,20 @@
-"""The page of a catalogue: what stands out first, then classes side by side, one by one, and one against another."""
+"""The page of a catalogue: what stands out first, then classes in a sentence, side by side, one by one, and one against
+another; at its end the songs, and what ran over them.
+"""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.corpus.findings.aggregation import CONFIDENCE
 from musiclime_torch.corpus.findings.auditing import Finding
-from musiclime_torch.corpus.findings.summaries import Feature, Global
+from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Run
 from musiclime_torch.corpus.reports.columns import label
 from musiclime_torch.surrogate.intervals import halve_interval
-from musiclime_torch.views.page.document import render
+from musiclime_torch.views.page.document import isolate, render
 from musiclime_torch.views.page.packing import round_to
 
 #: Classes in a page: those with the most songs.
@@ -20,6 +23,11 @@ MOST_CLASSES = 60
 MOST_FEATURES, MOST_PAIRS, MOST_COMPARED = 14, 8, 30
 #: Words or classes, and songs, named by a finding.
 MOST_NAMES, MOST_EXAMPLES = 12, 5
+
+#: Songs listed.
+MOST_SONGS = 300
+#: With fewer classes than this that have songs enough, the page says how to have more.
+FEW_CLASSES = 2
 
 #: What a finding is about, in words for people who have not read how it is found.
 _HEADINGS = {
@@ -32,14 +40,41 @@ _HEADINGS = {
 }
 
 
-def write_corpus_report(catalogue: Global, findings: Sequence[Finding], folder: Path, *, title: str) -> Path:
-    """Write index.html and return its path. InputError where the folder can't be written to."""
-    write_atomically(to_corpus_html(catalogue, findings, title=title).encode(), folder / "index.html", "report")
+def write_corpus_report(
+    catalogue: Global, findings: Sequence[Finding], folder: Path, *, title: str, run: Run | None = None
+) -> Path:
+    """Write index.html and return its path. Songs that have a page in the folder, songs/ID/index.html, are linked to it.
+
+    InputError where the folder can't be written to.
+    """
+    pages = {} if run is None else _find_pages(folder, [song[0] for song in run.songs])
+    text = to_corpus_html(catalogue, findings, title=title, run=run, pages=pages)
+    write_atomically(text.encode(), folder / "index.html", "report")
     return folder / "index.html"
 
 
-def to_corpus_html(catalogue: Global, findings: Sequence[Finding], *, title: str) -> str:
-    """One page that needs no other file."""
+def _find_pages(folder: Path, ids: Sequence[str]) -> dict[str, str]:
+    """Addresses, relative to the folder, of the songs that have a page of their own."""
+    root, pages = (folder / "songs").resolve(), {}
+    for song in ids:
+        # An id is any text: it may point out of the folder, or be no name of a file at all.
+        path = root / song / "index.html"
+        if "\0" not in song and path.resolve().is_relative_to(root) and len(song) < 1000 and path.is_file():
+            pages[song] = f"songs/{quote(song)}/index.html"
+    return pages
+
+
+def to_corpus_html(
+    catalogue: Global,
+    findings: Sequence[Finding],
+    *,
+    title: str,
+    run: Run | None = None,
+    pages: dict[str, str] | None = None,
+) -> str:
+    """One page that needs no other file. `run` names the model, its settings and the songs; `pages` are the addresses of
+    songs' own pages by id.
+    """
     classes = sorted(catalogue.classes, key=lambda summary: -summary.songs)[:MOST_CLASSES]
     stems = list(dict.fromkeys(stem for summary in classes for stem in summary.stem_shares))
     values = {
@@ -50,7 +85,7 @@ def to_corpus_html(catalogue: Global, findings: Sequence[Finding], *, title: str
         "findings": [
             {
                 "heading": _HEADINGS.get(finding.kind, finding.kind),
-                "message": finding.message,
+                "message": isolate(finding.message, [*finding.about, *(summary.name for summary in classes)]),
                 "songs": finding.songs,
                 "share": finding.share,
                 "about": finding.about[:MOST_NAMES],
@@ -58,6 +93,10 @@ def to_corpus_html(catalogue: Global, findings: Sequence[Finding], *, title: str
             }
             for finding in findings
         ],
+        "run": None if run is None else _describe_run(run, pages or {}),
+        "counted": "every class" if catalogue.all_classes else "the class the model gave it",
+        "hint": _hint(catalogue, run),
+        "sentences": [sentence for summary in classes if (sentence := say_class(catalogue, summary))],
         "floors": [(floor.kind, round_to(floor.size, 3), floor.songs) for floor in catalogue.floors],
         "stems": stems,
         "classes": [
@@ -83,6 +122,70 @@ def to_corpus_html(catalogue: Global, findings: Sequence[Finding], *, title: str
     return render("corpus.html.j2", ("figures.js", "corpus.js"), None, values)
 
 
+def say_class(catalogue: Global, summary: ClassSummary) -> str:
+    """A ranked class in a sentence or three: what of its sound carries it, how much the words do, and its largest part. What
+    isn't significant isn't said; "" for a class with too few songs.
+    """
+    if not summary.ranked:
+        return ""
+    shares = {
+        stem: _list_share(share, summary.stem_errors.get(stem, math.inf), summary.songs)
+        for stem, share in summary.stem_shares.items()
+    }
+    known = sorted(((*share, stem) for stem, share in shares.items() if share), key=lambda entry: -entry[0])
+    said = [_say_stems(known)] if len(known) > 1 else []
+    words = _list_share(summary.lyrics_share, summary.lyrics_error, summary.songs)
+    if words is not None and 0 < words[0] < 100:
+        said.append(f"words are {_say_share(*words)} of everything")
+    top = catalogue.top(summary.name, 1)
+    largest = ""
+    if top:
+        verb, part = "raises" if top[0].mean > 0 else "lowers", label(top[0].kind, top[0].name)
+        largest = f" {part} {verb} it most, by {abs(top[0].mean):#.2g} on average."
+    return isolate(f"{summary.name}: {'; '.join(said) or 'nothing leads'}.{largest}", [summary.name, *summary.stem_shares])
+
+
+def _say_stems(known: Sequence[tuple[int, int | None, str]]) -> str:
+    """The stem with the largest share, or the first two where their intervals can't part them."""
+    (share, half, stem), (next_share, next_half, next_stem) = known[:2]
+    if half is not None and next_half is not None and share - next_share > math.hypot(half, next_half):
+        return f"{_say_share(share, half)} {stem}"
+    return f"no stem leads ({_say_share(share, half)} {stem}, {_say_share(next_share, next_half)} {next_stem})"
+
+
+def _say_share(share: int, half: int | None) -> str:
+    return f"{share}%" if half is None else f"{share} ± {half}%"
+
+
+def _hint(catalogue: Global, run: Run | None) -> str:
+    """What to do where too few songs share a prediction; "" where enough do, or where every class counts every song."""
+    ranked = sum(summary.ranked for summary in catalogue.classes)
+    few = sum(summary.songs for summary in catalogue.classes if not summary.ranked)
+    if catalogue.all_classes or (ranked >= FEW_CLASSES and 2 * few < catalogue.songs):
+        return ""
+    counted = "musiclime global RUN --all-classes counts every song for every class"
+    if run is not None and run.wrote_all:
+        return f"Too few songs share a prediction ({few} of {catalogue.songs} are in classes too small to rank): {counted}."
+    return (
+        f"Too few songs share a prediction ({few} of {catalogue.songs} are in classes too small to rank): explain with "
+        f"musiclime corpus --all-classes, and {counted}."
+    )
+
+
+def _describe_run(run: Run, pages: dict[str, str]) -> dict[str, Any]:
+    """Plain values for the template."""
+    return {
+        "model": run.model,
+        "settings": run.settings,
+        "seconds": None if run.seconds is None else [f"{int(time // 60)}:{int(time % 60):02d}" for time in run.seconds],
+        "songs": [
+            {"id": song, "title": title or song, "predicted": predicted, "file": file, "page": pages.get(song, "")}
+            for song, title, predicted, file in run.songs
+        ],
+        "linked": len(pages),
+    }
+
+
 def _gather(catalogue: Global, names: Sequence[str]) -> dict[str, Any]:
     """What the script draws: features, cells and pairs of each ranked class, and the features that classes are compared
     by.
@@ -93,7 +196,7 @@ def _gather(catalogue: Global, names: Sequence[str]) -> dict[str, Any]:
             by_class[feature.class_name].append(feature)
     tops = {name: {kind: catalogue.top(name, MOST_COMPARED, kind) for kind in ("lyrics", "audio")} for name in names}
     pairs = {name: [pair for pair in catalogue.pairs if pair.class_name == name][:MOST_PAIRS] for name in names}
-    songs = {summary.name: summary.songs for summary in catalogue.classes}
+    summaries = {summary.name: summary for summary in catalogue.classes}
     compared = list(
         dict.fromkeys((feature.kind, feature.name) for kinds in tops.values() for top in kinds.values() for feature in top)
     )
@@ -102,7 +205,8 @@ def _gather(catalogue: Global, names: Sequence[str]) -> dict[str, Any]:
         "classes": [
             {
                 "name": name,
-                "songs": songs[name],
+                "songs": summaries[name].songs,
+                "stems": _list_effects(summaries[name]),
                 "words": [_list_feature(feature) for feature in tops[name]["lyrics"][:MOST_FEATURES]],
                 "sounds": [_list_feature(feature) for feature in tops[name]["audio"][:MOST_FEATURES]],
                 "untold": sum(feature.low is not None and not feature.significant for feature in by_class[name]),
@@ -124,6 +228,17 @@ def _list_share(share: float, error: float, songs: int) -> tuple[int, int | None
         return None
     half = 100 * halve_interval(error, songs, CONFIDENCE)
     return round(100 * share), math.ceil(half) if half < 100 else None
+
+
+def _list_effects(summary: ClassSummary) -> list[list[Any]]:
+    """[stem, mean over songs, its interval's ends, songs], largest first; none where there is one stem or nothing known."""
+    rows = []
+    for stem, (effect, error) in summary.stem_effects.items():
+        half = halve_interval(error, summary.songs, CONFIDENCE)
+        if math.isfinite(half):
+            limits = [round_to(number, 4) for number in (effect, effect - half, effect + half)]
+            rows.append([stem, *limits, summary.songs])
+    return sorted(rows, key=lambda row: -abs(row[1])) if len(rows) > 1 else []
 
 
 def _list_feature(feature: Feature) -> list[Any]:

@@ -2,30 +2,46 @@
 
 Positions are characters of ``text``, end-exclusive. Times are seconds from the start of the recording, None
 where the source has none. A word is a run of letters, marks and numbers, with the apostrophes and hyphens
-inside it; in scripts written without spaces (Han, kana, Thai, Lao, Khmer, Myanmar) it is one grapheme. Emoji and
-punctuation stay in the text and belong to no word. In ``text`` lines are separated by one newline, sections by two.
+inside it. Japanese and Chinese are cut by janome and rjieba where these are installed (``musiclime_torch[cjk]``), else a
+word of a script without spaces (Han, hiragana, Thai, Lao, Khmer, Myanmar) is one grapheme; a run of katakana is one word.
+Emoji and punctuation stay in the text and belong to no word. In ``text`` lines are separated by one newline, sections by
+two.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cache
+from itertools import accumulate, pairwise
+from threading import Lock
 
 import regex
 
 from musiclime_torch.song.lyrics.boilerplate import LeftOut, find_boilerplate
 
 _UNSPACED = r"\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_KATAKANA = r"\p{Script=Katakana}[\p{Script=Katakana}\u30fc\uff70\uff9e\uff9f\p{M}]*"
+_RUN = regex.compile(r"[[\p{L}\p{N}\p{M}]&&[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{M}]]{2,}", regex.VERSION1)
 _WORD = regex.compile(
     rf"""
-    (?=[[\p{{L}}\p{{N}}]&&[{_UNSPACED}]])\X                     # one grapheme
+    {_KATAKANA}                                                  # a run of katakana
+    | (?=[[\p{{L}}\p{{N}}]&&[{_UNSPACED}]])\X                     # one grapheme
     | (?:[[\p{{L}}\p{{N}}]--[{_UNSPACED}]]\p{{M}}*)+             # or a run of letters ...
       (?:['’\-‐‑·׳״\u00ad\u200c\u200d]                          # ... with these only between two of them
          (?:[[\p{{L}}\p{{N}}]--[{_UNSPACED}]]\p{{M}}*)+)*
     """,
     regex.VERBOSE | regex.VERSION1,
 )
+#: Cuts a run of letters into words, which joined are the run again.
+Segmenter = Callable[[str], list[str]]
+
 #: Seconds that a line is taken to last at most: what follows it may be a solo.
 LONGEST_LINE = 10.0
+
+_HAN_OR_KANA = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
+_KANA, _HANGUL = regex.compile(r"[\p{Hiragana}\p{Katakana}]"), regex.compile(r"\p{Hangul}")
+_SINGLES = regex.compile(r"[\p{Han}\p{Hiragana}]{2}")
+#: Particles that continue a verb: 愛し-て, 行け-ば.
+_JOINING = ("て", "で", "ちゃ", "じゃ", "ば", "たり", "だり", "ながら")
 
 _BREAK = regex.compile(r"\r\n?|[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _HEADER = regex.compile(r"\[([^\[\]]*\p{L}[^\[\]]*)\]")
@@ -91,9 +107,9 @@ class Verse:
 def parse_lyrics(text: str) -> Lyrics:
     r"""Read plain lyrics; blank lines and bracketed headers separate the sections. Never raises.
 
-    >>> lyrics = parse_lyrics("[Chorus]\nDon't go — 愛して\n\nla-la")
+    >>> lyrics = parse_lyrics("[Chorus]\nDon't go — カラオケ\n\nla-la")
     >>> [word.text for word in lyrics.words]
-    ["Don't", 'go', '愛', 'し', 'て', 'la-la']
+    ["Don't", 'go', 'カラオケ', 'la-la']
     >>> [section.name for section in lyrics.sections]
     ['Chorus', 'section 2']
     """
@@ -127,6 +143,8 @@ def read_header(row: str) -> str | None:
 def compose(verses: Iterable[Verse], warnings: Sequence[str] = ()) -> Lyrics:
     """Join lines into one text and find the words in it. Lines without a word stay in the text, but aren't lines."""
     # Joined once: a text that grows line by line is copied for every line.
+    verses = list(verses)
+    segment, notes = pick_segmenter("\n".join(verse.text for verse in verses))
     pieces: list[str] = []
     length = 0
     opens: str | None = ""
@@ -140,7 +158,7 @@ def compose(verses: Iterable[Verse], warnings: Sequence[str] = ()) -> Lyrics:
         pieces += (between, verse.text)
         start = length + len(between)
         length = start + len(verse.text)
-        found = [(match.start(), match.end()) for match in _WORD.finditer(verse.text)]
+        found = find_words(verse.text, segment)
         if not found:
             continue
         if opens is not None:
@@ -153,7 +171,80 @@ def compose(verses: Iterable[Verse], warnings: Sequence[str] = ()) -> Lyrics:
             )
         lines.append(Line(start, length, verse.seconds))
     text = "".join(pieces)
-    return Lyrics(text, tuple(words), tuple(lines), tuple(sections), (*warnings, *_notice_boilerplate(text)))
+    return Lyrics(text, tuple(words), tuple(lines), tuple(sections), (*warnings, *notes, *_notice_boilerplate(text)))
+
+
+def find_words(text: str, segment: Segmenter | None) -> list[tuple[int, int]]:
+    """Start and end of each word of a line. A segmenter joins what else were words of one character each.
+
+    >>> find_words("Hey 君の歌", None)
+    [(0, 3), (4, 5), (5, 6), (6, 7)]
+    >>> find_words("Hey 君の歌", lambda run: ["君の", "歌"])
+    [(0, 3), (4, 6), (6, 7)]
+    """
+    units = [(match.start(), match.end()) for match in _WORD.finditer(text)]
+    inside: set[int] = set()
+    for run in _RUN.finditer(text) if segment else ():
+        assert segment is not None
+        edges = [run.start() + length for length in accumulate(map(len, segment(run[0])), initial=0)]
+        if edges[-1] == run.end():
+            inside |= {start for start, _ in units if run.start() < start < run.end()} - set(edges)
+    words: list[tuple[int, int]] = []
+    for start, end in units:
+        if start in inside:
+            words[-1] = (words[-1][0], end)
+        else:
+            words.append((start, end))
+    return words
+
+
+def pick_segmenter(text: str) -> tuple[Segmenter | None, tuple[str, ...]]:
+    """What cuts a text's language into words, and a note where it isn't installed. Kana are Japanese, Han alone Chinese."""
+    if _HAN_OR_KANA.search(text) is None or _HANGUL.search(text):
+        return None, ()
+    language, load = ("Chinese", load_chinese) if _KANA.search(text) is None else ("Japanese", load_japanese)
+    segment = load()
+    if segment is not None or _SINGLES.search(text) is None:
+        return segment, ()
+    return None, (
+        f"the lyrics are {language}, and each character counts as a word: install musiclime_torch[cjk] for words.",
+    )
+
+
+@cache
+def load_japanese() -> Segmenter | None:
+    """The words of janome, endings and auxiliaries joined with the verb or adjective they belong to; None without janome."""
+    try:
+        from janome.tokenizer import Tokenizer
+    except ImportError:
+        return None
+    tokenizer, lock = Tokenizer(), Lock()
+
+    def segment(run: str) -> list[str]:
+        words: list[str] = []
+        head = ""
+        with lock:
+            tokens = [(token.surface, *token.part_of_speech.split(",")[:2]) for token in tokenizer.tokenize(run)]
+        for surface, kind, detail in tokens:
+            ending = kind == "助動詞" or (kind == "動詞" and detail in ("接尾", "非自立")) or surface in _JOINING
+            if words and ((ending and head in ("動詞", "形容詞", "助動詞")) or (kind, detail) == ("名詞", "接尾")):
+                words[-1] += surface
+            else:
+                words.append(surface)
+                head = kind
+        return words
+
+    return segment
+
+
+@cache
+def load_chinese() -> Segmenter | None:
+    """The words of rjieba, or None without it."""
+    try:
+        import rjieba
+    except ImportError:
+        return None
+    return lambda run: list(rjieba.cut(run))
 
 
 def cut_lyrics(lyrics: Lyrics, start: float, end: float) -> Lyrics | None:

@@ -7,9 +7,12 @@ cut into coloured pieces: runs of characters of one component, line by line, wit
 
 import base64
 import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
+from unicodedata import bidirectional
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -84,6 +87,18 @@ def _cut_line(
     if place < end:
         pieces.append(Piece(text[place:end], None, None))
     return tuple(pieces)
+
+
+def isolate(text: str, names: Iterable[str]) -> str:
+    r"""The text with marks around the names that are written from right to left: else they reorder what stands beside them.
+
+    >>> isolate("yes to روك (93%)", ["روك", "rock"])
+    'yes to \u2068روك\u2069 (93%)'
+    """
+    turning = {name for name in names if name in text and any(bidirectional(letter) in ("R", "AL") for letter in name)}
+    # The longest first: a name may be part of another.
+    pattern = "|".join(map(re.escape, sorted(turning, key=len, reverse=True)))
+    return re.sub(pattern, "\u2068\\g<0>\u2069", text) if turning else text
 
 
 _FOLDER = "musiclime_torch.views.page"

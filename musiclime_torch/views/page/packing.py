@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.sentences import find_probabilities, say_percent
+from musiclime_torch.explanation.sentences import find_probabilities, say_percent, to_sentences
 from musiclime_torch.surrogate.intervals import quantile
+from musiclime_torch.views.page.document import isolate
 
 #: The most bytes for the numbers of all classes in a page; beyond that, classes with the smallest outputs are left out.
 ROOM = 560_000
@@ -52,6 +53,12 @@ def order_classes(explanation: Explanation) -> list[int]:
     return list(dict.fromkeys([target, *sides, *by_output]))
 
 
+def tell(explanation: Explanation, row: int) -> str:
+    """What the explanation says of a class in words, fit to stand in a page beside names of any script."""
+    names = [*explanation.classes, *(item.name for item in explanation.components.items)]
+    return isolate(" ".join(to_sentences(explanation, row)), names)
+
+
 def _say(ends: list[list[float] | None], row: int) -> list[str]:
     """A class's probability on the song and on the empty one as percentages; "" where it has none, as a contrast has."""
     return [say_percent(chances[row]) if chances and row < len(chances) else "" for chances in ends]
@@ -63,6 +70,7 @@ def _pack_class(explanation: Explanation, row: int) -> dict[str, Any]:
     significant = explanation.significant[row]
     return {
         "name": explanation.classes[row],
+        "sentences": tell(explanation, row),
         "song": round_to(float(explanation.output_song[row]), 5),
         "empty": round_to(float(explanation.output_empty[row]), 5),
         "remainder": round_to(float(explanation.remainder[row]), 5),

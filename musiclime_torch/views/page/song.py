@@ -12,13 +12,13 @@ from markupsafe import Markup
 from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.explanation.answers import recall_track
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
-from musiclime_torch.explanation.sentences import to_sentences
+from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.sound import AudioBaseline
-from musiclime_torch.views.page.document import SheetLine, lay_out_lyrics, render
+from musiclime_torch.views.page.document import SheetLine, isolate, lay_out_lyrics, render
 from musiclime_torch.views.page.mixes import Version, make_versions
-from musiclime_torch.views.page.packing import pack_classes, round_to
+from musiclime_torch.views.page.packing import pack_classes, round_to, tell
 from musiclime_torch.views.page.sound import (
     EMBED_SECONDS,
     SONG_STEPS,
@@ -59,26 +59,29 @@ def list_checks(explanation: Explanation) -> list[tuple[str, str]]:
     return rows
 
 
-def list_origins(explanation: Explanation) -> list[tuple[str, str]]:
-    """Where the explanation comes from: model, inputs, versions."""
+def list_origins(explanation: Explanation) -> dict[str, list[tuple[str, str]]]:
+    """Where the explanation comes from: what people ask for is "shown"; hashes and versions, for comparisons, "folded"."""
     known = explanation.provenance
-    rows = [
+    shown = [
         ("model", known.get("model", "")),
         ("asked", known.get("asked", "")),
         ("answers, as their tokens", known.get("answers", "")),
         ("order of the prompt", known.get("order", "")),
-        ("model's weights", known.get("model_hash", "") or "unknown: a plain function"),
         ("file", known.get("file", "")),
         ("lyrics from", known.get("lyrics_file", "")),
         ("part of the recording", _say_part(known)),
         ("command", known.get("command", "")),
-        ("sound", known.get("audio_hash", "")),
-        ("lyrics", known.get("lyrics_hash", "")),
         ("stems", known.get("stems", "")),
         ("device", known.get("device", "")),
+    ]
+    folded = [
+        ("model's weights", known.get("model_hash", "") or "unknown: a plain function"),
+        ("sound", known.get("audio_hash", "")),
+        ("lyrics", known.get("lyrics_hash", "")),
         *((name, str(number)) for name, number in known.get("versions", {}).items()),
     ]
-    return [(name, value) for name, value in rows if value]
+    sides = {"shown": shown, "folded": folded}
+    return {side: [(name, value) for name, value in rows if value] for side, rows in sides.items()}
 
 
 def _say_part(provenance: dict[str, Any]) -> str:
@@ -89,9 +92,17 @@ def _say_part(provenance: dict[str, Any]) -> str:
     return " to ".join(f"{int(whole)}:{rest:04.1f}" for whole, rest in minutes)
 
 
-def list_settings(explanation: Explanation) -> list[tuple[str, str]]:
-    """The settings of `explain`."""
-    return [(name.replace("_", " "), _say(value)) for name, value in explanation.provenance.get("settings", {}).items()]
+def list_settings(explanation: Explanation) -> dict[str, list[tuple[str, str]]]:
+    """The settings of `explain`: those that differ from the defaults as "given", all others as "defaults", with what they
+    were resolved to for the model and the song.
+    """
+    defaults, named = Settings().to_record(), explanation.provenance.get("given")
+    sides: dict[str, list[tuple[str, str]]] = {"given": [], "defaults": []}
+    for name, value in explanation.provenance.get("settings", {}).items():
+        # Older explanations don't say what was given. Their settings went through JSON, which has lists in place of tuples.
+        given = _say(value) != _say(defaults.get(name)) if named is None else name in named
+        sides["given" if given else "defaults"].append((name.replace("_", " "), _say(value)))
+    return sides
 
 
 def list_unseen(explanation: Explanation) -> list[tuple[str, int, list[str]]]:
@@ -158,6 +169,7 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "value": explanation.value,
         "confidence": f"{100 * explanation.confidence:g}%",
         "exact": explanation.value == SUMMING,
+        "sought": any(version.name != "song" for version in versions),
         "pairSpace": None if explanation.interactions is None else explanation.interactions.default_space,
         "pairCount": 0 if explanation.interactions is None else len(explanation.interactions.columns),
     }
@@ -167,7 +179,8 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "model": explanation.provenance.get("model", ""),
         "target": explanation.classes[explanation.target],
         "asked": explanation.provenance.get("asked", ""),
-        "sentences": " ".join(to_sentences(explanation)),
+        "sentences": tell(explanation, explanation.target),
+        "decision": "" if explanation.evidence is None else isolate(explanation.evidence.decision, explanation.classes),
         "chance": packed.classes[0]["chance"] if explanation.space != "probability" else "",
         "data": data,
         "picture": _draw(explanation, track),
@@ -266,9 +279,15 @@ def _describe_versions(explanation: Explanation, track: Track, versions: list[Ve
             "gain": round(gains.get(version.name, 0.0), 1),
             "output": round_to(version.output, 3),
             "columns": [(column, explanation.components.items[column].name) for column in named],
+            "heading": _name_removed([explanation.components.items[column].name for column in named]),
             "lyrics": _list_left(explanation, track, version),
         }
     return described
+
+
+def _name_removed(names: list[str]) -> str:
+    """The song without these: by name where it is one, else the page lists them."""
+    return f"The song without {names[0]}" if len(names) == 1 else f"The song without these {len(names)} parts"
 
 
 def _say_unheard(explanation: Explanation, version: Version) -> str:

@@ -16,7 +16,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.findings.aggregation import aggregate
 from musiclime_torch.corpus.findings.summaries import Global
 from musiclime_torch.corpus.reports.figures import plot_classes, plot_features, plot_positions, write_plots
-from musiclime_torch.views.figures import NOT_SIGNIFICANT
+from musiclime_torch.views.drawing import NOT_SIGNIFICANT
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_cells_are_signed_means_and_the_untold_are_crossed(found):
     assert {(stem, place): table[row, place] for row, stem in enumerate(stems) for place in range(3)} == {
         key: one.mean for key, one in cells.items()
     }
-    assert len(ax.texts) == sum(not one.significant for one in cells.values())
+    assert sum(len(line.get_xdata()) for line in ax.lines) == sum(not one.significant for one in cells.values())
 
 
 def test_two_classes_share_their_features(found):

@@ -13,7 +13,7 @@ from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.views.record import to_record
+from musiclime_torch.views.exports.files import to_record
 from musiclime_torch.views.terminal import to_text
 
 

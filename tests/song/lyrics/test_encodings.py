@@ -41,7 +41,9 @@ def test_old_encodings_are_found_and_told_by_name(tmp_path: Path, language: str,
     assert f"({language})" in lyrics.warnings[0]
     assert "lyrics_encoding" in lyrics.warnings[0]
     insisting = read_lyrics(path, lyrics_encoding=encoding)
-    assert (insisting.text, insisting.warnings) == (text, ())
+    # Japanese and Chinese are cut into characters where nothing is installed that knows their words, which is said.
+    of_reading = [warning for warning in insisting.warnings if "counts as a word" not in warning]
+    assert (insisting.text, of_reading) == (text, [])
 
 
 @pytest.mark.parametrize(

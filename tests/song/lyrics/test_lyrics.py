@@ -9,7 +9,15 @@ from hypothesis import given, settings, strategies as st
 from lyric_laws import hold_laws
 
 from musiclime_torch.song.lyrics.lrc import parse_lrc
-from musiclime_torch.song.lyrics.lyrics import Section, cut_lyrics, parse_lyrics
+from musiclime_torch.song.lyrics.lyrics import Section, cut_lyrics, find_words, parse_lyrics
+
+
+@pytest.fixture(autouse=True)
+def _without_segmenters(monkeypatch, request):
+    """These are the words without janome and rjieba, whether they are installed or not."""
+    if "installed" not in request.node.name:
+        for name in ("load_japanese", "load_chinese"):
+            monkeypatch.setattr(f"musiclime_torch.song.lyrics.lyrics.{name}", lambda: None)
 
 
 def words(text: str) -> list[str]:
@@ -26,7 +34,8 @@ def words(text: str) -> list[str]:
         ("24/7 on 99", ["24", "7", "on", "99"]),
         ("naïve cafe\u0301 ÇA", ["naïve", "cafe\u0301", "ÇA"]),
         ("愛してる baby", ["愛", "し", "て", "る", "baby"]),
-        ("ラーメン", ["ラ", "ー", "メ", "ン"]),
+        ("ラーメン", ["ラーメン"]),
+        ("カラオケでｶﾞﾝﾊﾞﾚ ア・ア", ["カラオケ", "で", "ｶﾞﾝﾊﾞﾚ", "ア", "ア"]),
         ("love愛love", ["love", "愛", "love"]),
         ("ฉันรักเธอ", ["ฉั", "น", "รั", "ก", "เ", "ธ", "อ"]),
         ("사랑해 너를", ["사랑해", "너를"]),
@@ -120,3 +129,53 @@ def test_sections_keep_their_names_and_untimed_lines_go_with_the_line_before():
 def test_lyrics_without_times_are_not_cut():
     lyrics = parse_lyrics("hold me\nnow")
     assert cut_lyrics(lyrics, 5, 6) is lyrics
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("夜に駆ける", "Japanese"),
+        ("東京\nきみ", "Japanese"),
+        ("月亮代表我的心", "Chinese"),
+        ("愛 love", None),
+        ("사랑 愛情", None),
+        ("カラオケ", None),
+        ("ฉันรักเธอ", None),
+    ],
+)
+def test_single_characters_are_said_to_be_words_where_no_segmenter_is_there(text, language):
+    warned = [warning for warning in parse_lyrics(text).warnings if "each character" in warning]
+    assert len(warned) == (language is not None)
+    assert all(f"the lyrics are {language}, " in warning and "musiclime_torch[cjk]" in warning for warning in warned)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "expected"),
+    [
+        ("君の|こと|を", ["君の", "こと", "を"]),
+        # What doesn't give the run back is left alone, and neither katakana nor a grapheme is cut.
+        ("君の|こと", ["君", "の", "こ", "と", "を"]),
+        ("カラ|オケ|で", ["カラオケ", "で"]),
+        ("葛\U000e0100|城", ["葛\U000e0100", "城"]),
+        ("葛|\U000e0100城", ["葛\U000e0100城"]),
+    ],
+)
+def test_a_segmenter_joins_characters(cuts, expected):
+    text = "君のことを" if cuts == "君の|こと" else cuts.replace("|", "")
+    found = find_words(f"Hey {text}!", lambda run: cuts.split("|"))
+    assert [f"Hey {text}!"[start:end] for start, end in found] == ["Hey", *expected]
+
+
+def test_japanese_is_cut_into_words_where_janome_is_installed():
+    pytest.importorskip("janome")
+    assert words("君のことを愛してる Baby\n夢ならばどれほどよかったでしょう\nカラオケで歌おう") == [
+        "君", "の", "こと", "を", "愛してる", "Baby", "夢", "ならば", "どれほど", "よかったでしょう", "カラオケ", "で",
+        "歌おう",
+    ]  # fmt: skip
+    hold_laws(parse_lyrics("[00:01]夜に駆ける 二人だけの空"))
+
+
+def test_chinese_is_cut_into_words_where_rjieba_is_installed():
+    pytest.importorskip("rjieba")
+    assert words("轻轻的一个吻，已经打动我的心") == ["轻轻", "的", "一个", "吻", "已经", "打动", "我", "的", "心"]
+    assert not parse_lyrics("轻轻的一个吻").warnings

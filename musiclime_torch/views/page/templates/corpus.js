@@ -1,19 +1,23 @@
 
 const options = (element, chosen) => {
-  element.append(...data.classes.map((one, index) => make("option", { value: index }, `${one.name} (${one.songs})`)));
+  element.append(...data.classes.map((one, index) => make("option", { value: index }, `${isolate(one.name)} (${one.songs})`)));
   element.value = String(chosen);
 };
 
-// Bars of (name, mean, low, high, songs) on one scale.
-function drawFeatures(held, features, place, decimals) {
+// Decimals that an interval allows.
+const allowed = (low, high) => allow((high - low) / 2, 6);
+
+// Bars of (name, mean, low, high, songs) on one scale; what includes zero is grey.
+function drawFeatures(held, features, place) {
   if (!features.length) {
     held.replaceChildren(make("p", { class: "small" }, "Nothing here is significant."));
     return;
   }
   held.replaceChildren(
     ...features.map(([name, mean, low, high, songs]) => {
-      const bar = drawBar(place, 0, mean, { kind: mean > 0 ? "for" : "against", low, high, zero: 0 });
-      const row = drawRow(name, bar, fixed(mean, decimals));
+      const kind = low < 0 && high > 0 ? "untold" : mean > 0 ? "for" : "against";
+      const decimals = allowed(low, high);
+      const row = drawRow(name, drawBar(place, 0, mean, { kind, low, high, zero: 0 }), fixed(mean, decimals));
       row.title = `${fixed(low, decimals)} to ${fixed(high, decimals)}, ${songs} songs`;
       row.append(make("span", { class: "under" }, `${fixed(low, decimals)} to ${fixed(high, decimals)} · ${songs} songs`));
       return row;
@@ -26,15 +30,17 @@ function showClass(index) {
   const all = [...one.words, ...one.sounds];
   const ends = all.flatMap(([, , low, high]) => [low, high]);
   const place = scale(Math.min(0, ...ends), Math.max(0, ...ends));
-  const decimals = 3 - Math.floor(Math.log10(Math.max(...ends.map(Math.abs), 0) || 1)) - 1;
-  find("one-how").textContent = `Mean attribution over the songs given this class (${one.songs}), with 95% intervals over songs. ${one.untold} more words and cells have songs enough and not significant.`;
-  drawFeatures(find("class-words"), one.words, place, decimals);
-  drawFeatures(find("class-sounds"), one.sounds, place, decimals);
+  find("one-how").textContent = `Mean attribution over the songs given this class (${one.songs}), with 95% intervals over songs. ${one.untold} more words and cells have songs enough and are not significant.`;
+  find("stems-block").hidden = !one.stems.length;
+  const limits = one.stems.flatMap(([, , low, high]) => [low, high]);
+  drawFeatures(find("class-stems"), one.stems, scale(Math.min(0, ...limits), Math.max(0, ...limits)));
+  drawFeatures(find("class-words"), one.words, place);
+  drawFeatures(find("class-sounds"), one.sounds, place);
   drawMap(one);
   find("pairs-block").hidden = !one.pairs.length;
   const most = scale(0, Math.max(...one.pairs.map((pair) => pair[2]), 1));
   find("class-pairs").replaceChildren(
-    ...one.pairs.map(([stem, word, songs, mean, half]) => drawRow(`${stem} × ${word}`, drawBar(most, 0, songs, { kind: "rest" }), `${songs} songs, ${short(mean)} ± ${short(half, false)}`, { kind: "pair" })),
+    ...one.pairs.map(([stem, word, songs, mean, half]) => drawRow(`${stem} × ${word}`, drawBar(most, 0, songs, { kind: "rest" }), `${songs} songs, ${fixed(mean, allow(half, 6))} ${halfOf(half, allow(half, 6))}`, { kind: "pair" })),
   );
 }
 
@@ -83,11 +89,12 @@ function drawMap(one) {
 }
 
 function describeCell(stem, position, cell) {
-  const name = `\u2068${stem}\u2069, segment ${position + 1}`;
+  const name = `${isolate(stem)}, segment ${position + 1}`;
   if (!cell) return `${name}: in no song`;
   const [, , mean, low, high, songs, told] = cell;
   if (low === null) return `${name}: in ${songs} songs, too few to rank`;
-  return `${name}: ${short(mean)} (${short(low)} to ${short(high)}) over ${songs} songs${told ? "" : ", not significant"}`;
+  const decimals = allowed(low, high);
+  return `${name}: ${fixed(mean, decimals)} (${fixed(low, decimals)} to ${fixed(high, decimals)}) over ${songs} songs${told ? "" : ", not significant"}`;
 }
 
 function compare() {

@@ -13,6 +13,9 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
+// Marks that keep a name's direction to itself.
+const isolate = (text) => `\u2068${text}\u2069`;
+
 const sign = (number) => (number > 0 ? "+" : number < 0 ? "−" : "");
 
 function fixed(number, decimals, signed = true) {
@@ -21,11 +24,18 @@ function fixed(number, decimals, signed = true) {
 }
 
 // A number with three figures, however large.
-function short(number, signed = true) {
+function short(number, signed = true, figures = 3) {
   if (number === null || !isFinite(number)) return "?";
   const size = Math.abs(number);
-  const text = size === 0 ? "0" : size >= 1000 ? String(Math.round(size)) : size >= 0.001 ? size.toPrecision(3) : size.toExponential(1);
+  const text = size === 0 ? "0" : size >= 1000 ? String(Math.round(size)) : size >= 0.001 ? size.toPrecision(figures) : size.toExponential(1);
   return (signed ? sign(number) : number < 0 ? "−" : "") + text;
+}
+
+// Decimals that an error allows, `most` at most: two figures of it below 3.5, one above, as the Particle Data Group rounds.
+function allow(half, most) {
+  if (!(half > 0) || !isFinite(half)) return most;
+  const place = Math.floor(Math.log10(half));
+  return Math.min((half / 10 ** place < 3.5 ? 1 : 0) - place, most);
 }
 
 // Half an interval: never "0" for what is merely small, and nothing where the number is exact to its last digit.
@@ -34,6 +44,12 @@ function halfOf(half, decimals) {
   if (half === null || !isFinite(half)) return "± ?";
   const shown = fixed(half, decimals, false);
   return half > 0 && Number(shown) === 0 ? `± <${(10 ** -Math.max(decimals, 0)).toFixed(Math.max(decimals, 0))}` : `± ${shown}`;
+}
+
+// What all of these halves read as, "" where they don't read the same: said once then, and not with each number.
+function readAlike(halves, decimals) {
+  const texts = new Set(halves.map((half) => halfOf(half, allow(half, decimals))));
+  return halves.length > 1 && texts.size === 1 ? [...texts][0].replaceAll(" ", "\u00a0") : "";
 }
 
 const count = (number) => number.toLocaleString("en");

@@ -125,6 +125,6 @@ find("lanes").addEventListener("click", (event) => {
 for (const button of every("[data-go]")) button.addEventListener("click", () => go(Number(button.dataset.go)));
 
 find("lanes").style.setProperty("--segments", perRow);
-find("class").append(...data.classes.map((one, index) => make("option", { value: index }, `${one.name} (${short(one.song, false)})`)));
+find("class").append(...data.classes.map((one, index) => make("option", { value: index }, `${isolate(one.name)} (${short(one.song, false)}${one.chance && data.space !== "probability" ? `, ${one.chance}` : ""})`)));
 find("class").addEventListener("change", (event) => show(Number(event.target.value)));
 show(0);

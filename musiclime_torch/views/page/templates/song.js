@@ -23,16 +23,21 @@ function unpack(one) {
   one.told = one.values.map((_, column) => Boolean((bits[column >> 3] >> (column & 7)) & 1));
   one.ranked = one.values.map((_, column) => column).filter((column) => one.told[column]);
   one.ranked.sort((a, b) => Math.abs(one.values[b]) - Math.abs(one.values[a]));
+  one.alike = readAlike(one.ranked.map((column) => one.halves[column]), one.decimals);
   one.reach = Math.abs(one.values[one.ranked[0]] ?? 0) || 1;
   one.unpacked = true;
   return one;
 }
 
-const withHalf = (size, half) => `${fixed(size, shown.decimals)} ${halfOf(half, shown.decimals)}`.trim().replaceAll(" ", "\u00a0");
+function withHalf(size, half, most = shown.decimals) {
+  const decimals = allow(half, most);
+  return `${fixed(size, decimals)} ${halfOf(half, decimals)}`.trim().replaceAll(" ", "\u00a0");
+}
 // A percentage beside a number that isn't one.
 const beside = (chance) => (chance && data.space !== "probability" ? ` (${chance})` : "");
 const say = (column) => withHalf(shown.values[column], shown.halves[column]);
-const isolate = (text) => `\u2068${text}\u2069`;
+// Beside others whose intervals are the same, which are said once.
+const sayAmong = (column) => (shown.alike ? fixed(shown.values[column], allow(shown.halves[column], shown.decimals)) : say(column));
 
 function describe(column) {
   const name = isolate(data.columns[column]);
@@ -71,7 +76,7 @@ function show(index) {
     paint(word, column);
     word.setAttribute("aria-label", `${word.textContent}: ${data.unseen[column] ? "the model can’t notice it" : shown.told[column] ? say(column) : "not significant"}`);
   }
-  find("legend-reach").textContent = `− ${fixed(shown.reach, shown.decimals, false)} … + ${fixed(shown.reach, shown.decimals, false)} ${data.space}`;
+  find("legend-reach").textContent = `− ${short(shown.reach, false)} … + ${short(shown.reach, false)} ${data.space}`;
   select();
   // Until somebody picks one, the largest of each side is described.
   for (const [id, own] of [["cell-detail", (column) => column < data.cells], ["word-detail", (column) => column >= data.cells]]) {
@@ -79,12 +84,13 @@ function show(index) {
     if (find(id)) find(id).textContent = largest === undefined ? "" : describe(largest);
   }
   sum();
+  sayWhose();
   drawWaterfall();
   drawPairs();
   drawOutputs();
   fillTable();
   find("fidelity").textContent = shown.fidelity === null ? "?" : `${Math.round(100 * shown.fidelity)}%`;
-  find("error").textContent = short(shown.error, false);
+  find("error").textContent = short(shown.error, false, 2);
   find("error-of").textContent = `masks, on the scale of the ${data.space}`;
   find("counts").textContent = `${count(shown.ranked.length)} of ${count(data.columns.length)}`;
 }
@@ -104,16 +110,27 @@ function sum() {
   );
   const top = shown.ranked.slice(0, 3).filter((column) => Math.abs(shown.values[column]) > shown.reach / 20);
   if (!top.length) {
-    verdict.append("No single stem, moment or word is significant.");
+    verdict.append(data.cells === data.columns.length ? "No single stem or moment is significant." : data.cells ? "No single stem, moment or word is significant." : "No single word is significant.");
     return;
   }
   verdict.append(`Of single parts, ${top.length > 1 ? "these move" : "this moves"} it most: `);
   top.forEach((column, place) => {
     const button = make("button", { type: "button", class: "inline" }, make("bdi", {}, data.columns[column]));
     button.addEventListener("click", () => go(column));
-    verdict.append(place ? ", " : "", button, ` (${say(column)})`);
+    verdict.append(place ? ", " : "", button, ` (${sayAmong(column)})`);
   });
-  verdict.append(moved === 0 ? "." : "; each number is what the part adds on average while the others are on or off.");
+  verdict.append(moved === 0 ? "." : `; each number${shown.alike ? ` (${shown.alike})` : ""} is what the part adds on average while the others are on or off.`);
+}
+
+// The sets to listen to were sought for one class: another one has its output on the song alone.
+function sayWhose() {
+  const own = data.classes[0];
+  find("summary").textContent = shown.sentences;
+  find("song-output").textContent = short(shown.song, false);
+  find("song-unit").replaceChildren(`${data.space} of `, make("bdi", {}, shown.name), shown.chance && data.space !== "probability" ? `, ${shown.chance}` : "");
+  const note = find("listen-note");
+  note.hidden = shown === own || !data.sought;
+  note.replaceChildren("These sets belong to ", make("bdi", {}, own.name), ", the class that was asked about. For ", make("bdi", {}, shown.name), " none were looked for.");
 }
 
 // As Explanation.sum_over has it.
@@ -153,13 +170,13 @@ function drawWaterfall() {
   find("steps-how").textContent =
     `From the model’s ${data.space} with everything removed to that of the song. Each bar is one part’s ${data.value}, the thin line its ${data.confidence} interval; for bars that sum many parts, as if their errors were independent. ` +
     (data.exact ? "Shapley values add up to the song exactly." : `${data.value}s don’t add up to the song: the dashed bar is what they leave, for parts that act together.`) +
-    (shown.halves.some((half) => half === 0) ? " A number without ± is exact to its last digit." : "");
+    (shown.alike ? ` Every single part has ${shown.alike}.` : shown.ranked.some((column) => shown.halves[column] === 0) ? " A number without ± is exact to its last digit." : "");
   find("waterfall").replaceChildren(
     level("everything removed", shown.empty, shown.chanceEmpty),
     ...steps.map((one) => {
       const kind = one.kind ?? (one.size > 0 ? "for" : "against");
       const interval = isFinite(one.half ?? NaN) ? { low: one.to - one.half, high: one.to + one.half } : {};
-      const number = withHalf(one.size, one.half);
+      const number = one.column === undefined ? withHalf(one.size, one.half) : sayAmong(one.column);
       return drawRow(one.label, drawBar(place, one.from, one.to, { kind, ...interval }), number, { go: one.column === undefined ? null : () => go(one.column) });
     }),
     level("the song", shown.song, shown.chance),
@@ -169,18 +186,21 @@ function drawWaterfall() {
 function drawPairs() {
   const pairs = shown.pairs;
   if (!find("together")) return;
+  // Values have four figures in the page.
+  const decimalsOf = ([, , value]) => Math.min(3 - Math.floor(Math.log10(Math.abs(value) || 1)), 6);
+  const alike = readAlike(pairs.map((pair) => pair[3]), Math.max(...pairs.map(decimalsOf)));
   find("together-how").textContent =
     `What two parts do together beyond what each does alone, in ${data.pairSpace}. ${count(shown.pairsTold)} of ${count(data.pairCount)} pairs are significant` +
-    (shown.pairsTold > pairs.length ? `; the ${pairs.length} largest are shown. ` : ". ") + `All pairs explain ${(100 * shown.explained).toFixed(1)}% of the variance.`;
+    (shown.pairsTold > pairs.length ? `; the ${pairs.length} largest are shown. ` : ". ") + `All pairs explain ${(100 * shown.explained).toFixed(1)}% of the variance.` + (alike ? ` Every pair has ${alike}.` : "");
   drawParts();
   const reach = Math.max(...pairs.map((pair) => Math.abs(pair[2]) + pair[3]), 0) || 1;
   const place = scale(-reach, reach);
   find("pairs").replaceChildren(
-    ...pairs.map(([one, other, value, half]) => {
+    ...pairs.map((pair) => {
+      const [one, other, value, half] = pair;
       const label = `${isolate(data.columns[one])} × ${isolate(data.columns[other])}`;
-      const decimals = Math.min(2 - Math.floor(Math.log10(Math.abs(value) || 1)), 6);
       const bar = drawBar(place, 0, value, { kind: value > 0 ? "for" : "against", low: value - half, high: value + half, zero: 0 });
-      return drawRow(label, bar, `${fixed(value, decimals)} ${halfOf(half, decimals)}`.trim(), { kind: "pair", go: () => go(one, other) });
+      return drawRow(label, bar, alike ? fixed(value, allow(half, decimalsOf(pair))) : withHalf(value, half, decimalsOf(pair)), { kind: "pair", go: () => go(one, other) });
     }),
   );
 }
@@ -198,7 +218,7 @@ function drawParts() {
     here += wide;
   });
   const names = parts.map(([name, share, half], place) =>
-    make("span", {}, make("i", { class: `key part${place}` }), `${name} ${`${fixed(100 * Math.min(Math.max(share, 0), 1), 1, false)} ${halfOf(100 * half, 1)}`.trim()}%`));
+    make("span", {}, make("i", { class: `key part${place}` }), `${name} ${withHalf(100 * Math.min(Math.max(share, 0), 1), 100 * half, 1).slice(share > 0 ? 1 : 0)}%`));
   held.append(svg, make("p", { class: "keys" }, ...names));
 }
 
@@ -218,8 +238,16 @@ function drawOutputs() {
 }
 
 function fillTable() {
-  const head = make("tr", {}, ...["component", `${data.value} (${data.space})`, `± ${data.confidence}`].map((name) => make("th", { scope: "col" }, name)));
-  const rows = shown.ranked.slice(0, 400).map((column) =>
-    make("tr", {}, make("td", {}, make("bdi", {}, data.columns[column])), make("td", {}, fixed(shown.values[column], shown.decimals)), make("td", {}, halfOf(shown.halves[column], shown.decimals).slice(2) || "exact")));
+  const headings = ["component", `${data.value} (${data.space})`];
+  find("table-how").hidden = !shown.alike;
+  find("table-how").textContent = `Each number is ${shown.alike} (${data.confidence}).`;
+  if (!shown.alike) headings.push(`± ${data.confidence}`);
+  const head = make("tr", {}, ...headings.map((name) => make("th", { scope: "col" }, name)));
+  const rows = shown.ranked.slice(0, 400).map((column) => {
+    const [half, decimals] = [shown.halves[column], allow(shown.halves[column], shown.decimals)];
+    const row = make("tr", {}, make("td", {}, make("bdi", {}, data.columns[column])), make("td", {}, fixed(shown.values[column], decimals)));
+    if (!shown.alike) row.append(make("td", {}, halfOf(half, decimals).slice(2) || "exact"));
+    return row;
+  });
   find("table").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
 }

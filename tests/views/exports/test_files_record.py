@@ -9,7 +9,7 @@ from models import Late
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track
-from musiclime_torch.views.record import MOST_PAIRS, to_json, to_record
+from musiclime_torch.views.exports.files import MOST_PAIRS, to_json, to_record
 
 
 @pytest.fixture

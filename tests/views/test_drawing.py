@@ -19,9 +19,8 @@ from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
+from musiclime_torch.views.drawing import FALLBACKS, list_fallbacks
 from musiclime_torch.views.figures import (
-    FALLBACKS,
-    list_fallbacks,
     plot_heatmap,
     plot_interactions,
     plot_lyrics,
@@ -96,7 +95,7 @@ def test_letters_of_any_script_are_drawn(plot):
 
 
 def test_without_such_a_font_nothing_changes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("musiclime_torch.views.figures.FALLBACKS", ())
+    monkeypatch.setattr("musiclime_torch.views.drawing.FALLBACKS", ())
     ax = plot_lyrics(explain_words(SUNG))
     assert list_fallbacks() == []
     assert ax.get_xticklabels()[0].get_fontfamily() == mpl.rcParams["font.family"]

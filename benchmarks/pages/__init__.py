@@ -1,0 +1,1 @@
+"""Can every page be read?"""
