@@ -90,8 +90,12 @@ def _paley(q: int) -> Int8[Tensor, "order order"]:
 #: into a cycle, and with those of length 16 a cycle is over before its errors can be estimated.
 KERDOCK = 64
 
-#: Masks from which on Kerdock's blocks leave less of third-order errors than nested ones: three quarters of a cycle.
-KERDOCK_FROM = 3072
+#: Masks from which on Kerdock's blocks leave less of third-order errors than Hadamard's, an eighth of a cycle, and than
+#: nested ones, three quarters of it.
+KERDOCK_FROM, KERDOCK_BEST_FROM = 512, 3072
+
+#: How much longer than Hadamard's a nested block may be: an easy song is settled after the first one, however long it is.
+LONGER = 2.5
 
 
 def draw_foldover(d: int, n_samples: int, seed: int) -> Design:
@@ -171,16 +175,21 @@ def _pick_columns(d: int, neighbourhoods: Neighbourhoods, generator: torch.Gener
 def draw_blocks(d: int, n_samples: int, seed: int, neighbourhoods: Neighbourhoods = ()) -> Design:
     """Fold-over blocks of the best kind that there is for so many columns and masks.
 
-    Nested blocks from two of them on; Kerdock's where they come near a whole cycle, after which third-order terms are gone
-    for good; else Hadamard's. Products of three columns of a neighbourhood are kept off main effects where that can be had.
+    Nested blocks from two of them on, unless they are long for so few columns; Kerdock's instead of these from an eighth of
+    a cycle on, and always near a whole one, after which third-order terms are gone for good; else Hadamard's. Products of
+    three columns of a neighbourhood are kept off main effects where that can be had.
 
     >>> [draw_blocks(40, n, 0).block for n in (200, 256, 4096)], draw_blocks(140, 5000, 0).block
     ([88, 128, 128], 288)
     """
-    if FEWEST <= d <= KERDOCK and n_samples >= KERDOCK_FROM:
+    kerdock = FEWEST <= d <= KERDOCK
+    if not (kerdock and n_samples >= KERDOCK_BEST_FROM) and fits_nested(d, n_samples):
+        nested = draw_nested(d, n_samples, seed, neighbourhoods)
+        if nested is not None and nested.block <= LONGER * 2 * smallest_order(d):
+            return nested
+    if kerdock and n_samples >= KERDOCK_FROM:
         return draw_kerdock(d, n_samples, seed, neighbourhoods)
-    nested = draw_nested(d, n_samples, seed, neighbourhoods) if fits_nested(d, n_samples) else None
-    return nested or draw_foldover(d, n_samples, seed)
+    return draw_foldover(d, n_samples, seed)
 
 
 def draw_half_folded(pilot: Design, n_samples: int, seed: int) -> Design:
