@@ -3,7 +3,7 @@
 Thirty seconds of invented music in stereo, MusiCNN with MiniLM; the app runs in a process of its own, and has loaded the
 model when it says where it listens. A second question about the same song shows what kept answers save: it takes no pass.
 
-    python -m benchmarks.overhead.app [--smoke]
+    python -m benchmarks.overhead.app [--smoke] [--picture docs/images/app.jpg]
 """
 
 import argparse
@@ -75,13 +75,17 @@ def ask(page: Any) -> tuple[float, float]:
     raise TimeoutError(f"the app didn't answer in {PATIENCE:g} s: {page.locator('#status').inner_text()}")
 
 
-def measure(address: str, song: Path, open_browser: Callable[[], Any]) -> dict[str, float]:
-    """A first question, and a second one about another class."""
-    page = open_browser().new_page()
+def measure(address: str, song: Path, open_browser: Callable[[], Any], picture: Path | None) -> dict[str, float]:
+    """A first question, and a second one about another class; the page after the first as a `picture`."""
+    page = open_browser().new_page(viewport={"width": 1280, "height": 900})
     page.goto(address)
     page.locator("input[type=file]").first.set_input_files(str(song))
     page.get_by_text("0:").first.wait_for()
     first, report = ask(page)
+    if picture is not None:
+        page.wait_for_timeout(1000)
+        page.evaluate("window.scrollTo(0, 0)")
+        page.screenshot(path=picture, type="jpeg", quality=60)
     page.get_by_label("Class to explain").click()
     page.get_by_role("option").nth(2).click()
     again, _ = ask(page)
@@ -93,6 +97,7 @@ def measure(address: str, song: Path, open_browser: Callable[[], Any]) -> dict[s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="five seconds of song, and the embedded model")
+    parser.add_argument("--picture", type=Path, help="write a picture of the page here, as JPEG")
     options = parser.parse_args()
     seconds, model = (5, "demo") if options.smoke else (30, "musicnn-minilm")
     from playwright.sync_api import sync_playwright
@@ -100,7 +105,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, run_app(model) as address, sync_playwright() as playwright:
         song = invent_song(Path(folder) / "song.wav", seconds)
         path = shutil.which("chromium")
-        found = measure(address, song, lambda: playwright.chromium.launch(executable_path=path, args=ARGUMENTS))
+        found = measure(
+            address, song, lambda: playwright.chromium.launch(executable_path=path, args=ARGUMENTS), options.picture
+        )
     table = Table(title=f"{seconds} s of song, {model}")
     for heading in ("first picture, s", "report, s", "another class, s", "its passes"):
         table.add_column(heading, justify="right")

@@ -39,6 +39,9 @@ WAIT = """The model is not asked once but many times, with parts of the song swi
 with the number of these forward passes. A part of the song, fewer stems, fewer and longer segments and fewer masks make it
 shorter."""
 
+#: Pixels that a choice takes at least: in a narrow window two of them stand under each other.
+WIDE = 200
+
 #: Seconds after which gradio's copies of files are deleted, and how often it looks.
 KEPT = (600, 3600)
 
@@ -80,11 +83,15 @@ def build_page(shelf: Shelf, limits: Limits, folder: Path) -> gr.Blocks:
                 song, demo, words = _build_song(limits)
                 model = gr.Dropdown(list(shelf.names), value=shelf.names[0], label="Model")
                 with gr.Row():
-                    target = gr.Dropdown(_list_choices(shelf, shelf.names[0]), value=PREDICTED, label="Class to explain")
-                    foil = gr.Dropdown(_list_foils(shelf, shelf.names[0]), value=PREDICTED, label="and why not")
+                    target = gr.Dropdown(
+                        _list_choices(shelf, shelf.names[0]), value=PREDICTED, label="Class to explain", min_width=WIDE
+                    )
+                    foil = gr.Dropdown(
+                        _list_foils(shelf, shelf.names[0]), value=PREDICTED, label="and why not", min_width=WIDE
+                    )
                 with gr.Row():
-                    segments = gr.Textbox(label="Segments", placeholder="10, 3s, bars, 4bars, sections, or 12,30.5,61")
-                    masks = gr.Dropdown(list(MASKS), value=0, label="How precisely")
+                    segments = gr.Textbox(label="Segments", placeholder="10, 3s, bars, sections, 12,30.5", min_width=WIDE)
+                    masks = gr.Dropdown(list(MASKS), value=0, label="How precisely", min_width=WIDE)
                 with gr.Row():
                     start, stop = gr.Button("Explain", variant="primary"), gr.Button("Stop")
             with gr.Column(scale=3, min_width=320):
