@@ -46,6 +46,7 @@ def test_another_class_has_its_own_sentences_and_the_cards_say_whose_they_are(br
         song = page.locator("#version-song .said").text_content()
         page.select_option("#class", "2")
         other = page.evaluate("data.classes[2].name")
+        assert note.is_visible()
         assert note.text_content().startswith("These sets belong to indie")
         assert note.text_content().endswith(f"For {other} none were looked for.")
         assert f"yes to {other}" in summary.text_content()
