@@ -66,7 +66,7 @@ def enlarge(design: Design, folded: bool) -> float:
 
 
 #: The share of third order in what nested blocks err by. A cycle of them can't show its own share; between none and all of
-#: it, half keeps intervals of 95% between 92% and 98% where a little more than a half of third-order errors is left.
+#: it, half keeps intervals of 95% between 92% and 98% where at least 0.6 of third-order errors are left.
 ASSUMED_THIRD_ORDER = 0.5
 
 #: A hair on the diagonal of the local terms' Gram matrix: in few blocks some of them are the same column.
