@@ -4,6 +4,7 @@ Songs that were explained as their own control add a noise floor, and show wheth
 position.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,6 +166,12 @@ class ClassSummary:
     lyrics_error_by_component: float
     stem_errors: dict[str, float]
     stem_effects: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def has_words(classes: Sequence[ClassSummary]) -> bool:
+    """Whether words have a share in any class: a catalogue without lyrics has nothing to say about them."""
+    # A share is NaN where nothing is left of a class.
+    return any(summary.lyrics_share > 0 for summary in classes)
 
 
 @dataclass(frozen=True)

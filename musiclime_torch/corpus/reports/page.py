@@ -11,7 +11,7 @@ from urllib.parse import quote
 from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.corpus.findings.aggregation import CONFIDENCE
 from musiclime_torch.corpus.findings.auditing import Finding
-from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Run
+from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Run, has_words
 from musiclime_torch.corpus.reports.columns import label
 from musiclime_torch.surrogate.intervals import halve_interval
 from musiclime_torch.views.page.document import isolate, render
@@ -99,6 +99,7 @@ def to_corpus_html(
         "sentences": [sentence for summary in classes if (sentence := say_class(catalogue, summary))],
         "floors": [(floor.kind, round_to(floor.size, 3), floor.songs) for floor in catalogue.floors],
         "stems": stems,
+        "worded": has_words(classes),
         "classes": [
             {
                 "name": summary.name,

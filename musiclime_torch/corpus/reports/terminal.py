@@ -16,7 +16,7 @@ from rich.text import Text
 from musiclime_torch.corpus.findings.aggregation import CONFIDENCE
 from musiclime_torch.corpus.findings.auditing import Finding
 from musiclime_torch.corpus.findings.comparing import Alone, Comparison, Move, Shift
-from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Pair
+from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Pair, has_words
 from musiclime_torch.corpus.reports.columns import (
     NUMBER,
     TEXT,
@@ -80,13 +80,14 @@ def _list_ranked(catalogue: Global, names: Sequence[str]) -> list[ClassSummary]:
 
 
 def _make_shares(catalogue: Global) -> Iterator[Table]:
-    table = _begin_table("Shares of squared attributions, freed of noise", "class")
-    _add_numbers(table, "songs", "lyrics", "lyrics, a component")
+    worded = has_words(catalogue.classes)
+    table = _begin_table("Shares of squared attributions, freed of noise" if worded else "Songs", "class")
+    _add_numbers(table, "songs", *(("lyrics", "lyrics, a component") if worded else ()))
     for summary in catalogue.classes:
         shares = [
             (summary.lyrics_share, summary.lyrics_error),
             (summary.lyrics_share_by_component, summary.lyrics_error_by_component),
-        ]
+        ][: 2 * worded]
         table.add_row(make_cell(summary.name), str(summary.songs), *(_say_share(*share, summary.songs) for share in shares))
     yield table
     stems = list(dict.fromkeys(stem for summary in catalogue.classes for stem in summary.stem_shares))

@@ -59,6 +59,14 @@ def test_classes_stand_side_by_side(found):
     assert not any(title.startswith("Side by side") for title in show(found, "rock"))
 
 
+def test_a_catalogue_without_lyrics_has_no_columns_of_words(found):
+    silent = replace(
+        found, classes=[replace(entry, lyrics_share=0.0, lyrics_share_by_component=0.0) for entry in found.classes]
+    )
+    assert any("lyrics" in line for line in show(found)["Shares of squared attributions, freed of noise"])
+    assert not any("lyrics" in line for line in show(silent)["Songs"])
+
+
 def test_maps_say_what_is_told_from_zero_and_fit(found):
     shown = show(found)
     first, second = shown["pop: stems and moments"], shown["pop: stems and moments, from segment 9"]
