@@ -170,8 +170,8 @@ class ClassSummary:
 
 def has_words(classes: Sequence[ClassSummary]) -> bool:
     """Whether words have a share in any class: a catalogue without lyrics has nothing to say about them."""
-    # A share is NaN where nothing is left of a class.
-    return any(summary.lyrics_share > 0 for summary in classes)
+    # NaN, where nothing is left of a class, isn't nothing: it is shown as unknown.
+    return any(summary.lyrics_share != 0 for summary in classes)
 
 
 @dataclass(frozen=True)
