@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 @click.option("--all-classes", is_flag=True, help="Write every class, not only the predicted one and --target A,B.")
 @click.option("--shard-size", type=click.IntRange(min=1), metavar="SONGS", help="Songs per shard, written together.")
 @click.option("--controls", type=click.FloatRange(0, 1), metavar="SHARE", help="Songs also explained as their own control.")
+@click.option("--pages", is_flag=True, help="Write every song's own page, which the catalogue's page links to.")
 @click.option("--retry", is_flag=True, help="Retry songs that failed, for example after their files were repaired.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that decode and separate songs ahead.  [default: 1]")
 @click.option(
@@ -127,7 +128,7 @@ def _refuse_questions_of_one_song(options: dict[str, Any]) -> None:
 
 def _read_request(model: Any, options: dict[str, Any], device: str) -> dict[str, Any]:
     """Arguments of `begin_job` from the options; InputError for a class that the model doesn't know."""
-    cutting = pop_given(options, "shard_size", "controls", "retry")
+    cutting = pop_given(options, "shard_size", "controls", "retry", "pages")
     all_classes, target = options.pop("all_classes"), options.pop("target")
     settings, targets = {**gather(options), "device": device}, () if target is None else split(target)
     known: tuple[str, ...] = tuple(settings.get("classes") or getattr(model, "classes", None) or ())

@@ -72,9 +72,11 @@ def summarise(
     if report is not None:
         from musiclime_torch.corpus.findings.parts import read_run
         from musiclime_torch.corpus.reports.page import MOST_SONGS, write_corpus_report
+        from musiclime_torch.corpus.runs.shards import PAGES
 
         run = read_run(folder, MOST_SONGS)
-        page = write_corpus_report(catalogue, findings, report, title=folder.resolve().name, run=run)
+        title = folder.resolve().name
+        page = write_corpus_report(catalogue, findings, report, title=title, run=run, pages=folder / PAGES)
         click.echo(f"Open {page} in a browser.", err=True)
     if plots is not None:
         with needing("musiclime_torch[plots]"):

@@ -79,7 +79,17 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         ),
         *("--save-every", "--host", "--port", "--max-upload-mb"),
     ),
-    "What to write": ("--answers", "--out", "--no-report", "--report", "--plots", "--export", "--format", "--top"),
+    "What to write": (
+        "--answers",
+        "--out",
+        "--no-report",
+        "--report",
+        "--pages",
+        "--plots",
+        "--export",
+        "--format",
+        "--top",
+    ),
 }
 
 #: The heading of options that answer none of these: --help.

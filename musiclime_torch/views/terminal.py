@@ -3,15 +3,17 @@
 import math
 from io import StringIO
 
+from jaxtyping import Float
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+from torch import Tensor
 
 from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.explanation.interactions import Interactions
-from musiclime_torch.explanation.sentences import to_sentences
+from musiclime_torch.explanation.sentences import find_probabilities, say_percent, to_sentences
 
 #: Characters of the longest bar.
 BAR = 20
@@ -41,10 +43,10 @@ def print_table(
     if "asked" in explanation.provenance:
         console.print(f"Asked: {explanation.provenance['asked']}", highlight=False, markup=False)
     console.print(" ".join(to_sentences(explanation, row)), highlight=False, markup=False)
+    song, empty = (_say_output(explanation, outputs, row) for outputs in (explanation.output_song, explanation.output_empty))
     console.print(
-        f"[bold]{escape(explanation.classes[row])}[/]: "
-        f"{explanation.space} {float(explanation.output_song[row]):.3g} on the song, "
-        f"{float(explanation.output_empty[row]):.3g} with everything removed",
+        f"[bold]{escape(explanation.classes[row])}[/]: {explanation.space} {song} on the song, "
+        f"{empty} with everything removed",
         highlight=False,
     )
     if shown:
@@ -69,6 +71,21 @@ def print_table(
         console.print(_describe_evidence(explanation, explanation.evidence), highlight=False, markup=False)
     for warning in explanation.warnings:
         console.print(f"Note: {warning}", highlight=False, markup=False)
+
+
+def _say_output(explanation: Explanation, outputs: Float[Tensor, " class"], row: int) -> str:
+    """An output, and the probability that it stands for where it is another number."""
+    chances = None if explanation.space == "probability" else find_probabilities(explanation, outputs)
+    known = chances is not None and row < len(chances)
+    return f"{float(outputs[row]):.3g}" + (f" ({say_percent(chances[row])})" if known and chances else "")
+
+
+def _say_alone(explanation: Explanation, output: float) -> str:
+    """The same of a class's output alone: a softmax would need those of all classes."""
+    multilabel = explanation.provenance.get("output_kind") == "multilabel"
+    if explanation.space == "log-odds" or (multilabel and explanation.space == "logit"):
+        return f"{output:.3g}, {say_percent(1 / (1 + math.exp(-output)))}"
+    return f"{output:.3g}"
 
 
 def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, percent: str) -> str:
@@ -155,11 +172,12 @@ def _describe_evidence(explanation: Explanation, evidence: Evidence) -> str:
         if columns is None or output is None:
             return f"{verb}: none found"
         listed = ", ".join(names[column] for column in columns) if columns else "nothing at all"
-        return f"{verb}: {listed} ({explanation.space} {output:.3g})"
+        return f"{verb}: {listed} ({explanation.space} {_say_alone(explanation, output)})"
 
     if not evidence.variants:
         # Nothing was searched for: there is nothing that the decision needs.
-        output = "" if evidence.output_keeping is None else f" ({explanation.space} {evidence.output_keeping:.3g})"
+        kept_at = evidence.output_keeping
+        output = "" if kept_at is None else f" ({explanation.space} {_say_alone(explanation, kept_at)})"
         return f"Decision: {evidence.decision}, with everything removed too{output}: no part of the song is its evidence."
     kept = show(evidence.keeping, evidence.output_keeping, "Kept by alone")
     flipped = show(evidence.flipping, evidence.output_flipping, "Flipped by removing")

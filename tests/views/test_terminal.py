@@ -1,10 +1,12 @@
 import re
 from dataclasses import replace
 
+import pytest
 import torch
 from models import Additive, Late
 
 from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.sentences import say_percent
 from musiclime_torch.song.track import Track
 from musiclime_torch.views.terminal import to_text
 
@@ -23,6 +25,26 @@ def test_what_cannot_be_told_from_zero_is_counted_not_ranked(track: Track):
     assert "love (line 2, word 1)" in text
     assert "are not significant" in text
     assert text.count("drums") <= 2
+
+
+@pytest.mark.parametrize("kind", ["logits", "multilabel", "probabilities"])
+def test_percentages_stand_beside_logits(track: Track, kind: str):
+    explanation = explain(Additive(), track, segments=2, n_samples=64, output_kind=kind, evidence=kind == "multilabel")
+    text, row = " ".join(to_text(explanation, None, 3, positive_only=False).split()), explanation.target
+    song, empty = explanation.output_song, explanation.output_empty
+    if kind == "probabilities":
+        assert f"probability {float(song[row]):.3g} on the song, {float(empty[row]):.3g} with" in text
+        return
+    chances = [say_percent(float((torch.sigmoid if kind == "multilabel" else softmax)(ends)[row])) for ends in (song, empty)]
+    said = f"logit {float(song[row]):.3g} ({chances[0]}) on the song, {float(empty[row]):.3g} ({chances[1]}) with everything"
+    assert said in text
+    if explanation.evidence is not None and explanation.evidence.output_keeping is not None:
+        kept = explanation.evidence.output_keeping
+        assert f"logit {kept:.3g}, {say_percent(float(torch.tensor(kept).sigmoid()))}" in text
+
+
+def softmax(outputs: torch.Tensor) -> torch.Tensor:
+    return outputs.double().softmax(0)
 
 
 def test_positive_only_leaves_the_rest_out(track: Track):

@@ -4,6 +4,7 @@ another; at its end the songs, and what ran over them.
 
 import math
 from collections.abc import Sequence
+from os.path import relpath, sep
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from musiclime_torch.corpus.findings.aggregation import CONFIDENCE
 from musiclime_torch.corpus.findings.auditing import Finding
 from musiclime_torch.corpus.findings.summaries import ClassSummary, Feature, Global, Run, has_words
 from musiclime_torch.corpus.reports.columns import label
+from musiclime_torch.corpus.runs.shards import place_page
 from musiclime_torch.surrogate.intervals import halve_interval
 from musiclime_torch.views.page.document import isolate, render
 from musiclime_torch.views.page.packing import round_to
@@ -41,27 +43,33 @@ _HEADINGS = {
 
 
 def write_corpus_report(
-    catalogue: Global, findings: Sequence[Finding], folder: Path, *, title: str, run: Run | None = None
+    catalogue: Global,
+    findings: Sequence[Finding],
+    folder: Path,
+    *,
+    title: str,
+    run: Run | None = None,
+    pages: Path | None = None,
 ) -> Path:
-    """Write index.html and return its path. Songs that have a page in the folder, songs/ID/index.html, are linked to it.
+    """Write index.html and return its path. Songs that have a page, ID/index.html in the folder `pages`, are linked to it.
 
     InputError where the folder can't be written to.
     """
-    pages = {} if run is None else _find_pages(folder, [song[0] for song in run.songs])
-    text = to_corpus_html(catalogue, findings, title=title, run=run, pages=pages)
+    songs = () if run is None or pages is None else [song[0] for song in run.songs]
+    known = {} if pages is None else _find_pages(folder, pages, songs)
+    text = to_corpus_html(catalogue, findings, title=title, run=run, pages=known)
     write_atomically(text.encode(), folder / "index.html", "report")
     return folder / "index.html"
 
 
-def _find_pages(folder: Path, ids: Sequence[str]) -> dict[str, str]:
-    """Addresses, relative to the folder, of the songs that have a page of their own."""
-    root, pages = (folder / "songs").resolve(), {}
+def _find_pages(folder: Path, pages: Path, ids: Sequence[str]) -> dict[str, str]:
+    """Addresses, relative to the folder of the catalogue's page, of the songs that have a page of their own."""
+    addresses = {}
     for song in ids:
-        # An id is any text: it may point out of the folder, or be no name of a file at all.
-        path = root / song / "index.html"
-        if "\0" not in song and path.resolve().is_relative_to(root) and len(song) < 1000 and path.is_file():
-            pages[song] = f"songs/{quote(song)}/index.html"
-    return pages
+        path = place_page(pages, song)
+        if path is not None and path.is_file():
+            addresses[song] = quote(relpath(path, folder.resolve()).replace(sep, "/"))
+    return addresses
 
 
 def to_corpus_html(

@@ -36,7 +36,7 @@ class Job:
 
     `settings` are those of `explain`, `loading` the arguments of `load_track`, `command` what was typed to run it;
     `controls` is the share of songs that are explained a second time as their own control; with `retry`, shards in which
-    songs failed are run again.
+    songs failed are run again; with `pages`, every song that is explained gets a page, pages/ID/index.html.
     """
 
     out: Path
@@ -49,6 +49,7 @@ class Job:
     controls: float
     retry: bool = False
     command: str = ""
+    pages: bool = False
 
     def divide(self, rank: int = 0, world: int = 1) -> tuple[list[Shard], list[Shard]]:
         """Shards of one of so many processes: those to do, and those that were done before."""
@@ -125,6 +126,7 @@ def begin_job(
     retry: bool = False,
     about: Mapping[str, Any] | None = None,
     command: str = "",
+    pages: bool = False,
 ) -> Job:
     """Lay a job out and claim its folder; a run that was begun there under the same settings is resumed.
 
@@ -140,6 +142,7 @@ def begin_job(
         retry: explain shards in which songs failed once more.
         about: what else distinguishes this run from others, such as the model's name.
         command: the command line, for the table of songs.
+        pages: write a page for every song, to which the catalogue's page links. A song that was done before gets none.
 
     Raises:
         InputError: an option of `explain` that no song could be explained with, an id that occurs twice, a folder that holds
@@ -160,7 +163,7 @@ def begin_job(
     }
     digest = claim_folder(out, described, hash_entries(entries))
     shards = cut_shards(entries, shard_size)
-    return Job(out, digest, shards, settings, loading, tuple(targets), all_classes, controls, retry, command)
+    return Job(out, digest, shards, settings, loading, tuple(targets), all_classes, controls, retry, command, pages)
 
 
 def _list_defaults(function: Callable[..., Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from musiclime_torch.corpus.runs.job import (
     watch,
     write_shard,
 )
-from musiclime_torch.corpus.runs.shards import Place, find_place
+from musiclime_torch.corpus.runs.shards import PAGES, Place, find_place, place_page
 from musiclime_torch.corpus.runs.sharing import SharedModel
 from musiclime_torch.corpus.runs.tables import Rows
 from musiclime_torch.explanation.explainer import explain_with
@@ -38,6 +38,7 @@ from musiclime_torch.models.care import evaluating, keeping_random_states, modul
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import Track, fold_quiet
+from musiclime_torch.views.page.song import write_report
 
 #: Songs that share batches at most: the stems of each lie in memory meanwhile.
 TOGETHER = 8
@@ -108,6 +109,9 @@ def _explain_song(
         rows.fail(entry, str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
         return rows
     explanation = replace(explanation, provenance=explanation.provenance | {"command": job.command})
+    page = place_page(job.out / PAGES, entry.id) if job.pages else None
+    if page is not None:
+        write_report(explanation, track, page.parent, baseline=job.settings.baseline)
     chosen = range(len(explanation.classes)) if job.all_classes else sorted(asked)
     rows.add(entry, track, explanation, chosen, time.perf_counter() - started)
     return rows

@@ -19,6 +19,12 @@ from musiclime_torch.song.manifest import Entry
 #: The key in a file's metadata of the hash of the settings it was made under.
 HASH_KEY = b"musiclime_torch.settings"
 
+#: The longest id that names a folder, in bytes: more is refused by file systems.
+MOST_BYTES = 200
+
+#: The folder of a run with its songs' own pages.
+PAGES = "pages"
+
 #: The tables of a run in the order they are written: `songs` marks the others as complete.
 TABLES = ("attributions", "interactions", "controls", "failures", "songs")
 
@@ -42,6 +48,16 @@ class Place:
 
     rank: int
     world: int
+
+
+def place_page(folder: Path, song: str) -> Path | None:
+    """Where a song's own page lies below a folder, named by its id; None for an id that can't name a folder in it."""
+    # An id is any text: it may point out of the folder, or be no name of a file at all.
+    if "\0" in song or len(song.encode()) > MOST_BYTES:
+        return None
+    path = folder.resolve() / song / "index.html"
+    inside = path.parent.resolve().is_relative_to(folder.resolve()) and path.parent.resolve() != folder.resolve()
+    return path if inside else None
 
 
 def cut_shards(entries: Sequence[Entry], size: int) -> tuple[Shard, ...]:

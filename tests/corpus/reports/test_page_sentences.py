@@ -80,10 +80,10 @@ def test_songs_are_linked_to_their_own_pages(tmp_path):
     songs = tuple((song, f"title of {song}", "pop", f"{song}.mp3") for song in ids)
     run = Run("a model <b>", (("segments", "bars"),), (30.0, 95.0), False, songs)
     catalogue = make_catalogue(SCRIPTS[0])[0]
-    page = write_corpus_report(catalogue, [], tmp_path, title="x", run=run).read_text()
+    page = write_corpus_report(catalogue, [], tmp_path / "report", title="x", run=run, pages=tmp_path / "songs").read_text()
     assert page.count("<a href=") == 2
-    assert '<a href="songs/album/one/index.html"><bdi>title of album/one</bdi></a>' in page
-    assert '<a href="songs/two%20%26%20three/index.html">' in page
+    assert '<a href="../songs/album/one/index.html"><bdi>title of album/one</bdi></a>' in page
+    assert '<a href="../songs/two%20%26%20three/index.html">' in page
     assert "2 of them have a page of their own." in page
     assert "with <bdi>a model &lt;b&gt;</bdi>" in page
     assert "<dt>segments</dt><dd>bars</dd>" in page
@@ -92,7 +92,7 @@ def test_songs_are_linked_to_their_own_pages(tmp_path):
     assert "Songs are of unequal length" not in to_corpus_html(
         catalogue, [], title="x", run=replace(run, seconds=(3.0, 3.0))
     )
-    assert "musiclime explain FILE --out songs/ID" in to_corpus_html(catalogue, [], title="x", run=run)
+    assert "musiclime corpus ... --pages" in to_corpus_html(catalogue, [], title="x", run=run)
 
 
 def test_stems_count_over_the_whole_song(tmp_path):

@@ -1,6 +1,7 @@
 """A run's rows are what `explain` says."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -46,6 +47,21 @@ def test_all_classes_and_lyrics_as_text(entries, tmp_path):
     counted = Counter((row[0], row[1]) for row in read(tmp_path, "attributions"))
     assert {count for (song, _), count in counted.items() if song == "a"} == {4}
     assert len(counted) == 14
+
+
+def test_every_song_may_have_its_own_page(entries, tmp_path):
+    songs = [replace(entries[0], id="an album/one"), replace(entries[1], id="../out")]
+    done = run(songs, tmp_path / "run", pages=True)
+    assert (done.explained, done.failed) == (2, 0)
+    # An id that points out of the folder gets none.
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("index.html")] == [
+        Path("run/pages/an album/one/index.html")
+    ]
+    page = (tmp_path / "run/pages/an album/one/index.html").read_text(encoding="utf-8")
+    assert "<html" in page
+    assert entries[0].audio.stem in page
+    run(songs, tmp_path / "plain")
+    assert not (tmp_path / "plain/pages").exists()
 
 
 def test_a_quiet_stem_is_no_component_of_a_catalogue_either(entries, tmp_path):
