@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate, pairwise
 from threading import Lock
+from typing import Any
 
 import regex
 
@@ -224,7 +225,9 @@ def load_japanese() -> Segmenter | None:
         words: list[str] = []
         head = ""
         with lock:
-            tokens = [(token.surface, *token.part_of_speech.split(",")[:2]) for token in tokenizer.tokenize(run)]
+            # Its annotation allows for bare strings, which it gives on request only.
+            parsed: list[Any] = list(tokenizer.tokenize(run))
+        tokens = [(token.surface, *token.part_of_speech.split(",")[:2]) for token in parsed]
         for surface, kind, detail in tokens:
             ending = kind == "助動詞" or (kind == "動詞" and detail in ("接尾", "非自立")) or surface in _JOINING
             if words and ((ending and head in ("動詞", "形容詞", "助動詞")) or (kind, detail) == ("名詞", "接尾")):
