@@ -17,14 +17,15 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.estimation.loop import count_passes
 from musiclime_torch.variants.asking import run_checked
 from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.scale import Scale, to_values
+from musiclime_torch.variants.scale import Scale, list_spaces, to_values
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Columns of the two sets, None where none was found, with the explained value that the model then gives.
 
-    `decision` describes what is kept or flipped; `variants` is how many were run to find both.
+    `decision` describes what is kept or flipped; `variants` is how many were run to find both. The chances are the target's
+    probabilities with each set; None where the outputs have none, or the value is a contrast.
     """
 
     decision: str
@@ -33,6 +34,8 @@ class Evidence:
     output_keeping: float | None
     output_flipping: float | None
     variants: int
+    chance_keeping: float | None = None
+    chance_flipping: float | None = None
 
 
 def read_evidence(fields: dict[str, Any]) -> Evidence:
@@ -83,8 +86,8 @@ def find_without_search(scale: Scale, empty: Float[Tensor, " class"]) -> Evidenc
     sign = _decide(scale)
     if not sign * float(measure_margin(empty[None], scale)) > 0:
         return None
-    output = float(to_values(scale, empty[None])[0, scale.column])
-    return Evidence(_describe(scale, sign > 0), (), None, output, None, 0)
+    output, chance = _read(scale, empty[None])
+    return Evidence(_describe(scale, sign > 0), (), None, output, None, 0, chance)
 
 
 def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"], most: int | None = None) -> Evidence:
@@ -123,13 +126,16 @@ def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"],
     order = (sign * attributions.cpu()).argsort(descending=True, stable=True)
     keeping = find_minimal(lambda sets: sign * measure(sets), order)
     flipping = find_minimal(lambda sets: -sign * measure(~sets), order)
-    outputs = [None if chosen is None else _look_up(probe, scale, chosen, flipped) for chosen, flipped in
-               ((keeping, False), (flipping, True))]  # fmt: skip
+    (kept, chance_kept), (left, chance_left) = (
+        (None, None) if chosen is None else _read(scale, run_checked(probe, scale, (~chosen if flipped else chosen)[None]))
+        for chosen, flipped in ((keeping, False), (flipping, True))
+    )
     columns = [
         None if chosen is None else tuple(probe.seen[place] for place in chosen.nonzero().flatten().tolist())
         for chosen in (keeping, flipping)
     ]
-    return Evidence(_describe(scale, sign > 0), columns[0], columns[1], outputs[0], outputs[1], n_asked)
+    decision = _describe(scale, sign > 0)
+    return Evidence(decision, columns[0], columns[1], kept, left, n_asked, chance_kept, chance_left)
 
 
 def _decide(scale: Scale) -> float:
@@ -210,9 +216,12 @@ def _thin_out(margin: Margin, kept: Bool[Tensor, " d"]) -> Bool[Tensor, " d"]:
     return kept
 
 
-def _look_up(probe: Probe, scale: Scale, chosen: Bool[Tensor, " d"], flipped: bool) -> float:
-    outputs = run_checked(probe, scale, (~chosen if flipped else chosen)[None])
-    return float(to_values(scale, outputs)[0, scale.column])
+def _read(scale: Scale, outputs: Float[Tensor, "1 class"]) -> tuple[float, float | None]:
+    """The explained value, and the target's probability where there is one."""
+    value = float(to_values(scale, outputs)[0, scale.column])
+    if scale.foil is not None or "probability" not in list_spaces(scale.output_kind, outputs.shape[1]):
+        return value, None
+    return value, float(to_values(scale.on("probability"), outputs)[0, scale.column])
 
 
 def _describe(scale: Scale, decided: bool) -> str:

@@ -80,14 +80,6 @@ def _say_output(explanation: Explanation, outputs: Float[Tensor, " class"], row:
     return f"{float(outputs[row]):.3g}" + (f" ({say_percent(chances[row])})" if known and chances else "")
 
 
-def _say_alone(explanation: Explanation, output: float) -> str:
-    """The same of a class's output alone: a softmax would need those of all classes."""
-    multilabel = explanation.provenance.get("output_kind") == "multilabel"
-    if explanation.space == "log-odds" or (multilabel and explanation.space == "logit"):
-        return f"{output:.3g}, {say_percent(1 / (1 + math.exp(-output)))}"
-    return f"{output:.3g}"
-
-
 def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, percent: str) -> str:
     total, unseen = len(explanation.components), len(explanation.unseen)
     parts = [f"{ranked - shown} more are significant"] if ranked > shown else []
@@ -168,17 +160,21 @@ def _describe_evidence(explanation: Explanation, evidence: Evidence) -> str:
     """The two sets by name, each with the model's output on it, or that none was found."""
     names = [component.name for component in explanation.components.items]
 
-    def show(columns: tuple[int, ...] | None, output: float | None, verb: str) -> str:
+    def say(output: float, chance: float | None) -> str:
+        beside = "" if chance is None or explanation.space == "probability" else f", {say_percent(chance)}"
+        return f"({explanation.space} {output:.3g}{beside})"
+
+    def show(columns: tuple[int, ...] | None, output: float | None, chance: float | None, verb: str) -> str:
         if columns is None or output is None:
             return f"{verb}: none found"
         listed = ", ".join(names[column] for column in columns) if columns else "nothing at all"
-        return f"{verb}: {listed} ({explanation.space} {_say_alone(explanation, output)})"
+        return f"{verb}: {listed} {say(output, chance)}"
 
     if not evidence.variants:
         # Nothing was searched for: there is nothing that the decision needs.
         kept_at = evidence.output_keeping
-        output = "" if kept_at is None else f" ({explanation.space} {_say_alone(explanation, kept_at)})"
+        output = "" if kept_at is None else f" {say(kept_at, evidence.chance_keeping)}"
         return f"Decision: {evidence.decision}, with everything removed too{output}: no part of the song is its evidence."
-    kept = show(evidence.keeping, evidence.output_keeping, "Kept by alone")
-    flipped = show(evidence.flipping, evidence.output_flipping, "Flipped by removing")
+    kept = show(evidence.keeping, evidence.output_keeping, evidence.chance_keeping, "Kept by alone")
+    flipped = show(evidence.flipping, evidence.output_flipping, evidence.chance_flipping, "Flipped by removing")
     return f"Decision: {evidence.decision}.\n  {kept}\n  {flipped}"

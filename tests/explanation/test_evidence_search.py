@@ -193,7 +193,8 @@ def test_nothing_is_searched_where_the_decision_stays_with_everything_removed(tr
     found, asked = explain_in_passing(track, lambda words: len(words) != 6, n_samples=100)
     _, before = explain_in_passing(track, lambda words: len(words) != 6, n_samples=100, output_kind="regression")
     assert asked == before
-    assert found.evidence == Evidence("output: yes", (), None, 0.5, None, 0)
+    chance = float(torch.tensor(0.5, dtype=torch.float64).sigmoid())
+    assert found.evidence == Evidence("output: yes", (), None, 0.5, None, 0, chance)
     # Who asks for it gets what there is: one word less, and the model decides otherwise.
     asked_for = explain_words(track, lambda words: len(words) != 6)
     assert asked_for.evidence.keeping == ()

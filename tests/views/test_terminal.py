@@ -29,7 +29,7 @@ def test_what_cannot_be_told_from_zero_is_counted_not_ranked(track: Track):
 
 @pytest.mark.parametrize("kind", ["logits", "multilabel", "probabilities"])
 def test_percentages_stand_beside_logits(track: Track, kind: str):
-    explanation = explain(Additive(), track, segments=2, n_samples=64, output_kind=kind, evidence=kind == "multilabel")
+    explanation = explain(Additive(), track, segments=2, n_samples=64, output_kind=kind, evidence=kind != "probabilities")
     text, row = " ".join(to_text(explanation, None, 3, positive_only=False).split()), explanation.target
     song, empty = explanation.output_song, explanation.output_empty
     if kind == "probabilities":
@@ -38,9 +38,11 @@ def test_percentages_stand_beside_logits(track: Track, kind: str):
     chances = [say_percent(float((torch.sigmoid if kind == "multilabel" else softmax)(ends)[row])) for ends in (song, empty)]
     said = f"logit {float(song[row]):.3g} ({chances[0]}) on the song, {float(empty[row]):.3g} ({chances[1]}) with everything"
     assert said in text
-    if explanation.evidence is not None and explanation.evidence.output_keeping is not None:
-        kept = explanation.evidence.output_keeping
-        assert f"logit {kept:.3g}, {say_percent(float(torch.tensor(kept).sigmoid()))}" in text
+    assert explanation.evidence is not None
+    kept, chance = explanation.evidence.output_keeping, explanation.evidence.chance_keeping
+    assert kept is not None
+    assert chance is not None
+    assert f"(logit {kept:.3g}, {say_percent(chance)})" in text
 
 
 def softmax(outputs: torch.Tensor) -> torch.Tensor:

@@ -21,13 +21,15 @@ from musiclime_torch.variants.sound import AudioBaseline, gate_stems, make_stand
 class Version:
     """One mix of the song: which components stay on, its sound, and the model's output on it in the explained space.
 
-    `sound` is None where only silence is left, or where the sound is unchanged.
+    `sound` is None where only silence is left, or where the sound is unchanged. `chance` is the probability
+    of the target on evidence, None where there is none.
     """
 
     name: str
     kept: Bool[Tensor, " component"]
     sound: Float[Tensor, "channel frame"] | None
     output: float
+    chance: float | None = None
 
 
 def make_versions(explanation: Explanation, track: Track, baseline: AudioBaseline | None) -> list[Version]:
@@ -45,10 +47,10 @@ def make_versions(explanation: Explanation, track: Track, baseline: AudioBaselin
     if evidence is None:
         return versions
     sets = (
-        ("keeping", evidence.keeping, evidence.output_keeping),
-        ("flipping", evidence.flipping, evidence.output_flipping),
+        ("keeping", evidence.keeping, evidence.output_keeping, evidence.chance_keeping),
+        ("flipping", evidence.flipping, evidence.output_flipping, evidence.chance_flipping),
     )
-    for name, columns, output in sets:
+    for name, columns, output, chance in sets:
         if columns is None or output is None:
             continue
         # What keeps the decision is heard alone; what flips it is heard missing.
@@ -61,7 +63,7 @@ def make_versions(explanation: Explanation, track: Track, baseline: AudioBaselin
         audible = bool(cells.any()) or (len(cells) > 0 and not _is_silence(explanation))
         audible &= not bool(cells.all())
         sound = render_masked(explanation, track, cells, baseline) if audible else None
-        versions.append(Version(name, kept, sound, output))
+        versions.append(Version(name, kept, sound, output, chance))
     return versions
 
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.explanation.answers import recall_track
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
+from musiclime_torch.explanation.sentences import say_percent
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
@@ -278,6 +279,7 @@ def _describe_versions(explanation: Explanation, track: Track, versions: list[Ve
             "hears": "" if address else _say_unheard(explanation, version),
             "gain": round(gains.get(version.name, 0.0), 1),
             "output": round_to(version.output, 3),
+            "chance": "" if version.chance is None or explanation.space == "probability" else say_percent(version.chance),
             "columns": [(column, explanation.components.items[column].name) for column in named],
             "heading": _name_removed([explanation.components.items[column].name for column in named]),
             "lyrics": _list_left(explanation, track, version),
