@@ -1,6 +1,8 @@
 """Shape annotations are checked while tests run; the small track that many of them explain."""
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run side by side: a thread for each of them, and for what they start.
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from chromium import open_chromium
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -51,3 +54,10 @@ def track(lyrics: Lyrics) -> Track:
     """Two seconds of two noisy mono stems at 8 kHz."""
     stems = 0.3 * torch.randn(2, 1, 16000, generator=torch.Generator().manual_seed(1))
     return Track(stems, ("drums", "vocals"), 8000, lyrics, title="noise", source="made by hand")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, in which pages are looked at; the test is skipped where it is missing."""
+    with open_chromium() as found:
+        yield found

@@ -194,3 +194,60 @@ class Stages:
 def open_stages(progress: bool | Stages) -> Stages:
     """Stages that are shown or not, or those that a caller has begun already."""
     return progress if isinstance(progress, Stages) else Stages(progress)
+
+
+#: Songs and parts of them, songs a second also where one takes longer (tqdm then turns to seconds a song), and the one that
+#: is explained.
+_SONGS = "{l_bar}{bar}| {n:.1f}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]{postfix}"
+
+
+class SongBar:
+    """A bar for songs, with the name of the one that is explained; it moves with that song's passes.
+
+    `say` makes a sentence of how long all songs will take, as long as the first.
+    """
+
+    def __init__(
+        self, songs: int, shown: bool, say: Callable[[Forecast], str] | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._bar = open_bar(songs, unit=" songs", layout=_SONGS, shown=shown)
+        self._say, self._clock, self._songs, self._finished, self._reached = say, clock, songs, 0, 0.0
+        self._began = clock()
+
+    def __enter__(self) -> "SongBar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def follow(self, song: str) -> Stages:
+        """The stages of a song that is explained now."""
+        self._began = self._clock()
+
+        def listen(state: State) -> None:
+            share = min(state.done / state.total, 1.0) if state.total else 0.0
+            passes = "" if state.total is None else f", {state.done:,.0f} of {state.total:,.0f} passes"
+            self._bar.set_postfix_str(f"{song}{passes}", refresh=False)
+            self._move(self._finished + share)
+
+        return Stages(say=self._foretell, listen=listen)
+
+    def finish(self, songs: int) -> None:
+        """So many songs are done."""
+        self._finished += songs
+        self._bar.set_postfix_str("reading the next" if self._finished < self._songs else "", refresh=False)
+        self._move(self._finished)
+
+    def _move(self, place: float) -> None:
+        # A song ends before its last pass where sampling was settled earlier; the bar never goes back.
+        if place > self._reached:
+            self._bar.update(place - self._reached)
+            self._reached = place
+
+    def _foretell(self, forecast: Forecast) -> str:
+        if self._say is None:
+            return ""
+        say, self._say, left = self._say, None, self._songs - self._finished
+        # What of the first song is done took its time too.
+        seconds = (self._clock() - self._began + forecast.seconds) * left
+        return say(Forecast(left, seconds, forecast.at_most))

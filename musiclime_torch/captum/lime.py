@@ -14,14 +14,24 @@ import torch
 from captum._utils.models.model import Model
 from captum.attr import Lime as CaptumLime
 from captum.attr._core.lime import default_perturb_func
-from captum.log import log_usage
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from musiclime_torch.captum.coalitions import draw_masks, pick_chance, skip_fit_draws
 from musiclime_torch.captum.kernels import Kernel, MaskKernel, recognise, weigh
 from musiclime_torch.captum.least_squares import fit_lines
-from musiclime_torch.captum.request import Baselines, Explained, Inputs, Lines, Request, Target, join, read_request, report
+from musiclime_torch.captum.request import (
+    Baselines,
+    Explained,
+    Inputs,
+    Lines,
+    Request,
+    Target,
+    join,
+    log_call,
+    read_request,
+    report,
+)
 from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
 from musiclime_torch.captum.surrogates import (
     LeastSquares,
@@ -71,8 +81,8 @@ class Lime(CaptumLime):
         self.chance = pick_chance(seed, generator)
 
     # Captum's own wrapper, outside of no_grad: its NoiseTunnel calls `attribute.__wrapped__`, which must still be without
-    # gradients. It has no annotations, which is all that is ignored.
-    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
+    # gradients.
+    @log_call(part_of_slo=True)
     @torch.no_grad()
     def attribute(
         self,

@@ -9,11 +9,10 @@ from typing import Any, SupportsIndex
 
 import torch
 from captum.attr import PerturbationAttribution
-from captum.log import log_usage
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import read_integer
-from musiclime_torch.captum.request import Baselines, Inputs, Target, read_request, refuse_infinite
+from musiclime_torch.captum.request import Baselines, Inputs, Target, log_call, read_request, refuse_infinite
 from musiclime_torch.captum.rows import evaluate, plan_rows
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.surrogate.blocks import draw_foldover
@@ -30,8 +29,8 @@ class MusicLIME(PerturbationAttribution):
         super().__init__(forward_func)
         self.seed = read_integer(seed, "seed")
 
-    # Captum's own wrapper, outside of no_grad, as in `Lime`; it has no annotations, which is all that is ignored.
-    @log_usage()  # type: ignore[untyped-decorator]
+    # Outside of no_grad, as in `Lime`.
+    @log_call()
     @torch.no_grad()
     def attribute(
         self,

@@ -1,15 +1,16 @@
 """What an `attribute` call asks, and what it gets: inputs, components and outputs; attributions with their fits."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from captum._utils.common import _format_additional_forward_args, _format_output, _is_tuple
 from captum.attr._core.lime import construct_feature_mask
 from captum.attr._utils.batching import _batch_example_iterator
 from captum.attr._utils.common import _format_input_baseline
+from captum.log import log_usage
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -22,6 +23,15 @@ Target = int | tuple[int, ...] | Tensor | list[int] | list[tuple[int, ...]] | No
 
 #: The surrogate holds a matrix of components × components in float64: 800 MB here.
 MANY = 10_000
+
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def log_call(part_of_slo: bool = False) -> Callable[[Call], Call]:
+    """Captum's own wrapper of its methods, with the annotations that it lacks."""
+    wrap: Callable[[Call], Call] = log_usage(part_of_slo=part_of_slo)
+    return wrap
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,23 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.explanation.answers import Answers, describe_question, record_provenance
 from musiclime_torch.explanation.composing import collect_warnings, compose, tell_of_no_lyrics
-from musiclime_torch.explanation.estimation.crossed import estimate_crossed, takes_every_mask
+from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
-from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing, expect_passes
+from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
 from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_shapley_windows, estimate_windows
 from musiclime_torch.explanation.evidence import DECIDING, Evidence, look_for_evidence
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.planning import Plan, describe_asked, plan_sampling
-from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTINGS, Settings, read_settings
+from musiclime_torch.explanation.planning import (
+    Plan,
+    count_expected,
+    describe_asked,
+    keep_worthwhile_end,
+    plan_sampling,
+    takes_all,
+)
+from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.beats import Limits
@@ -175,16 +182,18 @@ def explain_with(
             None if answers is None else answers.kept,
         ) as probe,
     ):
-        plan = _spend(probe, plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings))
+        plan = keep_worthwhile_end(probe, plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings))
         in_passing = evidence_in_passing and not settings.evidence and subject.output_kind in DECIDING
-        every_mask = _takes_every_mask(probe, plan)
+        every_mask = takes_all(probe, plan)
         if in_passing and every_mask:
             # What is run then answers the search too, whichever sets it asks about.
             probe.kept.everything = True
         if answers is not None:
             answers.admit(describe_question(subject, track, components, settings, probe.sources), model)
         known = probe.kept.count("")
-        stages.begin(f"asking {subject.name}", _expect(probe, plan), at_most=plan.until is not None and not every_mask)
+        stages.begin(
+            f"asking {subject.name}", count_expected(probe, plan), at_most=plan.until is not None and not every_mask
+        )
         ends, warnings = _ask_ends(probe)
         _refuse_deaf(subject, ends)
         scale = settle_scale(subject, ends, space, settings.target, settings.foil)
@@ -280,37 +289,6 @@ def _refuse_deaf(subject: Subject, ends: Float[Tensor, "2 class"]) -> None:
         raise InputError(
             f"{subject.name} answers the song and the empty song alike to the last bit: neither sound nor lyrics reach it."
         )
-
-
-def _expect(probe: Probe, plan: Plan) -> int:
-    """Passes that the plan takes at most. A crossed one is taken to share its masks equally, until it knows better."""
-    counts, sides = plan.sampling.n_samples, (len(probe.seen_audio), len(probe.seen_lyrics))
-    crossed = plan.kind in ("crossed", "crossed coalitions")
-    if _takes_every_mask(probe, plan):
-        return (
-            expect_passes(probe, 2 ** sides[0], 2 ** sides[1]) if crossed else expect_passes(probe, *[2 ** sum(sides)] * 2)
-        )
-    if isinstance(counts, tuple):
-        return expect_passes(probe, *counts)
-    return expect_passes(probe, counts // 2, counts // 2) if crossed else expect_passes(probe, counts, counts)
-
-
-def _spend(probe: Probe, plan: Plan) -> Plan:
-    """The plan without an early end where that saves next to nothing: windows of a longer song have few renderings each,
-    which some masks take as well as many.
-    """
-    few, many = (expect_passes(probe, count, count) for count in (ENUMERATED, BUDGET))
-    if plan.kind != "joint" or plan.sampling.enumerated is None or _takes_every_mask(probe, plan) or many > 1.1 * few:
-        return plan
-    return replace(plan, sampling=replace(plan.sampling, enumerated=None), until=None)
-
-
-def _takes_every_mask(probe: Probe, plan: Plan) -> bool:
-    """Whether there are no more masks than were asked for, so that each is asked about once."""
-    if plan.kind == "crossed":
-        return takes_every_mask(probe, plan.sampling, plan.until)
-    single = isinstance(plan.sampling.n_samples, int)
-    return plan.free and plan.kind in ("joint", "coalitions") and single and 2 ** len(probe.seen) <= plan.sampling.every_mask
 
 
 def _estimate(probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], plan: Plan, settings: Settings) -> Estimate:

@@ -1,4 +1,6 @@
-"""Which design goes with which weights, model and number of masks: all the rules, before anything is rendered."""
+"""Which design goes with which weights, model and number of masks: all the rules, before anything is rendered; and what
+a plan takes of a model and song that are ready to be run.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,10 +9,13 @@ from typing import Any, Literal
 from musiclime_torch.basics.arguments import Until, find_class, read_until
 from musiclime_torch.basics.choices import Space
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.estimation.crossed import takes_every_mask
+from musiclime_torch.explanation.estimation.loop import expect_passes
 from musiclime_torch.explanation.evidence import DECIDING
 from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTLED, Settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.surrogate.sampling import Sampling
+from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import pick_space
 
 #: The kinds of estimates: of no columns; from masks over all columns; from masks of each side, crossed; from coalitions over
@@ -133,3 +138,34 @@ def _note_joint(subject: Subject, sides: tuple[int, int], settings: Settings) ->
     return (
         f"{what} on joint masks, though {subject.name} encodes sound and lyrics apart: uniform weights would cross them.",
     )
+
+
+def count_expected(probe: Probe, plan: Plan) -> int:
+    """Passes that the plan takes at most. A crossed one is taken to share its masks equally, until it knows better."""
+    counts, sides = plan.sampling.n_samples, (len(probe.seen_audio), len(probe.seen_lyrics))
+    crossed = plan.kind in ("crossed", "crossed coalitions")
+    if takes_all(probe, plan):
+        return (
+            expect_passes(probe, 2 ** sides[0], 2 ** sides[1]) if crossed else expect_passes(probe, *[2 ** sum(sides)] * 2)
+        )
+    if isinstance(counts, tuple):
+        return expect_passes(probe, *counts)
+    return expect_passes(probe, counts // 2, counts // 2) if crossed else expect_passes(probe, counts, counts)
+
+
+def keep_worthwhile_end(probe: Probe, plan: Plan) -> Plan:
+    """The plan without an early end where that saves next to nothing: windows of a longer song have few renderings each,
+    which some masks take as well as many.
+    """
+    few, many = (expect_passes(probe, count, count) for count in (ENUMERATED, BUDGET))
+    if plan.kind != "joint" or plan.sampling.enumerated is None or takes_all(probe, plan) or many > 1.1 * few:
+        return plan
+    return replace(plan, sampling=replace(plan.sampling, enumerated=None), until=None)
+
+
+def takes_all(probe: Probe, plan: Plan) -> bool:
+    """Whether there are no more masks than were asked for, so that each is asked about once."""
+    if plan.kind == "crossed":
+        return takes_every_mask(probe, plan.sampling, plan.until)
+    single = isinstance(plan.sampling.n_samples, int)
+    return plan.free and plan.kind in ("joint", "coalitions") and single and 2 ** len(probe.seen) <= plan.sampling.every_mask

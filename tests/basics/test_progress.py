@@ -5,7 +5,7 @@ from time import monotonic
 
 import pytest
 
-from musiclime_torch.basics.progress import Forecast, Stages, State, open_bar, open_stages
+from musiclime_torch.basics.progress import Forecast, SongBar, Stages, State, open_bar, open_stages
 
 
 def test_the_end_is_drawn_however_soon_it_comes(capsys: pytest.CaptureFixture[str]):
@@ -155,3 +155,37 @@ def test_stages_that_are_given_go_on():
     stages = Stages()
     assert open_stages(stages) is stages
     assert open_stages(False) is not stages
+
+
+def test_the_bar_of_a_catalogue_moves_with_the_passes_of_its_song():
+    said: list[Forecast] = []
+    now = 100.0
+    bar = SongBar(4, False, lambda forecast: said.append(forecast) or "", lambda: now)
+    stages = bar.follow("first.mp3")
+    stages.begin("asking", 100, at_most=True)
+    stages.update(50)
+    assert bar._reached == 0.5
+    # Sampling was settled early: the next song begins where this one ends.
+    bar.finish(1)
+    assert bar._reached == 1
+    following = bar.follow("second.mp3")
+    following.begin("asking", 100)
+    following.update(10)
+    assert bar._reached == pytest.approx(1.1)
+    bar.finish(3)
+    assert bar._reached == 4
+
+
+def test_the_first_song_foretells_all_of_them():
+    said: list[Forecast] = []
+    now = 100.0
+    bar = SongBar(40, False, lambda forecast: said.append(forecast) or "", lambda: now)
+    bar.finish(10)
+    stages = bar.follow("first.mp3")
+    stages._clock = lambda: now
+    stages.begin("asking", 100, at_most=True)
+    stages.update(10)
+    now = 110.0
+    stages.update(10)
+    # Ten seconds for ten of a hundred passes: eighty more for the rest, and thirty songs like it are left.
+    assert said == [Forecast(30, 30 * (10.0 + 80.0), True)]

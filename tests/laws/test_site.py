@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chromium import find_faults, open_chromium, open_page, overflow
+from chromium import find_faults, open_page, overflow
 
 HOUSE = Path(__file__).parents[2]
 
@@ -33,12 +33,6 @@ def site(tmp_path_factory) -> Path:
     assert (built.returncode, built.stderr) == (0, "")
     assert time.monotonic() - began < SECONDS
     return out
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_chromium() as found:
-        yield found
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ from typing import Any
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import remove_partials, writing_atomically
-from musiclime_torch.basics.progress import Forecast, Stages, State, open_bar
 from musiclime_torch.corpus.runs.shards import TABLES, Shard, claim_folder, cut_shards, hash_entries, is_done
 from musiclime_torch.corpus.runs.tables import Rows, changing, write_table
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
@@ -24,10 +23,6 @@ SHARD = 16
 
 #: Arguments that change no result, or only within rounding, and those that each song has for itself.
 _ELSEWHERE = ("device", "batch_size", "cache_dir", "lyrics", "stems", "progress")
-
-#: Songs and parts of them, songs a second also where one takes longer (tqdm then turns to seconds a song), and the one that
-#: is explained.
-_BAR = "{l_bar}{bar}| {n:.1f}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]{postfix}"
 
 
 @dataclass(frozen=True)
@@ -272,63 +267,6 @@ def close_job(job: Job) -> None:
         write_table(rows, "failures", job.out / "failures.parquet", job.settings_hash)
         # Of runs that were stopped and then resumed on Ray, which begins shards again.
         shutil.rmtree(job.out / "begun", ignore_errors=True)
-
-
-class Watch:
-    """A bar for songs, with the name of the one that is explained; it moves with that song's passes.
-
-    `say` makes a sentence of how long all songs will take, as long as the first.
-    """
-
-    def __init__(
-        self, songs: int, shown: bool, say: Callable[[Forecast], str] | None, clock: Callable[[], float] = monotonic
-    ) -> None:
-        self._bar = open_bar(songs, unit=" songs", layout=_BAR, shown=shown)
-        self._say, self._clock, self._songs, self._finished, self._reached = say, clock, songs, 0, 0.0
-        self._began = clock()
-
-    def __enter__(self) -> "Watch":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def follow(self, song: str) -> Stages:
-        """The stages of a song that is explained now."""
-        self._began = self._clock()
-
-        def listen(state: State) -> None:
-            share = min(state.done / state.total, 1.0) if state.total else 0.0
-            passes = "" if state.total is None else f", {state.done:,.0f} of {state.total:,.0f} passes"
-            self._bar.set_postfix_str(f"{song}{passes}", refresh=False)
-            self._move(self._finished + share)
-
-        return Stages(say=self._foretell, listen=listen)
-
-    def finish(self, songs: int) -> None:
-        """So many songs are done."""
-        self._finished += songs
-        self._bar.set_postfix_str("reading the next" if self._finished < self._songs else "", refresh=False)
-        self._move(self._finished)
-
-    def _move(self, place: float) -> None:
-        # A song ends before its last pass where sampling was settled earlier; the bar never goes back.
-        if place > self._reached:
-            self._bar.update(place - self._reached)
-            self._reached = place
-
-    def _foretell(self, forecast: Forecast) -> str:
-        if self._say is None:
-            return ""
-        say, self._say, left = self._say, None, self._songs - self._finished
-        # What of the first song is done took its time too.
-        seconds = (self._clock() - self._began + forecast.seconds) * left
-        return say(Forecast(left, seconds, forecast.at_most))
-
-
-def watch(shards: Sequence[Shard], progress: bool, say: Callable[[Forecast], str] | None = None) -> Watch:
-    """A bar for the songs of these shards on standard error, if that is a terminal."""
-    return Watch(count_songs(shards), progress, say)
 
 
 def _find_changed(job: Job, shards: Sequence[Shard], failed: Container[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import ray
 import ray.data
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import SongBar
 from musiclime_torch.corpus.runs.ahead import AHEAD, DEATHS, load_light, unpack
 from musiclime_torch.corpus.runs.job import (
     Job,
@@ -24,7 +25,7 @@ from musiclime_torch.corpus.runs.job import (
     check_weights,
     clear_leftovers,
     close_job,
-    watch,
+    count_songs,
     write_shard,
 )
 from musiclime_torch.corpus.runs.running import Loaded, explain_shard
@@ -69,7 +70,7 @@ def run_on_ray(
     undone, before = job.divide()
     clear_leftovers(job, job.shards, alone=True)
     left, tally = {shard.number: shard for shard in undone}, Tally()
-    with watch(undone, progress) as bar:
+    with SongBar(count_songs(undone), progress) as bar:
         for number, tables in _stream(make_model, job, list(left), min(actors, max(len(left), 1)), gpus, output):
             rows = Rows(tables)
             if output == "object-store":

@@ -15,7 +15,7 @@ import torch
 
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.basics.progress import Forecast, Stages
+from musiclime_torch.basics.progress import Forecast, SongBar, Stages
 from musiclime_torch.corpus.runs.ahead import load_ahead
 from musiclime_torch.corpus.runs.controls import is_chosen, make_control
 from musiclime_torch.corpus.runs.job import (
@@ -26,7 +26,7 @@ from musiclime_torch.corpus.runs.job import (
     check_weights,
     clear_leftovers,
     close_job,
-    watch,
+    count_songs,
     write_shard,
 )
 from musiclime_torch.corpus.runs.shards import PAGES, Place, find_place, place_page
@@ -190,7 +190,7 @@ def run_here(
     rest = [[entry for entry in shard.entries if entry.id not in ids] for shard, ids in zip(left, done, strict=True)]
     with (
         closing(load_ahead([entry for entries in rest for entry in entries], job.loading, workers)) as songs,
-        watch(left, progress, say) as bar,
+        SongBar(count_songs(left), progress, say) as bar,
     ):
         for shard, entries in zip(left, rest, strict=True):
             # Read again in its turn: kept all together, the rows would grow with the catalogue.

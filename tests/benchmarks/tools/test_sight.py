@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from chromium import open_chromium
 
 from benchmarks.tools.sight import Sight, measure, opening_page
 
@@ -11,12 +10,6 @@ GOOD = """<!doctype html><meta name="viewport" content="width=device-width"><bod
 <div class="rows">{rows}</div>{more}"""
 ROW = """<div style="padding-left: {shift}px"><svg class="bar" width="90" height="9">
 <line class="zero" x1="{zero}" x2="{zero}" y1="0" y2="9" stroke="#000"/></svg></div>"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_chromium() as found:
-        yield found
 
 
 def look(browser, tmp_path: Path, more: str = "", shift: float = 0, zero: float = 40) -> Sight:

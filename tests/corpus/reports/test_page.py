@@ -4,19 +4,13 @@ from pathlib import Path
 
 import pytest
 from catalogues import draw_songs, plant, write_songs
-from chromium import find_faults, open_chromium, open_page, overflow
+from chromium import find_faults, open_page, overflow
 from click.testing import CliRunner
 
 from musiclime_torch.commands.cli import cli
 from musiclime_torch.corpus.findings.aggregation import aggregate
 from musiclime_torch.corpus.findings.auditing import audit
 from musiclime_torch.corpus.findings.summaries import Global
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow
 import pytest
 from catalogues import draw_songs, write_songs
-from chromium import open_chromium, open_page
+from chromium import open_page
 from click.testing import CliRunner
 from pyarrow import parquet
 
@@ -131,12 +131,6 @@ def test_a_run_names_what_ran(tmp_path):
     run = read_run(tmp_path, 2)
     assert [song[0] for song in run.songs] == ["song0", "song1"]
     assert (run.seconds, run.wrote_all, run.model) == (None, False, "")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_chromium() as found:
-        yield found
 
 
 def test_stems_stand_before_moments_and_everything_can_be_read(browser, tmp_path):

@@ -22,11 +22,12 @@ from pyarrow import parquet
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import name_partial
+from musiclime_torch.basics.progress import SongBar
 from musiclime_torch.commands.cli import cli
 from musiclime_torch.corpus.runs import job as job_module
-from musiclime_torch.corpus.runs.job import Job, Tally, begin_job, watch, write_shard
+from musiclime_torch.corpus.runs.job import Job, Tally, begin_job, write_shard
 from musiclime_torch.corpus.runs.running import run_here
-from musiclime_torch.corpus.runs.shards import TABLES, Place, Shard, claim_folder, describe_run
+from musiclime_torch.corpus.runs.shards import TABLES, Place, claim_folder, describe_run
 from musiclime_torch.corpus.runs.tables import Rows
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.song.manifest import Entry
@@ -303,7 +304,7 @@ def test_the_bar_counts_songs_a_second_however_slow(entries, tmp_path, monkeypat
     monkeypatch.setattr(screen, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", screen)
     job = begin(entries, tmp_path / "out")
-    with watch([Shard(0, entries)], progress=True) as bar:
+    with SongBar(len(entries), True) as bar:
         shown = bar._bar.format_meter(**{**bar._bar.format_dict, "n": 3, "elapsed": 60.0})
     assert "3.0/4 [01:00<00:20,  0.05 songs/s]" in shown
     screen.truncate(0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from chromium import open_chromium, open_page, overflow
+from chromium import open_page, overflow
 from hostile import HOSTILE
 
 from musiclime_torch.corpus.findings.auditing import Finding
@@ -28,12 +28,6 @@ _STRANGE = (
 
 def parts() -> list[tuple[str, ...]]:
     return [HOSTILE[start : start + SHARE] for start in range(0, len(HOSTILE), SHARE)]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_chromium() as found:
-        yield found
 
 
 def test_there_are_enough_of_them():

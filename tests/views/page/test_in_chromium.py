@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from chromium import find_faults, open_chromium, open_page, overflow
+from chromium import find_faults, open_page, overflow
 from models import Late
 
 from musiclime_torch.explanation.explainer import explain
@@ -21,12 +21,6 @@ TEXT = "[00:00.50]<00:00.50>hold <00:00.80>me <00:01.00>now\n[00:02.00]love is m
 def make_track(seconds: float = 4.0) -> Track:
     stems = 0.2 * torch.randn(3, 2, round(seconds * 8000), generator=torch.Generator().manual_seed(1))
     return Track(stems, ("drums", "bass", "vocals"), 8000, parse_lrc(TEXT), title="noise & <co>", source="made by hand")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

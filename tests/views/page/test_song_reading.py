@@ -5,22 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chromium import open_chromium, open_page
+from chromium import open_page
+from models import Additive
 
 from benchmarks.pages.legibility import SCRIPTS, make_song, plant
 from benchmarks.tools.sight import measure, opening_page
+from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.sentences import say_percent
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.song.lyrics.lrc import parse_lrc
+from musiclime_torch.song.track import Track
 from musiclime_torch.views.page.song import to_html, write_report
 
 LATIN, JAPANESE, ARABIC = SCRIPTS
 TRACK = make_song(LATIN, 4, True)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +155,16 @@ def test_names_from_right_to_left_leave_the_sentence_in_its_order(browser, tmp_p
         name = ARABIC.classes[0]
         assert f"yes to \u2068{name}\u2069 (" in page.locator("#summary").text_content()
         assert f"“\u2068{name}\u2069: yes”" in page.locator("#listen").text_content()
+
+
+@pytest.mark.parametrize("kind", ["logits", "multilabel"])
+def test_percentages_stand_beside_the_logits_of_evidence(track: Track, kind: str):
+    explanation = explain(Additive(), track, segments=2, n_samples=64, output_kind=kind, evidence=True)
+    assert explanation.evidence is not None
+    page = to_html(explanation, track)
+    for chance, ending in (
+        (explanation.evidence.chance_keeping, "the decision is kept"),
+        (explanation.evidence.chance_flipping, "the decision flips"),
+    ):
+        assert chance is not None
+        assert f", {say_percent(chance)}: {ending}" in page
