@@ -15,7 +15,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.fit import correct_errors
+from musiclime_torch.surrogate.fit import can_spare_local, correct_errors
 from musiclime_torch.surrogate.kerdock import kerdock_signs, sylvester
 from musiclime_torch.surrogate.nested import (
     FEWEST,
@@ -226,7 +226,8 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
     # variance goes with (even + odd) / (2 m). Rows are better where 2 · odd · third_order > even + odd, that is where
     # odd (2 · third_order − 1) > even, which an F test has to confirm.
     pairs, d = design.units, design.masks.shape[1]
-    if pairs <= d + 1:
+    # Local terms are no noise of the slopes. Where there are too few pairs to take them out, complements stay.
+    if pairs <= d + 1 or (len(design.local) and not can_spare_local(design)):
         return False
     fit = solve(design, values[:, None], 0.0)
     first, second = values[0::2].double(), values[1::2].double()
@@ -234,7 +235,7 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
     with full_precision(values.device):
         fitted = (design.masks[0::2].to(kind) - 0.5) @ fit.coefficients.values[0].to(kind)
     left = ((first - second) / 2 - fitted)[:, None]
-    # Local terms are no noise of the slopes; those of a cycle are judged by `third_order`, of all its blocks.
+    # What a cycle's blocks make cancel is judged by `third_order`, of all blocks to come.
     correction = correct_errors(replace(design, cycle=0), 2.0 * design.masks[0::2] - 1, left)
     odd = left.square().sum() * correction.factor[0] / (pairs - d)
     even = ((first + second) / 2).var()

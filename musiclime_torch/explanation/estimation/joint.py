@@ -12,7 +12,7 @@ from musiclime_torch.basics.choices import Space
 from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, expect_passes, sample_until
 from musiclime_torch.surrogate.blocks import draw_half_folded, is_better_unfolded, smallest_order
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, Design, enumerate_masks
-from musiclime_torch.surrogate.fit import know_exactly
+from musiclime_torch.surrogate.fit import can_spare_local, know_exactly
 from musiclime_torch.surrogate.intervals import plan_looks
 from musiclime_torch.surrogate.pairs import PairFit, solve_pairs
 from musiclime_torch.surrogate.sampling import Sampling, draw_design, weigh_design
@@ -100,13 +100,14 @@ def sample_joint(
     probe.stages.expect(expect_passes(probe, *[design.n_samples] * 2) - expect_passes(probe, 0, 0))
     may_unfold = free and design.uniform
     sizes = _plan_sizes(design)
+    pilot = _pick_pilot(design, sizes) if may_unfold and len(sizes) > 1 else 0
     if until is None:
-        sizes = [sizes[0], sizes[-1]] if may_unfold and len(sizes) > 1 else sizes[-1:]
+        sizes = [pilot, sizes[-1]] if pilot else sizes[-1:]
     answers = _ask_first(probe, scale, design, sizes[0])
-    if may_unfold and len(sizes) > 1:
-        answers = _pick_folding(probe, scale, answers, sampling)
 
     def grow(answers: Answers, size: int) -> Answers:
+        if len(answers.outputs) == pilot:
+            answers = _pick_folding(probe, scale, answers, sampling)
         more = run_joint(probe, answers.masks.masks[len(answers.outputs) : size])
         return replace(answers, outputs=torch.cat([answers.outputs, more]))
 
@@ -121,6 +122,13 @@ def _plan_sizes(design: Design) -> list[int]:
     """Numbers of masks at which to look: doubling numbers of blocks, or of equally many rows where rows are independent."""
     step = design.block if design.block > 1 else 2 * smallest_order(design.masks.shape[1])
     return [min(step * size, design.n_samples) for size in plan_looks(1, -(-design.n_samples // step))]
+
+
+def _pick_pilot(design: Design, sizes: Sequence[int]) -> int:
+    """The first size that shows whether complements help: local terms must be told apart from others."""
+    if not len(design.local):
+        return sizes[0]
+    return next((size for size in sizes[:-1] if can_spare_local(design.first(size))), sizes[0])
 
 
 def _ask_first(probe: Probe, scale: Scale, design: Design, size: int) -> Answers:

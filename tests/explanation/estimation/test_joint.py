@@ -1,5 +1,7 @@
 """Joint masks end to end: when complements are given up, and what is said of the masks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from models import RATE
@@ -34,11 +36,36 @@ def bits() -> Track:
 
 @pytest.mark.parametrize(("order", "unfolds"), [(3, True), (2, False)])
 def test_complements_are_given_up_where_odd_terms_dominate_and_only_there(bits: Track, order: int, unfolds: bool):
-    explanation = explain(Products(order), bits, segments=SEGMENTS, n_samples=320)
+    explanation = explain(Products(order), bits, segments=SEGMENTS, n_samples=512)
     design = "joint, a fold-over block, then rows without complements" if unfolds else "joint, nested fold-over blocks"
     assert explanation.design == design
     asked = explain(Products(order), bits, segments=SEGMENTS, n_samples=320, design="foldover")
     assert asked.design == "joint, fold-over blocks"
+
+
+class Together(torch.nn.Module):
+    """A sum over segments of products of three stems, in signs, and the main effects of the first stem."""
+
+    sample_rate, channels, modalities, output_kind = RATE, 1, ("audio",), "regression"
+
+    def forward(self, audio: torch.Tensor) -> torch.Tensor:
+        # In the middle of each segment, where nothing fades.
+        parts = torch.stack(audio[:, 0].chunk(SEGMENTS, -1), 1)[:, :, 100].round()
+        signs = torch.stack([2.0 * ((parts.long() >> stem) & 1) - 1 for stem in range(4)], 2)
+        return (3 * signs[:, :, 1:].prod(2) + signs[:, :, 0]).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("quiet", [None, 3])
+def test_products_of_the_stems_of_a_segment_cost_main_effects_nothing(bits: Track, quiet: int | None):
+    """Also where a stem's column is one that the model can't notice: the others move up in the masks."""
+    track = bits if quiet is None else replace(bits, stems=bits.stems * (torch.arange(4) != quiet)[:, None, None])
+    explanation = explain(Together(), track, segments=SEGMENTS, n_samples=256, design="joint", residual=True)
+    assert len(explanation.unseen) == (0 if quiet is None else SEGMENTS)
+    if quiet is None:
+        assert explanation.design == "joint, nested fold-over blocks"
+    expected = torch.zeros(4, SEGMENTS)
+    expected[0] = 2.0
+    assert torch.allclose(explanation.attributions[0], expected.flatten().to(explanation.attributions), atol=1e-5)
 
 
 def test_looks_after_the_pilot_see_the_rows_that_it_chose(bits: Track):
