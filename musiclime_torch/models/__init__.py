@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from musiclime_torch.models.classifiers import (
         AudioClassifier as AudioClassifier,
+        ClapTowers as ClapTowers,
         ClapZeroShot as ClapZeroShot,
         LateEnsemble as LateEnsemble,
     )
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         load_minilm as load_minilm,
         load_musicnn_minilm as load_musicnn_minilm,
     )
+    from musiclime_torch.models.similarity import Reference as Reference, Similarity as Similarity
     from musiclime_torch.models.subject import Subject as Subject, describe_model as describe_model
     from musiclime_torch.models.tagger import Tagger as Tagger
     from musiclime_torch.models.text_classifiers import TextClassifier as TextClassifier
