@@ -132,8 +132,7 @@ def explain(song: Path, answers: Path | None, both: bool, **options: Any) -> Non
     if other is not None:
         # What belongs to the first song alone stays with it.
         shared: dict[str, Any] = {name: loading[name] for name in ("separator", "max_seconds") if name in loading}
-        output = replace(output, out=None if output.out is None else output.out / "other")
-        _explain_song(Path(other), {**options, "like": (track,)}, shared, device, output, None)
+        _explain_song(Path(other), {**options, "like": (track,)}, shared, device, output.enter("other"), None)
 
 
 def _explain_song(
@@ -335,7 +334,7 @@ def _run(
     if file is not None and not hash_weights(module_behind(model)):
         # Before the model runs: nothing could be kept of it.
         raise InputError("--answers needs a model with weights, which tell its answers from another model's: leave it out.")
-    settings = read_settings({**given, "device": device})
+    settings = output.settle_evidence(model, read_settings({**given, "device": device}))
     say = partial(say_wait, settings, name_model(model), output.plays_evidence)
     explanation = run(model, track, settings, Stages(True, say=say), answers, output.plays_evidence)
     explanation = replace(explanation, provenance=explanation.provenance | {"command": read_command()})

@@ -90,6 +90,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "--pages",
         "--plots",
         "--export",
+        "--dossier",
         "--format",
         "--top",
     ),

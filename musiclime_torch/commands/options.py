@@ -145,6 +145,12 @@ _OUTPUT_OPTIONS = [
         help="Into --out, for other tools: audacity and sonic-visualiser (labels), jams, csv, parquet, wav or flac (the "
         "evidence as sound).",
     ),
+    click.option(
+        "--dossier",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Folder for a dossier: a page in plain words with sounds, fingerprints and how to repeat it, and an archive.",
+    ),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
     click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
 ]
