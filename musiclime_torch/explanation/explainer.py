@@ -29,6 +29,7 @@ from musiclime_torch.explanation.planning import (
     describe_asked,
     keep_worthwhile_end,
     plan_sampling,
+    share_sounds,
     takes_all,
 )
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
@@ -182,7 +183,8 @@ def explain_with(
             None if answers is None else answers.kept,
         ) as probe,
     ):
-        plan = keep_worthwhile_end(probe, plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings))
+        plan = plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings)
+        plan = share_sounds(probe, keep_worthwhile_end(probe, plan))
         count = None if subject.classes is None else len(subject.classes)
         in_passing = evidence_in_passing and not settings.evidence and makes_decision(subject.output_kind, count)
         every_mask = takes_all(probe, plan)

@@ -15,8 +15,10 @@ from musiclime_torch.explanation.evidence import makes_decision
 from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTLED, Settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.surrogate.sampling import Sampling
+from musiclime_torch.surrogate.shared import pick_repeats
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import pick_space
+from musiclime_torch.variants.words import StringGates
 
 #: The kinds of estimates: of no columns; from masks over all columns; from masks of each side, crossed; from coalitions over
 #: all columns; from coalitions of each side by inclusion level, crossed.
@@ -164,6 +166,20 @@ def keep_worthwhile_end(probe: Probe, plan: Plan) -> Plan:
     if plan.kind != "joint" or plan.sampling.enumerated is None or takes_all(probe, plan) or many > 1.1 * few:
         return plan
     return replace(plan, sampling=replace(plan.sampling, enumerated=None), until=None)
+
+
+def share_sounds(probe: Probe, plan: Plan) -> Plan:
+    """The plan with several lyrics for each sound, where the model keeps what it heard and that is worth it."""
+    sampling, sources = plan.sampling, probe.sources
+    both = bool(probe.seen_audio) and bool(probe.seen_lyrics)
+    free = plan.kind == "joint" and sampling.design in ("auto", "joint") and sampling.weights == "uniform"
+    lyrics = sources.lyrics
+    able = probe.subject.shares_sounds and both and free and len(sources.windows) == 1
+    if not able or lyrics is None or takes_all(probe, plan):
+        return plan
+    tokens = len(lyrics.text.split()) if isinstance(lyrics, StringGates) else len(lyrics.owner)
+    cost = float(probe.subject.model.pair_cost(sources.windows[0].frames, tokens))
+    return replace(plan, sampling=replace(sampling, repeats=pick_repeats(cost)))
 
 
 def takes_all(probe: Probe, plan: Plan) -> bool:

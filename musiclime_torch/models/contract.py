@@ -25,6 +25,11 @@ More, all optional, read as plain attributes:
                   whose ``output_kind`` is "embedding".
 ``embed_query``   ``embed_query(queries: list[str]) -> (query, feature)``: directions of texts to compare a song with, in the
                   space of its sound or its lyrics, as ``query_side`` says ("audio" or "lyrics").
+``forward_shared``, ``pair_cost``   a model that hears a sound once and then reads several lyrics, as a language model with
+                  its prefix kept. ``forward_shared(audio, text, places)``: row r has sound ``places[r]`` and lyrics r.
+                  ``pair_cost(frames, tokens)``: what lyrics with a sound that was heard cost, as a share of lyrics with a
+                  new sound. What is kept of a sound, tensors or not, stays within the call. Each sound then gets a few
+                  lyrics of its own, by this cost.
 """
 
 from dataclasses import dataclass
@@ -35,6 +40,9 @@ from torch import Tensor
 
 #: The parts of a late-fusion model.
 LATE_FUSION = ("encode_audio", "encode_text", "fuse")
+
+#: What a model offers that keeps what it heard for further lyrics.
+SHARING = ("forward_shared", "pair_cost")
 
 
 @dataclass(frozen=True)

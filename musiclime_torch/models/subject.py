@@ -10,7 +10,7 @@ import torch
 from musiclime_torch.basics.choices import OutputKind
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.care import is_compiled, module_behind
-from musiclime_torch.models.contract import LATE_FUSION
+from musiclime_torch.models.contract import LATE_FUSION, SHARING
 
 #: Hz; a rate outside of these is a slip.
 _RATES = (100, 384_000)
@@ -24,6 +24,7 @@ TextForm = Literal["strings", "ids", "embeddings"]
 @dataclass(frozen=True)
 class Subject:
     """A model, described. What it doesn't declare is None; `module` is the torch module behind it, if there is one.
+    `shares_sounds` says that a sound that it heard costs less with further lyrics.
 
     `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused; `compiled`
     that torch.compile has made the module, a part of it, or one of its methods.
@@ -42,6 +43,7 @@ class Subject:
     text_form: TextForm
     late_fusion: bool
     compiled: bool = False
+    shares_sounds: bool = False
 
 
 def describe_model(
@@ -72,6 +74,7 @@ def describe_model(
         modalities=takes,
         text_form=_find_text_form(model),
         late_fusion=len(takes) == 2 and is_late_fusion(model),
+        shares_sounds=len(takes) == 2 and all(callable(getattr(model, part, None)) for part in SHARING),
         compiled=any(map(is_compiled, (module_behind(model), *(getattr(model, part, None) for part in LATE_FUSION)))),
     )
 

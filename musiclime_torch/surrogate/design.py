@@ -27,6 +27,7 @@ class Design:
     `cycle` blocks belong together, so that third-order terms cancel in part; 0 where blocks are independent of each other.
     `left` is what they leave of third-order errors after each block of a cycle; empty for Kerdock's, whose law is known.
     `local` are triples of columns whose products are never confounded with main effects (see `nested`).
+    `repeats` successive pairs share the masks of the first `shared` columns, and are one sampling unit (see `shared`).
     `balanced` is the number of first rows that are whole blocks with orthogonal columns; 0 where columns are not. It
     survives a choice of columns, not one of rows.
     """
@@ -40,6 +41,8 @@ class Design:
     balanced: int = 0
     left: Float[Tensor, " cycle"] = field(default_factory=lambda: torch.empty(0))
     local: Int[Tensor, "triple 3"] = field(default_factory=lambda: torch.empty(0, 3, dtype=torch.long))
+    repeats: int = 1
+    shared: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -48,8 +51,8 @@ class Design:
 
     @property
     def units(self) -> int:
-        """Number of sampling units: pairs, and rows that stand alone."""
-        return self.n_samples - self.folded // 2
+        """Number of sampling units: pairs, or groups of pairs that share a sound, and rows that stand alone."""
+        return self.n_samples - self.folded + self.folded // (2 * self.repeats)
 
     @property
     def orthogonal(self) -> bool:
@@ -81,7 +84,8 @@ class Design:
         place = torch.full((self.masks.shape[1],), -1)
         place[list(columns)] = torch.arange(len(columns))
         local = place[self.local]
-        return replace(self, masks=self.masks[:, list(columns)], local=local[(local >= 0).all(1)])
+        shared = sum(column < self.shared for column in columns)
+        return replace(self, masks=self.masks[:, list(columns)], local=local[(local >= 0).all(1)], shared=shared)
 
     @property
     def third_order(self) -> float:

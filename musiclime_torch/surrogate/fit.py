@@ -54,8 +54,12 @@ class Fit:
 
 def count_freedom(design: Design) -> int:
     """Degrees of freedom that d slopes leave of a design: a pair's mean carries no main effect, so a fold-over fits its
-    slopes to pairs without an intercept; rows that stand alone pay for one.
+    slopes to pairs without an intercept; rows that stand alone pay for one. Of groups that share a sound, the slopes of
+    words take a part alone: they are fitted within groups too.
     """
+    if design.repeats > 1:
+        words = design.masks.shape[1] - design.shared
+        return design.units - design.shared - -(-words // design.repeats)
     return design.units - design.masks.shape[1] - (design.folded < design.n_samples)
 
 
@@ -63,6 +67,28 @@ def enlarge(design: Design, folded: bool) -> float:
     """1 / (1 − average leverage) of a unit: its squared residual is too small by that much."""
     n, d = design.masks.shape
     return n / max(n - (2 * d if folded else d + 1), 0.5)
+
+
+# Errors. Pairs with one sound share its chance, so that they are one cluster g (Cameron & Miller 2015): with s = ±1 and r
+# the residuals of half differences,
+#     u_g = c Σ_{p in g} s_p r_p,    Var β = Σ_g u_g².
+# Residuals are too small, for slopes were fitted to them. A group's mean residual lost the d_s slopes of the sounds and a
+# k-th of those of the words; what pairs differ by within their group lost the rest of the words'. Each part is enlarged by
+# its own degrees of freedom. With G groups of k pairs:
+#     f_mean = G / (G − d_s − d_w / k),    f_within = G k / (G k − d_w).
+def enlarge_shared(design: Design, residuals: Float[Tensor, "pair class"]) -> Float[Tensor, "pair class"]:
+    """Residuals of pairs, made as large as those of slopes that weren't fitted to them."""
+    groups, k, words = design.units, design.repeats, design.masks.shape[1] - design.shared
+    mean = residuals.unflatten(0, (groups, k)).mean(1, keepdim=True)
+    within = residuals.unflatten(0, (groups, k)) - mean
+    left = max(groups - design.shared - words / k, 0.5)
+    spare = max(groups * k - words, 0.5)
+    return (mean * (groups / left) ** 0.5 + within * (groups * k / spare) ** 0.5).flatten(0, 1)
+
+
+def sum_groups(design: Design, contributions: Float[Tensor, "pair d"]) -> Float[Tensor, "unit d"]:
+    """Contributions of pairs added up over those that share a sound."""
+    return contributions.unflatten(0, (design.units, design.repeats)).sum(1)
 
 
 #: The share of third order in what nested blocks err by. A cycle of them can't show its own share; between none and all of

@@ -35,12 +35,13 @@ class _Observations:
     """What pairs of columns are fitted to, one row for each sampling unit.
 
     A product of two columns is the same for both masks of a pair of complements, so the observation of a pair is its mean,
-    which counts as `sizes` = 2 rows.
+    which counts as `sizes` = 2 rows. So many successive ones as `repeats` share a sound, and their errors are clustered.
     """
 
     signs: Float[Tensor, "unit d"]
     sizes: Float[Tensor, " unit"]
     means: Float[Tensor, "unit class"]
+    repeats: int = 1
 
 
 def list_pairs(d: int) -> Int[Tensor, "pair 2"]:
@@ -90,7 +91,7 @@ def _observe(design: Design, outputs: Float[Tensor, "n class"], fit: Fit) -> _Ob
     pairs = design.folded
     means = torch.cat([(residuals[0:pairs:2] + residuals[1:pairs:2]) / 2, residuals[pairs:]])
     centred = means - (sizes @ means) / sizes.sum()
-    return _Observations(torch.cat([coded[0:pairs:2], coded[pairs:]]), sizes, centred)
+    return _Observations(torch.cat([coded[0:pairs:2], coded[pairs:]]), sizes, centred, design.repeats)
 
 
 def _solve_moments(
@@ -101,6 +102,9 @@ def _solve_moments(
     tables = torch.einsum("ui,uc,uj->cij", units.signs, 16 * weights[:, None] * units.means, units.signs)
     values = tables[:, columns[:, 0], columns[:, 1]].T
     count = len(units.sizes)
+    if units.repeats > 1:
+        products = 16 * weights[:, None] * units.signs[:, columns[:, 0]] * units.signs[:, columns[:, 1]]
+        return values, *_cluster(units, products, units.means, values)
     spread = 16 * (weights.square()[:, None] * units.means.square()).sum(0)
     variances = (spread - values.square() * weights.square().sum()) * count / (count - 1)
     return values, variances, float(count - 1)
@@ -117,6 +121,24 @@ def _solve_orthogonal(
     # A row of G⁻¹ Xᵀ W is 16 / count times the product, which is ±¼: its square is 16 / count².
     variances = missed * (16 / (count * (count - pairs - 1)))
     return values, variances.expand(pairs, -1), float(count - pairs - 1)
+
+
+def _cluster(
+    units: _Observations,
+    influence: Float[Tensor, "unit pair"],
+    means: Float[Tensor, "unit class"],
+    values: Float[Tensor, "pair class"],
+) -> tuple[Float[Tensor, "pair class"], float]:
+    """Variances of estimates Σ_u influence · means, and their degrees of freedom, where units of one sound are a cluster.
+
+    `values` are what the sums come to, which each cluster's part is compared with.
+    """
+    groups = len(means) // units.repeats
+    rows = []
+    for column, value in zip(means.T, values.T, strict=True):
+        parts = (influence * column[:, None]).unflatten(0, (groups, units.repeats)).sum(1) - value / groups
+        rows.append(parts.square().sum(0) * (groups / (groups - 1)))
+    return torch.stack(rows, 1), float(groups - 1)
 
 
 def _solve_squares(
@@ -136,5 +158,8 @@ def _solve_squares(
     values = influence @ means
     missed = means - products @ values
     count, pairs = products.shape
+    if units.repeats > 1:
+        enlarged = missed * (count / (count - pairs - 1)) ** 0.5
+        return values, *_cluster(units, influence.T, enlarged, torch.zeros_like(values))
     variances = influence.square() @ missed.square() * (count / (count - pairs - 1))
     return values, variances, float(count - pairs - 1)

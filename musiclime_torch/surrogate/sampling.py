@@ -79,7 +79,8 @@ def weigh(design: Design, row_weights: RowWeights) -> Design:
 class Sampling:
     """How masks are to be drawn and weighted; `n_samples` counts masks, or those of the audio and of the lyrics.
 
-    `enumerated` is up to how many masks each is taken once, instead of a sample; None makes it `n_samples`.
+    `enumerated` is up to how many masks each is taken once, instead of a sample; None makes it `n_samples`. With `repeats`
+    each sound is given so many lyrics (see `shared`).
     """
 
     design: DesignName
@@ -88,6 +89,7 @@ class Sampling:
     n_samples: int | tuple[int, int]
     seed: int
     enumerated: int | None = None
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         check_name(self.design, DesignName, "design")

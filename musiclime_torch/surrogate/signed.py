@@ -14,7 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.fit import Fit, Known, correct_errors, count_freedom, enlarge
+from musiclime_torch.surrogate.fit import (
+    Fit,
+    Known,
+    correct_errors,
+    count_freedom,
+    enlarge,
+    enlarge_shared,
+    sum_groups,
+)
 
 #: Whose products of float32 torch lets a caller round: a GPU's and a CPU's.
 _BACKENDS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
@@ -99,7 +107,7 @@ def solve_signed(design: Design, outputs: Float[Tensor, "n class"], ridge: float
         signs = _sign(design, outputs)
         parts = [_solve_classes(design, signs, some, ridge) for some in _split(design, outputs)]
     slopes, variances, intercept, fidelity, spent = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-    errors = variances.sqrt()[:, None].repeat(1, slopes.shape[1])
+    errors = variances.sqrt().expand(-1, slopes.shape[1]).contiguous()
     known = Known(slopes, errors, torch.full_like(errors, max(count_freedom(design), 0)) - spent[:, None])
     return Fit(known, intercept, fidelity, pivots=errors.new_ones(slopes.shape[1]))
 
@@ -110,6 +118,8 @@ def trace_signed(design: Design, outputs: Float[Tensor, " n"], ridge: float) -> 
         signs, halves = _sign(design, outputs), _halve(design, outputs[:, None])
         solved = _solve(design, signs, halves, ridge)
         spared = correct_errors(design, signs, solved.residuals).factor
+    if design.repeats > 1:
+        return sum_groups(design, signs * enlarge_shared(design, solved.residuals)).double() * solved.scale
     pairs, alone = solved.residuals[: halves.pairs], solved.residuals[halves.pairs :]
     pushes = torch.cat([pairs * enlarge(design, folded=True) ** 0.5, alone * (enlarge(design, folded=False) ** 0.5 / 2)])
     return signs * (pushes.double() * solved.scale * spared.sqrt())
@@ -136,7 +146,7 @@ def _split(design: Design, outputs: Float[Tensor, "n class"]) -> Sequence[Float[
 def _solve_classes(
     design: Design, signs: Float[Tensor, "unit d"], outputs: Float[Tensor, "n class"], ridge: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Slopes (class, d), the variance that all slopes of a class share, intercepts, fidelities, and freedom spent."""
+    """Slopes (class, d), their variances or the one that all of a class share, intercepts, fidelities, freedom spent."""
     halves = _halve(design, outputs)
     solved = _solve(design, signs, halves, ridge)
     (pairs, alone), (all_pairs, all_alone) = (_square(halves, values) for values in (solved.residuals, halves.odd))
@@ -147,11 +157,22 @@ def _solve_classes(
     missed, spread = (halves.even + 2 * two + one for two, one in ((pairs, alone), (all_pairs, all_alone)))
     return (
         solved.slopes,
-        solved.scale**2 * variances * correction.factor,
+        (solved.scale**2 * variances * correction.factor)[:, None]
+        if design.repeats == 1
+        else _sum_clusters(design, signs, solved, rounding),
         halves.mean - solved.slopes.sum(1) / 2,
         torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread)),
         correction.spent.double().expand(len(spread)),
     )
+
+
+def _sum_clusters(
+    design: Design, signs: Float[Tensor, "pair d"], solved: _Solved, rounding: Float[Tensor, " class"]
+) -> Float[Tensor, "class d"]:
+    """Variances where pairs share sounds: Σ_g u_g², which differs from column to column."""
+    residuals = enlarge_shared(design, solved.residuals)
+    rows = [sum_groups(design, signs * column[:, None]).double().square().sum(0) for column in residuals.T]
+    return solved.scale**2 * (torch.stack(rows) + rounding[:, None])
 
 
 def _halve(design: Design, outputs: Float[Tensor, "n class"]) -> _Halves:

@@ -64,12 +64,25 @@ def run_joint(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n c
         count = rows.stop - rows.start
         if not sources.windows:
             return run_model(probe, _render_text(sources.lyrics, lyric_masks[rows]), count)
-        gates = here[rows, :n_audio].unflatten(1, (sources.n_stems, sources.n_segments))
         text = _render_text(sources.lyrics, lyric_masks[rows])
+        if probe.subject.shares_sounds:
+            return _run_shared(probe, full[rows, :n_audio], text)
+        gates = here[rows, :n_audio].unflatten(1, (sources.n_stems, sources.n_segments))
         return run_model(probe, (mix(sources.windows[0], gates), *text), count)
 
     batches = run_batches(probe, "variants", len(masks), probe.batch_size, answer)
     return fill(_check_counts(probe, probe.count("variants", batches)), len(masks))
+
+
+def _run_shared(probe: Probe, sounds: Bool[Tensor, "batch column"], text: tuple[Any, ...]) -> Float[Tensor, "batch class"]:
+    """Outputs of a model that hears each distinct sound of a batch once."""
+    sources = probe.sources
+    # On the CPU, where masks are drawn: which sounds are alike needn't be read from the device.
+    distinct = find_renderings(0, range(sounds.shape[1]), sounds)
+    gates = send(sounds[torch.from_numpy(distinct.masks)], probe.device).unflatten(1, (sources.n_stems, sources.n_segments))
+    places = send(torch.from_numpy(distinct.places), probe.device)
+    probe.tally["sounds"] += len(gates)
+    return run_model(probe, (mix(sources.windows[0], gates), *text, places), len(sounds))
 
 
 def run_groups(

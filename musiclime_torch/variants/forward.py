@@ -40,6 +40,9 @@ def run_batches(probe: Probe, part: str, count: int, most: int, run: Callable[[s
 def run_model(probe: Probe, inputs: tuple[Any, ...], count: int) -> Float[Tensor, "batch class"]:
     """Outputs of the model for a batch of `count` variants, its encoders in the probe's precision."""
     subject = probe.subject
+    if len(inputs) == 3:
+        # Sounds with the places of their rows: batches differ in their number of sounds whatever is filled up.
+        return _check_outputs(subject, _call(subject, subject.model.forward_shared, inputs, count), count)
     if probe.precision == "float32" or not subject.late_fusion:
         outputs, size = _call_filled(probe, "variants", subject.model, inputs, count)
         return _check_outputs(subject, outputs, size)[:count]

@@ -16,6 +16,7 @@ from musiclime_torch.surrogate.fit import can_spare_local, know_exactly
 from musiclime_torch.surrogate.intervals import plan_looks
 from musiclime_torch.surrogate.pairs import PairFit, solve_pairs
 from musiclime_torch.surrogate.sampling import Sampling, draw_design, weigh_design
+from musiclime_torch.surrogate.shared import draw_shared
 from musiclime_torch.surrogate.solver import solve, trace_errors
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.forward import check_count
@@ -96,9 +97,14 @@ def sample_joint(
     """
     free = sampling.design in ("auto", "joint")
     name = "joint" if free else sampling.design
-    design = draw_design(sampling, name, len(probe.seen), sampling.total, probe.neighbourhoods)
+    if sampling.repeats > 1:
+        sides = len(probe.seen_audio), len(probe.seen_lyrics)
+        design = draw_shared(*sides, sampling.total, sampling.repeats, sampling.seed)
+    else:
+        design = draw_design(sampling, name, len(probe.seen), sampling.total, probe.neighbourhoods)
     probe.stages.expect(expect_passes(probe, *[design.n_samples] * 2) - expect_passes(probe, 0, 0))
-    may_unfold = free and design.uniform
+    # A pilot's pairs that share a sound don't show what rows by themselves would.
+    may_unfold = free and design.uniform and design.repeats == 1
     sizes = _plan_sizes(design)
     pilot = _pick_pilot(design, sizes) if may_unfold and len(sizes) > 1 else 0
     if until is None:
@@ -193,6 +199,8 @@ def describe_design(design: Design, every_mask: bool) -> str:
     if every_mask:
         return f"every one of the {design.n_samples} masks"
     if design.folded == design.n_samples:
+        if design.repeats > 1:
+            return f"joint, fold-over blocks, {design.repeats} lyrics for each sound"
         kind = "nested " if len(design.left) else "Kerdock " if design.cycle else ""
         return f"joint, {kind}fold-over blocks"
     if design.folded:

@@ -8,12 +8,19 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.answering.families import FAMILIES
-from musiclime_torch.models.answering.scoring import LONGEST, Order, Prompt, generate_answer, score_answers
+from musiclime_torch.models.answering.scoring import (
+    LONGEST,
+    Order,
+    Prompt,
+    generate_answer,
+    run_body,
+    score_answers,
+)
 from musiclime_torch.models.checkpoints import load_part, load_weights
 from musiclime_torch.models.contract import TokenBatch, Tokens
 
@@ -108,7 +115,47 @@ class Answering(nn.Module):
         self, audio: Float[Tensor, "batch channel frame"], text: TokenBatch | list[str]
     ) -> Float[Tensor, "batch answer"]:
         """Log-probabilities."""
-        prompts, attended = self._merge(audio, text)
+        return self._score(*self._merge(audio, text))
+
+    def forward_shared(
+        self, audio: Float[Tensor, "sound channel frame"], text: TokenBatch | list[str], places: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch answer"]:
+        """Log-probabilities; row r has sound `places[r]`. Where the sound comes first, it is heard once."""
+        if self.prompt.order != "sound first" or len(audio) == len(places):
+            return self.forward(audio.index_select(0, places), text)
+        read = text if isinstance(text, TokenBatch) else self._embed_strings(text, audio.device)
+        place, sounds = self.prompt.find_sound(read.embeddings.shape[1]), self.family.hear(audio.mean(1))
+        # What comes before the sound is the template's own, and the same in all rows.
+        prefix = torch.cat([read.embeddings[:1, :place].expand(len(sounds), -1, -1), sounds], 1)
+        seen = torch.ones(prefix.shape[:2], dtype=torch.bool, device=prefix.device)
+        _, cache = run_body(self.model.model.language_model, prefix, seen, None)
+        cache.batch_select_indices(places)
+        attended = torch.cat([seen.index_select(0, places), read.attended[:, place + 1 :]], 1)
+        return self._score(read.embeddings[:, place + 1 :], attended, cache)
+
+    def pair_cost(self, frames: int, tokens: int) -> float:
+        """What reading so many tokens costs after a sound of so many frames, as a share of both; 1 where text comes first.
+
+        Operations per token are twice the weights that it meets. Of sound, a tower has 50 positions a second, the language
+        model 25 tokens.
+        """
+        if self.prompt.order != "sound first":
+            return 1.0
+        body, embedding = self.model.model.language_model, self.model.get_input_embeddings()
+        count = {part: sum(weight.numel() for weight in part.parameters()) for part in (self.model, body, embedding)}
+        head = self.model.get_output_embeddings().weight.numel()
+        language = count[body] - count[embedding]
+        tied = self.model.get_output_embeddings().weight is embedding.weight
+        tower = count[self.model] - count[body] - (0 if tied else head)
+        positions = frames / (2 * self.mel.hop)
+        sound = tower * positions + language * positions / 2
+        rows = sum(map(len, self.answers.values()))
+        text = language * (tokens + rows) + head * rows
+        return text / (sound + text)
+
+    def _score(
+        self, prompts: Float[Tensor, "batch token dim"], attended: Bool[Tensor, "batch seen"], heard: Any = None
+    ) -> Float[Tensor, "batch answer"]:
         scores = score_answers(
             self.model.model.language_model,
             self.model.get_output_embeddings(),
@@ -116,6 +163,7 @@ class Answering(nn.Module):
             attended,
             self.embed_text,
             list(self.answers.values()),
+            heard,
         )
         sums = torch.stack([score.sum(1) for score in scores], 1)
         return torch.cat([sums, *scores], 1) if self.by_token else sums

@@ -83,14 +83,15 @@ LONGEST = 64
 
 
 def score_answers(
-    body: Any, head: Any, prompts: Float[Tensor, "batch token hidden"], attended: Bool[Tensor, "batch token"],
-    embed: Any, answers: Sequence[Sequence[int]],
+    body: Any, head: Any, prompts: Float[Tensor, "batch token hidden"], attended: Bool[Tensor, "batch seen"],
+    embed: Any, answers: Sequence[Sequence[int]], heard: Any = None,
 ) -> list[Float[Tensor, "batch answer_token"]]:  # fmt: skip
     """Log p of every token of every answer, given the prompt and the answer's tokens before it.
 
-    The prompt is run once; answers of several tokens share its keys and values.
+    The prompt is run once; answers of several tokens share its keys and values. `heard` are keys and values of what comes
+    before `prompts`, which `attended` then begins with.
     """
-    first, cache = _run(body, prompts, attended, None)
+    first, cache = run_body(body, prompts, attended, heard)
     # Only the rows that an answer's token is read from go through the head: a vocabulary is large, a prompt long.
     opening = head(first[:, -1]).float().log_softmax(-1)
     longest = max(map(len, answers))
@@ -105,7 +106,7 @@ def score_answers(
     given = given.to(prompts.device, non_blocking=True).repeat(batch, 1)
     cache.batch_repeat_interleave(count)
     seen = torch.cat([attended.repeat_interleave(count, 0), attended.new_ones(len(given), longest - 1)], 1)
-    states, _ = _run(body, embed(given), seen, cache)
+    states, _ = run_body(body, embed(given), seen, cache)
     rest = head(states).float().log_softmax(-1).unflatten(0, (batch, count))
     return [
         torch.cat([scores[number], _gather(rest[:, number], answer[1:])], 1) if len(answer) > 1 else scores[number]
@@ -119,14 +120,14 @@ def generate_answer(
     """The most probable next token, again and again, until the model ends its answer."""
     answer: list[int] = []
     attended = torch.ones(prompt.shape[:2], dtype=torch.bool, device=prompt.device)
-    states, cache = _run(body, prompt, attended, None)
+    states, cache = run_body(body, prompt, attended, None)
     while len(answer) < most:
         token = int(head(states[:, -1]).argmax(-1))
         if token in end:
             break
         answer.append(token)
         attended = torch.cat([attended, attended.new_ones(1, 1)], 1)
-        states, cache = _run(body, embed(torch.tensor([[token]], device=prompt.device)), attended, cache)
+        states, cache = run_body(body, embed(torch.tensor([[token]], device=prompt.device)), attended, cache)
     return answer
 
 
@@ -135,7 +136,7 @@ def _gather(scores: Float[Tensor, "batch token word"], tokens: Sequence[int]) ->
     return scores[:, : len(tokens)].gather(2, places[:, :, None])[:, :, 0]
 
 
-def _run(body: Any, embedded: Tensor, attended: Bool[Tensor, "batch token"], cache: Any) -> tuple[Tensor, Any]:
+def run_body(body: Any, embedded: Tensor, attended: Bool[Tensor, "batch token"], cache: Any) -> tuple[Tensor, Any]:
     """Last states, and the keys and values of all tokens so far."""
     # transformers 5.24 renamed the argument; the old name warns there, and the new one is unknown before.
     known = inspect.signature(body.forward).parameters

@@ -154,3 +154,53 @@ def test_answers_are_kept_for_one_question(folders: dict[str, Path], track: Trac
     ):
         with pytest.raises(InputError, match="another question, other answers or another order"):
             explain(other, track, **given, answers=answers)
+
+
+@pytest.mark.parametrize("order", ["sound first", "text first"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_sound_that_several_lyrics_share_is_scored_as_by_itself(folders: dict[str, Path], family: str, order: Any):
+    """Prefix-cached = batch = single, also where a word is gone, and however long the answers are."""
+    model = load_answering(str(folders[family]), QUESTION, ("Yes", "No", "yes, very much"), order)
+    tokens = model.tokenize("hold me now")
+    embedded = model.embed_text(tokens.ids)[None].repeat(5, 1, 1)
+    attended = torch.ones(5, len(tokens.ids), dtype=torch.bool)
+    words = [place for place, (start, end) in enumerate(tokens.spans) if start < end]
+    for row, place in enumerate(words[:3]):
+        embedded[row, place] = 0
+    attended[4, words[-1]] = False
+    sounds, places = make_sound(2.5, rows=2), torch.tensor([1, 0, 0, 1, 0])
+    with torch.inference_mode():
+        shared = model.forward_shared(sounds, TokenBatch(embedded, attended), places)
+        batch = model(sounds[places], TokenBatch(embedded, attended))
+        single = [
+            model(sounds[place][None], TokenBatch(embedded[row : row + 1], attended[row : row + 1]))
+            for row, place in enumerate(places)
+        ]
+    torch.testing.assert_close(shared, batch, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(shared, torch.cat(single), atol=1e-5, rtol=1e-5)
+
+
+def test_a_pair_costs_what_its_tokens_are_of_all(folders: dict[str, Path]):
+    model = load_answering(str(folders["music"]), QUESTION, ("Yes", "No"))
+    costs = [model.pair_cost(round(seconds * RATE), 50) for seconds in (1.0, 30.0, 180.0)]
+    assert 1 > costs[0] > costs[1] > costs[2] > 0
+    assert model.pair_cost(RATE, 500) > costs[0]
+    assert load_answering(str(folders["music"]), QUESTION, ("Yes", "No"), "text first").pair_cost(RATE, 50) == 1.0
+
+
+def test_each_sound_is_heard_once_for_its_lyrics(folders: dict[str, Path], track: Track, monkeypatch: pytest.MonkeyPatch):
+    model = load_answering(str(folders["music"]), QUESTION, ("Yes", "No"))
+    heard: list[int] = []
+    hear = model.family.hear
+    monkeypatch.setattr(model.family, "hear", lambda audio: heard.append(len(audio)) or hear(audio))
+    monkeypatch.setattr(Answering, "pair_cost", lambda self, frames, tokens: 0.1)
+    options = {"segments": 2, "n_samples": 96, "target": "Yes", "foil": "No", "seed": 1}
+    explanation = explain(model, track, **options)
+    assert explanation.design == "joint, fold-over blocks, 3 lyrics for each sound"
+    # The song and the empty song, and a third of the masks at most: of four cells many are drawn twice in a batch.
+    assert explanation.n_variants // 10 < sum(heard) - 2 <= explanation.n_variants // 3
+    # The same surrogate from the same masks, each row by itself.
+    monkeypatch.setattr(Answering, "forward_shared", lambda self, audio, text, places: self(audio[places], text))
+    alone = explain(model, track, **options)
+    torch.testing.assert_close(explanation.attributions, alone.attributions, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(explanation.standard_errors, alone.standard_errors, atol=1e-5, rtol=1e-3)
