@@ -25,6 +25,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
             "--ask",
             "--answer",
             "--answer-tokens",
+            "--ask-words",
             "--order",
         ),
         *(

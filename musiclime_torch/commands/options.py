@@ -79,6 +79,7 @@ _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
         "the whole song.",
     },
     "--answer-tokens": {"is_flag": True, "default": None, "help": "Explain every token of the answers too."},
+    "--ask-words": {"is_flag": True, "default": None, "help": "Explain the question's words too."},
     "--order": {
         "type": click.Choice(["sound first", "text first"]),
         "help": "What comes first in the question's prompt.  [default: sound first]",

@@ -46,7 +46,7 @@ def load_models(options: dict[str, Any], device: str, knows_song: bool = False) 
     from musiclime_torch.commands.models import load_ensemble, load_model
 
     given = pop_given(options, "model", "audio_model", "text_model", "model_weights")
-    asked = pop_given(options, "ask", "answer", "answer_tokens", "order")
+    asked = pop_given(options, "ask", "answer", "answer_tokens", "ask_words", "order")
     compared = {name: options.pop(name, None) or () for name in ("like", "query")}
     if asked or any(compared.values()):
         return _load_asked(given, asked, compared, options, device, knows_song)
@@ -101,7 +101,8 @@ def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[
     if options["foil"] is not None and options["foil"] not in answers:
         answers = (*answers, options["foil"])
     order = asked.get("order", "sound first")
-    return load_answering(given["model"], asked["ask"], answers, order, bool(asked.get("answer_tokens")))
+    told = bool(asked.get("answer_tokens")), bool(asked.get("ask_words"))
+    return load_answering(given["model"], asked["ask"], answers, order, *told)
 
 
 def settle_answers(model: Any, track: "Track", options: dict[str, Any]) -> Any:

@@ -59,7 +59,8 @@ def record_question(model: Any) -> dict[str, Any]:
     if not isinstance(model, Answering):
         return {}
     order, answers = model.prompt.order, model.describe_answers()
-    return {"asked": model.asked, "order": order, "answers": answers, "answer_tokens": model.by_token}
+    words = {"asked_words": True} if model.asked_text else {}
+    return {"asked": model.asked, "order": order, "answers": answers, "answer_tokens": model.by_token, **words}
 
 
 def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:

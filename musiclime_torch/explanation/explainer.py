@@ -162,7 +162,7 @@ def explain_with(
     default = _pick_segments(subject, track)
     asked = default if settings.segments is None else settings.segments
     segments = place_segments(track, asked, _limit(subject, track, default)) if "audio" in subject.modalities else asked
-    components = list_components(track, segments, settings.units, subject.modalities)
+    components = list_components(track, segments, settings.units, subject.modalities, subject.asked_text)
     # Settings are refused here, before anything is prepared. The plan is made again once it is known which components the
     # model can notice.
     plan_sampling(subject, (components.n_audio, len(components) - components.n_audio), settings)

@@ -47,6 +47,10 @@ _TENSORS = (
 )
 
 
+#: What a kind of component is to a model that is asked a question.
+KINDS = {"audio": "heard", "lyrics": "read", "question": "asked"}
+
+
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """One song and one model, all classes.
@@ -209,6 +213,27 @@ class Explanation:
         Empty where masks weren't crossed, so that the shares can't be separated.
         """
         return [] if self.interactions is None else self.interactions.shares(self.class_index(target), space)
+
+    def kind_shares(self, target: int | str | None = None) -> list[tuple[str, float, float]]:
+        """Of what single components do, the shares of what is heard, read and asked: (kind, share, half width).
+
+        A kind's part is the sum of its squared Banzhaf values, less that of their squared standard errors: sampling noise
+        would count the kind with more components for more. Kinds without a component are left out; none for other values.
+        """
+        row, shares = self.class_index(target), []
+        if not self.value.startswith("Banzhaf"):
+            return []
+        squares = self.attributions[row].square() - self.standard_errors[row].square()
+        total = float(squares.sum())
+        # To first order the error of Σ β² is 2 β times that of each β.
+        errors = 2 * self.attributions[row] * self.half_width[row]
+        for kind, name in KINDS.items():
+            inside = torch.tensor([item.kind == kind for item in self.components])
+            if inside.any() and total > 0:
+                share = float(squares[inside].sum()) / total
+                pushes = torch.where(inside, 1 - share, -share) * errors
+                shares.append((name, min(max(share, 0.0), 1.0), float(pushes.square().sum().sqrt()) / total))
+        return shares
 
     def to_rows(self, target: int | str | None = None) -> list[dict[str, Any]]:
         """A row for each component of each class, or of `target` alone; `low` to `high` is the interval. None where a value

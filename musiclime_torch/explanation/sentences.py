@@ -172,3 +172,16 @@ def _open(name: str) -> str:
     """The beginning of a sentence; a word of the lyrics keeps its own case."""
     first = name.split(", ")[0].split(" and ")[0]
     return name if "(line" in first else name[:1].upper() + name[1:]
+
+
+def tell_kinds(explanation: Explanation, target: int | str | None = None) -> str:
+    """What a model that was asked a question heard, read and was asked, by their shares; "" for any other model."""
+    if "asked" not in explanation.provenance:
+        return ""
+    parts = explanation.kind_shares(target)
+    told = [f"{name} {100 * share:.0f} ± {100 * half:.1g}%" for name, share, half in parts]
+    return (
+        f"Of what single parts do for {explanation.classes[explanation.class_index(target)]}: {', '.join(told)}."
+        if told
+        else ""
+    )

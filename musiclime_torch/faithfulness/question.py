@@ -84,7 +84,7 @@ def recall(
     settings = read_settings(given)
     assert settings.segments is not None, "None was resolved before it was recorded"
     subject, _ = describe_asked(model, settings)
-    components = list_components(track, settings.segments, settings.units, subject.modalities)
+    components = list_components(track, settings.segments, settings.units, subject.modalities, subject.asked_text)
     if components != explanation.components:
         raise InputError("the explanation has other components than this model and song: give those it was made from.")
     _check_hashes(explanation.provenance, subject, track)

@@ -25,6 +25,8 @@ More, all optional, read as plain attributes:
                   whose ``output_kind`` is "embedding".
 ``embed_query``   ``embed_query(queries: list[str]) -> (query, feature)``: directions of texts to compare a song with, in the
                   space of its sound or its lyrics, as ``query_side`` says ("audio" or "lyrics").
+``asked_text``    a question whose words are components too: in the spans of ``tokenize`` its characters follow those of the
+                  lyrics and a line break.
 ``forward_shared``, ``pair_cost``   a model that hears a sound once and then reads several lyrics, as a language model with
                   its prefix kept. ``forward_shared(audio, text, places)``: row r has sound ``places[r]`` and lyrics r.
                   ``pair_cost(frames, tokens)``: what lyrics with a sound that was heard cost, as a share of lyrics with a

@@ -24,7 +24,8 @@ TextForm = Literal["strings", "ids", "embeddings"]
 @dataclass(frozen=True)
 class Subject:
     """A model, described. What it doesn't declare is None; `module` is the torch module behind it, if there is one.
-    `shares_sounds` says that a sound that it heard costs less with further lyrics.
+    `shares_sounds` says that a sound that it heard costs less with further lyrics, `asked_text` is a question whose words
+    are components.
 
     `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused; `compiled`
     that torch.compile has made the module, a part of it, or one of its methods.
@@ -44,6 +45,7 @@ class Subject:
     late_fusion: bool
     compiled: bool = False
     shares_sounds: bool = False
+    asked_text: str = ""
 
 
 def describe_model(
@@ -75,6 +77,7 @@ def describe_model(
         text_form=_find_text_form(model),
         late_fusion=len(takes) == 2 and is_late_fusion(model),
         shares_sounds=len(takes) == 2 and all(callable(getattr(model, part, None)) for part in SHARING),
+        asked_text=str(getattr(model, "asked_text", "") or ""),
         compiled=any(map(is_compiled, (module_behind(model), *(getattr(model, part, None) for part in LATE_FUSION)))),
     )
 

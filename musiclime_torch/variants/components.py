@@ -1,9 +1,10 @@
 """What is switched on and off: stem × segment, and words, types, lines or sections of the lyrics.
 
-Column order: audio first, stem-major, then lyrics in order of appearance. Segments are half-open and cover all of the track:
-a tail shorter than a segment belongs to the last one.
+Column order: audio first, stem-major, then lyrics in order of appearance, then the words of a question. Segments are
+half-open and cover all of the track: a tail shorter than a segment belongs to the last one.
 """
 
+import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,11 +28,12 @@ MOST_COMPONENTS = 5000
 class Component:
     """One column: a stem during a segment, or a stretch of lyrics. What doesn't apply is None.
 
-    `start` and `end` are seconds in the recording; `line` counts from 1; `spans` are characters of the lyrics' text.
+    `start` and `end` are seconds in the recording; `line` counts from 1; `spans` are characters of the lyrics' text. Those
+    of a question's words go on after it and a line break.
     """
 
     name: str
-    kind: Literal["audio", "lyrics"]
+    kind: Literal["audio", "lyrics", "question"]
     stem: str | None = None
     start: float | None = None
     end: float | None = None
@@ -73,12 +75,12 @@ class Components:
 
     @property
     def n_audio(self) -> int:
-        """Number of audio columns; the lyrics' columns come after them."""
+        """Number of audio columns; those of the lyrics and of a question come after them."""
         return self.n_stems * self.n_segments
 
     @property
     def lyric_spans(self) -> tuple[tuple[tuple[int, int], ...], ...]:
-        """Characters of each lyric column, in column order."""
+        """Characters of each column of lyrics and question, in column order."""
         return tuple(item.spans for item in self.items[self.n_audio :])
 
     def borders(self, sample_rate: int, frames: int) -> list[int]:
@@ -90,8 +92,12 @@ class Components:
         return tuple(column for column in range(len(self)) if column not in unseen)
 
 
-def list_components(track: Track, segments: Segments, units: Units, modalities: Sequence[str]) -> Components:
-    """Lay the columns out for the modalities a model takes; lyrics that the track lacks give no columns."""
+def list_components(
+    track: Track, segments: Segments, units: Units, modalities: Sequence[str], asked: str = ""
+) -> Components:
+    """Lay the columns out for the modalities a model takes; lyrics that the track lacks give no columns. The words of
+    `asked` are columns too.
+    """
     check_name(units, Units, "lyric unit")
     items: list[Component] = []
     edges: tuple[float, ...] = ()
@@ -114,6 +120,7 @@ def list_components(track: Track, segments: Segments, units: Units, modalities: 
         ]
     if "lyrics" in modalities and track.lyrics is not None:
         items += _lyric_components(track.lyrics, units)
+    items += _question_components(asked, 0 if track.lyrics is None else len(track.lyrics.text))
     # Said here, before anything is rendered: designs need more masks than components, and pairs grow with their square.
     if len(items) > MOST_COMPONENTS:
         raise InputError(
@@ -228,6 +235,21 @@ def _lyric_components(lyrics: Lyrics, units: Units) -> list[Component]:
             spans=((section.start, section.end),),
         )
         for index, (name, section) in enumerate(zip(names, lyrics.sections, strict=True))
+    ]
+
+
+def _question_components(asked: str, before: int) -> list[Component]:
+    """The words of a question, whose characters go on after so many of the lyrics and a line break."""
+    words = list(re.finditer(r"\w+(?:['’]\w+)*", asked))
+    texts = [word[0].casefold() for word in words]
+    return [
+        Component(
+            name=f"{word[0]} (question" + (f", word {place})" if texts.count(text) > 1 else ")"),
+            kind="question",
+            word=word[0],
+            spans=((before + 1 + word.start(), before + 1 + word.end()),),
+        )
+        for place, (word, text) in enumerate(zip(words, texts, strict=True), 1)
     ]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.explanation.interactions import Interactions
-from musiclime_torch.explanation.sentences import find_probabilities, say_percent, to_sentences
+from musiclime_torch.explanation.sentences import find_probabilities, say_percent, tell_kinds, to_sentences
 
 #: Characters of the longest bar.
 BAR = 20
@@ -63,6 +63,8 @@ def print_table(
             table.add_row(Text(component.name), f"{value:+.{decimals}f}", f"{half:.{decimals}f}", bar)
         console.print(table)
     console.print(_summarise(explanation, len(ranked), len(shown), row, percent), highlight=False, markup=False)
+    if kinds := tell_kinds(explanation, row):
+        console.print(kinds, highlight=False, markup=False)
     if explanation.interactions is not None:
         console.print(
             _describe_interactions(explanation, explanation.interactions, row, percent), highlight=False, markup=False

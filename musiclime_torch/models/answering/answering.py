@@ -43,6 +43,7 @@ class Answering(nn.Module):
         answers: Sequence[str],
         order: Order = "sound first",
         by_token: bool = False,
+        ask_words: bool = False,
     ) -> None:
         """InputError for a family that isn't known, an empty question, and answers that can't be told apart."""
         super().__init__()
@@ -61,7 +62,7 @@ class Answering(nn.Module):
         self.name = str(getattr(model.config, "name_or_path", "") or kind)
         self.sample_rate, self.channels = int(processor.feature_extractor.sampling_rate), 1
         self.max_seconds = self.family.max_seconds
-        self.asked = question
+        self.asked, self.asked_text = question, question if ask_words else ""
         self.answers = self._cut_answers(answers)
 
     def _cut_answers(self, answers: Sequence[str]) -> dict[str, list[int]]:
@@ -95,7 +96,9 @@ class Answering(nn.Module):
 
     def with_answers(self, answers: Sequence[str]) -> "Answering":
         """The same model and question with other answers."""
-        return Answering(self.model, self.processor, self.asked, answers, self.prompt.order, self.by_token).eval()
+        return Answering(
+            self.model, self.processor, self.asked, answers, self.prompt.order, self.by_token, bool(self.asked_text)
+        ).eval()
 
     def describe_answers(self) -> str:
         """The tokens that each answer was cut into, as they are scored."""
@@ -104,7 +107,7 @@ class Answering(nn.Module):
 
     def tokenize(self, text: str) -> Tokens:
         """The prompt with these lyrics in it."""
-        return self.prompt.cut(text)
+        return self.prompt.cut(text, bool(self.asked_text))
 
     def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
         """The language model's token embeddings."""
@@ -199,7 +202,12 @@ class Answering(nn.Module):
 
 
 def load_answering(
-    name: str, question: str, answers: Sequence[str], order: Order = "sound first", by_token: bool = False
+    name: str,
+    question: str,
+    answers: Sequence[str],
+    order: Order = "sound first",
+    by_token: bool = False,
+    ask_words: bool = False,
 ) -> Answering:
     """The model asked `question`, in eval mode. Weights come from safetensors, never code from the checkpoint.
 
@@ -216,4 +224,4 @@ def load_answering(
         )
     model = load_weights(getattr(import_module("transformers"), kind), name).eval()
     model.config.name_or_path = name
-    return Answering(model, load_part(AutoProcessor, name), question, answers, order, by_token).eval()
+    return Answering(model, load_part(AutoProcessor, name), question, answers, order, by_token, ask_words).eval()

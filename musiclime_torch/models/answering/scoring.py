@@ -33,19 +33,34 @@ class Prompt:
     question: str
     order: Order
 
-    def cut(self, lyrics: str) -> Tokens:
-        """Tokens of the prompt with these lyrics, one token in place of the sound; only lyrics have characters."""
+    def cut(self, lyrics: str, asked: bool = False) -> Tokens:
+        """Tokens of the prompt with these lyrics, one token in place of the sound. Lyrics have characters; so has the
+        question if it is `asked` about, which follow those of the lyrics and a line break.
+        """
         text, start = self.render(lyrics)
         cut = self.processor.tokenizer(text, return_offsets_mapping=True, add_special_tokens=False, verbose=False)
-        end = start + len(lyrics)
+        # Where each part begins in the prompt, how long it is, and where its characters begin among those of both.
+        parts = [(start, len(lyrics), 0)]
+        if asked:
+            parts.append((self._find_question(text), len(self.question), len(lyrics) + 1))
         spans = []
         for first, last in cut["offset_mapping"]:
-            inside = max(first, start), min(last, end)
-            spans.append((inside[0] - start, inside[1] - start) if inside[0] < inside[1] else (0, 0))
+            inside = [
+                (max(first, begin) - begin + offset, min(last, begin + length) - begin + offset)
+                for begin, length, offset in parts
+                if max(first, begin) < min(last, begin + length)
+            ]
+            spans.append(inside[0] if inside else (0, 0))
         tokenizer = self.processor.tokenizer
         return Tokens(
             torch.tensor(cut["input_ids"], dtype=torch.long), tuple(spans), tokenizer.mask_token_id, tokenizer.pad_token_id
         )
+
+    def _find_question(self, text: str) -> int:
+        """Where the question begins in a prompt: after the lyrics, which might hold the same words."""
+        if self.question not in text:
+            raise InputError("the model's chat template changes the question: its words can't be explained.", argument="ask")
+        return text.rindex(self.question)
 
     def find_sound(self, count: int) -> int:
         """The place of the sound among `count` tokens of a prompt."""

@@ -50,6 +50,7 @@ def to_record(explanation: Explanation, target: int | str | None = None) -> dict
         "classes": dict(zip(explanation.classes, explanation.output_song.tolist(), strict=True)),
         "components": [_describe(explanation, row, column) for column in explanation.order(row)],
         "remainder": float(explanation.remainder[row]),
+        **_list_kinds(explanation, row),
         "interactions": None
         if explanation.interactions is None
         else _list_interactions(explanation, explanation.interactions, row),
@@ -57,6 +58,14 @@ def to_record(explanation: Explanation, target: int | str | None = None) -> dict
         "warnings": list(explanation.warnings),
         "provenance": explanation.provenance,
     }
+
+
+def _list_kinds(explanation: Explanation, row: int) -> dict[str, Any]:
+    """Shares of what is heard, read and asked, for a model that was asked a question."""
+    if "asked" not in explanation.provenance:
+        return {}
+    shares = explanation.kind_shares(row)
+    return {"kinds": [{"kind": name, "share": share, "half_width": half} for name, share, half in shares]}
 
 
 def to_json(explanation: Explanation, target: int | str | None = None) -> str:

@@ -17,8 +17,10 @@ from unicodedata import bidirectional
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.fragment import STYLE, clean
 from musiclime_torch.song.lyrics.lyrics import Lyrics
+from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
 
 
@@ -62,6 +64,23 @@ def lay_out_lyrics(lyrics: Lyrics, components: Components) -> tuple[SheetLine, .
         rows.append(SheetLine(pieces, line_times.get(start), openings.get(start)))
         start = end + 1
     return tuple(rows)
+
+
+def lay_out_question(explanation: Explanation, track: Track) -> tuple[SheetLine, ...]:
+    """The question as a line, where its words are components."""
+    asked, components = explanation.provenance.get("asked", ""), explanation.components
+    if not any(item.kind == "question" for item in components):
+        return ()
+    before = "" if track.lyrics is None else track.lyrics.text
+    # Its characters go on after the lyrics and a line break.
+    spans = sorted(
+        (start, end, column)
+        for column, item in enumerate(components)
+        if item.kind == "question"
+        for start, end in item.spans
+    )
+    text = f"{before}\n{asked}"
+    return (SheetLine(_cut_line(text, len(before) + 1, len(text), spans, {}), None, None),)
 
 
 def _cut_line(

@@ -12,12 +12,12 @@ from markupsafe import Markup
 from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.explanation.answers import recall_track
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
-from musiclime_torch.explanation.sentences import say_percent
+from musiclime_torch.explanation.sentences import say_percent, tell_kinds
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.sound import AudioBaseline
-from musiclime_torch.views.page.document import SheetLine, isolate, lay_out_lyrics, render
+from musiclime_torch.views.page.document import SheetLine, isolate, lay_out_lyrics, lay_out_question, render
 from musiclime_torch.views.page.mixes import Version, make_versions
 from musiclime_torch.views.page.packing import pack_classes, round_to, tell
 from musiclime_torch.views.page.sound import (
@@ -181,11 +181,13 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "target": explanation.classes[explanation.target],
         "asked": explanation.provenance.get("asked", ""),
         "sentences": tell(explanation, explanation.target),
+        "kinds": tell_kinds(explanation),
         "decision": "" if explanation.evidence is None else isolate(explanation.evidence.decision, explanation.classes),
         "chance": packed.classes[0]["chance"] if explanation.space != "probability" else "",
         "data": data,
         "picture": _draw(explanation, track),
         "lines": [_describe_line(line) for line in lines],
+        "question": [_describe_line(line) for line in lay_out_question(explanation, track)],
         "timed": any(line.start_seconds is not None for line in lines),
         "reads": explanation.components.n_audio < len(explanation.components),
         "versions": _describe_versions(explanation, track, versions, place),

@@ -1,5 +1,7 @@
 """Music language models as models of answers: what they score is what the library's own forward pass gives."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,13 @@ from transformers import AutoProcessor
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.answering.answering import Answering, load_answering
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
+from musiclime_torch.views.exports.files import to_json
+from musiclime_torch.views.page.song import to_html
+from musiclime_torch.views.terminal import to_text
 
 RATE = 16_000
 QUESTION = "Is this song sad?"
@@ -204,3 +210,50 @@ def test_each_sound_is_heard_once_for_its_lyrics(folders: dict[str, Path], track
     alone = explain(model, track, **options)
     torch.testing.assert_close(explanation.attributions, alone.attributions, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(explanation.standard_errors, alone.standard_errors, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("order", ["sound first", "text first"])
+def test_the_questions_words_are_components_too(folders: dict[str, Path], track: Track, order: Any, tmp_path: Path):
+    model = load_answering(str(folders["music"]), QUESTION, ("Yes", "No"), order, ask_words=True)
+    tokens = model.tokenize("hold me now")
+    text = "hold me now\n" + QUESTION
+    said = "".join(text[start:end] for start, end in tokens.spans if end)
+    assert said.replace(" ", "").replace("\n", "") == text.replace(" ", "").replace("\n", "")
+    explanation = explain(model, track, segments=2, n_samples=96, target="Yes", foil="No", seed=1)
+    asked = [item for item in explanation.components if item.kind == "question"]
+    assert [item.word for item in asked] == ["Is", "this", "song", "sad"]
+    assert asked[-1].name == "sad (question)"
+    columns = [place for place, item in enumerate(explanation.components) if item.kind == "question"]
+    assert (explanation.attributions[-1, columns].abs() > 0).all()
+    shares = explanation.kind_shares()
+    assert [name for name, _, _ in shares] == ["heard", "read", "asked"]
+    assert sum(share for _, share, _ in shares) == pytest.approx(1, abs=0.05)
+    assert json.loads(to_json(explanation))["kinds"][2]["kind"] == "asked"
+    assert f"heard {100 * shares[0][1]:.0f} ±" in to_text(explanation, None, 5, positive_only=False)
+    page = to_html(explanation, track)
+    assert all(f'data-column="{column}"' in page for column in columns)
+    assert load_answering(str(folders["music"]), QUESTION, ("Yes", "No"), order).tokenize("la").spans[-1] == (0, 0)
+    explanation.save(tmp_path / "saved")
+    assert Explanation.load(tmp_path / "saved").components == explanation.components
+
+
+def test_an_instrumental_is_asked_too(folders: dict[str, Path], track: Track):
+    model = load_answering(str(folders["music"]), QUESTION, ("Yes", "No"), ask_words=True)
+    song = replace(track, lyrics=None)
+    explanation = explain(model, song, segments=2, n_samples=96, target="Yes", foil="No")
+    assert {item.kind for item in explanation.components} == {"audio", "question"}
+    assert "sad (question)" in {item.name for item in explanation.components}
+    assert 'id="question"' in to_html(explanation, song)
+
+
+def test_shares_are_freed_of_sampling_noise(track: Track):
+    """Eight cells that do nothing get no share, however few masks there are."""
+    explanation = explain(words_alone, track, sample_rate=8000, segments=4, n_samples=64, seed=3)
+    noisy = replace(explanation, standard_errors=explanation.standard_errors + 1e-9)
+    shares = {name: (share, half) for name, share, half in noisy.kind_shares()}
+    assert shares["heard"][0] <= shares["heard"][1] + 0.02
+    assert shares["read"][0] > 0.9
+
+
+def words_alone(audio: torch.Tensor, text: list[str]) -> torch.Tensor:
+    return torch.tensor([[2.0 * line.count("love") + line.count("hold") * line.count("now")] for line in text])

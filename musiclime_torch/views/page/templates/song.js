@@ -1,6 +1,6 @@
 
 const cells = every("#heat rect[data-column]");
-const words = every("#lyrics .w");
+const words = every("#lyrics .w, #question .w");
 const signs = new Map(every("#heat text[data-sign]").map((text) => [Number(text.dataset.sign), text]));
 const players = every("audio[data-version]");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
