@@ -1,5 +1,6 @@
 """Models by the names the command line gives them: built in, in a folder, on the hub, or of one's own."""
 
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -15,13 +16,16 @@ from musiclime_torch.basics.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+#: Whisper, with weights from a package.
+TRANSCRIBER = "whisper-tiny.en"
+
 #: The sentence that a label is put into for models that compare sound with text.
 PROMPT = "This audio is a song of {}."
 
 
 def check_name(name: str) -> None:
     """InputError for a name that is no model's, as far as that shows without loading one: nothing heavy is imported."""
-    if name == "demo" or name in _TRAINED or isdir(name):
+    if name in ("demo", TRANSCRIBER) or name in _TRAINED or isdir(name):
         return
     if ":" in name and not exists(name):
         _check_module(name)
@@ -65,6 +69,8 @@ def load_model(
     from musiclime_torch.models.care import find_device
 
     check_name(name)
+    if transcribes(name):
+        raise InputError(f"{name} writes down what it hears: give a line with --answer 'hold me now', or --answer auto.")
     device = find_device(device)
     if name == "demo":
         from musiclime_torch.demo.bundle import load_demo_model
@@ -78,6 +84,25 @@ def load_model(
     else:
         model = _load_pretrained(name, labels, embedding)
     return model.to(device) if isinstance(model, torch.nn.Module) else model
+
+
+def transcribes(name: str) -> bool:
+    """Whether a model is Whisper as it writes down words: by its name, or by what its configuration says it is."""
+    if name == TRANSCRIBER:
+        return True
+    # A folder or hub id of a model that `transformers` knows; our own folders have no architecture.
+    if isdir(name):
+        config = Path(name) / "config.json"
+        named = json.loads(config.read_text(encoding="utf-8")).get("architectures") if config.is_file() else None
+    elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]*[Ww]hisper[\w.-]*", name):
+        from transformers import AutoConfig
+
+        from musiclime_torch.models.checkpoints import load_part
+
+        named = load_part(AutoConfig, name).architectures
+    else:
+        return False
+    return "WhisperForConditionalGeneration" in (named or ())
 
 
 def load_ensemble(

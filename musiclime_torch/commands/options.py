@@ -25,7 +25,10 @@ _LISTED = {"output_kind": get_args(OutputKind), "modalities": (*get_args(Modalit
 
 _LOADING_OPTIONS = [
     click.option(
-        "--lyrics", type=click.Path(path_type=Path), metavar="FILE", help="Text, .lrc or .srt.  [default: embedded tags]"
+        "--lyrics",
+        type=click.Path(path_type=Path),
+        metavar="FILE|auto",
+        help="Text, .lrc or .srt; auto: what Whisper hears.  [default: embedded tags]",
     ),
     click.option("--lyrics-encoding", metavar="NAME", help="Encoding of --lyrics, such as gb18030.  [default: found out]"),
     click.option(

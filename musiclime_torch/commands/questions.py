@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.commands.models import transcribes
 from musiclime_torch.commands.options import pop_given, split
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[
     """The music language model that is asked a question; its first answer is explained unless another class is."""
     from musiclime_torch.models.answering.answering import load_answering
 
+    if "ask" not in asked and "answer" in asked and set(given) == {"model"} and transcribes(given["model"]):
+        return _load_transcribing(given["model"], asked["answer"], options, knows_song)
     if "ask" not in asked:
         raise InputError(f"--{next(iter(asked)).replace('_', '-')} needs a question: give --ask 'Is this song sad?'.")
     if set(given) != {"model"}:
@@ -103,6 +106,17 @@ def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[
     order = asked.get("order", "sound first")
     told = bool(asked.get("answer_tokens")), bool(asked.get("ask_words"))
     return load_answering(given["model"], asked["ask"], answers, order, *told)
+
+
+def _load_transcribing(name: str, line: str, options: dict[str, Any], knows_song: bool) -> Any:
+    """Whisper with a line that it may have heard; a foil is another one. Lines may have commas."""
+    from musiclime_torch.models.answering.transcribing import load_transcribing
+
+    if line == AUTO and not knows_song:
+        raise InputError("--answer auto is for one song: use explain, or give the line.")
+    foil = options["foil"]
+    options["target"] = options["target"] or (None if line == AUTO else line)
+    return load_transcribing(name, (line,) if foil is None or foil == line else (line, foil))
 
 
 def settle_answers(model: Any, track: "Track", options: dict[str, Any]) -> Any:

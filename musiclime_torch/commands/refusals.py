@@ -16,6 +16,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import check_name
 from musiclime_torch.commands.options import gather
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
+from musiclime_torch.song.lyrics.files import asks_to_transcribe
 
 
 def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files: Path) -> None:
@@ -28,7 +29,8 @@ def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files:
         refuse_missing(Path(path), "the song to compare with, ")
     baseline = options.get("baseline")
     named = [] if baseline is None or baseline in get_args(StandIn) else [Path(baseline)]
-    for path in (*files, *(loading[name] for name in ("stems", "lyrics") if name in loading), *named):
+    given = [loading[name] for name in ("stems", "lyrics") if name in loading and not asks_to_transcribe(loading[name])]
+    for path in (*files, *given, *named):
         refuse_missing(path, "the lyrics " if path == loading.get("lyrics") else "")
     segments = split_units(options.get("segments") or "")[1]
     if segments:

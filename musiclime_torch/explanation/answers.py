@@ -21,6 +21,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.answering.answering import Answering
+from musiclime_torch.models.answering.transcribing import Transcribing
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track, fold_quiet
@@ -56,11 +57,7 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
 
 def record_question(model: Any) -> dict[str, Any]:
     """What a language model was asked, in which order, and the tokens that its answers were cut into."""
-    if not isinstance(model, Answering):
-        return {}
-    order, answers = model.prompt.order, model.describe_answers()
-    words = {"asked_words": True} if model.asked_text else {}
-    return {"asked": model.asked, "order": order, "answers": answers, "answer_tokens": model.by_token, **words}
+    return model.describe_question() if isinstance(model, Answering | Transcribing) else {}
 
 
 def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:

@@ -180,8 +180,7 @@ def tell_kinds(explanation: Explanation, target: int | str | None = None) -> str
         return ""
     parts = explanation.kind_shares(target)
     told = [f"{name} {100 * share:.0f} ± {100 * half:.1g}%" for name, share, half in parts]
-    return (
-        f"Of what single parts do for {explanation.classes[explanation.class_index(target)]}: {', '.join(told)}."
-        if told
-        else ""
-    )
+    # Of a model that takes one kind alone there is nothing to tell.
+    if len(told) < 2:
+        return ""
+    return f"Of what single parts do for {explanation.classes[explanation.class_index(target)]}: {', '.join(told)}."

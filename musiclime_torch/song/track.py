@@ -15,7 +15,7 @@ from musiclime_torch.basics.arguments import read_separator
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.song.audio.recording import Recording, read_audio
-from musiclime_torch.song.lyrics.files import embedded_lyrics, read_lyrics
+from musiclime_torch.song.lyrics.files import asks_to_transcribe, embedded_lyrics, read_lyrics
 from musiclime_torch.song.lyrics.lyrics import Lyrics, cut_lyrics
 from musiclime_torch.song.stems.bands import describe_bands, is_band, split_bands
 from musiclime_torch.song.stems.files import StemSet, is_stem_file, read_stems
@@ -108,7 +108,8 @@ def load_track(
 
     Args:
         song: an audio file, a ``.stem.mp4``, or a folder of stems, with the mix among them or without.
-        lyrics: a text, .lrc or subtitle file, or `Lyrics`; None takes what the song's tags hold, if anything.
+        lyrics: a text, .lrc or subtitle file, or `Lyrics`; None takes what the song's tags hold, if anything; "auto" what
+            Whisper hears, with times ("auto:NAME" names another Whisper than tiny.en).
         lyrics_encoding: the encoding of the lyrics' file, as Python names it ("gb18030"); None finds out.
         stems: a folder of stems (or a stem file) of ``song``; what they leave of it becomes the residual.
         align_stems: move stems that are late or early by an encoder's delay, as ``demucs --mp3`` writes them.
@@ -136,8 +137,9 @@ def load_track(
             "for bands of the stems (bands:0,200,2000).",
             argument="separator",
         )
+    heard = str(lyrics) if asks_to_transcribe(lyrics) else ""
     # Lyrics are read first: a bad file is reported before minutes are spent on the audio.
-    words, notes = _find_lyrics(path, lyrics, lyrics_encoding)
+    words, notes = (None, []) if heard else _find_lyrics(path, lyrics, lyrics_encoding)
     given = stems is not None or (has_own_stems and not base)
     part: dict[str, Any] = {"max_seconds": max_seconds, "start": start, "end": end}
     with open_stages(progress) as stages:
@@ -161,11 +163,18 @@ def load_track(
     if edges and given:
         split, names = split_bands(track.stems, track.stem_names, track.sample_rate, edges, device)
         track = replace(track, stems=split, stem_names=names, source=describe_bands(edges, track.source))
-    if words is not None and (start is not None or end is not None):
+    if heard:
+        from musiclime_torch.song.lyrics.transcribing import transcribe
+
+        # The singer alone, where there is a stem of that name.
+        voice = track.stem_names.index("vocals") if "vocals" in track.stem_names else None
+        sound = track.stems.sum(0) if voice is None else track.stems[voice]
+        words = transcribe(heard, sound, track.sample_rate, track.offset, device)
+    elif words is not None and (start is not None or end is not None):
         words, note = _cut_lyrics(words, track.offset, track.offset + track.seconds)
         notes = [*notes, note]
     warnings = tuple(dict.fromkeys((*notes, *track.warnings)))
-    read = Path(lyrics).name if isinstance(lyrics, str | Path) else ""
+    read = Path(lyrics).name if isinstance(lyrics, str | Path) and not heard else ""
     named = path.resolve().name if isdir(path) else path.name
     return replace(track, lyrics=words, title=_name(path), warnings=warnings, file=named, lyrics_file=read)
 

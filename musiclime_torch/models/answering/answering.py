@@ -100,6 +100,11 @@ class Answering(nn.Module):
             self.model, self.processor, self.asked, answers, self.prompt.order, self.by_token, bool(self.asked_text)
         ).eval()
 
+    def describe_question(self) -> dict[str, Any]:
+        """What it was asked, as an explanation's provenance keeps it."""
+        asked = {"asked": self.asked, "order": self.prompt.order, "answers": self.describe_answers()}
+        return asked | {"answer_tokens": self.by_token} | ({"asked_words": True} if self.asked_text else {})
+
     def describe_answers(self) -> str:
         """The tokens that each answer was cut into, as they are scored."""
         words = self.processor.tokenizer.convert_ids_to_tokens

@@ -26,6 +26,15 @@ _MOST_SUBTITLES = 3_000_000
 _SUBTITLES = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ssa"}
 
 
+def asks_to_transcribe(lyrics: object) -> bool:
+    """Whether lyrics are to be heard in the song: "auto", or "auto:NAME" for another Whisper than the default.
+
+    >>> asks_to_transcribe("auto"), asks_to_transcribe("auto:openai/whisper-small"), asks_to_transcribe("auto.lrc")
+    (True, True, False)
+    """
+    return str(lyrics).partition(":")[0] == "auto"
+
+
 def read_lyrics(path: str | Path, *, lyrics_encoding: str | None = None) -> Lyrics:
     """Read a lyrics file of any known format.
 
