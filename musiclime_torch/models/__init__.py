@@ -7,6 +7,10 @@ from musiclime_torch.basics.faces import lazy
 if TYPE_CHECKING:
     from musiclime_torch.basics.choices import OutputKind as OutputKind, Precision as Precision
     from musiclime_torch.models.answering.answering import Answering as Answering, load_answering as load_answering
+    from musiclime_torch.models.answering.transcribing import (
+        Transcribing as Transcribing,
+        load_transcribing as load_transcribing,
+    )
     from musiclime_torch.models.ast_roberta import (
         PAPER_PREPARATION as PAPER_PREPARATION,
         AstRoberta as AstRoberta,

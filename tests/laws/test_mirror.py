@@ -19,6 +19,8 @@ TESTS = ROOT.parent / "tests"
 TESTED_ELSEWHERE = {
     "surrogate/crossed_errors": "surrogate/test_crossed",
     "explanation/estimation/groups": "explanation/estimation/test_windows",
+    "models/answering/ctranslate2": "models/answering/test_transcribing",
+    "song/lyrics/transcribing": "models/answering/test_transcribing",
     "models/answering/families": "models/answering/test_answering",
     "models/answering/scoring": "models/answering/test_answering",
     "basics/faces": "laws/test_imports",
