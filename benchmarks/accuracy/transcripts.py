@@ -58,9 +58,8 @@ def main() -> None:
     for sentence in SENTENCES[:1] if options.smoke else SENTENCES:
         asked = model.with_answers([sentence])
         explanation = explain(asked, speak(sentence), segments=6, target=sentence)
-        found = [
-            int(own.abs().argmax()) == place for place, own in enumerate(add_up(asked, sentence, explanation.attributions))
-        ]
+        largest = add_up(asked, sentence, explanation.attributions).abs().argmax(1).tolist()
+        found = [number == place for place, number in enumerate(largest)]
         hits, words = hits + sum(found), words + len(found)
         ends = (explanation.output_song, explanation.output_empty)
         table.add_row(sentence, f"{sum(found)}/{len(found)}", *(f"{float(end[0]):.1f}" for end in ends))

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.answering.families import FAMILIES
+from musiclime_torch.models.answering.families import FAMILIES, PARTS, Qwen25Omni, SoundProcessor
 from musiclime_torch.models.answering.scoring import (
     LONGEST,
     Order,
@@ -218,10 +218,11 @@ def load_answering(
 
     InputError for a model of a family that isn't known, one that doesn't hear among them.
     """
-    from transformers import AutoConfig, AutoProcessor
+    from transformers import AutoConfig
 
     config = load_part(AutoConfig, name)
-    kind = (config.architectures or [type(config).__name__])[0]
+    own = (config.architectures or [type(config).__name__])[0]
+    kind = PARTS.get(own, own)
     if kind not in FAMILIES:
         raise InputError(
             f"{name!r} is a {kind}, which can't be asked about a song: known are {', '.join(FAMILIES)}; another family "
@@ -229,4 +230,12 @@ def load_answering(
         )
     model = load_weights(getattr(import_module("transformers"), kind), name).eval()
     model.config.name_or_path = name
-    return Answering(model, load_part(AutoProcessor, name), question, answers, order, by_token, ask_words).eval()
+    return Answering(model, _load_processor(kind, name), question, answers, order, by_token, ask_words).eval()
+
+
+def _load_processor(kind: str, name: str) -> Any:
+    from transformers import AutoFeatureExtractor, AutoProcessor, AutoTokenizer
+
+    if FAMILIES[kind] is not Qwen25Omni:
+        return load_part(AutoProcessor, name)
+    return SoundProcessor(load_part(AutoTokenizer, name), load_part(AutoFeatureExtractor, name))

@@ -5,6 +5,7 @@ features, two of these families drop the sound without a word. Another family ne
 Whisper's log-mel features are made on the device of the audio, as its feature extractor makes them on the host.
 """
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -28,7 +29,10 @@ class WhisperMel(nn.Module):
 
     def forward(self, wave: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch mel time"]:
         """Features of a whole window, silence added where there is less."""
-        padded = nn.functional.pad(wave, (0, self.samples - wave.shape[1]))
+        return self.measure(nn.functional.pad(wave, (0, self.samples - wave.shape[1])))
+
+    def measure(self, padded: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch mel time"]:
+        """Features of sound as it is."""
         spectrum = torch.stft(padded, self.fft, self.hop, window=self.window, return_complex=True)[..., :-1]
         power = spectrum.real.square() + spectrum.imag.square()
         logs = (self.filters.T @ power).clamp_min(1e-10).log10()
@@ -122,9 +126,46 @@ class Qwen2Audio:
         return heard[:, : (inner - 2) // 2 + 1]
 
 
+class Qwen25Omni:
+    """Qwen2.5-Omni's thinker: up to five minutes, in blocks of two seconds that don't see each other."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model, self.mel = model, WhisperMel(processor.feature_extractor)
+        self.max_seconds = float(processor.feature_extractor.chunk_length)
+
+    def hear(self, audio: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch token hidden"]:
+        """The tower takes all sounds in a row; the library's extractor would fill each up to five minutes first."""
+        batch, frames = len(audio), -(-audio.shape[1] // self.mel.hop)
+        # Silence after the end, as the extractor has it, for the frames that reach beyond.
+        features = self.mel.measure(nn.functional.pad(audio, (0, 2 * self.mel.fft)))[..., :frames]
+        row = features.transpose(0, 1).flatten(1).to(self.model.get_input_embeddings().weight.dtype)
+        lengths = torch.full((batch,), frames, dtype=torch.long, device=audio.device)
+        heard: Tensor = self.model.model.audio_tower(row, feature_lens=lengths).last_hidden_state
+        return heard.unflatten(0, (batch, -1))
+
+
 #: By the class that a checkpoint names as its own.
-FAMILIES: dict[str, type[Flamingo] | type[Qwen2Audio]] = {
+FAMILIES: dict[str, type[Flamingo] | type[Qwen2Audio] | type[Qwen25Omni]] = {
     "MusicFlamingoForConditionalGeneration": Flamingo,
     "AudioFlamingo3ForConditionalGeneration": Flamingo,
     "Qwen2AudioForConditionalGeneration": Qwen2Audio,
+    "Qwen2_5OmniThinkerForConditionalGeneration": Qwen25Omni,
 }
+
+#: The classes of whole checkpoints of which a part is asked: the thinker, without the talker that speaks its answers.
+PARTS = dict.fromkeys(
+    ("Qwen2_5OmniModel", "Qwen2_5OmniForConditionalGeneration"), "Qwen2_5OmniThinkerForConditionalGeneration"
+)
+
+
+@dataclass(frozen=True)
+class SoundProcessor:
+    """A checkpoint's processor as far as sound and text go: the library's own for Omni also wants packages for pictures."""
+
+    tokenizer: Any
+    feature_extractor: Any
+    audio_token: str = "<|AUDIO|>"
+
+    def apply_chat_template(self, messages: Any, **more: Any) -> Any:
+        """The tokenizer's."""
+        return self.tokenizer.apply_chat_template(messages, **more)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from music_llms import FAMILIES, WINDOW, save_music_llm
+from music_llms import FAMILIES, OMNI, WINDOW, save_music_llm
 from transformers import AutoProcessor
 
 from musiclime_torch.basics.errors import InputError
@@ -29,7 +29,7 @@ ANSWERS = ("Yes", "No", "yes, very much")
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("llms")
-    return {family: save_music_llm(family, root / family) for family in FAMILIES}
+    return {family: save_music_llm(family, root / family) for family in (*FAMILIES, OMNI)}
 
 
 def make_sound(seconds: float, rows: int = 1, seed: int = 0) -> torch.Tensor:
@@ -117,7 +117,7 @@ def test_a_word_that_is_gone_leaves_the_others_in_their_place(folders: dict[str,
     torch.testing.assert_close(gone[1], other[1], atol=1e-5, rtol=1e-5)  # what isn't attended to says nothing
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, OMNI])
 def test_a_song_is_explained(folders: dict[str, Path], family: str, track: Track):
     model = load_answering(str(folders[family]), QUESTION, ("Yes", "No"))
     explanation = explain(model, track, segments=2, n_samples=48, target="Yes", foil="No", seed=1)
@@ -163,7 +163,36 @@ def test_answers_are_kept_for_one_question(folders: dict[str, Path], track: Trac
 
 
 @pytest.mark.parametrize("order", ["sound first", "text first"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("seconds", [1.0, 4.0, 6.01])
+def test_omni_scores_as_the_librarys_own_pass(folders: dict[str, Path], order: Any, seconds: float):
+    """The library fills every sound up to the extractor's whole length; ours is as long as it is."""
+    model = load_answering(str(folders[OMNI]), QUESTION, ANSWERS, order)
+    lyrics, sound = "hold me now", make_sound(seconds, rows=2)
+    text, _ = model.prompt.render(lyrics)
+    extractor, tokenizer = model.processor.feature_extractor, model.processor.tokenizer
+    features = extractor(
+        list(sound[:, 0].numpy()), sampling_rate=RATE, return_tensors="pt", return_attention_mask=True, padding="max_length"
+    )
+    frames = int(features.attention_mask[0].sum())
+    count = ((frames - 1) // 2 + 1 - 2) // 2 + 1
+    for answer, ids in model.answers.items():
+        prompt = tokenizer(text.replace("<|AUDIO|>", "<|AUDIO|>" * count), add_special_tokens=False)["input_ids"]
+        given = torch.tensor([prompt + ids]).expand(2, -1)
+        with torch.inference_mode():
+            logits = model.model(
+                input_ids=given,
+                attention_mask=torch.ones_like(given),
+                input_features=features.input_features,
+                feature_attention_mask=features.attention_mask,
+            ).logits[:, -len(ids) - 1 : -1]
+            ours = model(sound, [lyrics] * 2)
+        expected = logits.float().log_softmax(-1).gather(2, torch.tensor(ids).expand(2, -1)[:, :, None]).sum((1, 2))
+        column = list(model.answers).index(answer)
+        torch.testing.assert_close(ours[:, column], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("order", ["sound first", "text first"])
+@pytest.mark.parametrize("family", [*FAMILIES, OMNI])
 def test_a_sound_that_several_lyrics_share_is_scored_as_by_itself(folders: dict[str, Path], family: str, order: Any):
     """Prefix-cached = batch = single, also where a word is gone, and however long the answers are."""
     model = load_answering(str(folders[family]), QUESTION, ("Yes", "No", "yes, very much"), order)

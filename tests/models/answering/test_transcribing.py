@@ -32,12 +32,15 @@ def model() -> Transcribing:
     torch.manual_seed(0)
     tokenizer = make_tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": MARKS})
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    sizes = {"encoder": 1, "decoder": 1}
     config = WhisperConfig(
-        vocab_size=len(tokenizer), num_mel_bins=16, d_model=32, encoder_layers=1, decoder_layers=1,
-        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32,
-        max_source_positions=150, max_target_positions=300, eos_token_id=tokenizer.eos_token_id, decoder_start_token_id=len(tokenizer) - 4,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.eos_token_id, suppress_tokens=None,
-        begin_suppress_tokens=None,
+        **{f"{side}_layers": count for side, count in sizes.items()},
+        **{f"{side}_attention_heads": 2 for side in sizes},
+        **{f"{side}_ffn_dim": 32 for side in sizes},
+        vocab_size=len(tokenizer), num_mel_bins=16, d_model=32, max_source_positions=150, max_target_positions=300,
+        eos_token_id=end, bos_token_id=end, pad_token_id=pad, decoder_start_token_id=len(tokenizer) - 4,
+        suppress_tokens=None, begin_suppress_tokens=None,
     )  # fmt: skip
     whisper = WhisperForConditionalGeneration(config).eval()
     with torch.no_grad():
