@@ -95,14 +95,17 @@ def load_ensemble(
     return LateEnsemble(audio, text, weights).to(find_device(device))
 
 
-_TRAINED = ("musicnn", "musicnn-msd", "musicnn-minilm", "musicnn-minilm-msd")
+_TRAINED = ("musicnn", "musicnn-msd", "musicnn-minilm", "musicnn-minilm-msd", "vibenet")
 
 
 def _load_trained(name: str) -> Any:
     """A model whose weights come with packages."""
     from musiclime_torch.models.musicnn import load_musicnn
     from musiclime_torch.models.musicnn_minilm import load_musicnn_minilm
+    from musiclime_torch.models.vibenet import load_vibenet
 
+    if name == "vibenet":
+        return load_vibenet()
     load = load_musicnn_minilm if "minilm" in name else load_musicnn
     return load("MSD" if name.endswith("-msd") else "MTT")
 

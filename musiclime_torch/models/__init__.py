@@ -42,5 +42,6 @@ if TYPE_CHECKING:
     from musiclime_torch.models.tagger import Tagger as Tagger
     from musiclime_torch.models.text_classifiers import TextClassifier as TextClassifier
     from musiclime_torch.models.tokens import MASK as MASK, Preparation as Preparation, cut_words as cut_words
+    from musiclime_torch.models.vibenet import VibeNet as VibeNet, load_vibenet as load_vibenet
 
 __getattr__, __dir__, __all__ = lazy(__name__)
