@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         load_minilm as load_minilm,
         load_musicnn_minilm as load_musicnn_minilm,
     )
+    from musiclime_torch.models.onnx_files import OnnxModel as OnnxModel
+    from musiclime_torch.models.remote import HttpModel as HttpModel
     from musiclime_torch.models.subject import Subject as Subject, describe_model as describe_model
     from musiclime_torch.models.tagger import Tagger as Tagger
     from musiclime_torch.models.text_classifiers import TextClassifier as TextClassifier

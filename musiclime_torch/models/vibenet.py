@@ -5,8 +5,8 @@ the GPL, is never imported or run. A small network was taught by a large one wit
 Archive (Defferrard et al. 2017), whose excerpts last 30 seconds. The package runs a whole song at once. Here a song over 30
 seconds is run in windows, whose values are averaged.
 
-The network is torchvision's EfficientNet-B0 (Tan & Le 2019, table 1) under a hidden layer and a linear unit a value. Names of
-weights are those of the file. Batch norms are folded into the convolutions before them when the file is read.
+The network is torchvision's EfficientNet-B0 (Tan & Le 2019, table 1) under a hidden layer and a linear unit a value. Names
+of weights are those of the file. Batch norms are folded into the convolutions before them when the file is read.
 """
 
 from pathlib import Path
@@ -63,7 +63,7 @@ class Squeeze(nn.Module):
 
 
 class Block(nn.Module):
-    """An inverted bottleneck: expanded, filtered channel by channel, squeezed, projected; added to its input where it fits."""
+    """An inverted bottleneck: channels expanded, filtered one by one, squeezed, projected; added to the input if it fits."""
 
     def __init__(self, inputs: int, expansion: int, reach: int, stride: int, outputs: int) -> None:
         super().__init__()
@@ -121,8 +121,7 @@ class VibeNet(nn.Module):
 
     def judge(self, features: Float[Tensor, "batch mel time"]) -> Float[Tensor, "batch class"]:
         """The network's outputs before they are brought between 0 and 1."""
-        weights = self.heads[CLASSES[0]].weight
-        maps: Tensor = self.backbone["features"](features[:, None].to(weights.dtype))
+        maps: Tensor = self.backbone["features"](features[:, None].to(next(self.parameters()).dtype))
         hidden = self.trunk(maps.mean((2, 3)))
         return torch.cat([self.heads[name](hidden) for name in CLASSES], 1)
 
@@ -156,8 +155,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
 
 
-# In eval mode a batch norm is y = g (x - m) / √(v + ε) + b for each channel, and x = w ∗ z comes from a convolution without a
-# bias: together they are the convolution of w g / √(v + ε) with the bias b - m g / √(v + ε).
+# In eval mode a batch norm is y = g (x - m) / √(v + ε) + b for each channel, and x = w ∗ z comes from a convolution that has
+# no bias: together they are the convolution with w g / √(v + ε) and the bias b - m g / √(v + ε).
 def _fold(name: str, tensors: dict[str, Tensor]) -> Tensor:
     """A weight as the network here has it. In the file a convolution "N.0" has its batch norm in "N.1"."""
     owner, _, kind = name.rpartition(".")
@@ -183,8 +182,6 @@ def _build_features() -> nn.Sequential:
     return nn.Sequential(*layers, _convolve(inputs, LAST, 1))
 
 
-def _convolve(
-    inputs: int, outputs: int, reach: int, stride: int = 1, groups: int = 1, active: bool = True
-) -> nn.Sequential:
+def _convolve(inputs: int, outputs: int, reach: int, stride: int = 1, groups: int = 1, active: bool = True) -> nn.Sequential:
     layer = nn.Conv2d(inputs, outputs, reach, stride, padding=reach // 2, groups=groups)
     return nn.Sequential(layer, nn.SiLU(inplace=True)) if active else nn.Sequential(layer)
