@@ -47,7 +47,8 @@ def check_name(name: str) -> None:
     elif "/" not in name:
         raise InputError(
             f"model {name!r} is not known{suggest(name, ('demo', *_TRAINED))}: give demo, musicnn-minilm, vibenet, a "
-            f"folder, a hub id (owner/name), an ONNX file, an address (https://...), or package.module:object for your own model."
+            f"folder, a hub id (owner/name), an ONNX file, an address (https://...), or package.module:object for your own "
+            f"model."
         )
     # A hub id has one slash and none of a path's other signs.
     elif not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):

@@ -132,7 +132,7 @@ class HttpModel(nn.Module):
         """Ask about some variants, and keep the answers."""
         question: dict[str, Any] = {}
         sounds, texts = zip(*some.values(), strict=True)
-        if "audio" in self.modalities:
+        if self.sample_rate is not None and "audio" in self.modalities:
             question["sample_rate"] = self.sample_rate
             question["audio"] = [encode_wave(sound, self.sample_rate) for sound in sounds]
         if "lyrics" in self.modalities:
