@@ -150,11 +150,18 @@ class Line:
         request = urllib.request.Request(self._url, body, headers)
         try:
             with _OPENER.open(request, timeout=self.limits.timeout) as answer:
-                text, sized = answer.read(_LIMIT + 1), answer.headers.get("Content-Length") or answer.chunked
+                sized = answer.length is not None or answer.chunked
+                text = answer.read(_LIMIT + 1)
+                missing = answer.length
         except urllib.error.HTTPError as error:
             return self._read_refusal(error, body is None)
         except (OSError, http.client.HTTPException) as error:
             raise self._read_break(error) from error
+        if len(text) > _LIMIT:
+            raise InputError(f"{self.name} answered with more than {_LIMIT / 2**20:.0f} MiB, which is no list of outputs.")
+        # A read of so many bytes says nothing of those that never came.
+        if missing:
+            raise PassingError("an answer that breaks off")
         try:
             return json.loads(text)
         except ValueError as error:
