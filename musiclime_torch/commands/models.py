@@ -85,6 +85,19 @@ def split_settings(name: str, kind: str) -> tuple[str, dict[str, Any]]:
     return base, settings
 
 
+def redact_name(name: str) -> str:
+    """A model's name as it may be written down: an address without login, query and settings, any other as it is.
+
+    >>> redact_name("https://me:secret@example.org/tagger?key=1#queries=5"), redact_name("demo")
+    ('https://example.org/tagger', 'demo')
+    """
+    if find_kind(name) != "http":
+        return name
+    from musiclime_torch.models.queries import redact
+
+    return redact(name)
+
+
 def _check_module(name: str) -> None:
     module, _, attribute = name.partition(":")
     _look_here()

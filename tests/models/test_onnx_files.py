@@ -67,7 +67,7 @@ def test_channels_and_lengths_are_read_off_the_shape(tmp_path: Path):
 
 def test_a_rate_that_the_caller_gives_makes_the_length_of_a_window(tmp_path: Path):
     model = OnnxModel(write_graph(tmp_path / "m.onnx", ("batch", 4000)))
-    about = dict(classes=None, output_kind=None, modalities=None)
+    about = {"classes": None, "output_kind": None, "modalities": None}
     assert describe_model(model, sample_rate=4000, **about).max_seconds == 1.0
     with pytest.raises(InputError, match="give sample_rate, such as 16000"):
         describe_model(model, sample_rate=None, **about)
@@ -149,12 +149,12 @@ MELS = helper.make_tensor_value_info("mels", TensorProto.FLOAT, ["batch", 128, "
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (dict(sound=("batch", 128, "time")), "takes float of shape (batch, 128, time), which is a spectrogram or features"),
-        (dict(sound=("batch", "time", 96)), "which is a spectrogram or features and not sound: export the model together"),
-        (dict(sound=("batch", 768)), "takes float of shape (batch, 768), which is a spectrogram or features"),
-        (dict(sound=("batch", 1, 96, "time")), "which is a spectrogram or features and not sound"),
-        (dict(extra=[IDS]), "takes whole numbers as 'ids', such as token ids, and the file has no tokenizer"),
-        (dict(extra=[MELS]), "several inputs that may be sound ('wave', 'mels'): say which, as m.onnx#audio=NAME"),
+        ({"sound": ("batch", 128, "time")}, "takes float of shape (batch, 128, time), which is a spectrogram or features"),
+        ({"sound": ("batch", "time", 96)}, "which is a spectrogram or features and not sound: export the model together"),
+        ({"sound": ("batch", 768)}, "takes float of shape (batch, 768), which is a spectrogram or features"),
+        ({"sound": ("batch", 1, 96, "time")}, "which is a spectrogram or features and not sound"),
+        ({"extra": [IDS]}, "takes whole numbers as 'ids', such as token ids, and the file has no tokenizer"),
+        ({"extra": [MELS]}, "several inputs that may be sound ('wave', 'mels'): say which, as m.onnx#audio=NAME"),
     ],
 )
 def test_other_inputs_are_refused_in_a_sentence(given, said, tmp_path: Path):
@@ -167,7 +167,9 @@ def test_other_inputs_are_refused_in_a_sentence(given, said, tmp_path: Path):
 
 def test_inputs_can_be_named(tmp_path: Path):
     path = write_graph(tmp_path / "m.onnx", extra=[MELS])
-    with pytest.raises(InputError, match=r"m\.onnx also takes 'mels', float of shape \(batch, 128, time\), which is neither"):
+    with pytest.raises(
+        InputError, match=r"m\.onnx also takes 'mels', float of shape \(batch, 128, time\), which is neither"
+    ):
         load_model(f"{path}#audio=wave")
     with pytest.raises(InputError, match="has no input 'sound': it has 'wave', 'mels'"):
         load_model(f"{path}#audio=sound")

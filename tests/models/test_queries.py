@@ -60,7 +60,9 @@ def test_the_server_says_how_long_to_wait(clock: Clock):
         ask(line)
         assert 25 < clock.slept[1] <= 30
         served.retry_after, served.faults = "3600", [429]
-        with pytest.raises(InputError, match=r"tried once, at last with HTTP 429 \(Too Many .*\), and asks to wait 3600 s\."):
+        with pytest.raises(
+            InputError, match=r"tried once, at last with HTTP 429 \(Too Many .*\), and asks to wait 3600 s\."
+        ):
             ask(line)
 
 
@@ -68,7 +70,9 @@ def test_a_server_that_keeps_failing_is_left_alone(clock: Clock):
     with serving() as served:
         served.faults = [500] * 9
         line = Line(served.address, Limits(tries=3))
-        with pytest.raises(InputError, match=r"/tagger was tried 3 times, at last with HTTP 500 \(Internal Server Error\)\."):
+        with pytest.raises(
+            InputError, match=r"/tagger was tried 3 times, at last with HTTP 500 \(Internal Server Error\)\."
+        ):
             ask(line)
         assert served.requests == 3
 
@@ -77,9 +81,8 @@ def test_a_slow_answer_is_asked_for_again(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(queries, "_PAUSE", 0.01)
     with serving() as served:
         served.faults = ["slow", "slow"]
+        line = Line(served.address, Limits(timeout=0.1, tries=2))
         with pytest.raises(InputError, match=r"tried 2 times, at last with no answer within 0\.1 s"):
-            line = Line(served.address, Limits(timeout=0.1, tries=2))
-            line.reached = True
             ask(line)
 
 

@@ -163,7 +163,10 @@ def test_a_budget_is_never_exceeded_and_the_next_run_resumes(served: Served, tra
         (lambda rows: rows, "which has no list of outputs."),
         (lambda rows: {"scores": rows}, "which has no list of outputs."),
         (lambda rows: {"outputs": [row[:2] for row in rows]}, "answered with 2 outputs for a variant, expected 3."),
-        (lambda rows: {"outputs": [[float("nan"), 0, 1]] * 2}, "the row [NaN, 0, 1], and not with a list of finite numbers."),
+        (
+            lambda rows: {"outputs": [[float("nan"), 0, 1]] * 2},
+            "the row [NaN, 0, 1], and not with a list of finite numbers.",
+        ),
         (lambda rows: {"outputs": [["0.5", 0, 1]] * 2}, 'the row ["0.5", 0, 1], and not with a list of finite numbers.'),
         (lambda rows: {"outputs": [[10**400, 0, 1]] * 2}, "and not with a list of finite numbers."),
         (lambda rows: {"outputs": [[True, 0, 1]] * 2}, "the row [true, 0, 1], and not with a list of finite numbers."),
@@ -236,7 +239,7 @@ def test_on_the_command_line(served: Served, tmp_path: Path):
     sound = torch.rand(16000, generator=torch.Generator().manual_seed(0)).numpy() / 2
     soundfile.write(tmp_path / "song.wav", sound, 8000)
     (tmp_path / "song.txt").write_text("hold me now")
-    asked = ["explain", "song.wav", "--lyrics", "song.txt", "--separator", "midside", "--segments", "2", "--device", "cpu"]
+    asked = ["explain", "song.wav", "--lyrics", "song.txt", "--separator", "hpss", "--segments", "2", "--device", "cpu"]
     login = served.address.replace("//", "//me:s3cret@") + "?key=s3cret"
     short = run_warm([*asked, "--model", f"{login}#queries=10"], tmp_path)
     assert (short.returncode, short.stdout, len(served.came)) == (2, "", 10)
@@ -245,7 +248,7 @@ def test_on_the_command_line(served: Served, tmp_path: Path):
     assert full.returncode == 0, full.stderr
     assert len(served.came) == len(set(served.came))
     record = json.loads(full.stdout)
-    assert record["classes"] == ["calm", "wild", "sad"]
+    assert list(record["classes"]) == ["calm", "wild", "sad"]
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert b"s3cret" not in written + full.stdout.encode() + full.stderr.encode() + short.stderr.encode()
     assert served.address.encode() in written

@@ -92,9 +92,7 @@ def serving(description: Any = DESCRIPTION) -> Iterator[Served]:
                 served.answered += variants
             return self.reply(200, answer)
 
-        def reply(
-            self, status: int, body: bytes, headers: dict[str, str] | None = None, length: int | None = -1
-        ) -> None:
+        def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None, length: int | None = -1) -> None:
             self.send_response(status)
             sized = {} if length is None else {"Content-Length": str(len(body) if length < 0 else length)}
             for name, value in {**sized, **(headers or {})}.items():
