@@ -177,7 +177,7 @@ def read(model: torch.nn.Module, width: int) -> torch.Tensor:
         (partial(Musicnn, TAGS["MTT"]), lambda model, audio: model(audio)),
         (VibeNet, lambda model, audio: model(audio)),
     ],
-    ids=["AST", "RoBERTa", "the demo's ear", "the demo's eye", "MusiCNN"],
+    ids=["AST", "RoBERTa", "the demo's ear", "the demo's eye", "MusiCNN", "VibeNet"],
 )
 def test_models_that_come_along_are_pure_themselves(make, run):
     model = make().eval()
