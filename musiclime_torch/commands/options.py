@@ -53,7 +53,8 @@ LOADING = ("lyrics", "lyrics_encoding", "stems", "align_stems", "separator", "st
 _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {
         "metavar": "NAME",
-        "help": "demo, musicnn-minilm, a folder, a hub id, or package.module:object for your own model.  "
+        "help": "demo, musicnn-minilm, vibenet, a folder, a hub id, an ONNX file, https://..., or package.module:object for "
+        "your own model.  "
         "[default: demo; a catalogue has none]",
     },
     "--audio-model": {
