@@ -13,6 +13,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import sqlite3
 import ssl
 import time
@@ -66,8 +67,8 @@ def redact(address: str) -> str:
     >>> redact("https://me:secret@example.org:8080/tagger?key=1#queries=5")
     'https://example.org:8080/tagger'
     """
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    # By hand: urlsplit refuses some of what people type, and this must never fail.
+    return re.sub(r"^(https?://)(?:[^/?#]*@)?([^?#]*).*", r"\1\2", address, flags=re.DOTALL)
 
 
 class PassingError(Exception):
@@ -90,8 +91,15 @@ class Line:
     _next: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.address)
         self.name = redact(self.address)
+        try:
+            parts = urlsplit(self.address)
+            known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            self.address.encode("ascii")
+        except ValueError:
+            known = False
+        if not known:
+            raise InputError(f"address {self.name!r} can't be read: give one such as https://example.org/tagger.")
         login, _, host = parts.netloc.rpartition("@")
         self._url = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
         self._headers = {"Accept": "application/json", "User-Agent": "musiclime_torch"}
@@ -196,7 +204,8 @@ class Line:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             return PassingError(f"no answer within {self.limits.timeout:g} s")
-        if isinstance(reason, ssl.SSLError) or (isinstance(error, urllib.error.URLError) and not self.reached):
+        nowhere = isinstance(error, urllib.error.URLError) and not self.reached
+        if nowhere or isinstance(reason, ssl.SSLError | http.client.InvalidURL):
             return InputError(f"{self.name} can't be reached ({first_line(reason)}).")
         if isinstance(error, http.client.IncompleteRead):
             return PassingError("an answer that breaks off")

@@ -26,7 +26,6 @@ from musiclime_torch.models.queries import Ledger, Limits, Line, default_cache
 
 #: What a description may say, with the type of each; anything else in it is ignored.
 DESCRIBED: dict[str, type | tuple[type, ...]] = {
-    "name": str,
     "version": str,
     "sample_rate": int,
     "channels": int,
@@ -189,6 +188,8 @@ def _check_description(name: str, said: Any) -> dict[str, Any]:
             right = math.isfinite(value) and value > 0
         if right and key == "output_kind":
             right = value in get_args(OutputKind)
+        if right and key == "modalities":
+            right = value in (["audio", "lyrics"], ["audio"], ["lyrics"])
         if not right:
             raise InputError(f"{name} describes its model with {key}={_cut(value)}, which can't be understood.")
     return said

@@ -131,6 +131,29 @@ def test_an_address_without_a_server_is_told_at_once(clock: Clock):
     assert not clock.slept
 
 
+@pytest.mark.parametrize("address", ["https://", "http://[::1/x", "http://a:port/x", "https://exämple.org/x", "http://:80"])
+def test_an_address_that_cannot_be_read_is_a_sentence(address: str):
+    with pytest.raises(InputError) as caught:
+        Line(address, Limits())
+    assert str(caught.value) == f"address {address!r} can't be read: give one such as https://example.org/tagger."
+
+
+def test_an_address_with_a_space_is_told_at_once(clock: Clock):
+    with pytest.raises(
+        InputError, match=r"http://127\.0\.0\.1:9/a b can't be reached \(URL can't contain control characters"
+    ):
+        Line("http://127.0.0.1:9/a b", Limits()).describe()
+    assert not clock.slept
+
+
+def test_a_redirection_is_not_followed(clock: Clock):
+    with (
+        serving(302) as served,
+        pytest.raises(InputError, match=r"refused with HTTP 302 .*: give the address that it points"),
+    ):
+        Line(served.address, Limits()).describe()
+
+
 def test_a_server_without_a_description(clock: Clock):
     with serving(None) as served:
         assert Line(served.address, Limits()).describe() is None
