@@ -128,7 +128,9 @@ class Line:
     def _ask(self, body: bytes | None, variants: int, kept: str) -> Any:
         for attempt in range(1, self.limits.tries + 1):
             if self.left is not None and variants > self.left:
-                raise InputError(f"{self.name} was asked {self.sent} times, as queries={self.limits.queries} allows{kept}.")
+                raise InputError(
+                    f"{self.name} was sent {self.sent} variants, as queries={self.limits.queries} allows{kept}."
+                )
             self._wait()
             self.sent += variants
             try:

@@ -1,5 +1,6 @@
 """Requests to a server that fails: pauses, retries, budget, login, and what is kept."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_what_is_sent_again_counts_against_the_budget(clock: Clock):
         line = Line(served.address, Limits(queries=5))
         ask(line, 2)
         assert (line.sent, line.answered, line.left) == (4, 2, 1)
-        with pytest.raises(InputError, match=r"/tagger was asked 4 times, as queries=5 allows: kept\."):
+        with pytest.raises(InputError, match=r"/tagger was sent 4 variants, as queries=5 allows: kept\."):
             line.ask({"lyrics": ["la"] * 2, "audio": [SILENCE] * 2}, 2, ": kept")
         assert len(served.came) == 4
 
@@ -146,12 +147,14 @@ def test_an_address_with_a_space_is_told_at_once(clock: Clock):
     assert not clock.slept
 
 
-def test_a_redirection_is_not_followed(clock: Clock):
-    with (
-        serving(302) as served,
-        pytest.raises(InputError, match=r"refused with HTTP 302 .*: give the address that it points"),
-    ):
-        Line(served.address, Limits()).describe()
+def test_a_redirection_is_not_followed(clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MUSICLIME_TOKEN", "s3cret")
+    with serving(302) as served, serving() as other:
+        served.points_to = other.address
+        said = f"refused with HTTP 302 ('no entry'): give the address that it points to, {other.address}."
+        with pytest.raises(InputError, match=re.escape(said)):
+            Line(served.address, Limits()).describe()
+        assert other.headers == []
 
 
 def test_a_server_without_a_description(clock: Clock):

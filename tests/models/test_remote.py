@@ -148,7 +148,7 @@ def test_a_budget_is_never_exceeded_and_the_next_run_resumes(served: Served, tra
     with pytest.raises(InputError) as caught:
         ask_all(HttpModel(served.address, queries=10), track)
     assert str(caught.value) == (
-        f"{served.address} was asked 10 times, as queries=10 allows: its 10 answers are kept in {cache}, and asking again "
+        f"{served.address} was sent 10 variants, as queries=10 allows: its 10 answers are kept in {cache}, and asking again "
         "resumes."
     )
     assert len(served.came) == 10
@@ -241,10 +241,11 @@ def test_on_the_command_line(served: Served, tmp_path: Path):
     soundfile.write(tmp_path / "song.wav", sound, 8000)
     (tmp_path / "song.txt").write_text("hold me now")
     asked = ["explain", "song.wav", "--lyrics", "song.txt", "--separator", "hpss", "--segments", "2", "--device", "cpu"]
+    asked += ["--n-samples", "64"]
     login = served.address.replace("//", "//me:s3cret@") + "?key=s3cret"
     short = run_warm([*asked, "--model", f"{login}#queries=10"], tmp_path)
     assert (short.returncode, short.stdout, len(served.came)) == (2, "", 10)
-    assert "was asked 10 times, as queries=10 allows: its 10 answers are kept in " in short.stderr.splitlines()[-1]
+    assert "was sent 10 variants, as queries=10 allows: its 10 answers are kept in " in short.stderr.splitlines()[-1]
     full = run_warm([*asked, "--model", login, "--format", "json", "--out", "out"], tmp_path)
     assert full.returncode == 0, full.stderr
     assert len(served.came) == len(set(served.came))
@@ -255,3 +256,20 @@ def test_on_the_command_line(served: Served, tmp_path: Path):
     assert served.address.encode() in written
     unread = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file())
     assert b"s3cret" not in unread
+
+
+def test_a_catalogue_resumes_with_another_budget(served: Served, tmp_path: Path):
+    (tmp_path / "songs").mkdir()
+    sound = torch.rand(16000, generator=torch.Generator().manual_seed(0)).numpy() / 2
+    soundfile.write(tmp_path / "songs" / "a.wav", sound, 8000)
+    login = served.address.replace("//", "//me:s3cret@") + "?key=s3cret"
+    asked = ["corpus", "songs", "--separator", "hpss", "--segments", "2", "--device", "cpu", "--out", "out"]
+    short = run_warm([*asked, "--model", f"{login}#queries=5"], tmp_path)
+    assert short.returncode == 2
+    assert "was sent 5 variants, as queries=5 allows" in short.stderr
+    done = run_warm([*asked, "--model", f"{login}#queries=500", "--retry"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(served.came) == len(set(served.came))
+    written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert served.address.encode() in written
+    assert b"s3cret" not in written + done.stderr.encode() + short.stderr.encode()

@@ -40,7 +40,7 @@ class Served:
         self.description, self.faults = description, list[Any]()
         self.came, self.answered = list[tuple[str, str]](), list[tuple[str, str]]()
         self.requests, self.headers, self.retry_after = 0, list[dict[str, str]](), "0"
-        self.address = ""
+        self.address = self.points_to = ""
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def serving(description: Any = DESCRIPTION) -> Iterator[Served]:
             if served.description is None:
                 self.reply(405, b"")
             elif isinstance(served.description, int):
-                self.reply(served.description, b"no entry")
+                self.reply(served.description, b"no entry", {"Location": served.points_to})
             else:
                 self.reply(200, json.dumps(served.description).encode())
 
