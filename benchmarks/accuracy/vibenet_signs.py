@@ -100,15 +100,15 @@ def hear(track: Track, device: str, segments: int, n_samples: int) -> Heard:
     return Heard(track.title, dict(zip(explanation.classes, values, strict=True)), effects)
 
 
-def show_songs(songs: list[Heard]) -> Table:
-    table = Table(title="values of the songs, and what drums (D) and the rest (R) do to them: on average / last")
+def show_songs(songs: list[Heard], way: str) -> Table:
+    table = Table(title=f"values of the songs, and what drums (D) and the rest (R) do to them, {way}")
     names = ("energy", "danceability", "acousticness")
     for heading in ("song", *(part for name in names for part in (name, "D", "R"))):
         table.add_column(heading, justify="left" if heading == "song" else "right")
     for song in songs:
         cells = [song.title]
         for name in names:
-            sides = (" / ".join(f"{song.effects[name, side, way][0]:+.2f}" for way in WAYS) for side in ("drums", "rest"))
+            sides = (f"{song.effects[name, side, way][0]:+.2f}" for side in ("drums", "rest"))
             cells += [f"{song.values[name]:.2f}", *sides]
         table.add_row(*cells)
     return table
@@ -165,7 +165,8 @@ def main() -> None:
         tracks = load_songs(options.songs, options.separator)
         songs = [hear(track, options.device, SEGMENTS, N_SAMPLES) for track in tracks]
     console = Console(width=150)
-    console.print(show_songs(songs))
+    for way in WAYS:
+        console.print(show_songs(songs, way))
     table, figures = show_signs(songs)
     console.print(table)
     print(

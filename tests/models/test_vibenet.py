@@ -70,7 +70,12 @@ def judge(wave: np.ndarray) -> np.ndarray:
 
     session = onnxruntime.InferenceSession(str(weights()), providers=["CPUExecutionProvider"])
     outputs = session.run(None, {"x": hear(wave)[None].astype(np.float32)})[0][0]
-    likely = np.isin(vibenet.CLASSES, vibenet.LIKELIHOODS)
+    return finish(outputs)
+
+
+def finish(outputs: np.ndarray) -> np.ndarray:
+    """Acousticness, instrumentalness and liveness are likelihoods; danceability, energy, speechiness and valence are cut."""
+    likely = np.array([True, False, False, True, True, False, False])
     return np.where(likely, 1 / (1 + np.exp(-outputs)), np.clip(outputs, 0, 1))
 
 
@@ -119,6 +124,13 @@ def test_values_are_explained_in_their_own_units(song: Track, waves: torch.Tenso
     assert torch.allclose(explanation.output_song[:7], expected, atol=0.02)
     with pytest.raises(InputError, match="outputs that are regression can't be shown as probability: use raw"):
         explain(model, song, space="probability")
+
+
+def test_outputs_beyond_the_values_are_brought_back(monkeypatch: pytest.MonkeyPatch):
+    model, outputs = VibeNet(), torch.tensor([[-3.0] * 7, [3.0] * 7, [0.4] * 7])
+    for row in outputs:
+        monkeypatch.setattr(model, "judge", lambda features, row=row: row[None])
+        np.testing.assert_allclose(model(torch.zeros(1, 1, 700))[0].numpy(), finish(row.numpy()), atol=1e-6)
 
 
 @needs_weights

@@ -40,7 +40,13 @@ def write_graph(
         parts.append("count")
     nodes.append(helper.make_node("Sum", parts, ["sum"]))
     column = np.array([-1 if baked is None else baked, 1], np.int64)
-    tables.append(numpy_helper.from_array(column, "column"))
+    tables.append(numpy_helper.from_array(column, "column" if baked is None else "rows"))
+    if baked is not None:
+        # From the input's shape, times zero: onnxruntime doesn't see the number of rows before it runs.
+        tables.append(numpy_helper.from_array(np.zeros(2, np.int64), "nothing"))
+        nodes.append(helper.make_node("Shape", ["wave"], ["shape"]))
+        nodes.append(helper.make_node("Mul", ["shape", "nothing"], ["none"]))
+        nodes.append(helper.make_node("Add", ["none", "rows"], ["column"]))
     nodes.append(helper.make_node("Reshape", ["sum", "column"], ["feature"]))
     nodes.append(helper.make_node("MatMul", ["feature", "weights"], ["scores"]))
     results = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [rows, len(weights)])]
