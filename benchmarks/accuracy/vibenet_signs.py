@@ -170,8 +170,8 @@ def main() -> None:
     table, figures = show_signs(songs)
     console.print(table)
     print(
-        f"separator {'hpss' if options.smoke else options.separator}; drums are its stem of that name, or what is percussive; "
-        "what is last is exact"
+        f"separator {'hpss' if options.smoke else options.separator}; drums are its stem of that name, or what is percussive"
+        "; what is last is exact"
     )
     print(json.dumps(figures))
 

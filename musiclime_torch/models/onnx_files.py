@@ -3,7 +3,8 @@
 A float input is sound, as (frame), (batch, frame) or (batch, channel, frame); a string input of one text a row is lyrics. A
 graph made for a certain number of frames gets windows of that length, shorter ones with silence at the end. One made for a
 certain number of rows gets so many at a time, the last one repeated where there are fewer. Everything else is refused: a
-spectrogram has lost the sound that is to be changed, and token ids need a tokenizer, which the file doesn't have.
+spectrogram has lost the sound that is to be changed, and token ids need a tokenizer, which the file doesn't have. Outputs of
+a softmax or a sigmoid are taken for probabilities, all others for logits.
 
 What a graph can't say may stand in the file's metadata (`metadata_props`), as text: `sample_rate`, `channels`, `classes` (a
 JSON list, or names between commas), `output_kind`, `max_seconds`, `shortest_seconds`. Arguments of `explain` override it.
@@ -57,7 +58,8 @@ class OnnxModel(nn.Module):
         self.path, self.name = Path(path), Path(path).name
         self._sessions = {"cpu": _open(self.path, "cpu")}
         session = self._sessions["cpu"]
-        self.weights_hash = hash_file(self.path)
+        graph = read_graph(self.path)
+        self.weights_hash = hash_files(self.path, graph)
         sound, text = _pick_inputs(self.name, session.get_inputs(), audio, lyrics)
         self._inputs = {name: given for name, given in (("audio", sound), ("lyrics", text)) if given is not None}
         self.modalities = tuple(self._inputs)
@@ -65,8 +67,10 @@ class OnnxModel(nn.Module):
         self._outputs = [given.name for given in results]
         self._rows = _read_rows(self.name, list(self._inputs.values()), results)
         declared = read_metadata(self.name, session.get_modelmeta().custom_metadata_map)
-        self.classes = declared.get("classes", _name_classes(results))
-        self.output_kind = declared.get("output_kind", "logits")
+        # Outputs of one number each are named for what they say.
+        names = tuple(self._outputs) if all(map(_is_single, results)) else None
+        self.classes = declared.get("classes", names)
+        self.output_kind = declared.get("output_kind", _guess_kind(graph, self._outputs))
         self.sample_rate, self.max_seconds = declared.get("sample_rate"), declared.get("max_seconds")
         self.shortest_seconds = declared.get("shortest_seconds")
         shape = [] if sound is None else sound.shape
@@ -77,7 +81,9 @@ class OnnxModel(nn.Module):
         """Outputs, rows by rows where the graph takes a certain number of them."""
         device = next((given.device for given in inputs if isinstance(given, Tensor)), torch.device("cpu"))
         fed = {
-            given.name: self._fit_sound(given, values) if name == "audio" else _fit_texts(given, values)
+            given.name: self._fit_sound(given, values)
+            if name == "audio"
+            else np.array(list(values), dtype=object).reshape((-1, 1)[: len(given.shape)])
             for (name, given), values in zip(self._inputs.items(), inputs, strict=True)
         }
         return torch.from_numpy(self._run_all(device, fed)).to(device)
@@ -153,22 +159,22 @@ def _pick_inputs(model: str, inputs: Sequence[Any], audio: str | None, lyrics: s
             raise InputError(f"{model} has no input {given!r}: it has {', '.join(map(repr, named))}.")
     sounds = [given for given in inputs if given.type in _FLOATS and given.name != lyrics]
     texts = [given for given in inputs if given.type == "tensor(string)" and given.name != audio]
-    sound = named[audio] if audio is not None else _only(model, "sound", "audio", sounds)
-    text = named[lyrics] if lyrics is not None else _only(model, "lyrics", "lyrics", texts)
+    sound = named[audio] if audio is not None else _only(model, "audio", sounds)
+    text = named[lyrics] if lyrics is not None else _only(model, "lyrics", texts)
     others = [given for given in inputs if given not in (sound, text)]
     if others:
         raise InputError(_tell_of_other(model, others[0]))
     if sound is not None:
         _check_sound(model, sound)
-    if text is not None and (text.type != "tensor(string)" or len(text.shape) > 2):
+    if text is not None and (text.type != "tensor(string)" or not 1 <= len(text.shape) <= 2):
         raise InputError(f"the input {text.name!r} of {model} doesn't take one text a row, but {_say(text)}.")
     return sound, text
 
 
-def _only(model: str, what: str, argument: str, inputs: Sequence[Any]) -> Any | None:
+def _only(model: str, what: str, inputs: Sequence[Any]) -> Any | None:
     if len(inputs) > 1:
         names = ", ".join(repr(given.name) for given in inputs)
-        raise InputError(f"{model} has several inputs that may be {what} ({names}): say which, as {model}#{argument}=NAME.")
+        raise InputError(f"{model} has several inputs that may be {what} ({names}): say which, as {model}#{what}=NAME.")
     return inputs[0] if inputs else None
 
 
@@ -220,11 +226,6 @@ def _read_rows(model: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> int
     return next(iter(fixed), None)
 
 
-def _fit_texts(given: Any, texts: Sequence[str]) -> Values:
-    values = np.array(list(texts), dtype=object)
-    return values[:, None] if len(given.shape) == 2 else values
-
-
 def _fill(values: Values, rows: int) -> Values:
     """So many rows, the last one repeated."""
     return np.concatenate([values, np.repeat(values[-1:], rows - len(values), 0)])
@@ -255,11 +256,6 @@ def _is_single(given: Any) -> bool:
     return not given.shape or given.shape[1] == 1
 
 
-def _name_classes(outputs: Sequence[Any]) -> tuple[str, ...] | None:
-    """The outputs' own names, where each is one number a row."""
-    return tuple(given.name for given in outputs) if all(_is_single(given) for given in outputs) else None
-
-
 def read_metadata(model: str, given: dict[str, str]) -> dict[str, Any]:
     """What a file's metadata says of the model; InputError for what can't be read.
 
@@ -287,14 +283,21 @@ def _read_classes(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of an ONNX file, and of the files beside it that its weights lie in."""
+def read_graph(path: Path) -> Any:
+    """What is in the file itself; weights that lie beside it stay there."""
     with needing("musiclime_torch[onnx]"):
         import onnx
-    graph = onnx.load(path, load_external_data=False).graph
+    return onnx.load(path, load_external_data=False).graph
+
+
+def _guess_kind(graph: Any, outputs: Sequence[str]) -> OutputKind:
+    """Probabilities, where what makes the outputs is a softmax or a sigmoid."""
+    last = {node.op_type for node in graph.node for name in node.output if name in outputs}
+    return "probabilities" if last and last <= {"Softmax", "Sigmoid"} else "logits"
+
+
+def hash_files(path: Path, graph: Any) -> str:
+    """SHA-256 of an ONNX file; where weights lie in files beside it, of the hashes of all of them."""
     beside = {entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"}
-    digest = hashlib.sha256()
-    for file in (path, *(path.parent / name for name in sorted(beside))):
-        with file.open("rb") as data:
-            digest.update(hashlib.file_digest(data, "sha256").digest())
-    return digest.hexdigest() if beside else hashlib.sha256(path.read_bytes()).hexdigest()
+    hashes = [hashlib.sha256(file.read_bytes()) for file in (path, *(path.parent / name for name in sorted(beside)))]
+    return hashes[0].hexdigest() if not beside else hashlib.sha256(b"".join(part.digest() for part in hashes)).hexdigest()

@@ -16,7 +16,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import load_model
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models import onnx_files
-from musiclime_torch.models.onnx_files import OnnxModel, hash_file, read_metadata
+from musiclime_torch.models.onnx_files import OnnxModel, read_metadata
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.lyrics.files import read_text
 from musiclime_torch.song.track import Track
@@ -112,6 +112,8 @@ def test_lyrics_as_strings(tmp_path: Path, track: Track):
     found = model(audio, ["hold me", "hold me now"])
     torch.testing.assert_close(found, power(audio) + words * WEIGHTS, rtol=1e-5, atol=1e-3)
     assert model.modalities == ("audio", "lyrics")
+    column = OnnxModel(write_graph(tmp_path / "c.onnx", words=("batch", 1), metadata=RATE))
+    torch.testing.assert_close(column(audio, ["hold me", "hold me now"]), found)
     alone = OnnxModel(write_graph(tmp_path / "n.onnx", None, ("batch",)))
     assert alone.modalities == ("lyrics",)
     # The graph's own splitting knows spaces alone.
@@ -134,12 +136,20 @@ def test_the_hash_covers_weights_that_lie_beside_the_file(tmp_path: Path):
     path = write_graph(tmp_path / "m.onnx", weights=np.linspace(0, 1, 3000))
     model = onnx.load(path)
     onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=64)
-    first = hash_file(path)
-    assert OnnxModel(path).weights_hash == first
+    first = OnnxModel(path).weights_hash
+    assert first != hashlib.sha256(path.read_bytes()).hexdigest()
     data = bytearray((tmp_path / "m.data").read_bytes())
     data[-1] ^= 1
     (tmp_path / "m.data").write_bytes(data)
-    assert hash_file(path) != first
+    assert OnnxModel(path).weights_hash != first
+
+
+@pytest.mark.parametrize(("last", "kind"), [("Softmax", "probabilities"), ("Sigmoid", "probabilities"), (None, "logits")])
+def test_what_makes_the_outputs_says_what_they_are(last: str | None, kind: str, tmp_path: Path):
+    model = OnnxModel(write_graph(tmp_path / "m.onnx", metadata=RATE, last=last))
+    assert model.output_kind == kind
+    said = {**RATE, "output_kind": "multilabel"}
+    assert OnnxModel(write_graph(tmp_path / "n.onnx", metadata=said, last=last)).output_kind == "multilabel"
 
 
 IDS = helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "token"])
@@ -154,7 +164,7 @@ MELS = helper.make_tensor_value_info("mels", TensorProto.FLOAT, ["batch", 128, "
         ({"sound": ("batch", 768)}, "takes float of shape (batch, 768), which is a spectrogram or features"),
         ({"sound": ("batch", 1, 96, "time")}, "which is a spectrogram or features and not sound"),
         ({"extra": [IDS]}, "takes whole numbers as 'ids', such as token ids, and the file has no tokenizer"),
-        ({"extra": [MELS]}, "several inputs that may be sound ('wave', 'mels'): say which, as m.onnx#audio=NAME"),
+        ({"extra": [MELS]}, "several inputs that may be audio ('wave', 'mels'): say which, as m.onnx#audio=NAME"),
     ],
 )
 def test_other_inputs_are_refused_in_a_sentence(given, said, tmp_path: Path):

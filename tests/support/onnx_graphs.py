@@ -20,10 +20,12 @@ def write_graph(
     extra: Sequence[onnx.ValueInfoProto] = (),
     outputs: Sequence[str] = (),
     baked: int | None = None,
+    last: str | None = None,
 ) -> Path:
     """A graph of one output "scores" of shape (rows, class), or of an output a class with the names `outputs`.
 
-    `baked` is a number of rows that the graph is made for inside, whatever its inputs say.
+    `last` is a node that makes the scores of what comes before. `baked` is a number of rows that the graph is made for
+    inside, whatever its inputs say.
     """
     inputs, nodes, parts = [], [], []
     tables = [numpy_helper.from_array(np.array([weights], np.float32), "weights")]
@@ -48,7 +50,9 @@ def write_graph(
         nodes.append(helper.make_node("Mul", ["shape", "nothing"], ["none"]))
         nodes.append(helper.make_node("Add", ["none", "rows"], ["column"]))
     nodes.append(helper.make_node("Reshape", ["sum", "column"], ["feature"]))
-    nodes.append(helper.make_node("MatMul", ["feature", "weights"], ["scores"]))
+    nodes.append(helper.make_node("MatMul", ["feature", "weights"], ["scores" if last is None else "before"]))
+    if last is not None:
+        nodes.append(helper.make_node(last, ["before"], ["scores"]))
     results = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [rows, len(weights)])]
     if outputs:
         nodes.append(helper.make_node("Split", ["scores"], list(outputs), axis=1, num_outputs=len(outputs)))
