@@ -101,7 +101,7 @@ class Line:
         if not known:
             raise InputError(f"address {self.name!r} can't be read: give one such as https://example.org/tagger.")
         login, _, host = parts.netloc.rpartition("@")
-        self._url = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
+        self.url = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
         self._headers = {"Accept": "application/json", "User-Agent": "musiclime_torch"}
         token = os.environ.get(TOKEN, "")
         if login or token:
@@ -157,7 +157,7 @@ class Line:
 
     def _attempt(self, body: bytes | None) -> Any:
         headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
-        request = urllib.request.Request(self._url, body, headers)
+        request = urllib.request.Request(self.url, body, headers)
         try:
             with _OPENER.open(request, timeout=self.limits.timeout) as answer:
                 sized = answer.length is not None or answer.chunked

@@ -76,32 +76,35 @@ class HttpModel(nn.Module):
         cache: str | Path | None = None,
     ) -> None:
         super().__init__()
-        limits = Limits(queries, per_second, timeout, tries)
+        line = Line(address, Limits(queries, per_second, timeout, tries))
         if batch is not None and batch < 1:
             raise InputError(f"batch must be positive, got {batch}.")
-        line = Line(address, limits)
         said = _check_description(line.name, line.describe())
         slowest = min((rate for rate in (per_second, said.get("per_second")) if rate), default=None)
         line.limits = Limits(queries, slowest, timeout, tries)
-        self._line, self._lock = line, threading.Lock()
-        self.name = line.name
+        self._line, self._lock, self.name = line, threading.Lock(), line.name
+        most = said.get("batch", batch or 1)
+        self.batch = most if batch is None else min(batch, most)
+        self._declare(said, sample_rate)
+        # Nothing is known of the weights but what the server calls their version.
+        told = [said.get("version"), self.sample_rate, self.classes, self.output_kind]
+        self.weights_hash = _hash_text([self.name, *told]) if "version" in said else ""
+        # A query may choose the model. It may also be a secret, so that no explanation keeps even its hash.
+        self._identity = _hash_text([line.url, *told])
+        folder = default_cache() if cache is None else Path(cache).expanduser()
+        self._ledger = Ledger(None if cache == "off" else folder / f"{self._identity[:16]}.sqlite")
+
+    def _declare(self, said: dict[str, Any], sample_rate: int | None) -> None:
+        """What the pipeline reads off a model."""
         self.modalities = tuple(said.get("modalities", ("audio", "lyrics")))
-        self.sample_rate = said.get("sample_rate", sample_rate)
-        self.channels, self.classes = said.get("channels"), said.get("classes")
-        self.classes = None if self.classes is None else tuple(self.classes)
-        self.output_kind = said.get("output_kind", "logits")
-        self.max_seconds, self.shortest_seconds = said.get("max_seconds"), said.get("shortest_seconds")
-        self.batch = min(filter(None, (batch, said.get("batch", 1 if batch is None else None))))
+        self.sample_rate, self.channels = said.get("sample_rate", sample_rate), said.get("channels")
         if "audio" in self.modalities and self.sample_rate is None:
             raise InputError(
                 f"{self.name} doesn't say which sample rate it takes: give it after the address, as #sample_rate=16000."
             )
-        # Nothing is known of the weights but what the server calls their version.
-        self._identity = json.dumps([line._url, said.get("version"), self.sample_rate, self.classes, self.output_kind])
-        digest = hashlib.sha256(self._identity.encode()).hexdigest()
-        self.weights_hash = digest if "version" in said else ""
-        folder = default_cache() if cache is None else Path(cache).expanduser()
-        self._ledger = Ledger(None if cache == "off" else folder / f"{digest[:16]}.sqlite")
+        self.classes = tuple(said["classes"]) if "classes" in said else None
+        self.output_kind = said.get("output_kind", "logits")
+        self.max_seconds, self.shortest_seconds = said.get("max_seconds"), said.get("shortest_seconds")
         self._width = None if self.classes is None else len(self.classes)
 
     @property
@@ -155,6 +158,10 @@ class HttpModel(nn.Module):
             digest.update(str(tuple(sound.shape)).encode() + sound.contiguous().numpy().tobytes())
         digest.update(b"" if text is None else b"\0" + text.encode())
         return digest.digest()
+
+
+def _hash_text(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _pair(audio: Tensor | None, lyrics: Sequence[str] | None) -> list[Variant]:

@@ -87,6 +87,14 @@ def test_another_version_is_another_model(served: Served):
     assert hash_weights(HttpModel(served.address)) == ""
 
 
+def test_a_query_chooses_the_model_and_is_in_no_hash(served: Served):
+    first, second = HttpModel(f"{served.address}?key=a"), HttpModel(f"{served.address}?key=b")
+    assert hash_weights(first) == hash_weights(second)
+    for model in (first, second, HttpModel(f"{served.address}?key=a")):
+        model(draw(1), [""])
+    assert served.requests == 2
+
+
 def test_without_a_cache_a_run_still_asks_once(served: Served, cache: Path):
     for _ in range(2):
         model = HttpModel(served.address, cache="off")
