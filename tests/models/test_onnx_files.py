@@ -1,6 +1,7 @@
 """ONNX files: what a graph says of itself, batches of any and of a certain size, and what is refused."""
 
 import hashlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,6 +184,18 @@ def test_inputs_can_be_named(tmp_path: Path):
         load_model(f"{path}#audio=wave")
     with pytest.raises(InputError, match="has no input 'sound': it has 'wave', 'mels'"):
         load_model(f"{path}#audio=sound")
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "vibenet"])
+def test_a_missing_extra_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_graph(tmp_path / "m.onnx")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("musiclime_torch.models.vibenet.find_weights", lambda *_: tmp_path)
+    lacking = "onnx" if name == "vibenet" else "onnxruntime"
+    monkeypatch.setitem(sys.modules, lacking, None)
+    with pytest.raises(InputError) as caught:
+        load_model(name)
+    assert str(caught.value) == f"this needs {lacking}, which isn't installed: run pip install 'musiclime_torch[onnx]'."
 
 
 def test_the_graph_runs_where_the_sound_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
