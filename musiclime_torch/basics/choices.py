@@ -24,13 +24,13 @@ DesignName = Literal["auto", "crossed", "joint", "foldover", "kerdock", "unfolde
 WeightsName = Literal["uniform", "lime", "paper", "shapley"]
 
 #: Scales on which outputs can be explained.
-Space = Literal["logit", "log-odds", "probability", "raw"]
+Space = Literal["logit", "log-odds", "probability", "cosine", "raw"]
 
 #: Floating-point precision of encoders.
 Precision = Literal["float32", "bfloat16"]
 
 #: What a model's outputs are.
-OutputKind = Literal["logits", "multilabel", "probabilities", "regression", "embedding"]
+OutputKind = Literal["logits", "multilabel", "probabilities", "regression", "similarity", "embedding"]
 
 #: What a model takes.
 Modality = Literal["audio", "lyrics"]

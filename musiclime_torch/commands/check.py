@@ -22,13 +22,13 @@ from musiclime_torch.commands.options import (
     explain_options,
     gather,
     load_baseline,
-    load_models,
     loading_options,
     names_model,
     pop_given,
     tell_of_demo_model,
 )
 from musiclime_torch.commands.output import LONG, SHORT, say_duration, say_separation
+from musiclime_torch.commands.questions import load_models
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model, refuse_segments
 from musiclime_torch.song.manifest import Entry, is_manifest, read_manifest
 

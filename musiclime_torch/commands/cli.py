@@ -37,18 +37,17 @@ from musiclime_torch.commands.options import (
     explain_options,
     gather,
     load_baseline,
-    load_models,
     loading_options,
     names_model,
     output_options,
     pop_given,
     predict_options,
     read_command,
-    settle_answers,
     tell_of_demo_model,
     tell_of_lyrics,
 )
 from musiclime_torch.commands.output import Output, plan_output, say_separation, say_wait
+from musiclime_torch.commands.questions import load_models, prefer_sums, refuse_both, settle_answers
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model, refuse_segments
 from musiclime_torch.commands.train import train
 
@@ -114,16 +113,37 @@ def cli() -> None:
     metavar="FILE",
     help="Keep the model's answers here: another question about the same song costs no pass of the model.",
 )
+@click.option("--both", is_flag=True, help="With --like SONG: explain the other song too, into OUT/other.")
 @output_options
-def explain(song: Path, answers: Path | None, **options: Any) -> None:
+def explain(song: Path, answers: Path | None, both: bool, **options: Any) -> None:
     """Explain what a model makes of SONG: an audio file, a .stem.mp4, or a folder of stems."""
     loading = pop_given(options, *LOADING)
     output = plan_output(options)
+    prefer_sums(options)
     refuse_early(options, loading, song)
+    if both:
+        refuse_both(options)
     if answers is not None and not isdir(answers.absolute().parent):
         raise InputError(f"--answers {str(answers)!r} lies in a folder that doesn't exist: make it first.")
     device = options.pop("device") or default_device()
     tell_of_demo_model(options)
+    other = options["like"][0] if both else None
+    track = _explain_song(song, dict(options), loading, device, output, answers)
+    if other is not None:
+        # What belongs to the first song alone stays with it.
+        shared: dict[str, Any] = {name: loading[name] for name in ("separator", "max_seconds") if name in loading}
+        _explain_song(Path(other), {**options, "like": (track,)}, shared, device, output.enter("other"), None)
+
+
+def _explain_song(
+    song: Path,
+    options: dict[str, Any],
+    loading: dict[str, Any],
+    device: str,
+    output: Output,
+    answers: Path | None,
+) -> "Track":
+    """Load the model and the song, explain, and write what was asked for; the song with its stems."""
     # Standard output belongs to the result: models, separators and their libraries print whatever they like meanwhile.
     with redirect_stdout(sys.stderr):
         from musiclime_torch.basics.progress import Stages
@@ -141,6 +161,7 @@ def explain(song: Path, answers: Path | None, **options: Any) -> None:
         model = settle_answers(model, track, options)
         explanation = _run(model, track, device, options, output, kept, answers)
     output.show(explanation, track, options["baseline"])
+    return track
 
 
 @cli.command(
@@ -313,7 +334,7 @@ def _run(
     if file is not None and not hash_weights(module_behind(model)):
         # Before the model runs: nothing could be kept of it.
         raise InputError("--answers needs a model with weights, which tell its answers from another model's: leave it out.")
-    settings = read_settings({**given, "device": device})
+    settings = output.settle_evidence(model, read_settings({**given, "device": device}))
     say = partial(say_wait, settings, name_model(model), output.plays_evidence)
     explanation = run(model, track, settings, Stages(True, say=say), answers, output.plays_evidence)
     explanation = replace(explanation, provenance=explanation.provenance | {"command": read_command()})

@@ -20,13 +20,13 @@ from musiclime_torch.commands.options import (
     default_device,
     explain_options,
     gather,
-    load_models,
     names_model,
     pop_given,
     read_command,
     split,
 )
 from musiclime_torch.commands.output import LONG, SHORT, say_duration
+from musiclime_torch.commands.questions import load_models, prefer_sums
 from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
 from musiclime_torch.song.manifest import read_folder, read_manifest
 
@@ -83,6 +83,7 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
         raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
     refuse_file(out)
     loading = pop_given(options, "separator", "start", "end", "max_seconds")
+    prefer_sums(options)
     refuse_early(options, loading)
     entries = read_folder(songs) if isdir(songs) else read_manifest(songs)
     for package in ("pyarrow", "duckdb"):

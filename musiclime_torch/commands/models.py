@@ -112,7 +112,9 @@ def _check_module(name: str) -> None:
         raise InputError(f"model {name!r} can't be made (ModuleNotFoundError: No module named {package!r}).")
 
 
-def load_model(name: str, device: "torch.device | str" = "cpu", labels: Sequence[str] | None = None) -> Callable[..., Any]:
+def load_model(
+    name: str, device: "torch.device | str" = "cpu", labels: Sequence[str] | None = None, embedding: bool = False
+) -> Callable[..., Any]:
     """The model called `name`, moved to the device.
 
     "demo"; "musicnn-minilm" (tags of MagnaTagATune; with "-msd" those of the Million Song Dataset) or its audio tower
@@ -120,7 +122,8 @@ def load_model(name: str, device: "torch.device | str" = "cpu", labels: Sequence
     "MIT/ast-finetuned-audioset-10-10-0.4593"; "vibenet", seven values such as energy; an ONNX file; an address of a model
     behind HTTP; or "package.module:object" from the path or this folder (a class is made without arguments; anything else is
     the model itself). `labels` are what a zero-shot model chooses from. Files and addresses may be followed by settings:
-    "model.onnx#outputs=mood", "https://example.org/tagger#queries=500,per_second=2".
+    "model.onnx#outputs=mood", "https://example.org/tagger#queries=500,per_second=2". With `embedding` the encoders of a
+    zero-shot model are wanted alone, and it needs no labels.
     """
     import torch
 
@@ -140,7 +143,7 @@ def load_model(name: str, device: "torch.device | str" = "cpu", labels: Sequence
     elif ":" in name and not exists(name):
         model = _import_model(name)
     else:
-        model = _load_pretrained(name, labels)
+        model = _load_pretrained(name, labels, embedding)
     return model.to(device) if isinstance(model, torch.nn.Module) else model
 
 
@@ -192,7 +195,7 @@ def _load_foreign(name: str, kind: str) -> Any:
     return HttpModel(base, **settings)
 
 
-def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
+def _load_pretrained(name: str, labels: Sequence[str] | None, embedding: bool) -> Any:
     """A saved model, by the type in its configuration."""
     from transformers import (
         AutoConfig,
@@ -206,7 +209,7 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
 
     from musiclime_torch.models.ast_roberta import AstRoberta
     from musiclime_torch.models.checkpoints import load_part, load_weights, read_type
-    from musiclime_torch.models.classifiers import AudioClassifier, ClapZeroShot
+    from musiclime_torch.models.classifiers import AudioClassifier, ClapTowers, ClapZeroShot
     from musiclime_torch.models.tagger import Tagger
     from musiclime_torch.models.text_classifiers import make_text_classifier
 
@@ -217,7 +220,7 @@ def _load_pretrained(name: str, labels: Sequence[str] | None) -> Any:
     config = load_part(AutoConfig, name)
     if config.model_type == "clap":
         parts = (load_weights(ClapModel, name), load_part(AutoFeatureExtractor, name), load_part(AutoTokenizer, name))
-        return ClapZeroShot(*parts, labels or (), PROMPT)
+        return ClapTowers(*parts) if embedding else ClapZeroShot(*parts, labels or (), PROMPT)
     if config.model_type in HEARING:
         return AudioClassifier(load_weights(AutoModelForAudioClassification, name), load_part(AutoFeatureExtractor, name))
     module = load_weights(AutoModelForSequenceClassification, name)

@@ -63,6 +63,17 @@ _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--text-model": {"metavar": "NAME", "help": "A lyrics classifier, named in the same way."},
     "--model-weights": {"metavar": "A,B", "help": "Weights of the two in their sum.  [default: 1,1]"},
+    "--like": {
+        "metavar": "SONG|FILE.npz",
+        "multiple": True,
+        "help": "Why is the song near this one, or near a saved taste? Explains cosines of --model's embeddings; give it "
+        "again for more songs. The foil may be one of them, or another file.",
+    },
+    "--query": {
+        "metavar": "TEXT",
+        "multiple": True,
+        "help": "Why does the song match this text? As --like, for a model that embeds texts too.",
+    },
     "--ask": {"metavar": "QUESTION", "help": "Ask --model, a music language model, this about the song and its lyrics."},
     "--answer": {
         "metavar": "A,B,..|auto",
@@ -81,9 +92,6 @@ MODEL_NAMES = tuple(flag.removeprefix("--").replace("-", "_") for flag in _MODEL
 
 #: The settings that asking a model once needs.
 ASKING = ("sample_rate", "channels", "classes", "output_kind", "modalities", "batch_size", "device")
-
-#: In place of an answer: the one that the model gives by itself.
-AUTO = "auto"
 
 #: Named sets of settings.
 _PRESET: dict[str, dict[str, Any]] = {
@@ -138,6 +146,12 @@ _OUTPUT_OPTIONS = [
         metavar="A,B,..",
         help="Into --out, for other tools: audacity and sonic-visualiser (labels), jams, csv, parquet, wav or flac (the "
         "evidence as sound).",
+    ),
+    click.option(
+        "--dossier",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Folder for a dossier: a page in plain words with sounds, fingerprints and how to repeat it, and an archive.",
     ),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
     click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
@@ -223,94 +237,12 @@ def tell_of_lyrics(model: Any, track: "Track", options: dict[str, Any]) -> None:
         click.echo(f"{note[:1].upper()}{note[1:]}", err=True)
 
 
-def load_models(options: dict[str, Any], device: str, knows_song: bool = False) -> Any:
-    """The one model, or the sum of the two, that --model, --audio-model and --text-model name; or the one to --ask.
-
-    With `knows_song` the caller settles an answer that the model is to give by itself.
-    """
-    from musiclime_torch.commands.models import load_ensemble, load_model
-
-    given = pop_given(options, "model", "audio_model", "text_model", "model_weights")
-    asked = pop_given(options, "ask", "answer", "answer_tokens", "order")
-    if asked:
-        return _load_answering(given, asked, options, knows_song)
-    # A zero-shot model chooses from the class names; any other model has its own.
-    labels = None if options["classes"] is None else split(options["classes"])
-    if "model" in given and len(given) > 1:
-        raise InputError("--model is the whole model: leave --audio-model, --text-model and --model-weights out.")
-    if "audio_model" in given and "text_model" in given:
-        weights = _read_weights(given.get("model_weights", "1,1"))
-        return load_ensemble(given["audio_model"], given["text_model"], weights, device, labels)
-    if "model_weights" in given:
-        raise InputError("--model-weights needs two models: give --audio-model and --text-model.")
-    return load_model(next(iter(given.values()), "demo"), device, labels)
-
-
-def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[str, Any], knows_song: bool) -> Any:
-    """The music language model that is asked a question; its first answer is explained unless another class is."""
-    from musiclime_torch.models.answering.answering import load_answering
-
-    if "ask" not in asked:
-        raise InputError(f"--{next(iter(asked)).replace('_', '-')} needs a question: give --ask 'Is this song sad?'.")
-    if set(given) != {"model"}:
-        raise InputError("--ask needs a music language model alone: give it as --model, by folder or hub id.")
-    if "answer" not in asked:
-        raise InputError("--ask needs an answer to explain: give --answer Yes --foil No, or --answer auto.")
-    answers = split(asked["answer"])
-    if options["foil"] == AUTO:
-        raise InputError("--foil auto names no answer: give the foil itself, such as No.")
-    if AUTO in answers and not knows_song:
-        raise InputError("--answer auto is for one song: use explain, or give the answers.")
-    if options["target"] is None and len(answers) == 1 and answers != (AUTO,):
-        options["target"] = answers[0]
-    if options["foil"] is not None and options["foil"] not in answers:
-        answers = (*answers, options["foil"])
-    order = asked.get("order", "sound first")
-    return load_answering(given["model"], asked["ask"], answers, order, bool(asked.get("answer_tokens")))
-
-
-def settle_answers(model: Any, track: "Track", options: dict[str, Any]) -> Any:
-    """The model, with its own answer to the whole song in the place of "auto"."""
-    if AUTO not in getattr(model, "answers", ()):
-        return model
-    import torch
-
-    from musiclime_torch.variants.sound import fit_stems
-
-    sound = fit_stems(track, model.sample_rate, 1).sum(0)[None].to(next(model.parameters()).device)
-    seconds = sound.shape[-1] / model.sample_rate
-    if seconds > model.max_seconds:
-        raise InputError(
-            f"--answer auto needs the whole song at once, and {model.name} takes {model.max_seconds:g} s of {seconds:.0f}: "
-            "give --start and --end, or the answer itself."
-        )
-    lyrics = track.lyrics.text if track.lyrics is not None else ""
-    with torch.inference_mode():
-        own = model.answer_by_itself(sound, lyrics)
-    if not own:
-        raise InputError(f"{model.name} answers the question with nothing: give --answer.")
-    click.echo(f"The model's own answer: {own}", err=True)
-    options["target"] = own if options["target"] is None else options["target"]
-    try:
-        return model.with_answers([own, *(answer for answer in model.answers if answer not in (AUTO, own))])
-    except InputError as error:
-        raise InputError(f"the model's own answer can't be explained ({error}): give --answer.") from error
-
-
 def load_baseline(options: dict[str, Any], device: str, loading: dict[str, Any]) -> None:
     """Where the baseline is a song, replace its path by the loaded track."""
     from musiclime_torch.song.track import load_track
 
     if options["baseline"] not in (None, "silence", "noise"):
         options["baseline"] = load_track(Path(options["baseline"]), device=device, **loading)
-
-
-def _read_weights(text: str) -> tuple[float, float]:
-    try:
-        first, second = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"--model-weights {text!r} can't be read: give two numbers (1,0.5).") from None
-    return first, second
 
 
 def split(text: str) -> tuple[str, ...]:

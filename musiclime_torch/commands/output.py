@@ -1,8 +1,9 @@
 """Where one explanation of the command line goes: standard output, and a folder with files, a page and exports."""
 
+import hashlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,11 +45,26 @@ class Output:
     page: bool
     exports: tuple[str, ...]
     positive_only: bool
+    dossier: Path | None
 
     @property
     def plays_evidence(self) -> bool:
         """Whether the output plays the evidence, which must then be searched for."""
-        return self.page or any(name in _SOUNDS for name in self.exports)
+        return self.page or self.dossier is not None or any(name in _SOUNDS for name in self.exports)
+
+    def enter(self, name: str) -> "Output":
+        """The same output in a folder of this name within each of its own."""
+        out, dossier = (None if folder is None else folder / name for folder in (self.out, self.dossier))
+        return replace(self, out=out, dossier=dossier)
+
+    def settle_evidence(self, model: Any, settings: "Settings") -> "Settings":
+        """The settings, with evidence where a dossier is to say what keeps and what flips the decision of this model."""
+        from musiclime_torch.explanation.evidence import makes_decision
+        from musiclime_torch.explanation.planning import describe_asked
+
+        subject, _ = describe_asked(model, settings)
+        decides = makes_decision(subject.output_kind, None if subject.classes is None else len(subject.classes))
+        return replace(settings, evidence=True) if self.dossier is not None and decides else settings
 
     def show(self, explanation: "Explanation", track: "Track", baseline: Any) -> None:
         """Write and print all outputs; `baseline` is what removed stems became."""
@@ -59,6 +75,8 @@ class Output:
 
         # Files first: if standard output is a closed pipe, the explanation is saved all the same.
         failures = [] if self.out is None else self._write(explanation, track, self.out, baseline)
+        if self.dossier is not None:
+            failures += self._write_dossier(explanation, track, self.dossier, baseline)
         if self.form == "json":
             click.echo(to_json(explanation))
         else:
@@ -68,6 +86,21 @@ class Output:
         if self.out is not None:
             page = f" Open {self.out / 'index.html'} in a browser." if self.page else ""
             click.echo(f"Written to {self.out}.{page}", err=True)
+
+    def _write_dossier(self, explanation: "Explanation", track: "Track", folder: Path, baseline: Any) -> list[InputError]:
+        """Write the dossier and say what its archive's sum is; what couldn't be written."""
+        from musiclime_torch.basics.progress import Stages
+        from musiclime_torch.views.dossier import write_dossier
+
+        with Stages(True) as stages:
+            stages.begin("writing the dossier", unit="")
+            try:
+                archive = write_dossier(explanation, track, folder, baseline=baseline)
+            except InputError as error:
+                return [error]
+        # Kept elsewhere, it shows that the archive is the one that was made today.
+        click.echo(f"Dossier: {folder / 'dossier.html'} and {archive}, SHA-256 {hash_file(archive)}.", err=True)
+        return []
 
     def _write(self, explanation: "Explanation", track: "Track", out: Path, baseline: Any) -> list[InputError]:
         """Write every file atomically, the explanation before what is made of it; what couldn't be written."""
@@ -107,6 +140,11 @@ class Output:
                     message = f"{str(error).rstrip('.')}. The explanation is saved as {saved}."
                     failures.append(InputError(message, argument=error.argument))
         return failures
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _save(explanation: "Explanation", out: Path) -> Path | InputError:
@@ -184,6 +222,8 @@ def plan_output(options: dict[str, Any]) -> Output:
     names = () if exports is None else split(exports)
     # Refused before anything runs: a mistyped folder should not cost an explanation.
     refuse_file(out)
+    dossier = options.pop("dossier")
+    refuse_file(dossier, "dossier")
     unknown = next((name for name in names if name not in EXPORTS), None)
     if unknown is not None:
         meant = suggest(unknown, EXPORTS)
@@ -193,4 +233,4 @@ def plan_output(options: dict[str, Any]) -> Output:
     for name in set(names) & set(_PACKAGES):
         require(*_PACKAGES[name])
     page = not options.pop("no_report") and out is not None
-    return Output(options.pop("form"), options.pop("top"), out, page, names, options["preset"] == "paper")
+    return Output(options.pop("form"), options.pop("top"), out, page, names, options["preset"] == "paper", dossier)

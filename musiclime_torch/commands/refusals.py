@@ -24,6 +24,8 @@ def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files:
     for name in ("model", "audio_model", "text_model"):
         if options.get(name):
             check_name(options[name])
+    for path in options.get("like") or ():
+        refuse_missing(Path(path), "the song to compare with, ")
     baseline = options.get("baseline")
     named = [] if baseline is None or baseline in get_args(StandIn) else [Path(baseline)]
     for path in (*files, *(loading[name] for name in ("stems", "lyrics") if name in loading), *named):

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from musiclime_torch.explanation.prediction import Prediction as Prediction, predict as predict
     from musiclime_torch.explanation.sentences import to_sentences as to_sentences
     from musiclime_torch.explanation.settings import PAPER as PAPER, Settings as Settings
+    from musiclime_torch.explanation.similarity import (
+        compare as compare,
+        embed as embed,
+        explain_both as explain_both,
+        read_taste as read_taste,
+    )
     from musiclime_torch.explanation.streaming import explain_in_steps as explain_in_steps
 
 __getattr__, __dir__, __all__ = lazy(__name__)

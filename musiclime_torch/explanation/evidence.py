@@ -49,8 +49,18 @@ def read_evidence(fields: dict[str, Any]) -> Evidence:
 MOST_GROWN = 4
 
 
-#: Kinds of outputs that make a decision.
-DECIDING = ("logits", "multilabel", "probabilities")
+#: Kinds of outputs that make a decision: which class, yes or no, which song is nearer.
+_DECIDING = ("logits", "multilabel", "probabilities", "similarity")
+
+
+def makes_decision(output_kind: str, count: int | None) -> bool:
+    """Whether so many outputs of a kind decide anything; None where their number isn't known yet.
+
+    >>> makes_decision("similarity", 2), makes_decision("similarity", 1), makes_decision("regression", 2)
+    (True, False, False)
+    """
+    # How near a song is to one other is a number; to which of two it is nearer is a decision.
+    return output_kind in _DECIDING and (output_kind != "similarity" or count != 1)
 
 
 #: Masks -> the margin of each, above zero where the decision is as wanted.
@@ -153,7 +163,9 @@ def _count_pass(probe: Probe) -> int:
 
 def measure_margin(outputs: Float[Tensor, "n class"], scale: Scale) -> Float[Tensor, " n"]:
     """By how much the target wins: over its foil, over all other classes, or over its threshold."""
-    if scale.output_kind not in DECIDING:
+    if scale.output_kind == "similarity" and not makes_decision(scale.output_kind, outputs.shape[1]):
+        raise InputError("evidence needs a decision: compare with a second song or text.", argument="evidence")
+    if not makes_decision(scale.output_kind, outputs.shape[1]):
         raise InputError(f"evidence needs a classifier, and the outputs are {scale.output_kind}.", argument="evidence")
     value = outputs[:, scale.target]
     if scale.foil is not None:
@@ -230,4 +242,6 @@ def _describe(scale: Scale, decided: bool) -> str:
         return f"{name} {'above' if decided else 'not above'} {scale.classes[scale.foil]}"
     if scale.output_kind == "multilabel" or len(scale.classes) == 1:
         return f"{name}: {'yes' if decided else 'no'}"
+    if scale.output_kind == "similarity":
+        return f"{name} {'nearest' if decided else 'not nearest'} of {len(scale.classes)}"
     return f"{name} {'first' if decided else 'not first'} among {len(scale.classes)} classes"

@@ -21,7 +21,7 @@ from musiclime_torch.explanation.estimation.joint import estimate_joint
 from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
 from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_shapley_windows, estimate_windows
-from musiclime_torch.explanation.evidence import DECIDING, Evidence, look_for_evidence
+from musiclime_torch.explanation.evidence import Evidence, look_for_evidence, makes_decision
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import (
     Plan,
@@ -126,7 +126,7 @@ def explain(
         sample_rate: the model's sample rate in Hz. This and the next four override what the model declares.
         channels: 1 or 2 channels of sound; None takes those of the track where the model declares none.
         classes: names of the model's outputs.
-        output_kind: "logits", "multilabel", "probabilities", "regression" or "embedding".
+        output_kind: "logits", "multilabel", "probabilities", "regression", "similarity" or "embedding".
         modalities: what it takes: ("audio", "lyrics"), ("audio",) or ("lyrics",).
         answers: what the model answered about this song so far. It is filled, and whatever it has costs no pass: a foil,
             another space, Shapley values beside Banzhaf values, more masks, evidence.
@@ -183,7 +183,8 @@ def explain_with(
         ) as probe,
     ):
         plan = keep_worthwhile_end(probe, plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings))
-        in_passing = evidence_in_passing and not settings.evidence and subject.output_kind in DECIDING
+        count = None if subject.classes is None else len(subject.classes)
+        in_passing = evidence_in_passing and not settings.evidence and makes_decision(subject.output_kind, count)
         every_mask = takes_all(probe, plan)
         if in_passing and every_mask:
             # What is run then answers the search too, whichever sets it asks about.

@@ -11,7 +11,7 @@ from musiclime_torch.basics.choices import Space
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.estimation.crossed import takes_every_mask
 from musiclime_torch.explanation.estimation.loop import expect_passes
-from musiclime_torch.explanation.evidence import DECIDING
+from musiclime_torch.explanation.evidence import makes_decision
 from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTLED, Settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.surrogate.sampling import Sampling
@@ -64,7 +64,10 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
     Raises:
         InputError: settings that no design, or not this model, can meet.
     """
-    if settings.evidence and subject.output_kind not in DECIDING:
+    count = None if subject.classes is None else len(subject.classes)
+    if settings.evidence and subject.output_kind == "similarity" and not makes_decision("similarity", count):
+        raise InputError("evidence needs a decision: compare with a second song or text.", argument="evidence")
+    if settings.evidence and not makes_decision(subject.output_kind, count):
         raise InputError(
             f"evidence needs a classifier, and the outputs of {subject.name} are {subject.output_kind}: leave evidence out.",
             argument="evidence",

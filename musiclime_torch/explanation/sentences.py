@@ -62,6 +62,8 @@ def say_percent(probability: float) -> str:
 
 def _tell_decision(explanation: Explanation, row: int) -> list[str]:
     name = explanation.classes[row]
+    if _compares(explanation):
+        return [_tell_similarity(explanation, row)]
     chances = find_probabilities(explanation)
     if chances is None or row >= len(chances):
         song, empty = float(explanation.output_song[row]), float(explanation.output_empty[row])
@@ -85,6 +87,28 @@ def _tell_decision(explanation: Explanation, row: int) -> list[str]:
     ]
 
 
+def _compares(explanation: Explanation) -> bool:
+    return bool(explanation.provenance.get("output_kind") == "similarity")
+
+
+def _tell_similarity(explanation: Explanation, row: int) -> str:
+    """How near the song is to a reference, or to which of two it is nearer; cosines, 1 for songs in the same direction."""
+    song, empty = explanation.output_song, explanation.output_empty
+    settings = explanation.provenance.get("settings", {})
+    if settings.get("foil") is not None and row == len(explanation.classes) - 1:
+        pair = [explanation.class_index(settings[part]) for part in ("target", "foil")]
+        near, far = sorted(pair, key=lambda number: -float(song[number]))
+        names, values = explanation.classes, [float(song[number]) for number in (near, far)]
+        return f"The song is nearer to {names[near]} (cosine {values[0]:.3g}) than to {names[far]} ({values[1]:.3g})."
+    references = len(explanation.classes) - (settings.get("foil") is not None)
+    nearest = references > 1 and int(song[:references].argmax()) == row
+    said = f"Of {references}, the song is nearest to" if nearest else "The song is compared with"
+    return (
+        f"{said} {explanation.classes[row]}: cosine {float(song[row]):.3g}, and {float(empty[row]):.3g} with everything "
+        "removed."
+    )
+
+
 def _tell_contrast(explanation: Explanation, chances: list[float]) -> str:
     """The two classes of a contrast and their probabilities."""
     settings = explanation.provenance.get("settings", {})
@@ -102,7 +126,11 @@ def _tell_largest(explanation: Explanation, row: int) -> str:
         return "No single component is significant."
     component, value, _ = top[0]
     # Of a contrast named "A rather than B" the whole name is what a component speaks for.
-    return f"{_open(component.name)} did most: it speaks {'for' if value > 0 else 'against'} {explanation.classes[row]}."
+    name, contrasts = explanation.classes[row], " rather than " in explanation.classes[row]
+    if _compares(explanation) and not contrasts:
+        does = "brings the song nearer to" if value > 0 else "takes the song away from"
+        return f"{_open(component.name)} did most: it {does} {name}."
+    return f"{_open(component.name)} did most: it speaks {'for' if value > 0 else 'against'} {name}."
 
 
 def _tell_evidence(explanation: Explanation) -> list[str]:

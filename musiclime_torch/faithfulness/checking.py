@@ -12,7 +12,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.estimation.loop import expect_passes
-from musiclime_torch.explanation.evidence import DECIDING
+from musiclime_torch.explanation.evidence import makes_decision
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.faithfulness.deletion import (
@@ -132,7 +132,8 @@ def check(
             wide = scale.on("probability") if "probability" in list_spaces(scale.output_kind, len(scale.song)) else scale
             steps = sorted({*count_steps(len(columns), POINTS), *count_top(len(columns))})
             ladder = climb(probe, scale, dealt.orders, steps)
-            flips = measure_flips(probe, scale, dealt) if scale.output_kind in DECIDING else None
+            decides = makes_decision(scale.output_kind, len(scale.song))
+            flips = measure_flips(probe, scale, dealt) if decides else None
             fidelity, infidelity = _hold_out(probe, scale, dealt, question.settings, held_out)
         stability, randomisation = (
             _repeat(question, known, columns, dealt, seeds, shuffled, stages) if is_own else (None, None)

@@ -30,34 +30,60 @@ class AudioClassifier(nn.Module):
         logits: Tensor = self.module(**_cast(self.front_end(audio), self.module)).logits
         return logits.float()
 
+    def embed_sound(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch feature"]:
+        """The mean over time of the last states before the classifier's own layers."""
+        inputs = _cast(self.front_end(audio), self.module)
+        states: Tensor = self.module(**inputs, output_hidden_states=True).hidden_states[-1]
+        return states.float().mean(1)
 
-class ClapZeroShot(nn.Module):
+
+class ClapTowers(nn.Module):
+    """CLAP's two encoders, which map sounds and texts to directions that can be compared."""
+
+    channels, modalities, output_kind, query_side = 1, ("audio",), "embedding", "audio"
+
+    def __init__(self, module: Any, extractor: Any, tokenizer: Any) -> None:
+        super().__init__()
+        self.module, self.front_end, self.tokenizer = module, make_front_end(extractor), tokenizer
+        self.sample_rate, self.max_seconds = self.front_end.rate, self.front_end.seconds
+        self.name = str(getattr(module.config, "name_or_path", "") or type(module).__name__)
+
+    def embed_sound(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch feature"]:
+        """Directions of sounds, in float32 whatever the weights' precision."""
+        features = self.module.get_audio_features(**_cast(self.front_end(audio), self.module)).pooler_output
+        return nn.functional.normalize(features.float(), dim=1)
+
+    @torch.no_grad()
+    def embed_query(self, queries: list[str]) -> Float[Tensor, "batch feature"]:
+        """Directions of texts that describe sound."""
+        read = self.tokenizer(queries, padding=True, return_tensors="pt")
+        read = {name: value.to(self.module.device) for name, value in read.items()}
+        return nn.functional.normalize(self.module.get_text_features(**read).pooler_output.float(), dim=1)
+
+    def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch feature"]:
+        """Directions of sounds."""
+        return self.embed_sound(audio)
+
+
+class ClapZeroShot(ClapTowers):
     """CLAP by labels: how alike the sound and each label's prompt are, as logits that compete."""
 
-    channels, modalities, output_kind = 1, ("audio",), "logits"
+    output_kind = "logits"
     prompts: Float[Tensor, "class feature"]
 
     def __init__(self, module: Any, extractor: Any, tokenizer: Any, labels: Sequence[str], prompt: str) -> None:
         """`prompt` has a `{}` where the label goes. Prompts are encoded once, here."""
-        super().__init__()
         if len(labels) < 2:
             raise InputError("a zero-shot model needs labels to choose from: give two or more classes.", argument="classes")
-        self.module, self.front_end, self.classes = module, make_front_end(extractor), tuple(labels)
-        self.sample_rate, self.max_seconds = self.front_end.rate, self.front_end.seconds
-        self.name = str(getattr(module.config, "name_or_path", "") or type(module).__name__)
+        super().__init__(module, extractor, tokenizer)
+        self.classes = tuple(labels)
         # Prompts don't depend on the song: encoding them here leaves one encoder pass per variant.
-        with torch.no_grad():
-            read = tokenizer([prompt.format(label) for label in labels], padding=True, return_tensors="pt")
-            read = {name: value.to(module.device) for name, value in read.items()}
-            prompts = module.get_text_features(**read).pooler_output
-        self.register_buffer("prompts", nn.functional.normalize(prompts.float(), dim=1), persistent=False)
+        self.register_buffer("prompts", self.embed_query([prompt.format(label) for label in labels]), persistent=False)
 
     def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
         """Cosines at CLAP's own temperature."""
-        # CLAP compares directions: both sides are normalised, and the learnt temperature turns cosines into logits.
-        directions = self.module.get_audio_features(**_cast(self.front_end(audio), self.module)).pooler_output
-        # In float32 whatever the weights' precision: temperatures are near 20, and cosines near each other.
-        cosines = nn.functional.normalize(directions.float(), dim=1) @ self.prompts.float().T
+        # CLAP compares directions: the learnt temperature turns their cosines, which are near each other, into logits.
+        cosines = self.embed_sound(audio) @ self.prompts.float().T
         logits: Tensor = self.module.logit_scale_a.float().exp() * cosines
         return logits
 
@@ -90,6 +116,8 @@ class LateEnsemble(nn.Module):
         if hasattr(eye, "embed_text"):
             # Only where the text classifier has it: masks act on token ids otherwise.
             self.embed_text = eye.embed_text
+        if hasattr(ear, "embed_sound") and hasattr(eye, "embed_lyrics"):
+            self.embed_sound, self.embed_lyrics = ear.embed_sound, eye.embed_lyrics
         self.classes = tuple(ear.classes[place] for place in shared)
         self.output_kind, self.sample_rate, self.max_seconds = ear.output_kind, ear.sample_rate, ear.max_seconds
         self.name = f"{ear.name} + {eye.name}"

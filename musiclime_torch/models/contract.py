@@ -23,6 +23,11 @@ More, all optional, read as plain attributes:
                   encoding a tensor with the batch first. It gets a crossed design.
 ``fuse_pairs``    ``fuse_pairs(heard, read) -> (n_audio, n_text, class)``: every pair at once, where that costs less than
                   ``fuse`` on repeated rows (`musiclime_torch.models.ast_roberta` has one for LayerNorm + Linear).
+``embed_sound``, ``embed_lyrics``   ``embed_sound(audio)`` and ``embed_lyrics(text)`` -> (batch, feature): what songs are
+                  compared by. Without them the two encoders of a late-fusion model are taken, or the outputs of a model
+                  whose ``output_kind`` is "embedding".
+``embed_query``   ``embed_query(queries: list[str]) -> (query, feature)``: directions of texts to compare a song with, in the
+                  space of its sound or its lyrics, as ``query_side`` says ("audio" or "lyrics").
 """
 
 from dataclasses import dataclass

@@ -59,7 +59,7 @@ def _sum_bits(tensor: Tensor) -> Int[Tensor, ""]:
     """A sum, modulo 2³², that other bits and another order change; a plain one knows neither order nor pairs of signs."""
     bits = _read_bits(tensor).to(torch.int32)
     # The sign is spread over lower bits, or two flipped signs would add 2³¹ twice, whatever their weights.
-    places = torch.arange(1, 2 * bits.numel(), 2, dtype=torch.int32, device=bits.device)
+    places = 2 * torch.arange(bits.numel(), dtype=torch.int32, device=bits.device) + 1
     return ((bits ^ (bits >> 15)) * places).sum(dtype=torch.int32)
 
 

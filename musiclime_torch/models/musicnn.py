@@ -181,6 +181,12 @@ class Musicnn(nn.Module):
         rows = CPU_ROWS if audio.device.type == "cpu" else max(len(audio), 1)
         return torch.cat([self.tag(self.hear(piece)) for piece in audio.mean(1).split(rows)])
 
+    def embed_sound(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch feature"]:
+        """The last layer before the tags."""
+        # Dropout and the tags' own layer come after it.
+        until = len(self.back) - 2
+        return self.back[:until](self.pool(self.hear(audio.mean(1))))
+
     def hear(self, wave: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch time mel"]:
         """Log-mel features of the first three seconds, silence added where there is less."""
         length = (FRAMES - 1) * HOP
@@ -193,6 +199,11 @@ class Musicnn(nn.Module):
 
     def tag(self, features: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
         """Logits of features."""
+        logits: Tensor = self.back(self.pool(features))
+        return logits
+
+    def pool(self, features: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch pooled"]:
+        """Maxima and means over time of all layers."""
         shown = self.normalise(features[:, None])
         front = torch.cat([self._respond(part, shown) for part in self.front], 1)
         first = self.middle[0](front)
@@ -201,9 +212,7 @@ class Musicnn(nn.Module):
         # Densely connected: the pooling gets the front end's features beside those of each layer above (Pons & Serra 2019).
         over_time = torch.cat([front, first, second, third], 1)
         # Each feature's maximum comes right before its mean.
-        pooled = torch.stack([over_time.amax(2), over_time.mean(2)], 2).flatten(1)
-        logits: Tensor = self.back(pooled)
-        return logits
+        return torch.stack([over_time.amax(2), over_time.mean(2)], 2).flatten(1)
 
     def _respond(self, part: nn.Module, shown: Float[Tensor, "batch 1 time mel"]) -> Float[Tensor, "batch filter time"]:
         """The largest response of each filter over all bands."""

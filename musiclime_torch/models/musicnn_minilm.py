@@ -73,7 +73,7 @@ class MusicnnMiniLM(nn.Module):
     """Logits of independent tags from 16 kHz mono audio and lyrics."""
 
     name = "musicnn-minilm"
-    output_kind, modalities = "multilabel", ("audio", "lyrics")
+    output_kind, modalities, query_side = "multilabel", ("audio", "lyrics"), "lyrics"
     prompts: Float[Tensor, "class feature"]
 
     def __init__(self, ear: Musicnn, eye: SentenceEncoder, prompts: Sequence[str], similarity: float) -> None:
@@ -93,6 +93,19 @@ class MusicnnMiniLM(nn.Module):
     def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
         """MiniLM's word embeddings."""
         return self.eye.embed_text(ids)
+
+    def embed_sound(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch feature"]:
+        """MusiCNN's last layer before the tags."""
+        return self.ear.embed_sound(audio)
+
+    def embed_lyrics(self, text: TokenBatch) -> Float[Tensor, "batch feature"]:
+        """MiniLM's directions of lyrics."""
+        directions: Tensor = self.eye(text)
+        return directions
+
+    def embed_query(self, queries: list[str]) -> Float[Tensor, "batch feature"]:
+        """MiniLM's directions of queries, to compare with those of lyrics."""
+        return self.eye.embed_strings(queries)
 
     def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
         """MusiCNN's logits."""

@@ -79,6 +79,13 @@ class TextClassifier(LyricsClassifier):
         logits: Tensor = self.module(inputs_embeds=text.embeddings, **more).logits
         return logits.float()
 
+    def embed_lyrics(self, text: TokenBatch) -> Float[Tensor, "batch feature"]:
+        """The mean of the last states of the tokens that are there."""
+        more = _keep_taken(self.module.base_model, {"attention_mask": text.attended.long(), "use_cache": False})
+        states: Tensor = self.module.base_model(inputs_embeds=text.embeddings, **more)[0].float()
+        shares = text.attended[:, :, None].to(states.dtype)
+        return (states * shares).sum(1) / shares.sum(1).clamp(min=1)
+
     def _read_last(self, text: TokenBatch) -> Float[Tensor, "batch class"]:
         """A decoder's answer at the last token that is there.
 

@@ -23,6 +23,7 @@ OFFERED: dict[OutputKind, tuple[Space, ...]] = {
     "multilabel": ("logit", "log-odds", "probability"),
     "probabilities": ("probability", "log-odds"),
     "regression": ("raw",),
+    "similarity": ("cosine",),
     "embedding": ("raw",),
 }
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from musiclime_torch.basics.faces import lazy
 
 if TYPE_CHECKING:
+    from musiclime_torch.views.dossier import write_dossier as write_dossier
     from musiclime_torch.views.exports.annotations import (
         to_audacity as to_audacity,
         to_jams as to_jams,

@@ -1,5 +1,6 @@
 """Whatever fails late leaves the explanation saved, and shown."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,18 @@ def test_what_is_written_has_a_bar_for_each_file(tmp_path: Path, monkeypatch: py
         "writing the page",
         "writing csv files",
     ]
+
+
+def test_a_dossier_has_its_evidence_unasked_and_its_sum_is_said(tmp_path: Path):
+    folder = tmp_path / "dossier"
+    short = ["--n-samples", "64", "--segments", "2", "--units", "line"]
+    done = CliRunner().invoke(cli, ["demo", *short, "--dossier", str(folder)])
+    assert done.exit_code == 0, done.output
+    explanation = Explanation.load(folder / "explanation.safetensors")
+    assert explanation.evidence is not None
+    assert explanation.provenance["settings"]["evidence"]
+    archive = folder / "dossier.zip"
+    assert f"SHA-256 {hashlib.sha256(archive.read_bytes()).hexdigest()}" in done.stderr
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="dossier"):
+        cli.main(["demo", *short, "--dossier", str(tmp_path / "file")], standalone_mode=False)

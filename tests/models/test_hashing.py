@@ -42,6 +42,12 @@ CHANGES = {
 }
 
 
+def test_an_empty_buffer_is_hashed_too():
+    module = make()
+    module.register_buffer("none", torch.zeros(3, 0))
+    assert hash_weights(module) == evaluate(module)
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_change_is_noticed(change: str):
     module = make()

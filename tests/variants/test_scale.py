@@ -128,6 +128,8 @@ def test_a_grid_with_one_number_missing_is_named_as_pairs_of_masks():
 
 @pytest.mark.parametrize("wrong", [{"output_kind": "odds"}])
 def test_kinds_that_are_not_known_are_refused(wrong: dict):
-    with pytest.raises(InputError, match="use one of logits, multilabel, probabilities, regression, embedding") as raised:
+    with pytest.raises(
+        InputError, match="use one of logits, multilabel, probabilities, regression, similarity, embedding"
+    ) as raised:
         describe(**wrong)
     assert raised.value.argument == "output_kind"
