@@ -160,7 +160,7 @@ def load_ensemble(
 
     for name in (audio_model, text_model):
         if find_kind(name):
-            raise InputError(f"the model {name.partition('#')[0]!r} can't be added to another: explain it by itself.")
+            raise InputError(f"the model {redact_name(name)!r} can't be added to another: explain it by itself.")
     audio, text = load_model(audio_model, device, labels), load_model(text_model, device)
     for name, model, takes in ((audio_model, audio, "audio"), (text_model, text, "lyrics")):
         if getattr(model, "modalities", None) != (takes,):

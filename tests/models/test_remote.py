@@ -14,7 +14,7 @@ from scipy.io import wavfile
 from warm import run_warm
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.models import load_model
+from musiclime_torch.commands.models import load_ensemble, load_model
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models import queries
 from musiclime_torch.models.hashing import hash_weights
@@ -242,6 +242,13 @@ def test_settings_after_the_address(served: Served):
     ):
         with pytest.raises(InputError, match=said):
             load_model(f"{served.address}#{name}")
+
+
+def test_an_ensemble_refuses_it_without_telling_secrets(served: Served):
+    name = served.address.replace("//", "//me:s3cret@") + "?key=s3cret#queries=5"
+    with pytest.raises(InputError) as caught:
+        load_ensemble(name, "demo", (1.0, 1.0))
+    assert str(caught.value) == f"the model {served.address!r} can't be added to another: explain it by itself."
 
 
 def test_on_the_command_line(served: Served, tmp_path: Path):
