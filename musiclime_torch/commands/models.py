@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from os.path import exists, isdir  # pathlib's raise where a folder may not be looked into
+from os.path import exists, isdir, isfile  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +23,83 @@ TRANSCRIBER = "whisper-tiny.en"
 PROMPT = "This audio is a song of {}."
 
 
+#: What may be said after "#", by the kind of model: how the text is read.
+_SETTINGS: dict[str, dict[str, Callable[[str], Any]]] = {
+    "onnx": {"audio": str, "lyrics": str, "outputs": lambda text: tuple(text.split("+"))},
+    "http": {
+        "queries": int,
+        "per_second": float,
+        "timeout": float,
+        "tries": int,
+        "batch": int,
+        "sample_rate": int,
+        "cache": str,
+    },
+}
+
+
 def check_name(name: str) -> None:
     """InputError for a name that is no model's, as far as that shows without loading one: nothing heavy is imported."""
     if name in ("demo", TRANSCRIBER) or name in _TRAINED or isdir(name):
         return
-    if ":" in name and not exists(name):
+    if kind := find_kind(name):
+        path, _ = split_settings(name, kind)
+        if kind == "onnx" and not isfile(path):
+            raise InputError(f"there is no file {path!r}: give an ONNX file.")
+    elif ":" in name and not exists(name):
         _check_module(name)
     elif "/" not in name:
         raise InputError(
-            f"model {name!r} is not known{suggest(name, ('demo', *_TRAINED))}: give demo, musicnn-minilm, a folder, a hub "
-            f"id (owner/name), or package.module:object for your own model."
+            f"model {name!r} is not known{suggest(name, ('demo', *_TRAINED))}: give demo, musicnn-minilm, vibenet, a "
+            f"folder, a hub id (owner/name), an ONNX file, an address (https://...), or package.module:object for your own "
+            f"model."
         )
     # A hub id has one slash and none of a path's other signs.
     elif not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
         raise InputError(f"there is no model folder {name!r}: give one that holds a config.json.")
+
+
+def find_kind(name: str) -> str:
+    """Whether a name is that of an ONNX file or an address, "" for any other.
+
+    >>> find_kind("model.onnx#outputs=mood"), find_kind("https://example.org/tagger"), find_kind("demo")
+    ('onnx', 'http', '')
+    """
+    if re.match(r"https?://", name):
+        return "http"
+    return "onnx" if name.partition("#")[0].lower().endswith(".onnx") else ""
+
+
+def split_settings(name: str, kind: str) -> tuple[str, dict[str, Any]]:
+    """The file or address, and the settings after "#"; InputError for settings that can't be read.
+
+    >>> split_settings("https://example.org/tagger#queries=500,per_second=2", "http")
+    ('https://example.org/tagger', {'queries': 500, 'per_second': 2.0})
+    """
+    base, _, text = name.partition("#")
+    settings, known = {}, _SETTINGS[kind]
+    for part in filter(None, text.split(",")):
+        key, _, value = part.partition("=")
+        if key not in known:
+            raise InputError(f"setting {key!r} after # is not known{suggest(key, tuple(known))}: use {', '.join(known)}.")
+        try:
+            settings[key] = known[key](value)
+        except ValueError:
+            raise InputError(f"setting {part!r} after # can't be read: {key} is a number.") from None
+    return base, settings
+
+
+def redact_name(name: str) -> str:
+    """A model's name as it may be written down: an address without login, query and settings, any other as it is.
+
+    >>> redact_name("https://me:secret@example.org/tagger?key=1#queries=5"), redact_name("demo")
+    ('https://example.org/tagger', 'demo')
+    """
+    if find_kind(name) != "http":
+        return name
+    from musiclime_torch.models.queries import redact
+
+    return redact(name)
 
 
 def _check_module(name: str) -> None:
@@ -60,9 +123,11 @@ def load_model(
 
     "demo"; "musicnn-minilm" (tags of MagnaTagATune; with "-msd" those of the Million Song Dataset) or its audio tower
     "musicnn" alone; a folder that `save_pretrained` wrote, ours or of `transformers`; a hub id such as
-    "MIT/ast-finetuned-audioset-10-10-0.4593"; or "package.module:object" from the path or this folder (a class is made
-    without arguments; anything else is the model itself). `labels` are what a zero-shot model chooses from; with `embedding`
-    its encoders are wanted alone, and it needs none.
+    "MIT/ast-finetuned-audioset-10-10-0.4593"; "vibenet", seven values such as energy; an ONNX file; an address of a model
+    behind HTTP; or "package.module:object" from the path or this folder (a class is made without arguments; anything else is
+    the model itself). `labels` are what a zero-shot model chooses from. Files and addresses may be followed by settings:
+    "model.onnx#outputs=mood", "https://example.org/tagger#queries=500,per_second=2". With `embedding` the encoders of a
+    zero-shot model are wanted alone, and it needs no labels.
     """
     import torch
 
@@ -78,6 +143,8 @@ def load_model(
         model: Any = load_demo_model()
     elif name in _TRAINED:
         model = _load_trained(name)
+    elif not isdir(name) and (kind := find_kind(name)):
+        model = _load_foreign(name, kind)
     # A folder may have a colon in its name.
     elif ":" in name and not exists(name):
         model = _import_model(name)
@@ -116,6 +183,9 @@ def load_ensemble(
     from musiclime_torch.models.care import find_device
     from musiclime_torch.models.classifiers import LateEnsemble
 
+    for name in (audio_model, text_model):
+        if find_kind(name):
+            raise InputError(f"the model {redact_name(name)!r} can't be added to another: explain it by itself.")
     audio, text = load_model(audio_model, device, labels), load_model(text_model, device)
     for name, model, takes in ((audio_model, audio, "audio"), (text_model, text, "lyrics")):
         if getattr(model, "modalities", None) != (takes,):
@@ -123,16 +193,31 @@ def load_ensemble(
     return LateEnsemble(audio, text, weights).to(find_device(device))
 
 
-_TRAINED = ("musicnn", "musicnn-msd", "musicnn-minilm", "musicnn-minilm-msd")
+_TRAINED = ("musicnn", "musicnn-msd", "musicnn-minilm", "musicnn-minilm-msd", "vibenet")
 
 
 def _load_trained(name: str) -> Any:
     """A model whose weights come with packages."""
     from musiclime_torch.models.musicnn import load_musicnn
     from musiclime_torch.models.musicnn_minilm import load_musicnn_minilm
+    from musiclime_torch.models.vibenet import load_vibenet
 
+    if name == "vibenet":
+        return load_vibenet()
     load = load_musicnn_minilm if "minilm" in name else load_musicnn
     return load("MSD" if name.endswith("-msd") else "MTT")
+
+
+def _load_foreign(name: str, kind: str) -> Any:
+    """A model that isn't torch's: an ONNX file, or one behind HTTP."""
+    base, settings = split_settings(name, kind)
+    if kind == "onnx":
+        from musiclime_torch.models.onnx_files import OnnxModel
+
+        return OnnxModel(base, **settings)
+    from musiclime_torch.models.remote import HttpModel
+
+    return HttpModel(base, **settings)
 
 
 def _load_pretrained(name: str, labels: Sequence[str] | None, embedding: bool) -> Any:

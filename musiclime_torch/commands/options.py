@@ -4,6 +4,7 @@ Options that weren't given aren't passed on: the defaults are those of `Settings
 """
 
 import os
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import Field, fields
@@ -55,7 +56,8 @@ LOADING = ("lyrics", "lyrics_encoding", "stems", "align_stems", "separator", "st
 _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {
         "metavar": "NAME",
-        "help": "demo, musicnn-minilm, a folder, a hub id, or package.module:object for your own model.  "
+        "help": "demo, musicnn-minilm, vibenet, a folder, a hub id, an ONNX file, https://..., or package.module:object for "
+        "your own model.  "
         "[default: demo; a catalogue has none]",
     },
     "--audio-model": {
@@ -266,7 +268,7 @@ def default_device() -> str:
 def read_command() -> str:
     """The command line as it was typed, to be kept with what it made; "" where the command was called from Python.
 
-    A home folder becomes ~, so that what is passed on doesn't name its owner.
+    A home folder becomes ~, so that what is passed on doesn't name its owner, and addresses lose what may be secret in them.
     """
     context = click.get_current_context(silent=True)
     typed = None if context is None else context.find_root().obj
@@ -274,6 +276,12 @@ def read_command() -> str:
 
 
 def _shorten(part: str) -> str:
+    address = re.search(r"https?://", part)
+    if address:
+        from musiclime_torch.commands.models import redact_name
+
+        # What follows "#" are settings of the model, which a repetition needs.
+        return part[: address.start()] + redact_name(part[address.start() :]) + "".join(part.partition("#")[1:])
     home = str(Path.home())
     return part.replace(home + os.sep, "~/") if len(home) > 1 else part
 

@@ -43,10 +43,13 @@ if TYPE_CHECKING:
         load_minilm as load_minilm,
         load_musicnn_minilm as load_musicnn_minilm,
     )
+    from musiclime_torch.models.onnx_files import OnnxModel as OnnxModel
+    from musiclime_torch.models.remote import HttpModel as HttpModel
     from musiclime_torch.models.similarity import Reference as Reference, Similarity as Similarity
     from musiclime_torch.models.subject import Subject as Subject, describe_model as describe_model
     from musiclime_torch.models.tagger import Tagger as Tagger
     from musiclime_torch.models.text_classifiers import TextClassifier as TextClassifier
     from musiclime_torch.models.tokens import MASK as MASK, Preparation as Preparation, cut_words as cut_words
+    from musiclime_torch.models.vibenet import VibeNet as VibeNet, load_vibenet as load_vibenet
 
 __getattr__, __dir__, __all__ = lazy(__name__)

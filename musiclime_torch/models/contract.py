@@ -8,8 +8,11 @@ More, all optional, read as plain attributes:
 ``sample_rate``   Hz of the audio that the model takes.
 ``module``        the torch module behind a callable that isn't one: it is put in eval mode while the model is explained, and
                   its weights are hashed. Without it, modules are looked for in what the callable holds.
+``only_rate``     true where a caller's other ``sample_rate`` must be refused.
+``weights_hash``  SHA-256 of the weights of a module whose weights torch doesn't hold.
 ``channels``      1 or 2; without it the track's own number is kept.
 ``max_seconds``   length taken in one call; longer songs are run in successive windows and averaged.
+``max_frames``    the same as a number of frames, for a model whose sample rate the caller gives.
 ``shortest_seconds``   the model can't judge shorter segments: `explain` makes none unless asked to.
 ``classes``       names of the output columns.
 ``output_kind``   one of ``OutputKind``.

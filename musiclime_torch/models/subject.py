@@ -63,13 +63,14 @@ def describe_model(
             f"the model is a {type(model).__name__}, which can't be called: give model(audio, text) -> outputs."
         )
     takes = _read_modalities(model, modalities)
+    rate = _read_rate(model, sample_rate, hears="audio" in takes)
     return Subject(
         model=model,
         module=module_behind(model),
         name=name_model(model),
-        sample_rate=_read_rate(model, sample_rate, hears="audio" in takes),
+        sample_rate=rate,
         channels=getattr(model, "channels", None) if channels is None else channels,
-        max_seconds=_read_longest(model),
+        max_seconds=_read_longest(model, rate),
         shortest_seconds=_read_shortest(model),
         classes=_read_classes(model, classes),
         output_kind=_read_kind(model, output_kind),
@@ -133,7 +134,13 @@ def _refuse_one_argument(model: Any) -> None:
 
 
 def _read_rate(model: Any, given: int | None, hears: bool) -> int | None:
-    rate: int | None = getattr(model, "sample_rate", None) if given is None else given
+    declared: int | None = getattr(model, "sample_rate", None)
+    if given is not None and given != declared and getattr(model, "only_rate", False):
+        raise InputError(
+            f"{name_model(model)} takes sound at {declared} Hz, got sample_rate={given}: leave it out.",
+            argument="sample_rate",
+        )
+    rate = declared if given is None else given
     if hears and rate is None:
         raise InputError(
             "the model doesn't say which sample rate it takes: give sample_rate, such as 16000.", argument="sample_rate"
@@ -147,10 +154,12 @@ def _read_rate(model: Any, given: int | None, hears: bool) -> int | None:
     return rate
 
 
-def _read_longest(model: Any) -> float | None:
-    longest: float | None = getattr(model, "max_seconds", None)
+def _read_longest(model: Any, rate: int | None) -> float | None:
+    frames: int | None = getattr(model, "max_frames", None)
+    longest: float | None = getattr(model, "max_seconds", None) if frames is None or rate is None else frames / rate
     if longest is not None and not longest >= 0.1:
-        raise InputError(f"the model declares max_seconds={longest}: it must be a tenth of a second or more.")
+        said = f"max_seconds={longest}" if frames is None else f"max_frames={frames}, {longest:.2g} s at {rate} Hz"
+        raise InputError(f"the model declares {said}: it must be a tenth of a second or more.")
     return longest
 
 

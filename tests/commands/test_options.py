@@ -87,3 +87,6 @@ def test_the_command_is_kept_as_it_was_typed(monkeypatch: pytest.MonkeyPatch):
     typed = ["explain", "/home/someone/my song.wav", "--start", "3"]
     with click.Context(click.Command("musiclime"), obj=typed) as context, click.Context(click.Command("x"), parent=context):
         assert read_command() == "musiclime explain '~/my song.wav' --start 3"
+        # What may be secret in an address isn't.
+        typed[:] = ["explain", "a.wav", "--model=https://me:secret@example.org/x?key=secret#queries=5", "--ask", "http why"]
+        assert read_command() == "musiclime explain a.wav '--model=https://example.org/x#queries=5' --ask 'http why'"

@@ -22,6 +22,7 @@ from musiclime_torch.explanation.estimation.crossed import build_grid, encode_ma
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.musicnn import TAGS, Musicnn
 from musiclime_torch.models.subject import describe_model
+from musiclime_torch.models.vibenet import VibeNet
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_kerdock, is_better_unfolded
 from musiclime_torch.surrogate.crossed import CrossedFit, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors
@@ -174,8 +175,9 @@ def read(model: torch.nn.Module, width: int) -> torch.Tensor:
         (load_demo_model, lambda model, audio: model.encode_audio(audio)),
         (load_demo_model, lambda model, audio: read(model, 32)),
         (partial(Musicnn, TAGS["MTT"]), lambda model, audio: model(audio)),
+        (VibeNet, lambda model, audio: model(audio)),
     ],
-    ids=["AST", "RoBERTa", "the demo's ear", "the demo's eye", "MusiCNN"],
+    ids=["AST", "RoBERTa", "the demo's ear", "the demo's eye", "MusiCNN", "VibeNet"],
 )
 def test_models_that_come_along_are_pure_themselves(make, run):
     model = make().eval()
