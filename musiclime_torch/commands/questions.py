@@ -84,7 +84,8 @@ def _load_asked(
 
 def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[str, Any], knows_song: bool) -> Any:
     """The music language model that is asked a question; its first answer is explained unless another class is."""
-    from musiclime_torch.models.answering.answering import load_answering
+    from musiclime_torch.models.answering.answering import find_kind, load_answering
+    from musiclime_torch.models.answering.reading import load_reading, reads_alone
 
     if "ask" not in asked and "answer" in asked and set(given) == {"model"} and transcribes(given["model"]):
         return _load_transcribing(given["model"], asked["answer"], options, knows_song)
@@ -105,6 +106,9 @@ def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[
         answers = (*answers, options["foil"])
     order = asked.get("order", "sound first")
     told = bool(asked.get("answer_tokens")), bool(asked.get("ask_words"))
+    if reads_alone(find_kind(given["model"])):
+        click.echo(f"{given['model']} doesn't hear: the lyrics alone are explained.", err=True)
+        return load_reading(given["model"], asked["ask"], answers, *told)
     return load_answering(given["model"], asked["ask"], answers, order, *told)
 
 
@@ -127,9 +131,10 @@ def settle_answers(model: Any, track: "Track", options: dict[str, Any]) -> Any:
 
     from musiclime_torch.variants.sound import fit_stems
 
-    sound = fit_stems(track, model.sample_rate, 1).sum(0)[None].to(next(model.parameters()).device)
-    seconds = sound.shape[-1] / model.sample_rate
-    if seconds > model.max_seconds:
+    hears = "audio" in model.modalities
+    sound = fit_stems(track, model.sample_rate, 1).sum(0)[None].to(next(model.parameters()).device) if hears else None
+    seconds = track.seconds if hears else 0.0
+    if hears and seconds > model.max_seconds:
         raise InputError(
             f"--answer auto needs the whole song at once, and {model.name} takes {model.max_seconds:g} s of {seconds:.0f}: "
             "give --start and --end, or the answer itself."

@@ -72,7 +72,9 @@ def collect_warnings(track: Track) -> tuple[str, ...]:
 
 
 def tell_of_no_lyrics(subject: Subject, track: Track) -> tuple[str, ...]:
-    """A note where the model reads lyrics and the song has none."""
+    """A note where the model reads lyrics and the song has none; or where one that is asked about a song doesn't hear it."""
+    if subject.modalities == ("lyrics",) and track.lyrics is not None and hasattr(subject.model, "asked"):
+        return (f"{subject.name} doesn't hear: the lyrics alone are explained.",)
     if "lyrics" not in subject.modalities or track.lyrics is not None:
         return ()
     if "audio" in subject.modalities:

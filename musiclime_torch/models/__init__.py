@@ -7,6 +7,7 @@ from musiclime_torch.basics.faces import lazy
 if TYPE_CHECKING:
     from musiclime_torch.basics.choices import OutputKind as OutputKind, Precision as Precision
     from musiclime_torch.models.answering.answering import Answering as Answering, load_answering as load_answering
+    from musiclime_torch.models.answering.reading import Reading as Reading, load_reading as load_reading
     from musiclime_torch.models.answering.transcribing import (
         Transcribing as Transcribing,
         load_transcribing as load_transcribing,

@@ -100,6 +100,11 @@ class Answering(nn.Module):
             self.model, self.processor, self.asked, answers, self.prompt.order, self.by_token, bool(self.asked_text)
         ).eval()
 
+    @property
+    def body(self) -> Any:
+        """The language model without its head."""
+        return self.model.model.language_model
+
     def describe_question(self) -> dict[str, Any]:
         """What it was asked, as an explanation's provenance keeps it."""
         asked = {"asked": self.asked, "order": self.prompt.order, "answers": self.describe_answers()}
@@ -136,7 +141,7 @@ class Answering(nn.Module):
         # What comes before the sound is the template's own, and the same in all rows.
         prefix = torch.cat([read.embeddings[:1, :place].expand(len(sounds), -1, -1), sounds], 1)
         seen = torch.ones(prefix.shape[:2], dtype=torch.bool, device=prefix.device)
-        _, cache = run_body(self.model.model.language_model, prefix, seen, None)
+        _, cache = run_body(self.body, prefix, seen, None)
         cache.batch_select_indices(places)
         attended = torch.cat([seen.index_select(0, places), read.attended[:, place + 1 :]], 1)
         return self._score(read.embeddings[:, place + 1 :], attended, cache)
@@ -149,7 +154,7 @@ class Answering(nn.Module):
         """
         if self.prompt.order != "sound first":
             return 1.0
-        body, embedding = self.model.model.language_model, self.model.get_input_embeddings()
+        body, embedding = self.body, self.model.get_input_embeddings()
         count = {part: sum(weight.numel() for weight in part.parameters()) for part in (self.model, body, embedding)}
         head = self.model.get_output_embeddings().weight.numel()
         language = count[body] - count[embedding]
@@ -165,7 +170,7 @@ class Answering(nn.Module):
         self, prompts: Float[Tensor, "batch token dim"], attended: Bool[Tensor, "batch seen"], heard: Any = None
     ) -> Float[Tensor, "batch answer"]:
         scores = score_answers(
-            self.model.model.language_model,
+            self.body,
             self.model.get_output_embeddings(),
             prompts,
             attended,
@@ -183,9 +188,7 @@ class Answering(nn.Module):
         tokenizer = self.processor.tokenizer
         stops = [tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])]
         end = [int(stop) for stop in stops if stop is not None]
-        ids = generate_answer(
-            self.model.model.language_model, self.model.get_output_embeddings(), prompts, self.embed_text, end
-        )
+        ids = generate_answer(self.body, self.model.get_output_embeddings(), prompts, self.embed_text, end)
         return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def _merge(self, audio: Tensor, text: TokenBatch | list[str]) -> tuple[Tensor, Tensor]:
@@ -218,11 +221,7 @@ def load_answering(
 
     InputError for a model of a family that isn't known, one that doesn't hear among them.
     """
-    from transformers import AutoConfig
-
-    config = load_part(AutoConfig, name)
-    own = (config.architectures or [type(config).__name__])[0]
-    kind = PARTS.get(own, own)
+    kind = find_kind(name)
     if kind not in FAMILIES:
         raise InputError(
             f"{name!r} is a {kind}, which can't be asked about a song: known are {', '.join(FAMILIES)}; another family "
@@ -231,6 +230,15 @@ def load_answering(
     model = load_weights(getattr(import_module("transformers"), kind), name).eval()
     model.config.name_or_path = name
     return Answering(model, _load_processor(kind, name), question, answers, order, by_token, ask_words).eval()
+
+
+def find_kind(name: str) -> str:
+    """The class that a checkpoint says it is, or that of the part that is asked; by hub id or folder."""
+    from transformers import AutoConfig
+
+    config = load_part(AutoConfig, name)
+    own = str((config.architectures or [type(config).__name__])[0])
+    return PARTS.get(own, own)
 
 
 def _load_processor(kind: str, name: str) -> Any:

@@ -20,7 +20,7 @@ from musiclime_torch.models.contract import Tokens
 Order = Literal["sound first", "text first"]
 
 #: Stands for the lyrics while the template is filled in: no template and no song has it.
-_LYRICS = "\ue000lyrics\ue000"
+LYRICS = "\ue000lyrics\ue000"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Prompt:
 
     def render(self, lyrics: str) -> tuple[str, int]:
         """The prompt as text, and where the lyrics begin in it; InputError for a template without a place for sound."""
-        words = f"Lyrics:\n{_LYRICS}\n\n{self.question}" if lyrics else self.question
+        words = f"Lyrics:\n{LYRICS}\n\n{self.question}" if lyrics else self.question
         parts = [{"type": "audio", "audio": "song", "audio_url": "song"}, {"type": "text", "text": words}]
         content = parts if self.order == "sound first" else parts[::-1]
         try:
@@ -89,7 +89,7 @@ class Prompt:
             raise InputError(f"the model's chat template can't be filled in ({error}): give a chat model.") from error
         if text.count(self.processor.audio_token) != 1:
             raise InputError("the model's chat template has no place for sound: give a model that hears.")
-        before, _, after = text.partition(_LYRICS)
+        before, _, after = text.partition(LYRICS)
         return (before + lyrics + after, len(before)) if lyrics else (text, 0)
 
 

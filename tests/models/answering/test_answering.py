@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from music_llms import FAMILIES, OMNI, WINDOW, save_music_llm
-from transformers import AutoProcessor
+from music_llms import FAMILIES, OMNI, TEXT, WINDOW, make_tokenizer, save_music_llm
+from transformers import AutoProcessor, Qwen2Config, Qwen2ForCausalLM
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.answering.answering import Answering, load_answering
+from musiclime_torch.models.answering.reading import load_reading
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
 from musiclime_torch.views.exports.files import to_json
@@ -286,3 +287,40 @@ def test_shares_are_freed_of_sampling_noise(track: Track):
 
 def words_alone(audio: torch.Tensor, text: list[str]) -> torch.Tensor:
     return torch.tensor([[2.0 * line.count("love") + line.count("hold") * line.count("now")] for line in text])
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A language model of text alone."""
+    folder = tmp_path_factory.mktemp("reader")
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    sizes = {name: value for name, value in TEXT.items() if name != "model_type"}
+    model = Qwen2ForCausalLM(Qwen2Config(**sizes, vocab_size=len(tokenizer)))
+    with torch.no_grad():
+        for values in model.parameters():
+            if values.dim() >= 2:
+                values.mul_(4)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_a_model_that_only_reads_explains_the_lyrics_and_says_so(reader: Path, track: Track, chat: bool):
+    model = load_reading(str(reader), QUESTION, ("Yes", "No"), ask_words=True)
+    if chat:
+        model.processor.tokenizer.chat_template = (
+            "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}<|im_start|>assistant\n"
+        )
+    text, _ = model.prompt.render("hold me now")
+    ids = model.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+    with torch.inference_mode():
+        expected = model.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+        tokens = [answer[0] for answer in model.answers.values()]
+        torch.testing.assert_close(model(["hold me now"])[0], expected[tokens], atol=1e-5, rtol=1e-5)
+        assert isinstance(model.answer_by_itself(None, "hold me now"), str)
+    explanation = explain(model, track, target="Yes", foil="No", n_samples=64)
+    assert {item.kind for item in explanation.components} == {"lyrics", "question"}
+    assert any("doesn't hear: the lyrics alone are explained" in warning for warning in explanation.warnings)
+    assert (explanation.attributions[-1].abs() > 0).all()

@@ -1,0 +1,108 @@
+"""A language model that only reads: its answers depend on the lyrics, and on nothing that is played."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.models.answering.answering import Answering
+from musiclime_torch.models.answering.scoring import LYRICS, Prompt, generate_answer
+from musiclime_torch.models.checkpoints import load_part, load_weights
+from musiclime_torch.models.contract import TokenBatch
+
+
+@dataclass(frozen=True)
+class _TextProcessor:
+    """A processor without ears: a tokenizer alone."""
+
+    tokenizer: Any
+
+
+@dataclass(frozen=True)
+class _ReadPrompt(Prompt):
+    """Lyrics and question in the tokenizer's chat template; one after the other where it has none."""
+
+    def render(self, lyrics: str) -> tuple[str, int]:
+        """The prompt as text, and where the lyrics begin in it."""
+        words = f"Lyrics:\n{LYRICS}\n\n{self.question}" if lyrics else self.question
+        tokenizer = self.processor.tokenizer
+        if getattr(tokenizer, "chat_template", None):
+            messages = [{"role": "user", "content": words}]
+            text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        else:
+            text = f"{words}\nAnswer: "
+        before, _, after = text.partition(LYRICS)
+        return (before + lyrics + after, len(before)) if lyrics else (text, 0)
+
+
+class Reading(Answering):
+    """`Answering` for a model that takes no sound: the lyrics, and on request the question's words, are all there is."""
+
+    modalities = ("lyrics",)  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        question: str,
+        answers: Sequence[str],
+        by_token: bool = False,
+        ask_words: bool = False,
+    ) -> None:
+        """InputError for an empty question, and answers that can't be told apart."""
+        nn.Module.__init__(self)
+        if not question.strip():
+            raise InputError("the question is empty: ask something, such as 'Is this song sad?'.", argument="ask")
+        self.model, self.processor, self.by_token = model, _TextProcessor(tokenizer), by_token
+        self.prompt = _ReadPrompt(self.processor, question, "text first")
+        self.name = str(getattr(model.config, "name_or_path", "") or type(model).__name__)
+        self.asked, self.asked_text = question, question if ask_words else ""
+        self.answers = self._cut_answers(answers)
+        self.sample_rate = self.max_seconds = None  # type: ignore[assignment]
+
+    def with_answers(self, answers: Sequence[str]) -> "Reading":
+        """The same model and question with other answers."""
+        tokenizer = self.processor.tokenizer
+        return Reading(self.model, tokenizer, self.asked, answers, self.by_token, bool(self.asked_text)).eval()
+
+    def forward(self, text: TokenBatch | list[str]) -> Float[Tensor, "batch answer"]:  # type: ignore[override]
+        """Log-probabilities."""
+        read = text if isinstance(text, TokenBatch) else self._embed_strings(text, self.model.device)
+        return self._score(read.embeddings, read.attended)
+
+    def answer_by_itself(self, audio: Tensor | None, lyrics: str) -> str:
+        """What the model answers to the lyrics, whatever is played."""
+        read = self._embed_strings([lyrics], self.model.device)
+        end = [int(self.processor.tokenizer.eos_token_id)]
+        ids = generate_answer(self.body, self.model.get_output_embeddings(), read.embeddings, self.embed_text, end)
+        return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    @property
+    def body(self) -> Any:
+        """The layers before the head."""
+        return self.model.base_model
+
+
+def load_reading(
+    name: str, question: str, answers: Sequence[str], by_token: bool = False, ask_words: bool = False
+) -> Reading:
+    """A causal language model by hub id or folder, asked `question`, in eval mode."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = load_weights(AutoModelForCausalLM, name).eval()
+    model.config.name_or_path = name
+    return Reading(model, load_part(AutoTokenizer, name), question, answers, by_token, ask_words).eval()
+
+
+def reads_alone(kind: str) -> bool:
+    """Whether a class that a checkpoint names is a language model of text alone.
+
+    >>> reads_alone("Qwen2ForCausalLM"), reads_alone("MusicFlamingoForConditionalGeneration")
+    (True, False)
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as KNOWN
+
+    return kind in KNOWN.values()
