@@ -107,7 +107,6 @@ def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[
     order = asked.get("order", "sound first")
     told = bool(asked.get("answer_tokens")), bool(asked.get("ask_words"))
     if reads_alone(find_kind(given["model"])):
-        click.echo(f"{given['model']} doesn't hear: the lyrics alone are explained.", err=True)
         return load_reading(given["model"], asked["ask"], answers, *told)
     return load_answering(given["model"], asked["ask"], answers, order, *told)
 
