@@ -7,7 +7,7 @@ tensors and never asks the host.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,14 +15,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.basics.choices import StandIn
+from musiclime_torch.basics.arguments import suggest
+from musiclime_torch.basics.edits import read_edit, split_stems
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.audio.recording import resample
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components, find_borders
+from musiclime_torch.variants.edits import Grid, edit_stem
 
-#: What a removed stem becomes: silence, noise, or the stem of another song.
-AudioBaseline = StandIn | Track
+#: What a removed stem becomes: an edit by its name, the stem of another song, or either of them for each stem by name. Stems
+#: that aren't named become silence.
+AudioBaseline = str | Track | Mapping[str, str | Track]
 
 #: Seconds a gate takes to open or close: long enough to hide the click, short against any segment.
 CROSS_FADE = 0.005
@@ -76,13 +79,79 @@ def fit_stems(track: Track, sample_rate: int, channels: int | None) -> Float[Ten
 
 
 def make_stand_in(
-    stems: Float[Tensor, "stem channel frame"], names: tuple[str, ...], sample_rate: int, baseline: AudioBaseline, seed: int
+    stems: Float[Tensor, "stem channel frame"],
+    names: tuple[str, ...],
+    sample_rate: int,
+    baseline: AudioBaseline,
+    seed: int,
+    grid: Grid | None = None,
 ) -> Float[Tensor, "stem channel frame"] | None:
-    """What replaces each stem where it is removed, in the form of the stems themselves; None for silence."""
+    """What replaces each stem where it is removed, in the form of the stems themselves; None for silence.
+
+    `grid` is that of the model's front end, where it declares one.
+    """
     if isinstance(baseline, Track):
         other = fit_stems(baseline, sample_rate, stems.shape[1])
         return borrow_stems(other, baseline.stem_names, names, stems.shape[-1])
-    return make_noise(stems, seed) if baseline == "noise" else None
+    if baseline == "silence":
+        return None
+    if baseline == "noise":
+        return make_noise(stems, seed)
+    asked = spread_baseline(baseline, names)
+    parts = [
+        _take(other, name, stem, sample_rate)
+        if isinstance(other, Track)
+        else make_noise(stems, seed)[place]
+        if other == "noise"
+        else edit_stem(stem, sample_rate, read_edit(other), grid)
+        for place, (name, stem, other) in enumerate(zip(names, stems, asked, strict=True))
+    ]
+    return torch.stack(parts)
+
+
+def spread_baseline(baseline: str | Mapping[str, str | Track], names: Sequence[str]) -> list[str | Track]:
+    """The stand-in of every stem; InputError for a stem that isn't there."""
+    if isinstance(baseline, str) and "=" not in baseline:
+        return [baseline] * len(names)
+    asked = split_stems(baseline) if isinstance(baseline, str) else baseline
+    unknown = next((name for name in asked if name not in names), None)
+    if unknown is not None:
+        raise InputError(
+            f"baseline names the stem {unknown!r}{suggest(unknown, names)}, and the song's are {', '.join(names)}: name these.",
+            argument="baseline",
+        )
+    return [asked.get(name, "silence") for name in names]
+
+
+def _take(take: Track, name: str, stem: Float[Tensor, "channel frame"], sample_rate: int) -> Float[Tensor, "channel frame"]:
+    """Another take's stem: the one of that name, or the only one there is; repeated or cut to length."""
+    if name not in take.stem_names and len(take.stem_names) > 1:
+        raise InputError(
+            f"the take {take.title!r} for the stem {name!r} has only {', '.join(take.stem_names)}: give a track of that stem "
+            "alone.",
+            argument="baseline",
+        )
+    place = take.stem_names.index(name) if name in take.stem_names else 0
+    other = fit_stems(take, sample_rate, stem.shape[0])[place : place + 1]
+    return borrow_stems(other, (name,), (name,), stem.shape[-1])[0]
+
+
+def describe_fit(track: Track, baseline: AudioBaseline) -> tuple[str, ...]:
+    """What was done to other songs and takes to fit the song, for the warnings: repeated, cut, resampled."""
+    takes = {"": baseline} if isinstance(baseline, Track) else {} if isinstance(baseline, str) else baseline
+    notes = []
+    for name, take in takes.items():
+        if not isinstance(take, Track):
+            continue
+        what = f"the take {take.title!r} for {name}" if name else f"the baseline song {take.title!r}"
+        done = []
+        if abs(take.seconds - track.seconds) > 0.05:
+            how = "repeated" if take.seconds < track.seconds else "cut"
+            done.append(f"{how} from {take.seconds:.1f} s to the song's {track.seconds:.1f} s")
+        if take.sample_rate != track.sample_rate:
+            done.append(f"resampled, as its rate is {take.sample_rate} Hz and the song's {track.sample_rate} Hz")
+        notes += [f"{what} is {' and '.join(done)}."] if done else []
+    return tuple(notes)
 
 
 def borrow_stems(
