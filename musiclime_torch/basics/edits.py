@@ -5,10 +5,12 @@ They are read loosely and written in one form: "-12dB" and "−12 dB" are ``-12 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from musiclime_torch.basics.arguments import suggest
+from musiclime_torch.basics.choices import LyricsBaseline
 from musiclime_torch.basics.errors import InputError
 
 #: What an edit does. The amount is in dB, Hz, semitones or seconds; silence and noise have none.
@@ -88,7 +90,7 @@ def read_edit(text: str) -> Edit:
     edit = find_edit(text)
     if edit is None:
         hint = suggest(text, ("silence", "noise", "median"))
-        raise InputError(f"baseline {text!r} is not known{hint}: give {KNOWN}.", argument="baseline")
+        raise InputError(f"baseline {text!r} is not known{hint}: give {KNOWN}, or another song.", argument="baseline")
     if edit.kind in ("silence", "noise"):
         return edit
     low, high, what, unit = _LIMITS[edit.kind]
@@ -144,3 +146,58 @@ def refuse_deaf_edit(edit: Edit, sample_rate: float) -> None:
             argument="baseline",
         )
 
+
+#: Before the name of a masked language model, whose best other word replaces each word.
+GUESS = "guess:"
+
+
+def read_lyrics_baseline(asked: Any) -> str:
+    """What removed words become, in one form: a name, "sad=happy, night=day" (also from a mapping), or "guess:MODEL".
+
+    >>> read_lyrics_baseline({"sad": "happy"}), read_lyrics_baseline("sad = happy,night=day")
+    ('sad=happy', 'sad=happy, night=day')
+    """
+    names = get_args(LyricsBaseline)
+    if isinstance(asked, str) and (asked in names or (asked.startswith(GUESS) and asked.removeprefix(GUESS).strip())):
+        return asked
+    if isinstance(asked, Mapping) or (isinstance(asked, str) and "=" in asked):
+        return ", ".join(f"{word}={other}" for word, other in read_words(asked).items())
+    if asked == GUESS:
+        raise InputError("lyrics_baseline 'guess:' names no model: give one, such as guess:roberta-base.", argument="lyrics_baseline")
+    raise InputError(
+        f"lyrics baseline {asked!r} is not known{suggest(asked, names)}: use {', '.join(names)}, other words (sad=happy) or "
+        "guess:MODEL.",
+        argument="lyrics_baseline",
+    )
+
+
+def read_words(asked: str | Mapping[str, str]) -> dict[str, str]:
+    """Other words by word; InputError for an empty one, for a word in its own place, and for one named twice.
+
+    >>> read_words("sad=happy, Night=day")
+    {'sad': 'happy', 'Night': 'day'}
+    """
+    pairs = [part.partition("=")[::2] for part in asked.split(",")] if isinstance(asked, str) else list(asked.items())
+    words: dict[str, str] = {}
+    for word, other in pairs:
+        if not isinstance(word, str) or not isinstance(other, str) or "," in word + other or "=" in word + other:
+            raise InputError(
+                f"lyrics_baseline can't replace {word!r} by {other!r}: give words without commas and equals signs.",
+                argument="lyrics_baseline",
+            )
+        word, other = word.strip(), other.strip()
+        if not word or not other:
+            why = f"replaces {word!r} by nothing" if word else f"puts {other!r} in the place of no word"
+            raise InputError(
+                f"lyrics_baseline {why}: give both (sad=happy), or gone to take words away.", argument="lyrics_baseline"
+            )
+        if fold(word) == fold(other) or fold(word) in map(fold, words):
+            why = "by itself" if fold(word) == fold(other) else "twice"
+            raise InputError(f"lyrics_baseline replaces {word!r} {why}: give one other word.", argument="lyrics_baseline")
+        words[word] = other
+    return words
+
+
+def fold(word: str) -> str:
+    """A word as it is compared: without case, with a plain apostrophe."""
+    return word.casefold().replace("’", "'")

@@ -1,6 +1,6 @@
 """explain(): the pipeline from model and track to explanation, each stage in its own module."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import Segments
-from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
+from musiclime_torch.basics.choices import DesignName, Precision, Space, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.explanation.answers import Answers, describe_question, record_provenance
@@ -42,9 +42,10 @@ from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.surrogate.signed import full_precision, rounds_products
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, list_components
-from musiclime_torch.variants.probe import Probe, pick_device, probing
+from musiclime_torch.variants.probe import Probe, describe_swaps, pick_device, probing
 from musiclime_torch.variants.renderings import Kept
 from musiclime_torch.variants.scale import Scale, settle_scale
+from musiclime_torch.variants.sound import describe_fit
 
 #: Number of equal time segments, unless the model declares that they would be too short.
 SEGMENTS = 10
@@ -58,9 +59,9 @@ def explain(
     foil: SupportsIndex | str | None = Settings.foil,
     segments: Segments | None = Settings.segments,
     units: Units = Settings.units,
-    baseline: StandIn | Track = Settings.baseline,
+    baseline: str | Track | Mapping[str, str | Track] = Settings.baseline,
     residual: bool = Settings.residual,
-    lyrics_baseline: LyricsBaseline | None = Settings.lyrics_baseline,
+    lyrics_baseline: str | Mapping[str, str] | None = Settings.lyrics_baseline,
     design: DesignName = Settings.design,
     n_samples: SupportsIndex | tuple[SupportsIndex, SupportsIndex] | None = Settings.n_samples,
     until: str | None = Settings.until,
@@ -70,6 +71,7 @@ def explain(
     space: Space | None = Settings.space,
     confidence: float = Settings.confidence,
     evidence: bool = Settings.evidence,
+    edits: bool = Settings.edits,
     seed: SupportsIndex = Settings.seed,
     batch_size: SupportsIndex = Settings.batch_size,
     precision: Precision = Settings.precision,
@@ -95,11 +97,16 @@ def explain(
             in groups where they would be more than ten; "lyrics" for the headings of timed lyrics; a file of labels; a
             `Timeline`.
         units: unit of the lyrics that is switched: "word", "type", "line" or "section".
-        baseline: what a removed stem becomes: "silence", "noise" or another track's stem.
+        baseline: what a removed stem becomes. "silence", "noise" or another track's stem; or an edit of itself: a gain
+            ("-12 dB"), a filter ("low-pass 1000 Hz", "high-pass 200 Hz"), a shift of pitch ("+3 semitones"), or "median"
+            ("median 0.5 s"), which keeps what stays the same over that time. A mapping gives each stem its own, such as
+            {"vocals": "-12 dB", "drums": another_track}; stems it doesn't name become silence. Attributions then say what
+            a part does as it is, compared with what stands in for it.
         residual: stems 30 dB or more below the song, such as what separation leaves, are components too; without, they are
             added to the loudest stem and switched with it, and a warning says so.
         lyrics_baseline: what a removed word's tokens become: "mask", "zero", "pad" or "gone"; None takes the mask token
-            where the model has one.
+            where the model has one. Or another word: {"sad": "happy"}, or "guess:MODEL" for the best other word of a masked
+            language model, by folder or hub id. Words without another one stay as they are.
         design: "auto" crosses masks of the sound with masks of the lyrics where a model offers `encode_audio`,
             `encode_text` and `fuse` and the weights allow it, and draws joint masks otherwise. "crossed" and "joint" force
             one of them. Both draw fold-over blocks and may drop complements after a pilot; "foldover", "kerdock",
@@ -118,6 +125,8 @@ def explain(
         space: "logit", "log-odds", "probability" or "raw"; None takes the outputs' own scale.
         confidence: confidence of the intervals, of significance, and of stopping.
         evidence: also search for components that alone keep the decision, and for components whose removal flips it.
+        edits: search for the smallest edit that flips the decision too: of as few components as possible, and as mild as
+            possible. Levels, filters, shifts of pitch and other words are tried; see `musiclime_torch.explanation.edits`.
         seed: seed of the masks and of noise; no global random state is read or changed.
         batch_size: variants per forward pass.
         precision: "bfloat16" for faster encoders, where a model has separate ones; see `musiclime_torch.models.care`. Its
@@ -216,10 +225,13 @@ def explain_with(
         lyrics_baseline=probe.sources.lyrics_baseline,
     )
     provenance = record_provenance(subject, track, settled, device) | {"given": settings.list_given()}
+    if probe.sources.swaps:
+        provenance["swaps"] = describe_swaps(components, probe.sources)
     timed = () if components.timeline is None else components.timeline.notes
     warnings = (
         collect_warnings(track)
         + tell_of_no_lyrics(subject, track)
+        + (describe_fit(track, settings.baseline) if components.n_audio else ())
         + timed
         + warnings
         + estimate.notes

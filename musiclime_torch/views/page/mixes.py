@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.answers import find_baseline_song, recall_track
+from musiclime_torch.explanation.answers import find_baseline_song, identify_songs, recall_track
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline, gate_stems, make_stand_in, mix
@@ -91,12 +91,12 @@ def _stand_in(
     explanation: Explanation, track: Track, baseline: AudioBaseline | None
 ) -> Float[Tensor, "stem channel frame"] | None:
     settings, song = explanation.provenance["settings"], find_baseline_song(explanation.provenance)
-    if song is not None and not isinstance(baseline, Track):
+    if song is not None and identify_songs("silence" if baseline is None else baseline) is None:
         raise InputError(
             f"removed stems were replaced by those of the song {song['title']!r}: give its track as baseline.",
             argument="baseline",
         )
-    known = baseline if isinstance(baseline, Track) else settings["baseline"]
+    known = settings["baseline"] if song is None or baseline is None else baseline
     return make_stand_in(track.stems, track.stem_names, track.sample_rate, known, settings["seed"])
 
 
