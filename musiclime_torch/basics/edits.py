@@ -90,7 +90,7 @@ def read_edit(text: str) -> Edit:
     edit = find_edit(text)
     if edit is None:
         hint = suggest(text, ("silence", "noise", "median"))
-        raise InputError(f"baseline {text!r} is not known{hint}: give {KNOWN}, or another song.", argument="baseline")
+        raise InputError(f"baseline {text!r} is not known{hint}: use {KNOWN}, or another song.", argument="baseline")
     if edit.kind in ("silence", "noise"):
         return edit
     low, high, what, unit = _LIMITS[edit.kind]

@@ -89,7 +89,7 @@ def read_baseline(baseline: Any) -> Any:
         return baseline
     if not isinstance(baseline, Mapping) or not baseline:
         raise InputError(
-            f"baseline {baseline!r} is not known: give {KNOWN}, another song's track, or a mapping of stems to these.",
+            f"baseline {baseline!r} is not known: use {KNOWN}, another song's track, or a mapping of stems to these.",
             argument="baseline",
         )
     stems = {str(name): other if isinstance(other, Track) else _read_stem(other) for name, other in baseline.items()}
@@ -101,7 +101,7 @@ def read_baseline(baseline: Any) -> Any:
 def _read_stem(edit: Any) -> str:
     if not isinstance(edit, str):
         raise InputError(
-            f"baseline {edit!r} for a stem is not known: give {KNOWN}, or a track from load_track.", argument="baseline"
+            f"baseline {edit!r} for a stem is not known: use {KNOWN}, or a track from load_track.", argument="baseline"
         )
     return str(read_edit(edit))
 
