@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -21,6 +22,7 @@ from musiclime_torch.explanation.estimation.joint import estimate_joint
 from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
 from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_shapley_windows, estimate_windows
+from musiclime_torch.explanation.edits import look_for_edit
 from musiclime_torch.explanation.evidence import DECIDING, Evidence, look_for_evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import (
@@ -42,7 +44,7 @@ from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.surrogate.signed import full_precision, rounds_products
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, list_components
-from musiclime_torch.variants.probe import Probe, describe_swaps, pick_device, probing
+from musiclime_torch.variants.probe import Probe, describe_swaps, edit_probe, pick_device, probing
 from musiclime_torch.variants.renderings import Kept
 from musiclime_torch.variants.scale import Scale, settle_scale
 from musiclime_torch.variants.sound import describe_fit
@@ -192,7 +194,7 @@ def explain_with(
         ) as probe,
     ):
         plan = keep_worthwhile_end(probe, plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings))
-        in_passing = evidence_in_passing and not settings.evidence and subject.output_kind in DECIDING
+        in_passing = evidence_in_passing and not (settings.evidence or settings.edits) and subject.output_kind in DECIDING
         every_mask = takes_all(probe, plan)
         if in_passing and every_mask:
             # What is run then answers the search too, whichever sets it asks about.
@@ -211,10 +213,14 @@ def explain_with(
         attributions = estimate.coefficients.values[scale.column]
         evidence: Evidence | None = None
         failed: tuple[str, ...] = ()
-        if settings.evidence or in_passing:
+        if settings.evidence or settings.edits or in_passing:
             # Of a second question about a song the sampling may have taken none: what it was spared counts too.
             most = max(sum(estimate.passes), known) if in_passing else None
             evidence, failed = look_for_evidence(probe, scale, attributions, ends[1], most)
+        if settings.edits and evidence is not None:
+            make = partial(edit_probe, probe, track, components, seed=settings.seed)
+            evidence, stopped = look_for_edit(probe, scale, attributions, evidence, make)
+            failed += stopped
     # The record keeps what None was resolved to for this model and song.
     settled = replace(
         settings,

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import torch
@@ -202,6 +202,14 @@ class Probe:
             yield rows, batch
             self.tally[part] += rows.stop - rows.start
             self.stages.update(rows.stop - rows.start)
+
+
+def edit_probe(probe: Probe, track: Track, components: Components, edit: AudioBaseline, seed: int) -> Probe:
+    """The same model and song, with removed stems edited otherwise; its passes are counted with the first probe's."""
+    windows, _ = _prepare_sound(probe.subject, track, components, edit, seed, probe.device)
+    # What was answered holds for other sounds. The lyrics of a late-fusion model are read once where answers are kept.
+    kept = Kept(everything=probe.subject.late_fusion)
+    return replace(probe, sources=replace(probe.sources, windows=windows), kept=kept)
 
 
 @contextmanager

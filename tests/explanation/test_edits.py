@@ -1,0 +1,144 @@
+"""Planted songs whose decision an edit flips: the smallest edit is found, and is what the model says it is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.edits import STEPS
+from musiclime_torch.explanation.evidence import SmallestEdit
+from musiclime_torch.explanation.explainer import explain, explain_with
+from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.settings import Settings
+from musiclime_torch.song.lyrics.lyrics import parse_lyrics
+from musiclime_torch.song.track import Track
+
+#: Half a second each.
+RATE, SEGMENTS, FRAMES = 8000, 3, 4000
+
+Rule = Callable[[torch.Tensor], torch.Tensor]
+
+
+def make_tone(frequency: float, frames: int = FRAMES) -> torch.Tensor:
+    return torch.sin(2 * torch.pi * frequency * torch.arange(frames, dtype=torch.float64) / RATE).float()
+
+
+def plant(seed: int, tones: dict[float, float]) -> tuple[Track, int, int]:
+    """Three faintly noisy stems of three moments; one of them, for one moment, has tones of these frequencies and levels."""
+    generator = torch.Generator().manual_seed(seed)
+    stem, moment = (int(torch.randint(3, (), generator=generator)) for _ in range(2))
+    stems = 0.003 * torch.randn(3, 1, SEGMENTS * FRAMES, generator=generator)
+    stems[stem, 0, moment * FRAMES : (moment + 1) * FRAMES] += sum(level * make_tone(tone) for tone, level in tones.items())
+    return Track(stems, ("drums", "bass", "vocals"), RATE), stem, moment
+
+
+def measure_band(audio: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """RMS between two frequencies in each moment, away from its ends: (batch, moment)."""
+    moments = audio[:, 0].unflatten(1, (SEGMENTS, FRAMES))[:, :, 400:-400]
+    spectrum = torch.fft.rfft(moments).abs().square()
+    frequencies = torch.fft.rfftfreq(moments.shape[-1], 1 / RATE)
+    return (2 * spectrum[..., (low <= frequencies) & (frequencies < high)].sum(-1)).sqrt() / moments.shape[-1]
+
+
+def is_loud(audio: torch.Tensor) -> torch.Tensor:
+    """A tone of RMS 0.21 is loud enough, and one 3 dB lower; one 6 dB lower isn't."""
+    return measure_band(audio, 300, 800).amax(1) - 0.13
+
+
+def is_bright(audio: torch.Tensor) -> torch.Tensor:
+    """Anything at all above 2,500 Hz: it takes a filter, or silence, to be rid of it."""
+    return measure_band(audio, 2500, 3990).amax(1) - 0.005
+
+
+def is_in_tune(audio: torch.Tensor) -> torch.Tensor:
+    """How much of what lies around 440 Hz is 440 Hz, however loud."""
+    return (measure_band(audio, 432, 448) / (measure_band(audio, 350, 560) + 0.01)).amax(1) - 0.6
+
+
+def search(track: Track, rule: Rule, **options: Any) -> Explanation:
+    return explain(
+        lambda audio: rule(audio)[:, None], track, sample_rate=RATE, modalities=("audio",), output_kind="multilabel",
+        segments=SEGMENTS, n_samples=64, edits=True, residual=True, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "tones", "edits"),
+    [
+        (is_loud, {440.0: 0.3}, {"-6 dB"}),
+        (is_bright, {200.0: 0.3, 3000.0: 0.2}, {"low-pass 2000 Hz"}),
+        (is_in_tune, {440.0: 0.3}, {"+1 semitone", "-1 semitone"}),
+    ],
+)
+def test_the_planted_edit_of_the_planted_part_is_found(rule: Rule, tones: dict[float, float], edits: set[str]):
+    found = 0
+    for seed in range(20):
+        track, stem, moment = plant(seed, tones)
+        explanation = search(track, rule)
+        smallest = explanation.evidence.edit
+        found += smallest.columns == (stem * SEGMENTS + moment,) and smallest.edit in edits
+        assert smallest.output < 0 < explanation.output_song[0]
+        assert smallest.edit in STEPS[smallest.step - 1]
+    assert found == 20
+
+
+def test_a_word_that_becomes_another_is_found_first_in_all_of_20():
+    words = "night river stone window candle morning shadow winter garden silver".split()
+    found = 0
+    for seed in range(20):
+        order = torch.randperm(len(words), generator=torch.Generator().manual_seed(seed)).tolist()
+        text = " ".join(words[place] for place in order[:5]) + "\n" + " ".join(words[place] for place in order[5:])
+        track = Track(torch.zeros(1, 1, RATE), ("mix",), RATE, parse_lyrics(text))
+        others = {word: f"my {word}s" for word in words} | {words[seed % 10]: "lantern"}
+        # Yes without a lantern: of all other words, one alone flips the decision.
+        explanation = explain(
+            lambda texts: torch.tensor([[0.5 - ("lantern" in line)] for line in texts]), track, modalities=("lyrics",),
+            output_kind="multilabel", lyrics_baseline=others, edits=True, n_samples=64,
+        )  # fmt: skip
+        smallest = explanation.evidence.edit
+        planted = next(column for column, item in enumerate(explanation.components) if item.word == words[seed % 10])
+        found += smallest.columns == (planted,) and (smallest.edit, smallest.step) == ("", 3)
+        assert explanation.provenance["swaps"][str(planted)] == "lantern"
+        assert abs(explanation.attributions[0, planted]) == explanation.attributions.abs().max()
+    assert found == 20
+
+
+def test_two_parts_are_edited_where_neither_alone_flips():
+    """A tone in either of two stems is enough: both have to be lower, and a milder edit of both will do."""
+    stems = torch.stack([0.3 * make_tone(440, 3 * FRAMES), 0.3 * make_tone(450, 3 * FRAMES), 0.1 * make_tone(1200, 3 * FRAMES)])[:, None]
+    track = Track(stems, ("drums", "bass", "vocals"), RATE)
+
+    def hear_either(audio: torch.Tensor) -> torch.Tensor:
+        return torch.maximum(measure_band(audio, 430, 445), measure_band(audio, 445, 460))[:, 1] - 0.13
+
+    smallest = search(track, hear_either).evidence.edit
+    assert smallest == SmallestEdit((1, 4), smallest.edit, smallest.step, smallest.output, smallest.chance, smallest.variants)
+    assert smallest.step <= 2
+    assert smallest.output < 0
+
+
+def test_none_found_is_said_and_kept(tmp_path):
+    track, *_ = plant(0, {440.0: 0.3})
+    explanation = search(track, lambda audio: torch.ones(len(audio)))
+    none = explanation.evidence.edit
+    assert (none.columns, none.edit, none.output) == (None, "", None)
+    assert none.variants > 100
+    explanation.save(tmp_path / "e.safetensors")
+    assert Explanation.load(tmp_path / "e.safetensors").evidence == explanation.evidence
+
+
+def test_the_edit_is_saved(tmp_path):
+    track, *_ = plant(0, {440.0: 0.3})
+    explanation = search(track, is_loud)
+    explanation.save(tmp_path / "e.safetensors")
+    assert Explanation.load(tmp_path / "e.safetensors").evidence == explanation.evidence
+
+
+def test_edits_need_a_decision(track: Track):
+    with pytest.raises(InputError, match="edits needs a classifier"):
+        explain_with(
+            lambda audio: audio.mean((1, 2)), track,
+            Settings(sample_rate=8000, modalities=("audio",), output_kind="regression", edits=True),
+        )  # fmt: skip
