@@ -1,4 +1,5 @@
-"""The mixes to listen to: the song, the evidence alone, the song without it; rendered by the gates of the variants.
+"""The mixes to listen to: the song, the evidence alone, the song without it, the song with the smallest edit that flips the
+decision; rendered by the gates of the variants.
 
 They have the song's own rate and channels, which may be better than the model's input. Components that the model can't
 notice stay on, as in variants.
@@ -64,19 +65,33 @@ def make_versions(explanation: Explanation, track: Track, baseline: AudioBaselin
         audible &= not bool(cells.all())
         sound = render_masked(explanation, track, cells, baseline) if audible else None
         versions.append(Version(name, kept, sound, output, chance))
+    edit = evidence.edit
+    if edit is not None and edit.columns is not None and edit.output is not None:
+        kept = everything.clone()
+        kept[list(edit.columns)] = False
+        cells = kept[: components.n_audio]
+        sound = None if bool(cells.all()) else render_masked(explanation, track, cells, baseline, edit.edit)
+        versions.append(Version("edited", kept, sound, edit.output, edit.chance))
     return versions
 
 
 def render_masked(
-    explanation: Explanation, track: Track, cells: Bool[Tensor, " cell"], baseline: AudioBaseline | None = None
+    explanation: Explanation,
+    track: Track,
+    cells: Bool[Tensor, " cell"],
+    baseline: AudioBaseline | None = None,
+    edit: str | None = None,
 ) -> Float[Tensor, "channel frame"]:
-    """The track with some cells on, the rest their baseline, cross-faded as in the model's input.
+    """The track with some cells on, the rest their baseline or an `edit` of themselves, cross-faded as in the model's input.
 
     One channel at a time: a long song's stems are large, and gates hold a copy of them.
     """
     track = recall_track(explanation.provenance, track)
     components = explanation.components
-    stand_in = _stand_in(explanation, track, baseline)
+    if edit is None:
+        stand_in = _stand_in(explanation, track, baseline)
+    else:
+        stand_in = make_stand_in(track.stems, track.stem_names, track.sample_rate, edit, 0)
     masks = cells.reshape(1, components.n_stems, components.n_segments)
     channels = []
     for number in range(track.stems.shape[1]):
