@@ -121,7 +121,7 @@ def find_edit(text: str) -> Edit | None:
 
 
 def split_stems(text: str) -> dict[str, str]:
-    """The edit of each stem in "vocals=-12 dB, drums=noise"; InputError for a part without a stem or an edit, and for a stem named twice.
+    """The edit of each stem; InputError for a part without a stem or an edit, and for a stem named twice.
 
     >>> split_stems("vocals=-12 dB, drums=low-pass 800 Hz")
     {'vocals': '-12 dB', 'drums': 'low-pass 800 Hz'}
@@ -163,7 +163,9 @@ def read_lyrics_baseline(asked: Any) -> str:
     if isinstance(asked, Mapping) or (isinstance(asked, str) and "=" in asked):
         return ", ".join(f"{word}={other}" for word, other in read_words(asked).items())
     if asked == GUESS:
-        raise InputError("lyrics_baseline 'guess:' names no model: give one, such as guess:roberta-base.", argument="lyrics_baseline")
+        raise InputError(
+            "lyrics_baseline 'guess:' names no model: give one, such as guess:roberta-base.", argument="lyrics_baseline"
+        )
     raise InputError(
         f"lyrics baseline {asked!r} is not known{suggest(asked, names)}: use {', '.join(names)}, other words (sad=happy) or "
         "guess:MODEL.",

@@ -48,7 +48,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
             "--kernel-width",
             "--ridge",
         ),
-        *("--evidence", "--preset", "--all-classes", "--class", "--controls"),
+        *("--evidence", "--edits", "--preset", "--all-classes", "--class", "--controls"),
     ),
     "How precisely": (
         *(

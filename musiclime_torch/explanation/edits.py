@@ -1,10 +1,10 @@
 """The smallest edit that flips a decision: of as few components as possible, and as mild as possible; found by trying.
 
-Five steps of levels, filters, shifts of pitch and words are tried, from mild to strong. At each step every component is edited
-by itself, in every way of that step. Where no single one flips the decision, sets are tried in the same way: the first few by
-the attributions, and the set whose removal flips it; the smallest is then thinned out. Fewer components count as smaller
-before milder ones do; among equals, what flips the decision by the largest margin is taken. Each is verified: the model is
-run on it. It is the smallest of what was tried.
+Five steps of levels, filters, shifts of pitch and words are tried, from mild to strong. At each step every component is
+edited by itself, in every way of that step. Where no single one flips the decision, sets are tried in the same way: the first
+few by the attributions, and the set whose removal flips it; the smallest is then thinned out. Fewer components count as
+smaller before milder edits do; among equals, what flips the decision by the largest margin is taken. Each is verified: the
+model is run on it. It is the smallest of what was tried.
 """
 
 from collections.abc import Callable, Iterator
@@ -151,9 +151,7 @@ def _try_singles(search: Search, order: Tensor) -> tuple[Try, Bool[Tensor, " d"]
     return None if best is None else (best[1], best[2])
 
 
-def _try_sets(
-    search: Search, order: Tensor, flipping: tuple[int, ...] | None
-) -> tuple[Try, Bool[Tensor, " d"]] | None:
+def _try_sets(search: Search, order: Tensor, flipping: tuple[int, ...] | None) -> tuple[Try, Bool[Tensor, " d"]] | None:
     """The fewest components whose edit flips the decision, at the mildest step that so few take, thinned out."""
     sets = _list_sets(search.probe, order, flipping)
     best: tuple[float, Try, Tensor] | None = None
@@ -165,7 +163,7 @@ def _try_sets(
     chosen = thin_out(lambda some: search.flip(trial, some), best[2])
     # What is left of the set may do with a milder edit.
     for milder in search.list_tries():
-        best = _pick(search, milder, chosen[None], best, by_size=True)
+        best = _pick(search, milder, chosen[None], best, by_size=True) or best
     return best[1], best[2]
 
 

@@ -128,7 +128,9 @@ def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"],
     keeping = find_minimal(lambda sets: sign * measure.run(probe, sets), order)
     flipping = find_minimal(lambda sets: -sign * measure.run(probe, ~sets), order)
     (kept, chance_kept), (left, chance_left) = (
-        (None, None) if chosen is None else read_output(scale, run_checked(probe, scale, (~chosen if flipped else chosen)[None]))
+        (None, None)
+        if chosen is None
+        else read_output(scale, run_checked(probe, scale, (~chosen if flipped else chosen)[None]))
         for chosen, flipped in ((keeping, False), (flipping, True))
     )
     columns = [

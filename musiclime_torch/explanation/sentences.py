@@ -219,7 +219,7 @@ def _list_edits(explanation: Explanation) -> dict[str, str]:
     asked = explanation.provenance.get("settings", {}).get("baseline") or "silence"
     whole = find_baseline_song(explanation.provenance) if "settings" in explanation.provenance else None
     if "=" not in asked:
-        edits = {stem: "" if whole else asked for stem in stems}
+        edits = dict.fromkeys(stems, "" if whole else asked)
     else:
         try:
             edits = split_stems(asked)

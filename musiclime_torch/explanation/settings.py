@@ -271,6 +271,11 @@ class Settings:
         _check_weights(self)
 
     @property
+    def lyrics_stand_in(self) -> str | None:
+        """`lyrics_baseline` in its one form."""
+        return None if self.lyrics_baseline is None else read_lyrics_baseline(self.lyrics_baseline)
+
+    @property
     def total(self) -> int:
         """Masks of all sides together, at most."""
         if self.n_samples is None:
@@ -281,8 +286,7 @@ class Settings:
         """All settings as JSON takes them; songs used as baseline are named by their titles."""
         record = {name: getattr(self, name) for name in SETTINGS}
         record["baseline"] = name_baseline(read_baseline(self.baseline))
-        if self.lyrics_baseline is not None:
-            record["lyrics_baseline"] = read_lyrics_baseline(self.lyrics_baseline)
+        record["lyrics_baseline"] = self.lyrics_stand_in
         if isinstance(self.segments, Timeline):
             record["segments"] = self.segments.source
         return record

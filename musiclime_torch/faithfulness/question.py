@@ -168,7 +168,7 @@ def asking(question: Question, stages: Stages, answers: Answers) -> Iterator[tup
         question.track,
         question.components,
         settings.baseline,
-        settings.lyrics_baseline,
+        settings.lyrics_stand_in,
         settings.seed,
         pick_device(subject, settings.device),
         settings.batch_size,

@@ -71,13 +71,12 @@ def prepare_sources(
     `stages` shows the guessing of other words.
     """
     windows, unheard = _prepare_sound(subject, track, components, baseline, seed, device)
+    sides = (windows, components.n_stems, components.n_segments)
     if "lyrics" in subject.modalities and lyrics_baseline is not None and is_swap(lyrics_baseline):
-        lyrics, swaps, unread = _prepare_swaps(subject, track, components, lyrics_baseline, device, stages or Stages())
-        picked: str | None = lyrics_baseline
-    else:
-        lyrics, picked, unread = _prepare_words(subject, track, components, lyrics_baseline, device)
-        swaps = ()
-    return Sources(windows, components.n_stems, components.n_segments, lyrics, picked, unheard | unread, swaps)
+        gates, swaps, kept = _prepare_swaps(subject, track, components, lyrics_baseline, device, stages or Stages())
+        return Sources(*sides, gates, lyrics_baseline, unheard | kept, swaps)
+    lyrics, picked, unread = _prepare_words(subject, track, components, lyrics_baseline, device)
+    return Sources(*sides, lyrics, picked, unheard | unread)
 
 
 def is_swap(lyrics_baseline: str) -> bool:
@@ -134,7 +133,7 @@ def find_grid(subject: Subject) -> Grid | None:
         0 < 2 * declared[1] <= declared[0]
     ):
         raise InputError(
-            f"{subject.name} declares spectrogram={declared!r}: it must be its window and hop in samples, such as (512, 256)."
+            f"{subject.name} declares spectrogram={declared!r}: it must be window and hop in samples, such as (512, 256)."
         )
     return declared
 

@@ -117,7 +117,8 @@ def spread_baseline(baseline: str | Mapping[str, str | Track], names: Sequence[s
     unknown = next((name for name in asked if name not in names), None)
     if unknown is not None:
         raise InputError(
-            f"baseline names the stem {unknown!r}{suggest(unknown, names)}, and the song's are {', '.join(names)}: name these.",
+            f"baseline names the stem {unknown!r}{suggest(unknown, names)}, and the song's are {', '.join(names)}: name "
+            "these.",
             argument="baseline",
         )
     return [asked.get(name, "silence") for name in names]
@@ -127,8 +128,8 @@ def _take(take: Track, name: str, stem: Float[Tensor, "channel frame"], sample_r
     """Another take's stem: the one of that name, or the only one there is; repeated or cut to length."""
     if name not in take.stem_names and len(take.stem_names) > 1:
         raise InputError(
-            f"the take {take.title!r} for the stem {name!r} has only {', '.join(take.stem_names)}: give a track of that stem "
-            "alone.",
+            f"the take {take.title!r} for the stem {name!r} has only {', '.join(take.stem_names)}: give a track of that "
+            "stem alone.",
             argument="baseline",
         )
     place = take.stem_names.index(name) if name in take.stem_names else 0

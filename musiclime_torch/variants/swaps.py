@@ -61,7 +61,9 @@ def find_words(words: Sequence[Word], asked: Mapping[str, str]) -> list[str | No
     there = {fold(word.text) for word in words}
     missing = next((word for word in asked if fold(word) not in there), None)
     if missing is not None:
-        where = f"isn't in the lyrics{suggest(missing, sorted(there))}" if words else "can't be replaced: there are no lyrics"
+        where = (
+            f"isn't in the lyrics{suggest(missing, sorted(there))}" if words else "can't be replaced: there are no lyrics"
+        )
         raise InputError(f"lyrics_baseline: the word {missing!r} {where}.", argument="lyrics_baseline")
     folded = {fold(word): other for word, other in asked.items()}
     return [_match_case(word.text, folded[fold(word.text)]) if fold(word.text) in folded else None for word in words]

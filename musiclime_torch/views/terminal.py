@@ -184,7 +184,7 @@ def _describe_evidence(explanation: Explanation, evidence: Evidence) -> str:
     lines = [f"Decision: {evidence.decision}.", kept, flipped]
     if evidence.edit is not None:
         tried = f"{evidence.edit.variants:,} variants tried"
-        output = evidence.edit.output
-        found = "none found" if output is None else f"{say_edit(explanation)} {say(output, evidence.edit.chance)}"
-        lines.append(f"Smallest edit that flips it: {found}; {tried}")
+        given = evidence.edit.output
+        best = "none found" if given is None else f"{say_edit(explanation)} {say(given, evidence.edit.chance)}"
+        lines.append(f"Smallest edit that flips it: {best}; {tried}")
     return "\n  ".join(lines)

@@ -8,7 +8,6 @@ import torch
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.edits import STEPS
-from musiclime_torch.explanation.evidence import SmallestEdit
 from musiclime_torch.explanation.explainer import explain, explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import Settings
@@ -85,7 +84,7 @@ def test_the_planted_edit_of_the_planted_part_is_found(rule: Rule, tones: dict[f
 
 
 def test_a_word_that_becomes_another_is_found_first_in_all_of_20():
-    words = "night river stone window candle morning shadow winter garden silver".split()
+    words = ["night", "river", "stone", "window", "candle", "morning", "shadow", "winter", "garden", "silver"]
     found = 0
     for seed in range(20):
         order = torch.randperm(len(words), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -107,14 +106,15 @@ def test_a_word_that_becomes_another_is_found_first_in_all_of_20():
 
 def test_two_parts_are_edited_where_neither_alone_flips():
     """A tone in either of two stems is enough: both have to be lower, and a milder edit of both will do."""
-    stems = torch.stack([0.3 * make_tone(440, 3 * FRAMES), 0.3 * make_tone(450, 3 * FRAMES), 0.1 * make_tone(1200, 3 * FRAMES)])[:, None]
+    tones = ((440, 0.3), (450, 0.3), (1200, 0.1))
+    stems = torch.stack([level * make_tone(tone, 3 * FRAMES) for tone, level in tones])[:, None]
     track = Track(stems, ("drums", "bass", "vocals"), RATE)
 
     def hear_either(audio: torch.Tensor) -> torch.Tensor:
         return torch.maximum(measure_band(audio, 430, 445), measure_band(audio, 445, 460))[:, 1] - 0.13
 
     smallest = search(track, hear_either).evidence.edit
-    assert smallest == SmallestEdit((1, 4), smallest.edit, smallest.step, smallest.output, smallest.chance, smallest.variants)
+    assert smallest.columns == (1, 4)
     assert smallest.step <= 2
     assert smallest.output < 0
 
