@@ -130,8 +130,8 @@ _OUTPUT_OPTIONS = [
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="Folder for the explanation and its report, index.html, to look at and listen to. The report shows the "
-        "evidence, where it is found with no more forward passes than the attributions took, or with --evidence; with --edits "
-        "the smallest edit too.",
+        "evidence, where it is found with no more forward passes than the attributions took, or with --evidence; with "
+        "--edits the smallest edit too.",
     ),
     click.option("--no-report", is_flag=True, help="Write no report, and look for evidence only with --evidence."),
     click.option(

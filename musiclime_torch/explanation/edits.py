@@ -1,9 +1,9 @@
 """The smallest edit that flips a decision: of as few components as possible, and as mild as possible; found by trying.
 
 Five steps of levels, filters, shifts of pitch and words are tried, from mild to strong. At each step every component is
-edited by itself, in every way of that step. Where no single one flips the decision, sets are tried in the same way: the first
-few by the attributions, and the set whose removal flips it; the smallest is then thinned out. Fewer components count as
-smaller before milder edits do; among equals, what flips the decision by the largest margin is taken. Each is verified: the
+edited by itself, in every way of that step. Where no single one flips the decision, sets are tried in the same way: the
+first few by the attributions, and the set whose removal flips it; the smallest is then thinned out. Fewer components are
+smaller, and then milder edits; among equals, what flips the decision by the largest margin is taken. Each is verified: the
 model is run on it. It is the smallest of what was tried.
 """
 

@@ -161,7 +161,7 @@ REMOVED = "with everything removed"
 def say_end(explanation: Explanation, of_all: str = "every") -> str:
     """The empty song in words, by what stands in for its parts: "with every stem 12 dB lower".
 
-    With `of_all` "else" it is what is done to all but some: "with all else 12 dB lower".
+    With `of_all` "else" it is what is done to all but some: "with all else 12 dB lower". Of few stems each is named.
     """
     edits = _list_edits(explanation)
     swaps = bool(explanation.provenance.get("swaps"))
@@ -169,10 +169,13 @@ def say_end(explanation: Explanation, of_all: str = "every") -> str:
         return REMOVED
     items = explanation.components.items
     heard, read = any(item.kind == "audio" for item in items), any(item.kind == "lyrics" for item in items)
-    done = set(edits.values())
-    changed = (done.pop() if len(done) == 1 else "edited") or "removed"
-    sounds = [f"all else {changed}" if of_all == "else" else f"every stem {changed}"] if heard else []
-    words = ["other words in place of its words" if swaps else "all words removed"] if read else []
+    done = {way or "removed" for way in edits.values()}
+    if len(done) == 1 or of_all == "else" or len(edits) > NAMED:
+        changed = done.pop() if len(done) == 1 else "edited"
+        sounds = [f"{'all else' if of_all == 'else' else 'every stem'} {changed}"] if heard else []
+    else:
+        sounds = [_join([f"{stem} {way or 'removed'}" for stem, way in edits.items()])]
+    words = ["other words in the lyrics" if swaps else "all words removed"] if read else []
     return f"with {' and '.join([*sounds, *words])}"
 
 

@@ -86,7 +86,12 @@ def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, perc
     if total - unseen > ranked:
         parts.append(f"{total - unseen - ranked} are not significant")
     if unseen:
-        parts.append(f"{unseen} the model can't notice (silent, or past its limit)")
+        why = (
+            "silent, past its limit, or without another word"
+            if explanation.provenance.get("swaps")
+            else "silent, or past its limit"
+        )
+        parts.append(f"{unseen} the model can't notice ({why})")
     counts = f"Of {total} components " + ", ".join(parts) + ".\n" if parts else ""
     passes = ", ".join(
         f"{number:,} {side} pass{'es' * (number > 1)}"
@@ -178,7 +183,7 @@ def _describe_evidence(explanation: Explanation, evidence: Evidence) -> str:
         return f"Decision: {evidence.decision}, {end} too{output}: no part of the song is its evidence."
     # What is edited isn't gone: it is said what it became.
     edited = say_end(explanation) != REMOVED
-    alone, changing = (f"alone, {say_end(explanation, 'else')}", "changing") if edited else ("alone", "removing")
+    alone, changing = ("alone, all else changed", "changing") if edited else ("alone", "removing")
     kept = show(evidence.keeping, evidence.output_keeping, evidence.chance_keeping, f"Kept by {alone}")
     flipped = show(evidence.flipping, evidence.output_flipping, evidence.chance_flipping, f"Flipped by {changing}")
     lines = [f"Decision: {evidence.decision}.", kept, flipped]
