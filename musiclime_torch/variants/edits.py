@@ -61,8 +61,8 @@ def shift_pitch(stem: Sound, sample_rate: int, semitones: float, grid: Grid | No
     from torchaudio.functional import phase_vocoder
 
     frames = stem.shape[-1]
-    # By small whole numbers, within half a hundredth of a semitone: rates are whole.
-    factor = Fraction(2 ** (semitones / 12)).limit_denominator(64)
+    # Whole rates for the resampling, within a thousandth of a semitone.
+    factor = Fraction(2 ** (semitones / 12)).limit_denominator(1000)
     window, hop = _lay_grid(sample_rate, None)
     advance = torch.linspace(0, math.pi * hop, window // 2 + 1, dtype=stem.dtype, device=stem.device)[:, None]
     slower = phase_vocoder(_transform(stem, window, hop), float(1 / factor), advance)
