@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from musiclime_torch.basics.edits import split_stems
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.settings import Settings, name_baseline, read_baseline
@@ -45,6 +46,7 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
         **record_question(subject.model),
         **hash_inputs(subject, track),
         "baseline_song": identify_songs(settings.baseline),
+        "stand_ins": list_stand_ins(settings.baseline),
         "settings": settings.to_record(),
         "device": str(device),
         "versions": {name: version(name) for name in ("musiclime_torch", "torch", "numpy")},
@@ -69,6 +71,15 @@ def identify_songs(baseline: Any) -> dict[str, str] | None:
     known = all(take.audio_hash for take in takes.values())
     digest = hashlib.sha256("".join(f"{name}={take.audio_hash} " for name, take in sorted(takes.items())).encode())
     return {"title": name_baseline(baseline), "audio_hash": digest.hexdigest() if known else ""}
+
+
+def list_stand_ins(baseline: Any) -> dict[str, str]:
+    """The edit of each stem that has its own, "" for another take's."""
+    baseline = read_baseline(baseline)
+    if isinstance(baseline, Track) or (isinstance(baseline, str) and "=" not in baseline):
+        return {}
+    stems = split_stems(baseline) if isinstance(baseline, str) else baseline
+    return {stem: edit if isinstance(edit, str) else "" for stem, edit in stems.items()}
 
 
 def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:

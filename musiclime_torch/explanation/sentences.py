@@ -7,9 +7,7 @@ from typing import Any
 
 import torch
 
-from musiclime_torch.basics.edits import find_edit, split_stems
-from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.answers import find_baseline_song
+from musiclime_torch.basics.edits import find_edit
 
 #: Any stands for an `Explanation`: it shows itself by these sentences, and modules import in one direction only.
 Explanation = Any
@@ -174,9 +172,10 @@ def say_end(explanation: Explanation, of_all: str = "every") -> str:
         changed = done.pop() if len(done) == 1 else "edited"
         sounds = [f"{'all else' if of_all == 'else' else 'every stem'} {changed}"] if heard else []
     else:
-        sounds = [_join([f"{stem} {way or 'removed'}" for stem, way in edits.items()])]
+        sounds = [f"{stem} {way or 'removed'}" for stem, way in edits.items()]
     words = ["other words in the lyrics" if swaps else "all words removed"] if read else []
-    return f"with {' and '.join([*sounds, *words])}"
+    *most, last = [*sounds, *words]
+    return f"with {', '.join(most)} and {last}" if most else f"with {last}"
 
 
 def say_changed(explanation: Explanation, columns: tuple[int, ...], edit: str | None = None) -> str:
@@ -219,22 +218,20 @@ def _find_way(explanation: Explanation, column: int, edit: str | None) -> str:
 def _list_edits(explanation: Explanation) -> dict[str, str]:
     """What is done to each stem, "" for those that are removed or replaced."""
     stems = dict.fromkeys(item.stem for item in explanation.components.items if item.stem is not None)
-    asked = explanation.provenance.get("settings", {}).get("baseline") or "silence"
-    whole = find_baseline_song(explanation.provenance) if "settings" in explanation.provenance else None
-    if "=" not in asked:
-        edits = dict.fromkeys(stems, "" if whole else asked)
-    else:
-        try:
-            edits = split_stems(asked)
-        # A take's title may hold a comma: then it isn't said which stem became what.
-        except InputError:
-            edits = dict.fromkeys(stems, "")
-    ways = {}
-    for stem in stems:
-        edit = find_edit(edits.get(stem, "silence"))
-        plain = edit is not None and edit.kind in ("silence", "noise")
-        ways[stem] = "" if plain or (edit is None and "=" not in asked) else edit.done if edit else "as in another take"
-    return ways
+    known = explanation.provenance
+    own = known.get("stand_ins")
+    if own:
+        return {stem: _say_way(own.get(stem, "silence")) for stem in stems}
+    asked = known.get("settings", {}).get("baseline") or "silence"
+    # A song may have the title of an edit.
+    return dict.fromkeys(stems, "" if known.get("baseline_song") else _say_way(asked))
+
+
+def _say_way(asked: str) -> str:
+    edit = find_edit(asked)
+    if edit is None:
+        return "" if asked else "as in another take"
+    return "" if edit.kind in ("silence", "noise") else edit.done
 
 
 def _list(explanation: Explanation, columns: tuple[int, ...]) -> str:

@@ -47,7 +47,8 @@ def test_words_by_hand_keep_their_case_and_stand_in_every_column_that_holds_them
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("sad is the night", "the word 'nihgt' isn't in the lyrics (did you mean 'night'?)."), ("", "no lyrics")]
+    ("text", "said"),
+    [("sad is the night", "the word 'nihgt' isn't in the lyrics (did you mean 'night'?)."), ("", "no lyrics")],
 )
 def test_a_word_that_is_not_there_is_refused(text: str, said: str):
     lyrics = parse_lyrics(text)
@@ -135,7 +136,9 @@ def test_token_ids_take_words_of_as_many_tokens_alone(lyrics: Lyrics):
     track = Track(torch.zeros(1, 1, 100), ("mix",), 8000, lyrics)
     explanation = explain(Ids(), track, lyrics_baseline={"me": "you"}, design="joint")
     assert explanation.attributions[0].tolist() == pytest.approx([0, 1 - 6, 0, 0, 0, 0, 0])
-    with pytest.raises(InputError, match=r"'my love' in the place of 'me', which has another number of tokens .* as many tokens"):
+    with pytest.raises(
+        InputError, match=r"'my love' in the place of 'me', which has another number of tokens .* as many tokens"
+    ):
         explain(Ids(), track, lyrics_baseline={"me": "my love"}, design="joint")
 
 
