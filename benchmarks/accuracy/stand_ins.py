@@ -5,7 +5,7 @@ that `explain` can be asked about the sound itself. Stems are four bands of freq
 The noise of the 3 (6, 10) that speak most for the wrong decision is put into the clean excerpt, or that of 3 is taken out of
 the noisy one: does it turn the decision?
 
-Rows are stand-ins of `explain`: silence, noise, medians over neighbouring frames by resynthesis, in the frames that the model
+Rows are stand-ins of `explain`: silence, noise, medians over neighbouring frames by resynthesis, in frames that the model
 declares, and averaged over four lengths as `veracity.py` does. Beside them stand the same with the bands of the spectrogram
 themselves ("bands"), the components with the most noise, and components at random.
 
@@ -53,7 +53,7 @@ from benchmarks.worlds.voice import (
 )
 from musiclime_torch import Track, explain
 from musiclime_torch.demo import SAMPLE_RATE
-from musiclime_torch.song.stems.bands import split_bands
+from musiclime_torch.song import Recording, separate
 
 #: Stand-ins of `explain`: several share the masks and are averaged.
 ASKED: dict[str, tuple[str, ...]] = {
@@ -96,7 +96,8 @@ def explain_sound(
 ) -> Float[Tensor, " component"]:
     """Attributions of the noisy excerpt's bands × segments; in the order of `veracity.GRID`."""
     assert adversary.audio is not None, "excerpts without their sound were left out"
-    stems, names = split_bands(adversary.audio[None, None].cpu(), ("mix",), SAMPLE_RATE, edges, "cpu")
+    bands = f"bands:{','.join(f'{edge:.1f}' for edge in edges)}"
+    stems, names, _ = separate(Recording(adversary.audio[None].cpu(), SAMPLE_RATE), bands, "cpu", None)
     track = Track(stems, names, SAMPLE_RATE)
     width = FRAMES // SEGMENTS
     cuts = [(FFT / 2 + width * place * HOP) / SAMPLE_RATE for place in range(1, SEGMENTS)]

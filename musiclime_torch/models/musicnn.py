@@ -141,6 +141,7 @@ class Musicnn(nn.Module):
     sample_rate, channels, max_seconds, output_kind, modalities = RATE, 1, 3.0, "multilabel", ("audio",)
     #: It was trained on excerpts of three seconds: sound that comes and goes within one is a rhythm to it.
     shortest_seconds = 3.0
+    spectrogram = (FFT, HOP)
     window: Float[Tensor, " window"]
     bank: Float[Tensor, "frequency mel"]
 

@@ -5,7 +5,7 @@ then swaps tokens for the baseline's on their device, or cuts characters out on 
 (variant, column), and the all-ones mask renders the lyrics as they are.
 
 Another word in the place of one (`gate_swaps`) swaps tokens where both have as many. Where they don't, a model that takes
-embeddings reads the text of each variant anew, and one that takes ids alone can't be asked.
+embeddings reads the text of each variant again, and one that takes ids alone can't be asked.
 """
 
 from collections.abc import Sequence

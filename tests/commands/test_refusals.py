@@ -230,7 +230,7 @@ def test_a_baseline_is_read_before_the_song_is_taken_apart(tmp_path: Path, monke
     ("options", "said"),
     [
         (["--baseline", "low-pass 9 kHz"], r"'low-pass 9000 Hz' changes nothing: the model takes sound up to 8000 Hz"),
-        (["--separator", "hpss", "--baseline", "harmonci=-6 dB"], r"stem 'harmonci' \(did you mean 'harmonic'\?\), and .* are"),
+        (["--separator", "hpss", "--baseline", "harmonci=-6 dB"], r"stem 'harmonci' \(did you mean 'harmonic'\?\), and"),
         (["--separator", "bands:500", "--baseline", "vocals=noise"], r"the song's are low \(0-500 Hz\), high"),
         (["--lyrics", "words.txt", "--lyrics-baseline", "nihgt=day"], r"'nihgt' isn't in the lyrics \(did you mean 'night'"),
         (["--lyrics-baseline", "night=day"], "there are no lyrics"),

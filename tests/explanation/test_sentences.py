@@ -176,8 +176,10 @@ def test_parts_are_compared_with_what_stands_in_for_them(track: Track):
         "love (line 2, word 4)": "hate",
     }
     largest, instead = known.top(1)[0][0].name, find_instead(known, known.order()[0])
-    assert to_sentences(known)[1].casefold().startswith(
-        f"{largest}, as it is instead of {instead}, did most: it speaks".casefold()
+    assert (
+        to_sentences(known)[1]
+        .casefold()
+        .startswith(f"{largest}, as it is instead of {instead}, did most: it speaks".casefold())
     )
     assert say_changed(known, (0, 1)) == "with drums 0:00-0:01 and drums 0:01-0:02 made 12 dB lower"
     mixed = say_changed(known, (0, 7))

@@ -93,7 +93,7 @@ def test_what_is_no_masked_language_model_is_refused(tmp_path: Path):
 @pytest.mark.parametrize("kind", ["roberta", "bert"])
 @pytest.mark.parametrize("asked", ["me=go, love=tonight", "me=don't go away, love=my"])
 def test_a_model_of_tokens_reads_the_text_with_the_other_word(tmp_path: Path, lyrics: Lyrics, kind: str, asked: str):
-    """Of as many tokens or of more or fewer: its output is that of the text itself, tokenized anew."""
+    """Of as many tokens or of more or fewer: its output is that of the text itself, tokenized again."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     folder = save_text_classifier(tmp_path / kind, kind)
