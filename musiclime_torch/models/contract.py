@@ -11,7 +11,7 @@ More, all optional, read as plain attributes:
 ``channels``      1 or 2; without it the track's own number is kept.
 ``max_seconds``   length taken in one call; longer songs are run in successive windows and averaged.
 ``shortest_seconds``   the model can't judge shorter segments: `explain` makes none unless asked to.
-``spectrogram``   ``(window, hop)`` in samples of the spectra that it sees: medians over neighbouring frames, where they stand
+``spectrogram``   ``(window, hop)`` in samples of the spectra that it sees: medians over neighbouring frames, which may stand
                   in for what is removed, are then made in its own frames.
 ``classes``       names of the output columns.
 ``output_kind``   one of ``OutputKind``.
