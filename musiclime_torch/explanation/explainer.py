@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -218,7 +217,10 @@ def explain_with(
             most = max(sum(estimate.passes), known) if in_passing else None
             evidence, failed = look_for_evidence(probe, scale, attributions, ends[1], most)
         if settings.edits and evidence is not None:
-            make = partial(edit_probe, probe, track, components, seed=settings.seed)
+
+            def make(edit: str) -> Probe:
+                return probe if edit == settings.baseline else edit_probe(probe, track, components, edit, settings.seed)
+
             evidence, stopped = look_for_edit(probe, scale, attributions, evidence, make)
             failed += stopped
     # The record keeps what None was resolved to for this model and song.

@@ -19,7 +19,7 @@ from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.edits import Grid
-from musiclime_torch.variants.renderings import Kept
+from musiclime_torch.variants.renderings import LYRICS, Kept, find_renderings
 from musiclime_torch.variants.sound import (
     AudioBaseline,
     Window,
@@ -206,9 +206,27 @@ class Probe:
 def edit_probe(probe: Probe, track: Track, components: Components, edit: AudioBaseline, seed: int) -> Probe:
     """The same model and song, with removed stems edited otherwise; its passes are counted with the first probe's."""
     windows, _ = _prepare_sound(probe.subject, track, components, edit, seed, probe.device)
-    # What was answered holds for other sounds. The lyrics of a late-fusion model are read once where answers are kept.
-    kept = Kept(everything=probe.subject.late_fusion)
-    return replace(probe, sources=replace(probe.sources, windows=windows), kept=kept)
+    return replace(probe, sources=replace(probe.sources, windows=windows), kept=_carry_answers(probe, windows))
+
+
+def _carry_answers(probe: Probe, windows: tuple[Window, ...]) -> Kept:
+    """What was answered and holds for any edit: windows of the song as it is, and the lyrics."""
+    # A late-fusion model reads the lyrics once where answers are kept.
+    kept, known = Kept(everything=probe.subject.late_fusion), probe.kept
+    song = torch.ones(1, probe.columns, dtype=torch.bool)
+    words = range(probe.n_audio, probe.columns) if probe.sources.lyrics is not None else ()
+    for part, more in (("variants", words), ("encode_audio", ())):
+        name = f"{part} in {probe.precision}"
+        for number, (own, other) in enumerate(zip(probe.sources.windows, windows, strict=True)):
+            here = find_renderings(number, [*own.columns, *more], song)
+            if not known.find_missing(name, here):
+                there = find_renderings(number, [*other.columns, *more], song)
+                kept.add(name, there, [0], known.look_up(name, here).spread())
+    for name, number in known.tables:
+        if number == LYRICS:
+            kept.tables[name, number] = known.tables[name, number]
+            kept.places[name, number] = dict(known.places[name, number])
+    return kept
 
 
 @contextmanager

@@ -1,18 +1,29 @@
 """Planted songs whose decision an edit flips: the smallest edit is found, and is what the model says it is."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from models import Late
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.edits import STEPS
+from musiclime_torch.basics.progress import Stages
+from musiclime_torch.explanation.answers import Answers
+from musiclime_torch.explanation.edits import STEPS, look_for_edit
+from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explainer import explain, explain_with
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.planning import describe_asked
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
+from musiclime_torch.surrogate.design import mask_ends
+from musiclime_torch.variants.asking import run_joint
+from musiclime_torch.variants.components import list_components
+from musiclime_torch.variants.probe import edit_probe, probing
+from musiclime_torch.variants.scale import settle_scale
 
 #: Half a second each.
 RATE, SEGMENTS, FRAMES = 8000, 3, 4000
@@ -142,3 +153,74 @@ def test_edits_need_a_decision(track: Track):
             lambda audio: audio.mean((1, 2)), track,
             Settings(sample_rate=8000, modalities=("audio",), output_kind="regression", edits=True),
         )  # fmt: skip
+
+
+class Windowed(torch.nn.Module):
+    """Hears half a second at a time, and counts."""
+
+    sample_rate, channels, classes, output_kind, modalities = RATE, 1, ("loud",), "multilabel", ("audio",)
+    max_seconds: float | None = 0.5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.passes = 0
+
+    def forward(self, audio: torch.Tensor) -> torch.Tensor:
+        self.passes += len(audio)
+        return self.weight * (audio.square().mean((1, 2)).sqrt() - 0.05)[:, None]
+
+
+def test_windows_that_an_edit_leaves_alone_are_not_run_again():
+    """And the answer is that of a model that hears all at once would be, window by window."""
+    track, *_ = plant(0, {440.0: 0.3})
+    model, counts = Windowed(), []
+    for asked in ({"evidence": True}, {"edits": True}):
+        model.passes = 0
+        explanation = explain(model, track, segments=SEGMENTS, residual=True, **asked)
+        counts.append(model.passes)
+    smallest = explanation.evidence.edit
+    assert smallest.columns is not None
+    # An edit of one part is one pass, for all other windows are the song's, and its end one more.
+    assert counts[1] - counts[0] <= smallest.variants + 1
+    assert smallest.output < 0
+
+
+def test_a_search_that_takes_too_long_ends_with_a_sentence():
+    track, *_ = plant(0, {440.0: 0.3})
+    model = Windowed()
+    settings = Settings(segments=SEGMENTS, residual=True)
+    subject, space = describe_asked(model, settings)
+    components = list_components(track, SEGMENTS, "word", subject.modalities)
+    with probing(subject, track, components, "silence", None, 0, torch.device("cpu"), 64, "float32", Stages()) as probe:
+        scale = settle_scale(subject, run_joint(probe, mask_ends(len(probe.seen))), space, None, None)
+        evidence = Evidence("", None, None, None, None, 0)
+        order = torch.arange(len(probe.seen)).float()
+        make = partial(edit_probe, probe, track, components, seed=0)
+        before = model.passes
+        same, said = look_for_edit(probe, scale, order, evidence, make, most=20)
+        assert same == evidence
+        assert said == (
+            "the search for edits was stopped after 20 forward passes, as many as the sampling took: give edits to search on.",
+        )
+        assert model.passes - before <= 20
+
+
+def test_a_late_fusion_model_reads_its_lyrics_once(track: Track):
+    """The edits of the sound cost no pass of the lyrics' encoder beyond those of the evidence."""
+    counts = []
+    for asked in ({"evidence": True}, {"edits": True}):
+        model = Late()
+        read = model.encode_text
+        texts = 0
+
+        def counting(text: Any, read: Any = read) -> torch.Tensor:
+            nonlocal texts
+            texts += len(text.embeddings)
+            return read(text)
+
+        model.encode_text = counting
+        explanation = explain(model, track, segments=4, n_samples=200, answers=Answers(), **asked)
+        counts.append(texts)
+    assert explanation.evidence.edit is not None
+    assert counts[1] <= counts[0] + 2**7
