@@ -80,12 +80,16 @@ def take_medians(stem: Sound, sample_rate: int, seconds: float, grid: Grid | Non
     what lies outside the segment.
     """
     window, hop = _lay_grid(sample_rate, grid)
-    spectrum = _transform(stem, window, hop)
+    smooth = smooth_spectrum(_transform(stem, window, hop), max(round(seconds * sample_rate / hop / 2), 1))
+    return _restore(smooth, window, hop, stem.shape[-1])
+
+
+def smooth_spectrum(spectrum: Spectrum, reach: int) -> Spectrum:
+    """Every magnitude replaced by its median over the places around, in its own phase."""
     magnitude = spectrum.abs()
-    smooth = find_medians(magnitude, max(round(seconds * sample_rate / hop / 2), 1))
     # Where there is nothing, there is no phase either.
-    turned = torch.where(magnitude > 0, spectrum / magnitude.clamp_min(torch.finfo(stem.dtype).tiny), 1.0)
-    return _restore(smooth * turned, window, hop, stem.shape[-1])
+    turned = torch.where(magnitude > 0, spectrum / magnitude.clamp_min(torch.finfo(magnitude.dtype).tiny), 1.0)
+    return find_medians(magnitude, reach) * turned
 
 
 def find_medians(magnitude: Float[Tensor, "channel bin place"], reach: int) -> Float[Tensor, "channel bin place"]:

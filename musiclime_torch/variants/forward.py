@@ -41,7 +41,10 @@ def run_model(probe: Probe, inputs: tuple[Any, ...], count: int) -> Float[Tensor
     """Outputs of the model for a batch of `count` variants, its encoders in the probe's precision."""
     subject = probe.subject
     if probe.precision == "float32" or not subject.late_fusion:
-        outputs, size = _call_filled(probe, "variants", subject.model, inputs, count)
+        spectral = isinstance(inputs[0], Tensor) and inputs[0].is_complex()
+        outputs, size = _call_filled(
+            probe, "variants", subject.model.hear_spectra if spectral else subject.model, inputs, count
+        )
         return _check_outputs(subject, outputs, size)[:count]
     # The whole model would run its head in the encoders' precision too: part by part, only the encoders do.
     sides = zip(("encode_audio", "encode_text"), inputs, strict=True)

@@ -10,7 +10,7 @@ import torch
 
 from musiclime_torch.basics.arguments import T
 from musiclime_torch.basics.choices import LyricsBaseline, Precision
-from musiclime_torch.basics.edits import GUESS
+from musiclime_torch.basics.edits import GUESS, Edit, read_edit
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
 from musiclime_torch.models.batches import Room
@@ -18,7 +18,6 @@ from musiclime_torch.models.care import evaluating, find_device, keeping_random_
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
-from musiclime_torch.variants.edits import Grid
 from musiclime_torch.variants.renderings import LYRICS, Kept, find_renderings
 from musiclime_torch.variants.sound import (
     AudioBaseline,
@@ -28,7 +27,9 @@ from musiclime_torch.variants.sound import (
     fit_stems,
     gate_stems,
     make_stand_in,
+    spread_baseline,
 )
+from musiclime_torch.variants.spectra import find_grid, gate_spectra, hears_spectra
 from musiclime_torch.variants.swaps import swap_words
 from musiclime_torch.variants.words import LyricGates, Swap, gate_lyrics, gate_swaps, list_unread
 
@@ -110,6 +111,9 @@ def _prepare_sound(
     stand_in = make_stand_in(stems, track.stem_names, rate, baseline, seed, find_grid(subject))
     # Before anything goes to the device: what is unheard is decided on the host.
     unheard = find_unheard(stems, stand_in, components, rate)
+    medians = find_medians(baseline, track.stem_names)
+    if medians is not None and hears_spectra(subject):
+        return gate_spectra(subject, stems.to(device), medians, components.edges, rate), unheard
     there = None if stand_in is None else stand_in.to(device)
     changes = find_changes(stems, stand_in)
     return gate_stems(stems.to(device), there, components.edges, rate, subject.max_seconds, changes), unheard
@@ -124,18 +128,13 @@ def describe_swaps(components: Components, sources: Sources) -> dict[str, str]:
     }
 
 
-def find_grid(subject: Subject) -> Grid | None:
-    """The window and the hop of the spectra that a model declares it sees, in samples."""
-    declared = getattr(subject.model, "spectrogram", None)
-    if declared is None:
+def find_medians(baseline: AudioBaseline, names: tuple[str, ...]) -> list[Edit] | None:
+    """The medians that stand in for each stem, None where anything else does."""
+    if isinstance(baseline, Track):
         return None
-    if not (isinstance(declared, tuple) and len(declared) == 2 and all(isinstance(n, int) for n in declared)) or not (
-        0 < 2 * declared[1] <= declared[0]
-    ):
-        raise InputError(
-            f"{subject.name} declares spectrogram={declared!r}: it must be window and hop in samples, such as (512, 256)."
-        )
-    return declared
+    edits = [read_edit(other) if isinstance(other, str) else None for other in spread_baseline(baseline, names)]
+    found = [edit for edit in edits if edit is not None and edit.kind == "median"]
+    return found if len(found) == len(names) else None
 
 
 def _prepare_words(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import suggest
@@ -54,6 +54,8 @@ class Window:
     columns: tuple[int, ...]
     #: Its share in the average over windows, up to a common factor.
     weight: float = 1.0
+    #: Channels and bins, where its sound is complex spectra.
+    bins: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -223,17 +225,17 @@ def gate_stems(
     for place in lay_windows(borders, None if max_seconds is None else round(max_seconds * sample_rate), fade):
         start, end = place.start, place.end
         if place.segment is None:
-            zones = _lay_zones(difference, borders, fade, start, end)
+            zones = lay_zones(difference, borders, fade, start, end)
         else:
             # No cut inside, no cross-fade: the neighbours' gates must not leak into the window's first milliseconds.
             zones = (Zone(0, end - start, place.segment, None, difference[:, :, start:end].flatten(1).contiguous()),)
-        columns = _list_columns(zones, None if changes is None else changes[:, start:end], len(stems), len(borders) - 1)
+        columns = list_columns(zones, None if changes is None else changes[:, start:end], len(stems), len(borders) - 1)
         part = None if floor is None else floor[:, start:end]
         windows.append(Window(zones, stems.shape[1], end - start, part, columns, place.weight))
     return tuple(windows)
 
 
-def _list_columns(
+def list_columns(
     zones: Sequence[Zone], changes: Bool[Tensor, "stem frame"] | None, n_stems: int, n_segments: int
 ) -> tuple[int, ...]:
     """Columns, stem-major, that a window's zones are gated by and whose stem changes anything in one of them."""
@@ -294,7 +296,7 @@ def _spread(frames: int, longest: int, count: int) -> list[int]:
     return [round(index * (frames - longest) / (count - 1)) for index in range(count)]
 
 
-def _lay_zones(
+def lay_zones(
     stems: Float[Tensor, "stem channel frame"], borders: list[int], fade: int, start: int, end: int
 ) -> tuple[Zone, ...]:
     """Flat zones and the fades between them, clipped to a window; half of a fade comes before its border, half after."""
@@ -317,8 +319,11 @@ def _lay_zones(
     return tuple(zones)
 
 
-def mix(window: Window, masks: Bool[Tensor, "variant stem segment"]) -> Float[Tensor, "variant channel frame"]:
-    """Render what the model hears of each variant: one matrix product per zone, memory for the batch only."""
+def mix(window: Window, masks: Bool[Tensor, "variant stem segment"]) -> Shaped[Tensor, "variant channel *bin frame"]:
+    """Render what the model hears of each variant: one matrix product per zone, memory for the batch only.
+
+    Float sound, or complex spectra where the window has these.
+    """
     stems = window.zones[0].stems
     gates = masks.to(stems.dtype)
     mixed = stems.new_empty(masks.shape[0], window.channels, window.frames)
@@ -330,4 +335,7 @@ def mix(window: Window, masks: Bool[Tensor, "variant stem segment"]) -> Float[Te
             following = (gates[:, :, zone.segment + 1] @ zone.stems).unflatten(1, (window.channels, -1))
             piece = torch.lerp(piece, following, zone.ramp)
         mixed[:, :, zone.start : zone.end] = piece
-    return mixed if window.floor is None else mixed + window.floor
+    mixed = mixed if window.floor is None else mixed + window.floor
+    if window.bins is None:
+        return mixed
+    return torch.view_as_complex(mixed.unflatten(1, (*window.bins, 2)).movedim(3, -1).contiguous())
