@@ -6,7 +6,7 @@ The noise of the 3 (6, 10) that speak most for the wrong decision is put into th
 the noisy one: does it turn the decision?
 
 Rows are stand-ins of `explain`: silence, noise, medians over neighbouring frames by resynthesis, in frames that the model
-declares, and averaged over four lengths as `veracity.py` does. Beside them stand the same with the bands of the spectrogram
+declares, or in spectra that it offers, also averaged over four lengths as `veracity.py` does. Beside them stand the same with the bands of the spectrogram
 themselves ("bands"), the components with the most noise, and components at random.
 
     python -m benchmarks.accuracy.stand_ins [--smoke] [--each 16] [--first 0]
@@ -14,6 +14,7 @@ themselves ("bands"), the components with the most noise, and components at rand
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -67,15 +68,33 @@ ASKED: dict[str, tuple[str, ...]] = {
 }
 
 
+#: What the detector declares.
+DECLARED = ("nothing", "frames", "spectra")
+
+
 class Listener:
-    """The detector as `explain` takes it; it declares the frames of its spectrogram or not."""
+    """The detector as `explain` takes it; it declares nothing, the frames of its spectrogram, or its spectra too."""
 
     sample_rate, channels, modalities, output_kind, classes = SAMPLE_RATE, 1, ("audio",), "multilabel", ("singing",)
 
-    def __init__(self, detector: Detector, declares: bool) -> None:
-        self.module, self.name = detector, "detector"
-        if declares:
+    def __init__(self, detector: Detector, declared: str) -> None:
+        self.module, self.name, self.declared = detector, "detector", declared
+        if declared != "nothing":
             self.spectrogram = (FFT, HOP)
+        if declared == "spectra":
+            self.to_spectra, self.hear_spectra = self.transform, self.look
+
+    @property
+    def first(self) -> float:
+        """Seconds of the first frame: spectra are taken to begin with theirs."""
+        return 0.0 if self.declared == "spectra" else FFT / 2 / SAMPLE_RATE
+
+    def transform(self, audio: Float[Tensor, "batch 1 sample"]) -> Tensor:
+        shape = torch.hann_window(FFT)
+        return torch.stft(audio[:, 0], FFT, HOP, window=shape, center=False, return_complex=True)[:, None]
+
+    def look(self, spectra: Tensor) -> Float[Tensor, "batch 1"]:
+        return torch.cat([self.module(part) for part in spectra[:, 0].abs().split(16)])
 
     def __call__(self, audio: Float[Tensor, "batch 1 sample"]) -> Float[Tensor, "batch 1"]:
         return torch.cat([hear_excerpt(self.module, part) for part in audio[:, 0].split(16)])
@@ -100,7 +119,7 @@ def explain_sound(
     stems, names, _ = separate(Recording(adversary.audio[None].cpu(), SAMPLE_RATE), bands, "cpu", None)
     track = Track(stems, names, SAMPLE_RATE)
     width = FRAMES // SEGMENTS
-    cuts = [(FFT / 2 + width * place * HOP) / SAMPLE_RATE for place in range(1, SEGMENTS)]
+    cuts = [listener.first + width * place * HOP / SAMPLE_RATE for place in range(1, SEGMENTS)]
     options = {"segments": cuts, "n_samples": FEW // len(stand_ins), "space": "logit", "residual": True}
     return torch.stack(
         [
@@ -113,11 +132,11 @@ def explain_sound(
 def explain_all(detector: Detector, edges: tuple[float, ...], adversary: Adversary, seed: int) -> dict[str, Tensor]:
     """Attributions to "somebody sings", by row."""
     rows = {}
-    for declares in (False, True):
-        listener = Listener(detector, declares)
+    for declared in DECLARED:
+        listener = Listener(detector, declared)
         for name, stand_ins in ASKED.items():
-            if not declares or "median" in name:
-                row = f"explain, {name}{', declared frames' if declares else ''}"
+            if declared == "nothing" or "median" in name:
+                row = f"explain, {name}{f', declared {declared}' * (declared != 'nothing')}"
                 rows[row] = explain_sound(listener, edges, adversary, stand_ins, len(ASKED) * seed)
     for name, fills in STAND_INS.items():
         noisy = adversary.noisy
@@ -159,6 +178,7 @@ def main() -> None:
         for adversary in find_adversaries(hear_places(detector), attack, each, "cpu")
         if adversary.audio is not None
     ]
+    print(f"{len(adversaries)} excerpts", file=sys.stderr, flush=True)
     find = partial(measure, detector, find_edges(detector))
     everything = [find(adversary, number) for number, adversary in enumerate(adversaries)]
     figures = {}
