@@ -5,11 +5,12 @@ that `explain` can be asked about the sound itself. Stems are four bands of freq
 The noise of the 3 (6, 10) that speak most for the wrong decision is put into the clean excerpt, or that of 3 is taken out of
 the noisy one: does it turn the decision?
 
-Rows are stand-ins of `explain`: silence, noise, medians over neighbouring frames by resynthesis, in frames that the model
-declares, or in spectra that it offers, also averaged over four lengths as `veracity.py` does. Beside them stand the same with the bands of the spectrogram
-themselves ("bands"), the components with the most noise, and components at random.
+Rows are stand-ins of `explain`: silence, noise, a gain, and medians over neighbouring frames: by resynthesis, by resynthesis
+in frames that the model declares, and in spectra that it offers; also averaged over four lengths, as `veracity.py` does. Beside
+them stand the same with the bands of the spectrogram themselves ("bands"), the components with the most noise, and
+components at random.
 
-    python -m benchmarks.accuracy.stand_ins [--smoke] [--each 16] [--first 0]
+    python -m benchmarks.accuracy.stand_ins [--smoke] [--each 16]
 """
 
 import argparse

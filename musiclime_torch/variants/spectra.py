@@ -1,9 +1,9 @@
 """Variants in the plane of time and frequency, for models that declare how they come by their spectra.
 
-Such a model offers `to_spectra(audio) -> complex (batch, channel, bin, place)`, which is linear, and `hear_spectra(spectra)`,
-and is the one after the other. A place lies in the middle of its window. Where medians over neighbouring places stand in for what is
-removed, a stem's spectrum is then exactly that: nothing is turned back into sound, where overlapping windows blur it.
-Being linear, spectra of stems are gated and added up as their sounds are.
+Such a model offers `to_spectra(audio)`, which is linear and returns complex spectra (batch, channel, bin, place), and
+`hear_spectra(spectra)`, which makes outputs of these. A place lies in the middle of its window. Where medians over
+neighbouring places stand in for what is removed, a stem's spectrum is then exactly that: nothing is turned back into sound,
+where overlapping windows would blur it. Being linear, spectra of stems are gated and added up as their sounds are.
 """
 
 from collections.abc import Sequence
