@@ -6,8 +6,8 @@ The noise of the 3 (6, 10) that speak most for the wrong decision is put into th
 the noisy one: does it turn the decision?
 
 Rows are stand-ins of `explain`: silence, noise, a gain, and medians over neighbouring frames: by resynthesis, by resynthesis
-in frames that the model declares, and in spectra that it offers; also averaged over four lengths, as `veracity.py` does. Beside
-them stand the same with the bands of the spectrogram themselves ("bands"), the components with the most noise, and
+in frames that the model declares, and in spectra that it offers; also averaged over four lengths, as `veracity.py` does.
+Beside them stand the same with the bands of the spectrogram themselves ("bands"), the components with the most noise, and
 components at random.
 
     python -m benchmarks.accuracy.stand_ins [--smoke] [--each 16]

@@ -45,6 +45,9 @@ SWAPPED, BLANKED = 3, 5
 #: Components tried by themselves, and the largest set, at most: the first by the attributions.
 TRIED, LARGEST = 64, 40
 
+#: Samples of edited stems that are held at a time: half a gigabyte.
+HELD = 1 << 27
+
 #: An edit of the sound -> the probe that hears removed stems so.
 Making = Callable[[str], Probe]
 
@@ -67,6 +70,7 @@ class Search:
     measure: Measure
     sign: float
     made: dict[str, Probe] = field(default_factory=dict)
+    held: int = 0
 
     @property
     def word_step(self) -> int:
@@ -80,11 +84,19 @@ class Search:
             for edit in edits if self.probe.sources.windows else ():
                 # A filter beyond what the model hears does nothing, or all.
                 if not edit.endswith("Hz") or read_edit(edit).amount < rate / 2:
-                    if edit not in self.made:
-                        self.made[edit] = self.make(edit)
-                    yield Try(step, edit, self.made[edit])
+                    yield Try(step, edit, self._find(edit))
             if step == self.word_step and self.probe.seen_lyrics:
                 yield Try(step, "", self.probe)
+
+    def _find(self, edit: str) -> Probe:
+        """The probe of an edit; of a long song most are made again where they are needed twice."""
+        if edit in self.made:
+            return self.made[edit]
+        probe = self.make(edit)
+        size = sum(zone.stems.numel() for window in probe.sources.windows for zone in window.zones)
+        if self.held + size <= HELD:
+            self.made[edit], self.held = probe, self.held + size
+        return probe
 
     def flip(self, trial: Try, sets: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """By how much each set's edit flips the decision."""

@@ -70,7 +70,7 @@ def is_in_tune(audio: torch.Tensor) -> torch.Tensor:
 def search(track: Track, rule: Rule, **options: Any) -> Explanation:
     return explain(
         lambda audio: rule(audio)[:, None], track, sample_rate=RATE, modalities=("audio",), output_kind="multilabel",
-        segments=SEGMENTS, n_samples=64, edits=True, residual=True, **options,
+        segments=SEGMENTS, n_samples=64, residual=True, **{"edits": True, **options},
     )  # fmt: skip
 
 
@@ -92,6 +92,25 @@ def test_the_planted_edit_of_the_planted_part_is_found(rule: Rule, tones: dict[f
         assert smallest.output < 0 < explanation.output_song[0]
         assert smallest.edit in STEPS[smallest.step - 1]
     assert found == 20
+
+
+@pytest.mark.parametrize(
+    ("rule", "tones", "baseline"),
+    [
+        (is_loud, {440.0: 0.3}, "-6 dB"),
+        (is_bright, {200.0: 0.3, 3000.0: 0.2}, "low-pass 2000 Hz"),
+        (is_in_tune, {440.0: 0.3}, "+1 semitone"),
+    ],
+)
+def test_the_planted_part_comes_first_where_the_edit_stands_in(rule: Rule, tones: dict[float, float], baseline: str):
+    """And where a stem stays as it is in the model's ear, as a gain leaves what is in tune, nothing comes first."""
+    found = 0
+    for seed in range(20):
+        track, stem, moment = plant(seed, tones)
+        found += search(track, rule, edits=False, baseline=baseline).order()[0] == stem * SEGMENTS + moment
+    assert found == 20
+    track, *_ = plant(0, {440.0: 0.3})
+    assert not search(track, is_in_tune, edits=False, baseline="+6 dB").attributions.abs().max() > 0.05
 
 
 def test_a_word_that_becomes_another_is_found_first_in_all_of_20():
