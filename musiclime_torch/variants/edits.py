@@ -1,7 +1,7 @@
 """What an edit does to a stem: louder or softer, filtered, shifted in pitch, smoothed over time. All keep its length.
 
 Filters have zero phase, and spectra are taken around their frames, so that nothing is moved in time. What an edit changes by
-less than -140 dB of the stem's peak stays as it was to the last bit: silence stays silence.
+less than -120 dB of the stem's peak stays as it was to the last bit: silence stays silence.
 """
 
 import math
@@ -21,7 +21,7 @@ from musiclime_torch.song.stems.bands import filter_blocks, make_low_passes
 WINDOW, OVERLAP = 0.064, 4
 
 #: A change below this share of a stem's peak is rounding of filters and transforms.
-ROUNDING = 1e-7
+ROUNDING = 1e-6
 
 #: Places that medians are taken of at a time, and neighbours on a side that are looked at: all are held at once.
 PLACES, NEIGHBOURS = 512, 16

@@ -162,6 +162,8 @@ def test_none_found_is_said_and_kept(tmp_path):
 def test_the_edit_is_saved(tmp_path):
     track, *_ = plant(0, {440.0: 0.3})
     explanation = search(track, is_loud)
+    # Nine parts, four edits that the model hears at each of two steps; nothing is tried beyond.
+    assert explanation.evidence.edit.variants == 9 * 4 * 2
     explanation.save(tmp_path / "e.safetensors")
     assert Explanation.load(tmp_path / "e.safetensors").evidence == explanation.evidence
 

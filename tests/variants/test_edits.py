@@ -115,3 +115,9 @@ def test_medians_are_those_of_a_slow_search(reach: int, places: int):
     for place in range(places):
         around = [magnitude[..., min(max(place + step, 0), places - 1)] for step in steps]
         assert torch.equal(found[..., place], torch.stack(around).median(0).values)
+
+
+@pytest.mark.parametrize("text", ["low-pass 500 Hz", "+3 semitones", "median"])
+def test_silence_after_a_sound_stays_silence_to_the_last_bit(text: str):
+    edited = edit(torch.cat([make_tone(440), torch.zeros(1, RATE)], 1), text)
+    assert not edited[:, -RATE // 2 :].any()

@@ -9,10 +9,12 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, Roberta
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.models.subject import describe_model
 from musiclime_torch.models.text_classifiers import make_text_classifier
 from musiclime_torch.song.lyrics.lyrics import Lyrics, parse_lyrics
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.swaps import guess_words, swap_words
+from musiclime_torch.variants.words import gate_swaps, mask_lyrics
 
 CPU = torch.device("cpu")
 
@@ -113,6 +115,32 @@ def test_a_model_of_tokens_reads_the_text_with_the_other_word(tmp_path: Path, ly
     assert set(explanation.unseen) == {0, 2, 4, 5}
     assert "no other word takes its place" in explanation.unseen[0]
     assert explanation.provenance["settings"]["lyrics_baseline"] == asked
+
+
+@pytest.mark.parametrize("asked", ["me=go, love=tonight", "me=don't go away, love=my", "me=don't go away tonight"])
+def test_variants_with_some_words_swapped_are_the_texts_themselves(tmp_path: Path, lyrics: Lyrics, asked: str):
+    """In one batch, whose texts have other numbers of tokens."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = save_text_classifier(tmp_path, "roberta")
+    module = AutoModelForSequenceClassification.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = make_text_classifier(module, tokenizer)
+    subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
+    swaps = swap_words(lyrics, spans_of(lyrics), asked, CPU)
+    with torch.no_grad():
+        gates = gate_swaps(subject, lyrics.text, swaps, CPU)
+        masks = torch.ones(4, 7, dtype=torch.bool)
+        masks[1, 1] = masks[2, 3] = False
+        masks[3] = False
+        outputs = model(mask_lyrics(gates, masks))
+        for mask, output in zip(masks.tolist(), outputs, strict=True):
+            text = lyrics.text
+            for (start, end), kept, column in reversed([*zip([s[0] for s in spans_of(lyrics)], mask, swaps, strict=True)]):
+                if not kept and column:
+                    text = text[:start] + column[0][2] + text[end:]
+            wanted = module(**tokenizer(text, return_tensors="pt")).logits[0]
+            torch.testing.assert_close(output, wanted, rtol=1e-4, atol=1e-6)
 
 
 class Ids:

@@ -173,6 +173,7 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "confidence": f"{100 * explanation.confidence:g}%",
         "exact": explanation.value == SUMMING,
         "end": say_end(explanation),
+        "edited": say_end(explanation) != REMOVED,
         "sought": any(version.name != "song" for version in versions),
         "pairSpace": None if explanation.interactions is None else explanation.interactions.default_space,
         "pairCount": 0 if explanation.interactions is None else len(explanation.interactions.columns),

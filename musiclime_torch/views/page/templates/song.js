@@ -172,7 +172,7 @@ function drawWaterfall() {
     (data.exact ? "Shapley values add up to the song exactly." : `${data.value}s don’t add up to the song: the dashed bar is what they leave, for parts that act together.`) +
     (shown.alike ? ` Every single part has ${shown.alike}.` : shown.ranked.some((column) => shown.halves[column] === 0) ? " A number without ± is exact to its last digit." : "");
   find("waterfall").replaceChildren(
-    level(data.end === "with everything removed" ? "everything removed" : "everything changed", shown.empty, shown.chanceEmpty),
+    level(data.edited ? "everything changed" : "everything removed", shown.empty, shown.chanceEmpty),
     ...steps.map((one) => {
       const kind = one.kind ?? (one.size > 0 ? "for" : "against");
       const interval = isFinite(one.half ?? NaN) ? { low: one.to - one.half, high: one.to + one.half } : {};
