@@ -162,12 +162,29 @@ class Attack:
 @dataclass(frozen=True)
 class Adversary:
     """Bands (band, frame) of an excerpt that is decided rightly, and of the noisy one that is decided wrongly; `sung` is the
-    decision that the noise causes.
+    decision that the noise causes. `audio` is the noisy excerpt's sound, with half a window around its frames, where noise
+    was added to the sound and the excerpt has that much around it.
     """
 
     clean: Float[Tensor, "band frame"]
     noisy: Float[Tensor, "band frame"]
     sung: bool
+    audio: Float[Tensor, " sample"] | None = None
+
+
+#: Samples of such an excerpt.
+EXCERPT = (FRAMES - 1) * HOP + FFT
+
+
+def hear_excerpt(detector: Detector, audio: Float[Tensor, "n sample"]) -> Float[Tensor, "n place"]:
+    """Logits of excerpts with half a window around their frames."""
+    shape = torch.hann_window(FFT, device=audio.device)
+    return detector(torch.stft(audio, FFT, HOP, window=shape, center=False, return_complex=True).abs())
+
+
+def _cut_excerpt(audio: Float[Tensor, " sample"] | None, place: int) -> Float[Tensor, " sample"] | None:
+    first = place * HOP - FFT // 2
+    return None if audio is None or first < 0 or first + EXCERPT > len(audio) else audio[first : first + EXCERPT].clone()
 
 
 def hear_places(detector: Detector) -> Detector:
@@ -177,8 +194,10 @@ def hear_places(detector: Detector) -> Detector:
     return everywhere.eval().requires_grad_(False)
 
 
-def attack_song(detector: Detector, audio: Float32[Tensor, " frame"], attack: Attack) -> tuple[Tensor, Tensor]:
-    """Spectrograms (bin, frame) of a song before and after."""
+def attack_song(
+    detector: Detector, audio: Float32[Tensor, " frame"], attack: Attack
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Spectrograms (bin, frame) of a song before and after, and its sound after, where noise was added to it."""
     clean = audio[None] if attack.where == "waveform" else measure_spectrogram(audio[None])
     listen = measure_spectrogram if attack.where == "waveform" else torch.clone
     with evaluating(detector):
@@ -199,7 +218,8 @@ def attack_song(detector: Detector, audio: Float32[Tensor, " frame"], attack: At
             optimiser.step()
             with torch.no_grad():
                 noise.clamp_(-attack.bound, attack.bound)
-        return listen(clean)[0], listen(clean + noise.detach())[0]
+        noisy = clean + noise.detach()
+        return listen(clean)[0], listen(noisy)[0], noisy[0] if attack.where == "waveform" else None
 
 
 def find_adversaries(detector: Detector, attack: Attack, each: int, device: str) -> list[Adversary]:
@@ -209,7 +229,7 @@ def find_adversaries(detector: Detector, attack: Attack, each: int, device: str)
     """
     adversaries: list[Adversary] = []
     for number in range(3 * each):
-        before, after = attack_song(detector, play_passages(HELD_OUT + number).to(device), attack)
+        before, after, audio = attack_song(detector, play_passages(HELD_OUT + number).to(device), attack)
         was, now = (detector(excerpt[None])[0] > 0 for excerpt in (before, after))
         rng = np.random.default_rng(number)
         for sung in (True, False):
@@ -217,7 +237,7 @@ def find_adversaries(detector: Detector, attack: Attack, each: int, device: str)
             if len(places) and sum(adversary.sung == sung for adversary in adversaries) < each:
                 place = rng.choice(places)
                 excerpts = (detector.scale(excerpt[None, :, place : place + FRAMES])[0] for excerpt in (before, after))
-                adversaries.append(Adversary(*excerpts, sung))
+                adversaries.append(Adversary(*excerpts, sung, _cut_excerpt(audio, int(place))))
         if len(adversaries) == 2 * each:
             break
     return adversaries

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     "--seeds", type=click.IntRange(min=0), help="Explanations under other seeds, for stability.  [default: 3; 0 for none]"
 )
 @click.option("--no-shuffle", is_flag=True, help="Leave out the model with shuffled weights.")
-@explain_options("--evidence")
+@explain_options("--evidence", "--edits")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for check.json and check.txt.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output.")
 def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **options: Any) -> None:
@@ -67,8 +67,9 @@ def check(songs: tuple[Path, ...], demo: bool, out: Path | None, form: str, **op
     refuse_file(out)
     loading = pop_given(options, *LOADING)
     measuring = pop_given(options, "chances", "seeds") | ({"shuffled": ()} if options.pop("no_shuffle") else {})
-    if options.pop("evidence"):
-        raise InputError("--evidence isn't measured by check: use explain.")
+    strange = [name for name in ("evidence", "edits") if options.pop(name)]
+    if strange:
+        raise InputError(f"--{strange[0]} isn't measured by check: use explain.")
     # Of several songs a missing one is a row of failures.
     alone = songs if len(songs) == 1 else ()
     refuse_early(options, loading, *(song for song in alone if not is_manifest(song)))
@@ -138,12 +139,12 @@ def _load_songs(entries: list[Entry], loading: dict[str, Any], device: str) -> I
 
 def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: dict[str, Any], songs: int) -> "Check":
     from musiclime_torch.basics.progress import Stages
-    from musiclime_torch.explanation.answers import Answers
+    from musiclime_torch.explanation.answers import Answers, identify_songs
     from musiclime_torch.explanation.explainer import explain_with
     from musiclime_torch.explanation.settings import read_settings
     from musiclime_torch.faithfulness.checking import check as measure
     from musiclime_torch.models.subject import name_model
-    from musiclime_torch.song.track import Track, fold_quiet
+    from musiclime_torch.song.track import fold_quiet
 
     if isinstance(track, str):
         raise InputError(track)
@@ -155,7 +156,7 @@ def _check(model: Any, track: "Track | str", asked: dict[str, Any], measuring: d
     stages = Stages(True, say=say, about=track.title if songs > 1 else "")
     explanation = explain_with(model, track, settings, stages, answers)
     baseline = asked.get("baseline")
-    borrowed = baseline if isinstance(baseline, Track) else None
+    borrowed = baseline if identify_songs("silence" if baseline is None else baseline) else None
     try:
         return measure(
             model,

@@ -48,7 +48,7 @@ from musiclime_torch.commands.options import (
 )
 from musiclime_torch.commands.output import Output, plan_output, say_separation, say_wait
 from musiclime_torch.commands.questions import load_models, prefer_sums, refuse_both, settle_answers
-from musiclime_torch.commands.refusals import refuse_early, refuse_for_model, refuse_segments
+from musiclime_torch.commands.refusals import refuse_early, refuse_for_model, refuse_segments, refuse_stand_ins
 from musiclime_torch.commands.train import train
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ def _explain_song(
         kept = None if answers is None else read_answers(answers, device)
         model = load_models(options, device, knows_song=True)
         refuse_for_model(model, options)
+        refuse_stand_ins(model, song, options, loading)
         load_baseline(options, device, {key: loading[key] for key in ("separator", "max_seconds") if key in loading})
         track = load_track(song, device=device, progress=Stages(True, say=say_separation), **loading)
         track = track if options["residual"] else fold_quiet(track)

@@ -27,7 +27,7 @@ from musiclime_torch.commands.options import (
 )
 from musiclime_torch.commands.output import LONG, SHORT, say_duration
 from musiclime_torch.commands.questions import load_models, prefer_sums
-from musiclime_torch.commands.refusals import refuse_early, refuse_for_model
+from musiclime_torch.commands.refusals import list_takes, refuse_early, refuse_for_model
 from musiclime_torch.song.manifest import read_folder, read_manifest
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     type=click.Choice(["object-store", "filesystem"]),
     help="Ray: results are written by this process, or by the actors.",
 )
-@explain_options("--foil", "--evidence")
+@explain_options("--foil", "--evidence", "--edits")
 def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
     """Explain every one of SONGS, a folder or a manifest (.csv, .tsv, .jsonl or .parquet); run it again to resume.
 
@@ -122,10 +122,15 @@ def _pick_engine(engine: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_questions_of_one_song(options: dict[str, Any]) -> None:
     """InputError for options that ask about a single song; those that aren't asked for are taken out."""
-    if options.pop("foil") is not None or options.pop("evidence"):
-        raise InputError("--foil and --evidence are questions about one song: use explain.")
-    if options["baseline"] not in (None, "silence", "noise"):
-        raise InputError(f"--baseline {options['baseline']!r} belongs to one song: give silence or noise.")
+    if options.pop("foil") is not None or any([options.pop("evidence"), options.pop("edits")]):
+        raise InputError("--foil, --evidence and --edits are questions about one song: use explain.")
+    if list_takes(options):
+        raise InputError(
+            f"--baseline {options['baseline']!r} belongs to one song: give silence or noise, or an edit such as '-12 dB'."
+        )
+    words = options["lyrics_baseline"]
+    if words is not None and "=" in words:
+        raise InputError(f"--lyrics-baseline {words!r} belongs to one song's words: give a name, or guess:MODEL.")
 
 
 def _read_request(model: Any, options: dict[str, Any], device: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import Field, fields
+from os.path import exists, isdir
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, get_args
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from musiclime_torch.basics.choices import Modality, OutputKind
+from musiclime_torch.basics.edits import find_edit, read_edit, split_stems
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.settings import PAPER, Settings
 
@@ -142,7 +144,8 @@ _OUTPUT_OPTIONS = [
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="Folder for the explanation and its report, index.html, to look at and listen to. The report shows the "
-        "evidence, where it is found with no more forward passes than the attributions took, or with --evidence.",
+        "evidence, where it is found with no more forward passes than the attributions took, or with --evidence; with "
+        "--edits the smallest edit too.",
     ),
     click.option("--no-report", is_flag=True, help="Write no report, and look for evidence only with --evidence."),
     click.option(
@@ -241,12 +244,41 @@ def tell_of_lyrics(model: Any, track: "Track", options: dict[str, Any]) -> None:
         click.echo(f"{note[:1].upper()}{note[1:]}", err=True)
 
 
+def split_baseline(text: Any) -> dict[str, str | Path]:
+    """What --baseline names, by stem, or under "" for all of them: edits in their one form, and files.
+
+    InputError for what is neither an edit nor looks like a file.
+
+    >>> split_baseline("lowpass 1 kHz"), split_baseline("vocals=-12dB,drums=noise")
+    ({'': 'low-pass 1000 Hz'}, {'vocals': '-12 dB', 'drums': 'noise'})
+    """
+    if not isinstance(text, str):
+        return {}
+    parts = split_stems(text) if "=" in text and not exists(text) else {"": text}
+    return {stem: _read_stand_in(part) for stem, part in parts.items()}
+
+
+def _read_stand_in(text: str) -> str | Path:
+    named = exists(text) or os.sep in text or bool(Path(text).suffix)
+    return Path(text) if named and find_edit(text) is None else str(read_edit(text))
+
+
 def load_baseline(options: dict[str, Any], device: str, loading: dict[str, Any]) -> None:
-    """Where the baseline is a song, replace its path by the loaded track."""
+    """Where the baseline is a song, replace its path by the loaded track; a take of a single stem isn't taken apart."""
     from musiclime_torch.song.track import load_track
 
-    if options["baseline"] not in (None, "silence", "noise"):
-        options["baseline"] = load_track(Path(options["baseline"]), device=device, **loading)
+    parts = split_baseline(options["baseline"])
+    if list(parts) == [""]:
+        song = parts[""]
+        options["baseline"] = load_track(song, device=device, **loading) if isinstance(song, Path) else song
+    elif parts:
+        length = {name: value for name, value in loading.items() if name == "max_seconds"}
+        options["baseline"] = {
+            stem: load_track(part, separator=None if isdir(part) else "none", device=device, **length)
+            if isinstance(part, Path)
+            else part
+            for stem, part in parts.items()
+        }
 
 
 def split(text: str) -> tuple[str, ...]:

@@ -195,7 +195,8 @@ def say_wait(settings: "Settings", model: str, in_passing: bool, forecast: "Fore
         return ""
     passes = f"{'up to ' * forecast.at_most}{forecast.passes:,} forward passes of {model}"
     more = ", and at most as long again to look for evidence" if in_passing else ""
-    more = ", and more to look for evidence" if settings.evidence else more
+    sought = ["evidence"] * (settings.evidence or settings.edits) + ["the smallest edit"] * settings.edits
+    more = f", and more to look for {' and '.join(sought)}" if sought else more
     ways = ["a part of the song (--start, --end)", *_list_ways(settings, forecast.at_most)]
     shorter = f"{', '.join(ways[:-1])} or {ways[-1]}"
     duration = f"{'at most ' * forecast.at_most}about {say_duration(forecast.seconds)}"

@@ -8,13 +8,12 @@ import os
 from collections.abc import Mapping, Sequence
 from os.path import isdir, isfile
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from musiclime_torch.basics.arguments import read_separator, split_units
-from musiclime_torch.basics.choices import StandIn
+from musiclime_torch.basics.arguments import read_separator, split_units, suggest
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import check_name
-from musiclime_torch.commands.options import gather
+from musiclime_torch.commands.options import gather, split_baseline
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.song.lyrics.files import asks_to_transcribe
 
@@ -27,10 +26,8 @@ def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files:
             check_name(options[name])
     for path in options.get("like") or ():
         refuse_missing(Path(path), "the song to compare with, ")
-    baseline = options.get("baseline")
-    named = [] if baseline is None or baseline in get_args(StandIn) else [Path(baseline)]
     given = [loading[name] for name in ("stems", "lyrics") if name in loading and not asks_to_transcribe(loading[name])]
-    for path in (*files, *given, *named):
+    for path in (*files, *given, *list_takes(options)):
         refuse_missing(path, "the lyrics " if path == loading.get("lyrics") else "")
     segments = split_units(options.get("segments") or "")[1]
     if segments:
@@ -64,11 +61,63 @@ def refuse_segments(song: Path, options: Mapping[str, Any], loading: Mapping[str
     list_components(track, segments, options.get("units") or Settings.units, ("audio",))
 
 
+def list_takes(options: Mapping[str, Any]) -> list[Path]:
+    """Files of songs and takes in --baseline; InputError for what is neither such a file nor an edit."""
+    return [part for part in split_baseline(options.get("baseline")).values() if isinstance(part, Path)]
+
+
+def refuse_stand_ins(model: Any, song: Path, options: Mapping[str, Any], loading: Mapping[str, Any]) -> None:
+    """InputError for words that aren't in the song's lyrics, and stems that it won't have, before these are separated."""
+    modalities = refuse_settings(options).modalities or getattr(model, "modalities", None) or ("audio", "lyrics")
+    words = options.get("lyrics_baseline")
+    if words is not None and "=" in words and "lyrics" in modalities:
+        from musiclime_torch.song.lyrics.files import embedded_lyrics, read_lyrics
+        from musiclime_torch.variants.swaps import refuse_missing_words
+
+        file, encoding = loading.get("lyrics"), loading.get("lyrics_encoding")
+        lyrics = read_lyrics(file, lyrics_encoding=encoding) if file else embedded_lyrics(song) if isfile(song) else None
+        refuse_missing_words(lyrics, words)
+    named = [stem for stem in split_baseline(options.get("baseline")) if stem]
+    stems = _foresee_stems(song, loading) if named and "audio" in modalities else []
+    unknown = next((stem for stem in named if stem not in (*stems, "residual")), None)
+    if stems and unknown is not None:
+        raise InputError(
+            f"--baseline names the stem {unknown!r}{suggest(unknown, stems)}, and the song's are {', '.join(stems)}: name "
+            "these."
+        )
+
+
+def _foresee_stems(song: Path, loading: Mapping[str, Any]) -> list[str]:
+    """The stems that the song will have, as far as that is known without its sound; [] where it isn't."""
+    from musiclime_torch.song.stems.bands import name_bands
+    from musiclime_torch.song.stems.files import list_stems
+
+    base, edges = read_separator(loading["separator"]) if "separator" in loading else ("", ())
+    folder = loading.get("stems") or (song if isdir(song) else None)
+    if folder is not None:
+        stems = list_stems(Path(folder))
+    else:
+        stems = list(SEPARATED.get(base.partition(":")[0] or ("none" if edges else ""), ()))
+    bands = name_bands(edges) if edges else ()
+    return [band if stem == "mix" else f"{stem} {band}" for stem in stems for band in bands] or stems
+
+
+#: Stems by separator.
+SEPARATED = {
+    "demucs": ("drums", "bass", "other", "vocals"),
+    "hpss": ("harmonic", "percussive"),
+    "midside": ("mid", "side"),
+    "none": ("mix",),
+}
+
+
 def refuse_settings(options: Mapping[str, Any]) -> Settings:
     """Settings from the options; InputError for one that no model and no song could be explained with."""
     given = gather(dict(options))
-    if given.get("baseline") not in get_args(StandIn):
-        given.pop("baseline", None)  # a song's file, which isn't loaded yet
+    # Files of songs aren't loaded yet.
+    edits = {stem: edit for stem, edit in split_baseline(given.pop("baseline", None)).items() if isinstance(edit, str)}
+    if edits:
+        given["baseline"] = edits.get("", edits)
     return read_settings({name: value for name, value in given.items() if name in SETTINGS})
 
 

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from musiclime_torch.basics.edits import split_stems
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
-from musiclime_torch.explanation.settings import Settings
+from musiclime_torch.explanation.settings import Settings, name_baseline, read_baseline
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.answering.transcribing import Transcribing
 from musiclime_torch.models.hashing import hash_weights
@@ -32,11 +33,8 @@ from musiclime_torch.variants.renderings import Kept
 
 def record_provenance(subject: Subject, track: Track, settings: Settings, device: torch.device) -> dict[str, Any]:
     """Model, files, inputs, settings and versions, as JSON takes them. `start` and `end` are seconds in the recording.
-    `baseline_song` is None for silence and noise; a song used as baseline is identified by its hash, for titles aren't
-    unique.
+    `baseline_song` is None for edits; a song used as baseline is identified by its hash, for titles aren't unique.
     """
-    baseline = settings.baseline
-    song = {"title": baseline.title, "audio_hash": baseline.audio_hash} if isinstance(baseline, Track) else None
     return {
         "title": track.title,
         "file": track.file,
@@ -48,7 +46,8 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
         "output_kind": subject.output_kind,
         **record_question(subject.model),
         **hash_inputs(subject, track),
-        "baseline_song": song,
+        "baseline_song": identify_songs(settings.baseline),
+        "stand_ins": list_stand_ins(settings.baseline),
         "settings": settings.to_record(),
         "device": str(device),
         "versions": {name: version(name) for name in ("musiclime_torch", "torch", "numpy")},
@@ -60,8 +59,29 @@ def record_question(model: Any) -> dict[str, Any]:
     return model.describe_question() if isinstance(model, Answering | Transcribing) else {}
 
 
+def identify_songs(baseline: Any) -> dict[str, str] | None:
+    """Title and hash of the song that stands in for removed stems, or of all takes that do; None where none does."""
+    if isinstance(baseline, Track):
+        return {"title": baseline.title, "audio_hash": baseline.audio_hash}
+    takes = {} if isinstance(baseline, str) else {name: take for name, take in baseline.items() if isinstance(take, Track)}
+    if not takes:
+        return None
+    known = all(take.audio_hash for take in takes.values())
+    digest = hashlib.sha256("".join(f"{name}={take.audio_hash} " for name, take in sorted(takes.items())).encode())
+    return {"title": name_baseline(baseline), "audio_hash": digest.hexdigest() if known else ""}
+
+
+def list_stand_ins(baseline: Any) -> dict[str, str]:
+    """The edit of each stem that has its own, "" for another take's."""
+    baseline = read_baseline(baseline)
+    if isinstance(baseline, Track) or (isinstance(baseline, str) and "=" not in baseline):
+        return {}
+    stems = split_stems(baseline) if isinstance(baseline, str) else baseline
+    return {stem: edit if isinstance(edit, str) else "" for stem, edit in stems.items()}
+
+
 def find_baseline_song(provenance: dict[str, Any]) -> dict[str, str] | None:
-    """Title and hash of the song whose stems replaced removed ones, None for silence or noise.
+    """Title and hash of the song whose stems replaced removed ones, or of several takes; None for edits.
 
     Older versions kept only its title, in the place of "silence" or "noise".
     """
@@ -144,13 +164,9 @@ def describe_question(
     subject: Subject, track: Track, components: Components, settings: Settings, sources: Sources
 ) -> dict[str, Any]:
     """All that a rendering's answer depends on besides its bits, as JSON takes it."""
-    baseline, hears = settings.baseline, "audio" in subject.modalities
+    hears = "audio" in subject.modalities
     text = track.lyrics.text if track.lyrics is not None and "lyrics" in subject.modalities else None
-    if isinstance(baseline, Track):
-        removed = _hash({"stems": baseline.stems}, f"{baseline.stem_names} {baseline.sample_rate}")
-    else:
-        # Noise is drawn from the seed, silence from nothing.
-        removed = f"noise {settings.seed}" if baseline == "noise" else "silence"
+    other = f" {sorted(sources.swaps)}" if sources.swaps else ""
     return {
         "version": version("musiclime_torch"),
         "model": subject.name,
@@ -161,11 +177,27 @@ def describe_question(
         "lyrics_hash": "" if text is None else hashlib.sha256(text.encode()).hexdigest(),
         "edges": list(components.edges) if hears else [],
         "words": [list(map(list, spans)) for spans in components.lyric_spans],
-        "baseline": removed,
-        "lyrics_baseline": sources.lyrics_baseline,
+        "baseline": _describe_baseline(settings),
+        # What a language model guessed is part of what was asked.
+        "lyrics_baseline": f"{sources.lyrics_baseline}{other}" if other else sources.lyrics_baseline,
         "asked": record_question(subject.model),
         "form": [subject.sample_rate, subject.channels, subject.max_seconds],
     }
+
+
+def _describe_baseline(settings: Settings) -> str:
+    """What removed stems became, songs by the hashes of their samples."""
+    baseline = read_baseline(settings.baseline)
+    if isinstance(baseline, str):
+        # Noise is drawn from the seed, all else from nothing.
+        return f"{baseline} {settings.seed}" if "noise" in baseline else baseline
+    takes = {"": baseline} if isinstance(baseline, Track) else baseline
+    return " ".join(
+        f"{name}={_hash({'stems': take.stems}, f'{take.stem_names} {take.sample_rate}')}"
+        if isinstance(take, Track)
+        else f"{name}={take} {settings.seed if take == 'noise' else ''}"
+        for name, take in takes.items()
+    ).removeprefix("=")
 
 
 def save_answers(answers: Answers, path: str | Path) -> None:

@@ -21,11 +21,29 @@ from musiclime_torch.variants.scale import Scale, list_spaces, to_values
 
 
 @dataclass(frozen=True)
+class SmallestEdit:
+    """The mildest edit of the fewest components that was found to flip the decision; `columns` are None where none was.
+
+    `edit` is what became of the sound among them ("-6 dB", "low-pass 1000 Hz", "silence"), "" where only words changed.
+    `step` is how strong it is, from 1 to 5 (`musiclime_torch.explanation.edits`). `output` is the explained value that the
+    model then gives, `chance` the target's probability, as for evidence; `variants` is how many were run.
+    """
+
+    columns: tuple[int, ...] | None
+    edit: str
+    step: int
+    output: float | None
+    chance: float | None
+    variants: int
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Columns of the two sets, None where none was found, with the explained value that the model then gives.
 
     `decision` describes what is kept or flipped; `variants` is how many were run to find both. The chances are the target's
-    probabilities with each set; None where the outputs have none, or the value is a contrast.
+    probabilities with each set; None where the outputs have none, or the value is a contrast. `edit` is the smallest edit
+    that flips the decision; None where none was searched for.
     """
 
     decision: str
@@ -36,13 +54,17 @@ class Evidence:
     variants: int
     chance_keeping: float | None = None
     chance_flipping: float | None = None
+    edit: SmallestEdit | None = None
 
 
 def read_evidence(fields: dict[str, Any]) -> Evidence:
     """Evidence from what was saved as JSON."""
     # An empty set is evidence; None means that none was found.
     sets = {name: None if fields[name] is None else tuple(fields[name]) for name in ("keeping", "flipping")}
-    return Evidence(**fields | sets)
+    edit = fields.get("edit")
+    if edit:
+        edit = SmallestEdit(**edit | {"columns": None if edit["columns"] is None else tuple(edit["columns"])})
+    return Evidence(**fields | sets | {"edit": edit})
 
 
 #: The most components added greedily: each costs as many variants as there are components.
@@ -93,10 +115,10 @@ def find_without_search(scale: Scale, empty: Float[Tensor, " class"]) -> Evidenc
     """Where the decision stays with everything removed, that is all there is to say: nothing of the song is its evidence.
     None where it doesn't stay. `empty` are the outputs on the empty song; no pass is made.
     """
-    sign = _decide(scale)
+    sign = decide(scale)
     if not sign * float(measure_margin(empty[None], scale)) > 0:
         return None
-    output, chance = _read(scale, empty[None])
+    output, chance = read_output(scale, empty[None])
     return Evidence(_describe(scale, sign > 0), (), None, output, None, 0, chance)
 
 
@@ -107,37 +129,18 @@ def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"],
         InputError: for outputs that make no decision or aren't finite.
         SearchStoppedError: where these passes don't suffice.
     """
-    n_asked, before = 0, sum(count_passes(probe))
     # In the end each of the two sets is asked about once more, for its output.
-    room = None if most is None else most - 2 * _count_pass(probe)
-
-    def measure(masks: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        nonlocal n_asked
-        n_asked += len(masks)
-        if room is None:
-            return measure_margin(run_checked(probe, scale, masks), scale).cpu()
-        margins, start = [], 0
-        while start < len(masks):
-            # At most so many masks that they fit, whatever of them has an answer already.
-            fitting = (room - (sum(count_passes(probe)) - before)) // _count_pass(probe)
-            if fitting < 1:
-                raise SearchStoppedError(
-                    f"the search for evidence was stopped after {most} forward passes, as many as the sampling took: give "
-                    "evidence to search on."
-                )
-            outputs = run_checked(probe, scale, masks[start : start + fitting])
-            margins.append(measure_margin(outputs, scale).cpu())
-            start += fitting
-        return torch.cat(margins)
-
+    measure = Measure(probe, scale, most, 2 * count_pass(probe), "evidence")
     # Where the decision is against the target, the components that contribute against it are its evidence: the same search
     # with all signs turned.
-    sign = _decide(scale)
+    sign = decide(scale)
     order = (sign * attributions.cpu()).argsort(descending=True, stable=True)
-    keeping = find_minimal(lambda sets: sign * measure(sets), order)
-    flipping = find_minimal(lambda sets: -sign * measure(~sets), order)
+    keeping = find_minimal(lambda sets: sign * measure.run(probe, sets), order)
+    flipping = find_minimal(lambda sets: -sign * measure.run(probe, ~sets), order)
     (kept, chance_kept), (left, chance_left) = (
-        (None, None) if chosen is None else _read(scale, run_checked(probe, scale, (~chosen if flipped else chosen)[None]))
+        (None, None)
+        if chosen is None
+        else read_output(scale, run_checked(probe, scale, (~chosen if flipped else chosen)[None]))
         for chosen, flipped in ((keeping, False), (flipping, True))
     )
     columns = [
@@ -145,15 +148,44 @@ def find_evidence(probe: Probe, scale: Scale, attributions: Float[Tensor, " d"],
         for chosen in (keeping, flipping)
     ]
     decision = _describe(scale, sign > 0)
-    return Evidence(decision, columns[0], columns[1], kept, left, n_asked, chance_kept, chance_left)
+    return Evidence(decision, columns[0], columns[1], kept, left, measure.variants, chance_kept, chance_left)
 
 
-def _decide(scale: Scale) -> float:
+class Measure:
+    """Margins of masks, counted, and bounded where `most` passes are given; `spared` are kept back for the end."""
+
+    def __init__(self, probe: Probe, scale: Scale, most: int | None, spared: int, what: str) -> None:
+        self.scale, self.most, self.what, self.variants = scale, most, what, 0
+        self._room = None if most is None else sum(count_passes(probe)) + most - spared
+
+    def run(self, probe: Probe, masks: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """Margins on the CPU, from a probe that counts its passes with the first one's; SearchStoppedError where no room
+        is left.
+        """
+        self.variants += len(masks)
+        if self._room is None:
+            return measure_margin(run_checked(probe, self.scale, masks), self.scale).cpu()
+        margins, start = [], 0
+        while start < len(masks):
+            # At most so many masks that they fit, whatever of them has an answer already.
+            fitting = (self._room - sum(count_passes(probe))) // count_pass(probe)
+            if fitting < 1:
+                raise SearchStoppedError(
+                    f"the search for {self.what} was stopped after {self.most} forward passes, as many as the sampling "
+                    f"took: give {self.what} to search on."
+                )
+            outputs = run_checked(probe, self.scale, masks[start : start + fitting])
+            margins.append(measure_margin(outputs, self.scale).cpu())
+            start += fitting
+        return torch.cat(margins)
+
+
+def decide(scale: Scale) -> float:
     """1 where the song's decision is for the target, −1 where it is against it."""
     return 1.0 if float(measure_margin(scale.song[None], scale)) > 0 else -1.0
 
 
-def _count_pass(probe: Probe) -> int:
+def count_pass(probe: Probe) -> int:
     """Passes of both sides that a mask takes at most."""
     sides = probe.subject.late_fusion or probe.sources.lyrics is None
     windows = len(probe.sources.windows)
@@ -187,7 +219,7 @@ def find_minimal(margin: Margin, order: Tensor) -> Bool[Tensor, " d"] | None:
     # All prefixes at once: the margin needn't grow with the prefix, so a bisection could miss the shortest one.
     good = margin(prefixes) > 0
     chosen = prefixes[int(good.long().argmax())] if bool(good.any()) else _grow(margin, d)
-    return None if chosen is None else _thin_out(margin, chosen)
+    return None if chosen is None else thin_out(margin, chosen)
 
 
 def _grow(margin: Margin, d: int) -> Bool[Tensor, " d"] | None:
@@ -207,7 +239,7 @@ def _grow(margin: Margin, d: int) -> Bool[Tensor, " d"] | None:
     return None
 
 
-def _thin_out(margin: Margin, kept: Bool[Tensor, " d"]) -> Bool[Tensor, " d"]:
+def thin_out(margin: Margin, kept: Bool[Tensor, " d"]) -> Bool[Tensor, " d"]:
     """Leave out as many at once as the margin allows, those that matter least first, until no single one can be left out."""
     while bool(kept.any()):
         places = kept.nonzero().flatten()
@@ -228,7 +260,7 @@ def _thin_out(margin: Margin, kept: Bool[Tensor, " d"]) -> Bool[Tensor, " d"]:
     return kept
 
 
-def _read(scale: Scale, outputs: Float[Tensor, "1 class"]) -> tuple[float, float | None]:
+def read_output(scale: Scale, outputs: Float[Tensor, "1 class"]) -> tuple[float, float | None]:
     """The explained value, and the target's probability where there is one."""
     value = float(to_values(scale, outputs)[0, scale.column])
     if scale.foil is not None or "probability" not in list_spaces(scale.output_kind, outputs.shape[1]):

@@ -1,6 +1,6 @@
 """explain(): the pipeline from model and track to explanation, each stage in its own module."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -10,11 +10,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import Segments
-from musiclime_torch.basics.choices import DesignName, LyricsBaseline, Precision, Space, StandIn, Units, WeightsName
+from musiclime_torch.basics.choices import DesignName, Precision, Space, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.explanation.answers import Answers, describe_question, record_provenance
 from musiclime_torch.explanation.composing import collect_warnings, compose, tell_of_no_lyrics
+from musiclime_torch.explanation.edits import look_for_edit
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
@@ -44,9 +45,10 @@ from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.surrogate.signed import full_precision, rounds_products
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, list_components
-from musiclime_torch.variants.probe import Probe, pick_device, probing
+from musiclime_torch.variants.probe import Probe, describe_swaps, edit_probe, pick_device, probing
 from musiclime_torch.variants.renderings import Kept
 from musiclime_torch.variants.scale import Scale, settle_scale
+from musiclime_torch.variants.sound import describe_fit
 
 #: Number of equal time segments, unless the model declares that they would be too short.
 SEGMENTS = 10
@@ -60,9 +62,9 @@ def explain(
     foil: SupportsIndex | str | None = Settings.foil,
     segments: Segments | None = Settings.segments,
     units: Units = Settings.units,
-    baseline: StandIn | Track = Settings.baseline,
+    baseline: str | Track | Mapping[str, str | Track] = Settings.baseline,
     residual: bool = Settings.residual,
-    lyrics_baseline: LyricsBaseline | None = Settings.lyrics_baseline,
+    lyrics_baseline: str | Mapping[str, str] | None = Settings.lyrics_baseline,
     design: DesignName = Settings.design,
     n_samples: SupportsIndex | tuple[SupportsIndex, SupportsIndex] | None = Settings.n_samples,
     until: str | None = Settings.until,
@@ -72,6 +74,7 @@ def explain(
     space: Space | None = Settings.space,
     confidence: float = Settings.confidence,
     evidence: bool = Settings.evidence,
+    edits: bool = Settings.edits,
     seed: SupportsIndex = Settings.seed,
     batch_size: SupportsIndex = Settings.batch_size,
     precision: Precision = Settings.precision,
@@ -97,11 +100,16 @@ def explain(
             in groups where they would be more than ten; "lyrics" for the headings of timed lyrics; a file of labels; a
             `Timeline`.
         units: unit of the lyrics that is switched: "word", "type", "line" or "section".
-        baseline: what a removed stem becomes: "silence", "noise" or another track's stem.
+        baseline: what a removed stem becomes. "silence", "noise" or another track's stem; or an edit of itself: a gain
+            ("-12 dB"), a filter ("low-pass 1000 Hz", "high-pass 200 Hz"), a shift of pitch ("+3 semitones"), or "median"
+            ("median 0.5 s"), which keeps what stays the same over that time. A mapping gives each stem its own, such as
+            {"vocals": "-12 dB", "drums": another_track}; stems it doesn't name become silence. Attributions then say what
+            a part does as it is, compared with what stands in for it.
         residual: stems 30 dB or more below the song, such as what separation leaves, are components too; without, they are
             added to the loudest stem and switched with it, and a warning says so.
         lyrics_baseline: what a removed word's tokens become: "mask", "zero", "pad" or "gone"; None takes the mask token
-            where the model has one.
+            where the model has one. Or another word: {"sad": "happy"}, or "guess:MODEL" for the best other word of a masked
+            language model, by folder or hub id. Words without another one stay as they are.
         design: "auto" crosses masks of the sound with masks of the lyrics where a model offers `encode_audio`,
             `encode_text` and `fuse` and the weights allow it, and draws joint masks otherwise. "crossed" and "joint" force
             one of them. Both draw fold-over blocks and may drop complements after a pilot; "foldover", "kerdock",
@@ -120,6 +128,8 @@ def explain(
         space: "logit", "log-odds", "probability" or "raw"; None takes the outputs' own scale.
         confidence: confidence of the intervals, of significance, and of stopping.
         evidence: also search for components that alone keep the decision, and for components whose removal flips it.
+        edits: search for the smallest edit that flips the decision too: of as few components as possible, and as mild as
+            possible. Levels, filters, shifts of pitch and other words are tried; see `musiclime_torch.explanation.edits`.
         seed: seed of the masks and of noise; no global random state is read or changed.
         batch_size: variants per forward pass.
         precision: "bfloat16" for faster encoders, where a model has separate ones; see `musiclime_torch.models.care`. Its
@@ -175,7 +185,7 @@ def explain_with(
             track,
             components,
             settings.baseline,
-            settings.lyrics_baseline,
+            settings.lyrics_stand_in,
             settings.seed,
             device,
             settings.batch_size,
@@ -187,7 +197,8 @@ def explain_with(
         plan = plan_sampling(subject, (len(probe.seen_audio), len(probe.seen_lyrics)), settings)
         plan = share_sounds(probe, keep_worthwhile_end(probe, plan))
         count = None if subject.classes is None else len(subject.classes)
-        in_passing = evidence_in_passing and not settings.evidence and makes_decision(subject.output_kind, count)
+        asked = settings.evidence or settings.edits
+        in_passing = evidence_in_passing and not asked and makes_decision(subject.output_kind, count)
         every_mask = takes_all(probe, plan)
         if in_passing and every_mask:
             # What is run then answers the search too, whichever sets it asks about.
@@ -206,10 +217,17 @@ def explain_with(
         attributions = estimate.coefficients.values[scale.column]
         evidence: Evidence | None = None
         failed: tuple[str, ...] = ()
-        if settings.evidence or in_passing:
+        if settings.evidence or settings.edits or in_passing:
             # Of a second question about a song the sampling may have taken none: what it was spared counts too.
             most = max(sum(estimate.passes), known) if in_passing else None
             evidence, failed = look_for_evidence(probe, scale, attributions, ends[1], most)
+        if settings.edits and evidence is not None:
+
+            def make(edit: str) -> Probe:
+                return probe if edit == settings.baseline else edit_probe(probe, track, components, edit, settings.seed)
+
+            evidence, stopped = look_for_edit(probe, scale, attributions, evidence, make)
+            failed += stopped
     # The record keeps what None was resolved to for this model and song.
     settled = replace(
         settings,
@@ -220,10 +238,13 @@ def explain_with(
         lyrics_baseline=probe.sources.lyrics_baseline,
     )
     provenance = record_provenance(subject, track, settled, device) | {"given": settings.list_given()}
+    if probe.sources.swaps:
+        provenance["swaps"] = describe_swaps(components, probe.sources)
     timed = () if components.timeline is None else components.timeline.notes
     warnings = (
         collect_warnings(track)
         + tell_of_no_lyrics(subject, track)
+        + (describe_fit(track, settings.baseline) if components.n_audio else ())
         + timed
         + warnings
         + estimate.notes

@@ -20,7 +20,7 @@ from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.evidence import Evidence, read_evidence
 from musiclime_torch.explanation.fragment import Ranking, draw_fragment
 from musiclime_torch.explanation.interactions import Interactions, read_interactions
-from musiclime_torch.explanation.sentences import to_sentences
+from musiclime_torch.explanation.sentences import REMOVED, say_end, to_sentences
 from musiclime_torch.surrogate.intervals import discover, quantile, share_risk
 from musiclime_torch.variants.components import Component, Components
 
@@ -103,7 +103,8 @@ class Explanation:
         counts += [f"the {len(shown)} largest are listed"] if significant > len(shown) else []
         counts += [f"{unseen} the model can't notice"] if unseen else []
         fidelity = f"{100 * float(self.fidelity[row]):.0f}% of the variance of {self.n_variants:,} variants"
-        outputs = f"{float(self.output_song[row]):.3g} on the song, {float(self.output_empty[row]):.3g} with nothing of it"
+        end = say_end(self).replace(REMOVED, "with nothing of it")
+        outputs = f"{float(self.output_song[row]):.3g} on the song, {float(self.output_empty[row]):.3g} {end}"
         return draw_fragment(
             Ranking(
                 title=f"{self.classes[row]}: {self.space} {outputs} ({self.provenance.get('title') or 'untitled song'})",

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from musiclime_torch.basics.arguments import Until, find_class, read_until
 from musiclime_torch.basics.choices import Space
+from musiclime_torch.basics.edits import refuse_deaf_edit
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.estimation.crossed import takes_every_mask
 from musiclime_torch.explanation.estimation.loop import expect_passes
 from musiclime_torch.explanation.evidence import makes_decision
-from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTLED, Settings
+from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTLED, Settings, list_edits
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.surrogate.sampling import Sampling
 from musiclime_torch.surrogate.shared import pick_repeats
@@ -50,6 +51,9 @@ def describe_asked(model: Callable[..., Any], settings: Settings) -> tuple[Subje
         name: getattr(settings, name) for name in ("sample_rate", "channels", "classes", "output_kind", "modalities")
     }
     subject = describe_model(model, **declared)
+    if "audio" in subject.modalities and subject.sample_rate is not None:
+        for edit in list_edits(settings.baseline):
+            refuse_deaf_edit(edit, subject.sample_rate)
     if subject.classes is not None:
         asked = [find_class(name, subject.classes) for name in (settings.target, settings.foil) if name is not None]
         if len(asked) > len(set(asked)):
@@ -67,12 +71,13 @@ def plan_sampling(subject: Subject, sides: tuple[int, int], settings: Settings) 
         InputError: settings that no design, or not this model, can meet.
     """
     count = None if subject.classes is None else len(subject.classes)
-    if settings.evidence and subject.output_kind == "similarity" and not makes_decision("similarity", count):
-        raise InputError("evidence needs a decision: compare with a second song or text.", argument="evidence")
-    if settings.evidence and not makes_decision(subject.output_kind, count):
+    asked = next((name for name in ("evidence", "edits") if getattr(settings, name)), None)
+    if asked is not None and subject.output_kind == "similarity" and not makes_decision("similarity", count):
+        raise InputError(f"{asked} needs a decision: compare with a second song or text.", argument=asked)
+    if asked is not None and not makes_decision(subject.output_kind, count):
         raise InputError(
-            f"evidence needs a classifier, and the outputs of {subject.name} are {subject.output_kind}: leave evidence out.",
-            argument="evidence",
+            f"{asked} needs a classifier, and the outputs of {subject.name} are {subject.output_kind}: leave {asked} out.",
+            argument=asked,
         )
     # Weights before designs, for they rule out most; the number of masks last, for what it means depends on the design.
     sampling, until = _set_budget(settings)

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from musiclime_torch.basics.edits import find_edit
+
 #: Any stands for an `Explanation`: it shows itself by these sentences, and modules import in one direction only.
 Explanation = Any
 
@@ -68,7 +70,7 @@ def _tell_decision(explanation: Explanation, row: int) -> list[str]:
     if chances is None or row >= len(chances):
         song, empty = float(explanation.output_song[row]), float(explanation.output_empty[row])
         unit = explanation.space if explanation.space != "raw" else "the output"
-        first = f"{name}: {unit} is {song:.3g} on the song, and {empty:.3g} with everything removed."
+        first = f"{name}: {unit} is {song:.3g} on the song, and {empty:.3g} {say_end(explanation)}."
         return [_tell_contrast(explanation, chances) or first] if chances else [first]
     best = max(range(len(chances)), key=chances.__getitem__)
     if explanation.provenance.get("output_kind") == "multilabel" or len(chances) == 1:
@@ -126,37 +128,143 @@ def _tell_largest(explanation: Explanation, row: int) -> str:
         return "No single component is significant."
     component, value, _ = top[0]
     # Of a contrast named "A rather than B" the whole name is what a component speaks for.
+    column = explanation.components.items.index(component)
+    instead = find_instead(explanation, column)
+    compared = f", as it is instead of {instead}," if instead else ""
     name, contrasts = explanation.classes[row], " rather than " in explanation.classes[row]
     if _compares(explanation) and not contrasts:
         does = "brings the song nearer to" if value > 0 else "takes the song away from"
-        return f"{_open(component.name)} did most: it {does} {name}."
-    return f"{_open(component.name)} did most: it speaks {'for' if value > 0 else 'against'} {name}."
+    else:
+        does = f"speaks {'for' if value > 0 else 'against'}"
+    return f"{_open(component.name)}{compared} did most: it {does} {name}."
 
 
 def _tell_evidence(explanation: Explanation) -> list[str]:
     found = explanation.evidence
     assert found is not None
-    sentences = []
+    sentences, end = [], say_end(explanation)
     if found.keeping == () and found.flipping:
         # Both at once: the parts pull in both directions, and removing one is not a step towards removing all.
-        parts = _list(explanation, found.flipping)
-        return [
-            "With everything removed the decision stays the same.",
-            f"With just {parts} removed and the rest kept, it changes.",
-        ]
-    if found.keeping == ():
-        sentences.append("The decision stays the same with everything removed.")
+        parts = say_changed(explanation, found.flipping)
+        just = f"With just {parts.removeprefix('without ')} removed" if parts.startswith("without ") else f"Just {parts}"
+        sentences = [f"{end[:1].upper()}{end[1:]} the decision stays the same.", f"{just} and the rest kept, it changes."]
+    elif found.keeping == ():
+        sentences = [f"The decision stays the same {end}."]
     elif found.keeping is not None:
-        sentences.append(f"{_open(_list(explanation, found.keeping))} alone {_agree(found.keeping, 'keep')} the decision.")
-    if found.flipping:
-        sentences.append(f"Without {_list(explanation, found.flipping)} the model decides otherwise.")
+        names = _open(_list(explanation, found.keeping))
+        rest = "alone" if end == REMOVED else f"alone, {say_end(explanation, 'else')},"
+        sentences = [f"{names} {rest} {_agree(found.keeping, 'keep')} the decision."]
+    if found.flipping and found.keeping != ():
+        sentences.append(f"{_start(say_changed(explanation, found.flipping))} the model decides otherwise.")
     elif found.flipping is None and found.keeping != ():
-        sentences.append("No set of components was found whose removal changes the decision.")
-    return sentences
+        change = "removal" if end == REMOVED else "change"
+        sentences.append(f"No set of components was found whose {change} changes the decision.")
+    return [*sentences, *_tell_edit(explanation)]
+
+
+def _tell_edit(explanation: Explanation) -> list[str]:
+    edit = explanation.evidence.edit
+    if edit is None:
+        return []
+    if edit.columns is None:
+        return [f"No edit that was tried ({edit.variants:,}) flips the decision."]
+    return [f"The smallest edit found that flips it: {say_edit(explanation)}."]
+
+
+def say_edit(explanation: Explanation) -> str:
+    """The smallest edit by itself: "vocals 0:03-0:06 made 6 dB lower", "to take out sad (line 2)"."""
+    edit = explanation.evidence.edit
+    said = say_changed(explanation, edit.columns, edit.edit)
+    return f"to take out {said.removeprefix('without ')}" if said.startswith("without ") else said.removeprefix("with ")
+
+
+#: What is said of the empty song where its stand-in is silence, noise, another song's stems, or a blank.
+REMOVED = "with everything removed"
+
+
+def say_end(explanation: Explanation, of_all: str = "every") -> str:
+    """The empty song in words, by what stands in for its parts: "with every stem 12 dB lower".
+
+    With `of_all` "else" it is what is done to all but some: "with all else 12 dB lower". Of few stems each is named.
+    """
+    edits = _list_edits(explanation)
+    swaps = bool(explanation.provenance.get("swaps"))
+    if not any(edits.values()) and not swaps:
+        return REMOVED
+    items = explanation.components.items
+    heard, read = any(item.kind == "audio" for item in items), any(item.kind == "lyrics" for item in items)
+    done = {way or "removed" for way in edits.values()}
+    if len(done) == 1 or of_all == "else" or len(edits) > NAMED:
+        changed = done.pop() if len(done) == 1 else "edited"
+        sounds = [f"{'all else' if of_all == 'else' else 'every stem'} {changed}"] if heard else []
+    else:
+        sounds = [f"{stem} {way or 'removed'}" for stem, way in edits.items()]
+    words = ["other words in the lyrics" if swaps else "all words removed"] if read else []
+    *most, last = [*sounds, *words]
+    return f"with {', '.join(most)} and {last}" if most else f"with {last}"
+
+
+def say_changed(explanation: Explanation, columns: tuple[int, ...], edit: str | None = None) -> str:
+    """What becomes of some components: "without drums 0:03-0:06", "with vocals 0:00-0:03 made 12 dB lower".
+
+    `edit` is what is done to their sound, None for what the explanation's baseline does.
+    """
+    items = explanation.components.items
+    ways: dict[str, list[int]] = {}
+    for column in columns:
+        ways.setdefault(_find_way(explanation, column, edit), []).append(column)
+    parts = []
+    for way, some in ways.items():
+        names = _list(explanation, tuple(some))
+        # Each word has another one of its own.
+        if all(items[column].kind == "lyrics" for column in some) and way:
+            names = _join([f"{way} in place of {items[column].name}" for column in some[:NAMED]])
+            parts.append(f"with {names}")
+        else:
+            made = "made " if way[:1].isdigit() else ""
+            parts.append(f"with {names} {made}{way}" if way else f"without {names}")
+    return " and ".join(parts)
+
+
+def find_instead(explanation: Explanation, column: int) -> str:
+    """What a component is compared with, where that is not its absence: "12 dB lower", "happy"."""
+    return _find_way(explanation, column, None)
+
+
+def _find_way(explanation: Explanation, column: int, edit: str | None) -> str:
+    item = explanation.components.items[column]
+    if item.kind == "lyrics":
+        return str(explanation.provenance.get("swaps", {}).get(str(column), ""))
+    if edit is None:
+        return _list_edits(explanation).get(item.stem or "", "")
+    known = find_edit(edit)
+    return known.done if known is not None and known.kind != "silence" else ""
+
+
+def _list_edits(explanation: Explanation) -> dict[str, str]:
+    """What is done to each stem, "" for those that are removed or replaced."""
+    stems = dict.fromkeys(item.stem for item in explanation.components.items if item.stem is not None)
+    known = explanation.provenance
+    own = known.get("stand_ins")
+    if own:
+        return {stem: _say_way(own.get(stem, "silence")) for stem in stems}
+    asked = known.get("settings", {}).get("baseline") or "silence"
+    # A song may have the title of an edit.
+    return dict.fromkeys(stems, "" if known.get("baseline_song") else _say_way(asked))
+
+
+def _say_way(asked: str) -> str:
+    edit = find_edit(asked)
+    if edit is None:
+        return "" if asked else "as in another take"
+    return "" if edit.kind in ("silence", "noise") else edit.done
 
 
 def _list(explanation: Explanation, columns: tuple[int, ...]) -> str:
-    names = [explanation.components.items[column].name for column in columns]
+    return _join([explanation.components.items[column].name for column in columns])
+
+
+def _join(names: list[str]) -> str:
     if len(names) > NAMED:
         return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"
     # Between names that have commas themselves: "vocals, verse 2; and drums, bar 3".
@@ -166,6 +274,10 @@ def _list(explanation: Explanation, columns: tuple[int, ...]) -> str:
 
 def _agree(columns: tuple[int, ...], verb: str) -> str:
     return f"{verb}s" if len(columns) == 1 else verb
+
+
+def _start(phrase: str) -> str:
+    return f"{phrase[:1].upper()}{phrase[1:]}"
 
 
 def _open(name: str) -> str:

@@ -7,7 +7,7 @@ theirs.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Union, get_args
+from typing import TYPE_CHECKING, Any, Union
 
 from musiclime_torch.basics.arguments import (
     check_name,
@@ -24,14 +24,13 @@ from musiclime_torch.basics.arguments import (
 )
 from musiclime_torch.basics.choices import (
     DesignName,
-    LyricsBaseline,
     Precision,
     Space,
-    StandIn,
     Timeline,
     Units,
     WeightsName,
 )
+from musiclime_torch.basics.edits import KNOWN, Edit, read_edit, read_lyrics_baseline, split_stems
 from musiclime_torch.basics.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +59,6 @@ BUDGET, SETTLED, ENUMERATED = 2048, "width 10%", 256
 #: The arguments whose names are chosen from a list, with what an error calls them.
 _CHOSEN = (
     ("units", Units, "lyric unit"),
-    ("lyrics_baseline", LyricsBaseline, "lyrics baseline"),
     ("design", DesignName, "design"),
     ("weights", WeightsName, "row weights"),
     ("space", Space, "space"),
@@ -77,11 +75,64 @@ def _read_names(names: Any) -> Any:
     return tuple(names) if isinstance(names, Sequence) and not isinstance(names, str) else names
 
 
+def read_baseline(baseline: Any) -> Any:
+    """What becomes of removed stems, in one form: an edit or several by stem as text, a track, or a mapping with tracks.
+
+    >>> read_baseline("lowpass 1 kHz"), read_baseline({"vocals": "-12dB", "drums": "noise"})
+    ('low-pass 1000 Hz', 'vocals=-12 dB, drums=noise')
+    """
+    if isinstance(baseline, str):
+        return read_baseline(split_stems(baseline)) if "=" in baseline else str(read_edit(baseline))
+    from musiclime_torch.song.track import Track  # imports torch, which the command line's help must not
+
+    if isinstance(baseline, Track):
+        return baseline
+    if not isinstance(baseline, Mapping) or not baseline:
+        raise InputError(
+            f"baseline {baseline!r} is not known: use {KNOWN}, another song's track, or a mapping of stems to these.",
+            argument="baseline",
+        )
+    stems = {str(name): other if isinstance(other, Track) else _read_stem(other) for name, other in baseline.items()}
+    if any(isinstance(other, Track) for other in stems.values()) or any({",", "="} & set(name) for name in stems):
+        return stems
+    return ", ".join(f"{name}={other}" for name, other in stems.items())
+
+
+def _read_stem(edit: Any) -> str:
+    if not isinstance(edit, str):
+        raise InputError(
+            f"baseline {edit!r} for a stem is not known: use {KNOWN}, or a track from load_track.", argument="baseline"
+        )
+    return str(read_edit(edit))
+
+
+def list_edits(baseline: Any) -> list[Edit]:
+    """The edits in a baseline, songs left out."""
+    if isinstance(baseline, str):
+        return [read_edit(edit) for edit in (split_stems(baseline).values() if "=" in baseline else [baseline])]
+    return [read_edit(edit) for edit in baseline.values() if isinstance(edit, str)] if isinstance(baseline, Mapping) else []
+
+
+def name_baseline(baseline: Any) -> str:
+    """The baseline in words, songs by their titles: "silence", "-12 dB", "vocals=-12 dB, drums=Another Song".
+
+    >>> name_baseline({"vocals": "-12 dB"})
+    'vocals=-12 dB'
+    """
+    if isinstance(baseline, str):
+        return baseline
+    if isinstance(baseline, Mapping):
+        return ", ".join(f"{name}={name_baseline(other)}" for name, other in baseline.items())
+    return str(baseline.title)
+
+
 #: Readers of values: they return Python's own types, which files, JSON and generators take, or raise an InputError.
 _READERS: dict[str, Callable[[Any], Any]] = {
     "target": _read_class,
     "foil": _read_class,
     "segments": read_segments,
+    "baseline": read_baseline,
+    "lyrics_baseline": read_lyrics_baseline,
     "n_samples": read_counts,
     "kernel_width": read_kernel_width,
     "ridge": read_ridge,
@@ -126,16 +177,26 @@ class Settings:
         ),
     )
     units: Units = field(default="word", metadata=_say("Unit of the lyrics that is switched on and off."))
-    baseline: Union[StandIn, "Track"] = field(
+    baseline: Union[str, "Track", Mapping[str, Any]] = field(
         default="silence",
-        metadata=_say("What a removed stem becomes: silence, noise, or another song's stem.", form="NAME|SONG"),
+        metadata=_say(
+            "What a removed stem becomes: silence, noise, median, an edit of itself ('-12 dB', 'low-pass 1000 Hz', "
+            "'+3 semitones'), or another song's stem; for each stem by 'vocals=-12 dB,drums=take.wav'.",
+            form="EDIT|SONG|STEM=..",
+        ),
     )
     residual: bool = field(
         default=False,
         metadata=_say("Explain stems 30 dB or more below the song, such as what separation leaves, by themselves."),
     )
-    lyrics_baseline: LyricsBaseline | None = field(
-        default=None, metadata=_say("What a removed word's tokens become.", "the mask token, where the model has one")
+    lyrics_baseline: str | Mapping[str, str] | None = field(
+        default=None,
+        metadata=_say(
+            "What a removed word becomes: mask, zero, pad, gone, another word (sad=happy,night=day), or the next best word "
+            "of a masked language model (guess:roberta-base).",
+            "the mask token, where the model has one",
+            "NAME|A=B,..|guess:MODEL",
+        ),
     )
     design: DesignName = field(
         default="auto",
@@ -172,6 +233,10 @@ class Settings:
     evidence: bool = field(
         default=False, metadata=_say("Also find components that keep the decision alone, and those whose removal flips it.")
     )
+    edits: bool = field(
+        default=False,
+        metadata=_say("Also search for the smallest edit that flips the decision: levels, filters, pitch, other words."),
+    )
     seed: int = field(default=0, metadata=_say("Seed of the masks."))
     batch_size: int = field(default=64, metadata=_say("Variants per forward pass."))
     precision: Precision = field(
@@ -195,7 +260,6 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        _check_baseline(self.baseline)
         for name, choices, what in _CHOSEN:
             if getattr(self, name) is not None or getattr(Settings, name) is not None:
                 check_name(getattr(self, name), choices, what)
@@ -207,6 +271,11 @@ class Settings:
         _check_weights(self)
 
     @property
+    def lyrics_stand_in(self) -> str | None:
+        """`lyrics_baseline` in its one form."""
+        return None if self.lyrics_baseline is None else read_lyrics_baseline(self.lyrics_baseline)
+
+    @property
     def total(self) -> int:
         """Masks of all sides together, at most."""
         if self.n_samples is None:
@@ -214,9 +283,10 @@ class Settings:
         return self.n_samples if isinstance(self.n_samples, int) else sum(self.n_samples)
 
     def to_record(self) -> dict[str, Any]:
-        """All settings as JSON takes them; a song used as baseline is named by its title."""
+        """All settings as JSON takes them; songs used as baseline are named by their titles."""
         record = {name: getattr(self, name) for name in SETTINGS}
-        record["baseline"] = self.baseline if isinstance(self.baseline, str) else self.baseline.title
+        record["baseline"] = name_baseline(read_baseline(self.baseline))
+        record["lyrics_baseline"] = self.lyrics_stand_in
         if isinstance(self.segments, Timeline):
             record["segments"] = self.segments.source
         return record
@@ -268,18 +338,3 @@ def _check_weights(settings: Settings) -> None:
     elif settings.design == "crossed" and (settings.ridge or settings.weights == "paper"):
         what = "a ridge penalty" if settings.ridge else "MusicLIME's kernel"
         raise InputError(f"a crossed design can't be solved with {what}: use design joint.", argument="design")
-
-
-def _check_baseline(baseline: object) -> None:
-    """InputError for what can't replace a stem."""
-    names = get_args(StandIn)
-    if isinstance(baseline, str):
-        known = baseline in names
-    else:
-        from musiclime_torch.song.track import Track  # imports torch, which the command line's help must not
-
-        known = isinstance(baseline, Track)
-    if not known:
-        raise InputError(
-            f"baseline {baseline!r} is not known: use {', '.join(names)} or another song's track.", argument="baseline"
-        )

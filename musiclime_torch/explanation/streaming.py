@@ -58,7 +58,9 @@ def explain_in_steps(
         count = steps.popleft()
         last = settled or not steps
         # Without a number the last step is what `explain` gives by itself, and finds most of it answered.
-        asked = replace(settings, n_samples=n_samples if last else count, evidence=evidence and last)
+        asked = replace(
+            settings, n_samples=n_samples if last else count, evidence=evidence and last, edits=settings.edits and last
+        )
         explanation = explain_with(model, track, asked, progress, known, evidence_in_passing and last)
         passes = (passes[0] + explanation.audio_passes, passes[1] + explanation.lyrics_passes)
         explanation = replace(explanation, audio_passes=passes[0], lyrics_passes=passes[1])

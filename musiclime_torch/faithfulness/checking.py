@@ -1,6 +1,6 @@
 """check(): every measure of one explanation. The model runs one stack of masks per measure, in batches on its device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ def check(
     explanation: Explanation,
     *,
     attributions: Sequence[float] | Float[Tensor, " component"] | None = None,
-    baseline: Track | None = None,
+    baseline: Track | Mapping[str, Any] | None = None,
     chances: int = CHANCES,
     seeds: int = SEEDS,
     shuffled: Sequence[float] = (1.0,),
@@ -96,7 +96,7 @@ def check(
         explanation: of this model and song. It fixes class, components, baselines and scale.
         attributions: other attributions to the same components, from Captum, SHAP or elsewhere, to be checked in place of
             the explanation's. Those of another model can be checked on this one too, once this one was explained.
-        baseline: the song whose stems replaced removed ones, if one was used.
+        baseline: the song whose stems replaced removed ones, or the mapping with takes, if one was used.
         chances: number of random attributions to compare with, at least 2.
         seeds: explanations under other seeds, for stability; 0 leaves it out.
         shuffled: shares of the model's weight tensors, from its output down, to shuffle before it is explained again: (1.0,)
@@ -114,7 +114,7 @@ def check(
     _check_numbers(chances, seeds, shuffled, held_out)
     question = recall(model, track, explanation, baseline, device)
     # Noise is held as a song of its own while it is checked: to the answers, another baseline.
-    drawn = explanation.provenance["settings"]["baseline"] == "noise"
+    drawn = "noise" in explanation.provenance["settings"]["baseline"]
     known = Answers() if answers is None or drawn else answers
     is_own = attributions is None
     values = explanation.attributions[explanation.target] if is_own else _read(attributions, len(explanation.components))

@@ -1,6 +1,6 @@
 """The question behind an explanation, read back from it, so that the model can be run and the song explained again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -14,13 +14,14 @@ from musiclime_torch.explanation.answers import (
     describe_question,
     find_baseline_song,
     hash_inputs,
+    identify_songs,
     recall_track,
     record_question,
 )
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import describe_asked
-from musiclime_torch.explanation.settings import Settings, read_settings
+from musiclime_torch.explanation.settings import Settings, name_baseline, read_settings
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends
@@ -28,7 +29,7 @@ from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, list_components
 from musiclime_torch.variants.probe import Probe, pick_device, probing
 from musiclime_torch.variants.scale import Scale, settle_scale
-from musiclime_torch.variants.sound import fit_stems, make_noise
+from musiclime_torch.variants.sound import fit_stems, make_noise, spread_baseline
 
 #: What a different hash means, and the side of the model that it matters to.
 _HASHES = (
@@ -64,10 +65,11 @@ def recall(
     model: Callable[..., Any],
     track: Track,
     explanation: Explanation,
-    baseline: Track | None,
+    baseline: Track | Mapping[str, Any] | None,
     device: torch.device | str | None,
 ) -> Question:
-    """The question behind an explanation; `baseline` is the song whose stems replaced removed ones, if one was used.
+    """The question behind an explanation; `baseline` is the song whose stems replaced removed ones, or the mapping with
+    takes, if one was used.
 
     InputError where the explanation doesn't record all of it, or is of another model or song.
     """
@@ -80,7 +82,8 @@ def recall(
     stand_in = record["baseline"] if baseline is None else baseline
     # Labels may be gone, and beats take time: segments with names are part of the explanation.
     segments = explanation.components.timeline or record["segments"]
-    given = {**record, "residual": True, "segments": segments, "baseline": stand_in, "evidence": False, "device": device}
+    given = {**record, "residual": True, "segments": segments, "baseline": stand_in, "evidence": False, "edits": False}
+    given["device"] = device
     settings = read_settings(given)
     assert settings.segments is not None, "None was resolved before it was recorded"
     subject, _ = describe_asked(model, settings)
@@ -89,25 +92,25 @@ def recall(
         raise InputError("the explanation has other components than this model and song: give those it was made from.")
     _check_hashes(explanation.provenance, subject, track)
     _check_question(explanation.provenance, subject)
-    if stand_in == "noise" and "audio" in subject.modalities:
-        settings = replace(settings, baseline=_hold_noise(subject, track, settings.seed))
+    if "audio" in subject.modalities:
+        settings = replace(settings, baseline=_hold_noise(subject, track, settings))
     return Question(subject, track, components, settings)
 
 
-def _check_baseline(provenance: dict[str, Any], baseline: Track | None) -> None:
+def _check_baseline(provenance: dict[str, Any], baseline: Track | Mapping[str, Any] | None) -> None:
     """InputError where the baseline song isn't given, is another one, or wasn't used."""
     name, song = provenance["settings"]["baseline"], find_baseline_song(provenance)
     if song is None:
         if baseline is not None:
             raise InputError(
-                f"removed stems were replaced by {name}, not by the song {baseline.title!r}: leave baseline out.",
+                f"removed stems were replaced by {name}, not by the song {name_baseline(baseline)!r}: leave baseline out.",
                 argument="baseline",
             )
     elif baseline is None:
         raise InputError(
             f"removed stems were replaced by those of {name!r}: give that track as baseline.", argument="baseline"
         )
-    elif _differ(song["audio_hash"], baseline.audio_hash):
+    elif _differ(song["audio_hash"], (identify_songs(baseline) or {"audio_hash": "none"})["audio_hash"]):
         raise InputError(
             f"removed stems were replaced by those of {name!r}, and this is another song: give that track as baseline.",
             argument="baseline",
@@ -140,12 +143,20 @@ def _differ(known: str, other: str) -> bool:
     return bool(known and other and known != other)
 
 
-def _hold_noise(subject: Subject, track: Track, seed: int) -> Track:
-    """The noise that a seed draws, as a baseline song: so it stays when the seed of the masks changes."""
+def _hold_noise(subject: Subject, track: Track, settings: Settings) -> Any:
+    """The baseline, with the noise that the seed draws as a song: so it stays when the seed of the masks changes."""
+    if isinstance(settings.baseline, Track):
+        return settings.baseline
+    asked = spread_baseline(settings.baseline, track.stem_names)
+    if "noise" not in [other for other in asked if isinstance(other, str)]:
+        return settings.baseline
     rate = subject.sample_rate
     assert rate is not None, "describe_model refuses an audio model without a sample rate"
-    noise = make_noise(fit_stems(track, rate, subject.channels), seed)
-    return Track(noise, track.stem_names, rate, title="noise", source="drawn")
+    noise = make_noise(fit_stems(track, rate, subject.channels), settings.seed)
+    drawn = Track(noise, track.stem_names, rate, title="noise", source="drawn")
+    if settings.baseline == "noise":
+        return drawn
+    return {name: drawn if other == "noise" else other for name, other in zip(track.stem_names, asked, strict=True)}
 
 
 @contextmanager
@@ -157,7 +168,7 @@ def asking(question: Question, stages: Stages, answers: Answers) -> Iterator[tup
         question.track,
         question.components,
         settings.baseline,
-        settings.lyrics_baseline,
+        settings.lyrics_stand_in,
         settings.seed,
         pick_device(subject, settings.device),
         settings.batch_size,

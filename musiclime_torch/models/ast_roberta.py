@@ -24,7 +24,7 @@ from musiclime_torch.models.checkpoints import (
     write_model,
 )
 from musiclime_torch.models.contract import TokenBatch, Tokens
-from musiclime_torch.models.front_ends import RATE, KaldiFbank
+from musiclime_torch.models.front_ends import HOP, RATE, WINDOW, KaldiFbank
 from musiclime_torch.models.tokens import Preparation, cut_tokens
 
 
@@ -89,7 +89,7 @@ class AstRoberta(nn.Module):
     #: Tells its folders from others: the value of "model_type" in config.json.
     model_type = "musiclime_torch.ast_roberta"
     name = "ast-roberta"
-    sample_rate, channels, modalities = RATE, 1, ("audio", "lyrics")
+    sample_rate, channels, modalities, spectrogram = RATE, 1, ("audio", "lyrics"), (WINDOW, HOP)
 
     def __init__(
         self,

@@ -14,6 +14,11 @@ More, all optional, read as plain attributes:
 ``max_seconds``   length taken in one call; longer songs are run in successive windows and averaged.
 ``max_frames``    the same as a number of frames, for a model whose sample rate the caller gives.
 ``shortest_seconds``   the model can't judge shorter segments: `explain` makes none unless asked to.
+``spectrogram``   ``(window, hop)`` in samples of the spectra that it sees: medians over neighbouring frames, which may stand
+                  in for what is removed, are then made in its own frames.
+``to_spectra``, ``hear_spectra``   ``model(audio)`` as ``hear_spectra(to_spectra(audio))``, with complex spectra (batch,
+                  channel, bin, place) that are linear in the sound: medians are then made in them, and never turned into
+                  sound.
 ``classes``       names of the output columns.
 ``output_kind``   one of ``OutputKind``.
 ``modalities``    ``("audio", "lyrics")``, ``("audio",)`` or ``("lyrics",)``: the positional arguments it takes.

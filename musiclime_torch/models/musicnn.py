@@ -16,7 +16,7 @@ from typing import Literal
 
 import torch
 import torchaudio
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
@@ -141,6 +141,7 @@ class Musicnn(nn.Module):
     sample_rate, channels, max_seconds, output_kind, modalities = RATE, 1, 3.0, "multilabel", ("audio",)
     #: It was trained on excerpts of three seconds: sound that comes and goes within one is a rhythm to it.
     shortest_seconds = 3.0
+    spectrogram = (FFT, HOP)
     window: Float[Tensor, " window"]
     bank: Float[Tensor, "frequency mel"]
 
@@ -187,13 +188,27 @@ class Musicnn(nn.Module):
         until = len(self.back) - 2
         return self.back[:until](self.pool(self.hear(audio.mean(1))))
 
-    def hear(self, wave: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch time mel"]:
-        """Log-mel features of the first three seconds, silence added where there is less."""
+    def to_spectra(self, audio: Float[Tensor, "batch channel frame"]) -> Complex[Tensor, "batch 1 bin place"]:
+        """Spectra of the first three seconds, silence added where there is less."""
         length = (FRAMES - 1) * HOP
+        wave = audio.mean(1)
         wave = nn.functional.pad(wave[:, : length + FFT // 2], (0, max(length - wave.shape[1], 0)))
         spectrum = torch.stft(wave.float(), FFT, HOP, window=self.window, pad_mode="reflect", return_complex=True)
+        return spectrum[:, None]
+
+    def hear_spectra(self, spectra: Complex[Tensor, "batch 1 bin place"]) -> Float[Tensor, "batch class"]:
+        """Logits of spectra."""
+        rows = CPU_ROWS if spectra.device.type == "cpu" else max(len(spectra), 1)
+        return torch.cat([self.tag(self.compress(piece[:, 0])) for piece in spectra.split(rows)])
+
+    def hear(self, wave: Float[Tensor, "batch frame"]) -> Float[Tensor, "batch time mel"]:
+        """Log-mel features of the first three seconds."""
+        return self.compress(self.to_spectra(wave[:, None])[:, 0])
+
+    def compress(self, spectrum: Complex[Tensor, "batch bin place"]) -> Float[Tensor, "batch time mel"]:
+        """Log-mel features of spectra."""
         power = spectrum.real.square() + spectrum.imag.square()
-        with in_float32(wave.device):
+        with in_float32(power.device):
             # The training code's compression, log10(1 + 10⁴ x): linear near silence, logarithmic where there is sound.
             return torch.log10(10_000 * (power.mT @ self.bank) + 1)[:, :FRAMES]
 

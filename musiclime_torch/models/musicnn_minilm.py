@@ -82,6 +82,7 @@ class MusicnnMiniLM(nn.Module):
         self.ear, self.eye, self.similarity = ear, eye, similarity
         self.classes, self.sample_rate, self.channels = ear.classes, ear.sample_rate, ear.channels
         self.max_seconds, self.shortest_seconds = ear.max_seconds, ear.shortest_seconds
+        self.spectrogram = ear.spectrogram
         with torch.no_grad():
             directions = eye.embed_strings(list(prompts))
         self.register_buffer("prompts", directions - directions.mean(0), persistent=False)

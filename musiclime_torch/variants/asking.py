@@ -10,7 +10,7 @@ from functools import reduce
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import T
@@ -141,7 +141,7 @@ def _run_renderings(probe: Probe, full: Bool[Tensor, "n column"], renderings: Se
 
 def _render_windows(
     probe: Probe, gates: Bool[Tensor, "n stem segment"], pieces: list[tuple[int, Tensor]]
-) -> Float[Tensor, "batch channel frame"]:
+) -> Shaped[Tensor, "batch channel *bin frame"]:
     windows = probe.sources.windows
     return torch.cat([mix(windows[window], gates.index_select(0, masks)) for window, masks in pieces])
 

@@ -44,7 +44,10 @@ def run_model(probe: Probe, inputs: tuple[Any, ...], count: int) -> Float[Tensor
         # Sounds with the places of their rows: batches differ in their number of sounds whatever is filled up.
         return _check_outputs(subject, _call(subject, subject.model.forward_shared, inputs, count), count)
     if probe.precision == "float32" or not subject.late_fusion:
-        outputs, size = _call_filled(probe, "variants", subject.model, inputs, count)
+        spectral = isinstance(inputs[0], Tensor) and inputs[0].is_complex()
+        outputs, size = _call_filled(
+            probe, "variants", subject.model.hear_spectra if spectral else subject.model, inputs, count
+        )
         return _check_outputs(subject, outputs, size)[:count]
     # The whole model would run its head in the encoders' precision too: part by part, only the encoders do.
     sides = zip(("encode_audio", "encode_text"), inputs, strict=True)

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import torch
 
 from musiclime_torch.basics.arguments import T
 from musiclime_torch.basics.choices import LyricsBaseline, Precision
+from musiclime_torch.basics.edits import GUESS, Edit, read_edit
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
 from musiclime_torch.models.batches import Room
@@ -16,7 +18,7 @@ from musiclime_torch.models.care import evaluating, find_device, keeping_random_
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
-from musiclime_torch.variants.renderings import Kept
+from musiclime_torch.variants.renderings import LYRICS, Kept, find_renderings
 from musiclime_torch.variants.sound import (
     AudioBaseline,
     Window,
@@ -25,11 +27,16 @@ from musiclime_torch.variants.sound import (
     fit_stems,
     gate_stems,
     make_stand_in,
+    spread_baseline,
 )
-from musiclime_torch.variants.words import LyricGates, gate_lyrics, list_unread
+from musiclime_torch.variants.spectra import find_grid, gate_spectra, hears_spectra
+from musiclime_torch.variants.swaps import swap_words
+from musiclime_torch.variants.words import LyricGates, Swap, gate_lyrics, gate_swaps, list_unread
 
 #: Why a lyric column is unseen.
 UNREAD = "no token is its own: past the model's token limit, or one token with a neighbour"
+#: Why a lyric column is unseen where words become others.
+UNSWAPPED = "no other word takes its place: it stays as it is"
 
 
 @dataclass(frozen=True)
@@ -38,14 +45,16 @@ class Sources:
 
     `windows` is () for a model without audio and `lyrics` None for one without lyrics. `unseen` gives the columns that
     change nothing in what the model is given, with the reason. `lyrics_baseline` is the one picked if none was asked for.
+    `swaps` are the other words of each lyric column, () where words don't become others.
     """
 
     windows: tuple[Window, ...]
     n_stems: int
     n_segments: int
     lyrics: LyricGates | None
-    lyrics_baseline: LyricsBaseline | None
+    lyrics_baseline: str | None
     unseen: dict[int, str]
+    swaps: tuple[tuple[Swap, ...], ...] = ()
 
 
 def prepare_sources(
@@ -53,14 +62,40 @@ def prepare_sources(
     track: Track,
     components: Components,
     baseline: AudioBaseline,
-    lyrics_baseline: LyricsBaseline | None,
+    lyrics_baseline: str | None,
     seed: int,
     device: torch.device,
+    stages: Stages | None = None,
 ) -> Sources:
-    """Bring the track to the model's rate, channels and device; call inside `models.care.evaluating`."""
+    """Bring the track to the model's rate, channels and device; call inside `models.care.evaluating`.
+
+    `stages` shows the guessing of other words.
+    """
     windows, unheard = _prepare_sound(subject, track, components, baseline, seed, device)
+    sides = (windows, components.n_stems, components.n_segments)
+    if "lyrics" in subject.modalities and lyrics_baseline is not None and is_swap(lyrics_baseline):
+        gates, swaps, kept = _prepare_swaps(subject, track, components, lyrics_baseline, device, stages or Stages())
+        return Sources(*sides, gates, lyrics_baseline, unheard | kept, swaps)
     lyrics, picked, unread = _prepare_words(subject, track, components, lyrics_baseline, device)
-    return Sources(windows, components.n_stems, components.n_segments, lyrics, picked, unheard | unread)
+    return Sources(*sides, lyrics, picked, unheard | unread)
+
+
+def is_swap(lyrics_baseline: str) -> bool:
+    """Whether words become other words."""
+    return "=" in lyrics_baseline or lyrics_baseline.startswith(GUESS)
+
+
+def _prepare_swaps(
+    subject: Subject, track: Track, components: Components, asked: str, device: torch.device, stages: Stages
+) -> tuple[LyricGates, tuple[tuple[Swap, ...], ...], dict[int, str]]:
+    spans, n_audio = components.lyric_spans, components.n_audio
+    if asked.startswith(GUESS) and track.lyrics is not None:
+        stages.begin("guessing other words", len(track.lyrics.words), unit="words")
+    swaps = swap_words(track.lyrics, spans, asked, device, stages.update)
+    gates = gate_swaps(subject, "" if track.lyrics is None else track.lyrics.text, swaps, device)
+    unread = {n_audio + column: UNREAD for column in list_unread(gates, len(spans))}
+    kept = {n_audio + column: UNSWAPPED for column, parts in enumerate(swaps) if not parts}
+    return gates, swaps, unread | kept
 
 
 def _prepare_sound(
@@ -73,19 +108,41 @@ def _prepare_sound(
     rate = subject.sample_rate
     assert rate is not None, "describe_model refuses a model that takes audio and has no rate"
     stems = fit_stems(track, rate, subject.channels)
-    stand_in = make_stand_in(stems, track.stem_names, rate, baseline, seed)
+    stand_in = make_stand_in(stems, track.stem_names, rate, baseline, seed, find_grid(subject))
     # Before anything goes to the device: what is unheard is decided on the host.
     unheard = find_unheard(stems, stand_in, components, rate)
+    medians = find_medians(baseline, track.stem_names)
+    if medians is not None and hears_spectra(subject):
+        return gate_spectra(subject, stems.to(device), medians, components.edges, rate), unheard
     there = None if stand_in is None else stand_in.to(device)
     changes = find_changes(stems, stand_in)
     return gate_stems(stems.to(device), there, components.edges, rate, subject.max_seconds, changes), unheard
 
 
+def describe_swaps(components: Components, sources: Sources) -> dict[str, str]:
+    """What a lyric column becomes where its words become others, by the column's number as JSON takes it."""
+    return {
+        str(components.n_audio + column): " ".join(word for *_, word in parts)
+        for column, parts in enumerate(sources.swaps)
+        if parts
+    }
+
+
+def find_medians(baseline: AudioBaseline, names: tuple[str, ...]) -> list[Edit] | None:
+    """The medians that stand in for each stem, None where anything else does."""
+    if isinstance(baseline, Track):
+        return None
+    edits = [read_edit(other) if isinstance(other, str) else None for other in spread_baseline(baseline, names)]
+    found = [edit for edit in edits if edit is not None and edit.kind == "median"]
+    return found if len(found) == len(names) else None
+
+
 def _prepare_words(
-    subject: Subject, track: Track, components: Components, asked: LyricsBaseline | None, device: torch.device
+    subject: Subject, track: Track, components: Components, named: str | None, device: torch.device
 ) -> tuple[LyricGates | None, LyricsBaseline | None, dict[int, str]]:
     if "lyrics" not in subject.modalities:
         return None, None, {}
+    asked = next((known for known in get_args(LyricsBaseline) if known == named), None)
     spans = components.lyric_spans
     lyrics, picked = gate_lyrics(subject, "" if track.lyrics is None else track.lyrics.text, spans, asked, device)
     unread = {components.n_audio + column: UNREAD for column in list_unread(lyrics, len(spans))}
@@ -145,13 +202,39 @@ class Probe:
             self.stages.update(rows.stop - rows.start)
 
 
+def edit_probe(probe: Probe, track: Track, components: Components, edit: AudioBaseline, seed: int) -> Probe:
+    """The same model and song, with removed stems edited otherwise; its passes are counted with the first probe's."""
+    windows, _ = _prepare_sound(probe.subject, track, components, edit, seed, probe.device)
+    return replace(probe, sources=replace(probe.sources, windows=windows), kept=_carry_answers(probe, windows))
+
+
+def _carry_answers(probe: Probe, windows: tuple[Window, ...]) -> Kept:
+    """What was answered and holds for any edit: windows of the song as it is, and the lyrics."""
+    # A late-fusion model reads the lyrics once where answers are kept.
+    kept, known = Kept(everything=probe.subject.late_fusion), probe.kept
+    song = torch.ones(1, probe.columns, dtype=torch.bool)
+    words = range(probe.n_audio, probe.columns) if probe.sources.lyrics is not None else ()
+    for part, more in (("variants", words), ("encode_audio", ())):
+        name = f"{part} in {probe.precision}"
+        for number, (own, other) in enumerate(zip(probe.sources.windows, windows, strict=True)):
+            here = find_renderings(number, [*own.columns, *more], song)
+            if not known.find_missing(name, here):
+                there = find_renderings(number, [*other.columns, *more], song)
+                kept.add(name, there, [0], known.look_up(name, here).spread())
+    for name, number in known.tables:
+        if number == LYRICS:
+            kept.tables[name, number] = known.tables[name, number]
+            kept.places[name, number] = dict(known.places[name, number])
+    return kept
+
+
 @contextmanager
 def probing(
     subject: Subject,
     track: Track,
     components: Components,
     baseline: AudioBaseline,
-    lyrics_baseline: LyricsBaseline | None,
+    lyrics_baseline: str | None,
     seed: int,
     device: torch.device,
     batch_size: int,
@@ -164,7 +247,7 @@ def probing(
     `kept` are answers of an earlier probe of the same model and song under the same settings.
     """
     with keeping_random_states(), evaluating(subject.module):
-        sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, device)
+        sources = prepare_sources(subject, track, components, baseline, lyrics_baseline, seed, device, stages)
         # Unseen columns never enter a design: they would cost masks, and get exactly zero without.
         seen = components.seen(sources.unseen)
         known = Kept() if kept is None else kept

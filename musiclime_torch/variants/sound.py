@@ -7,22 +7,25 @@ tensors and never asks the host.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from musiclime_torch.basics.choices import StandIn
+from musiclime_torch.basics.arguments import suggest
+from musiclime_torch.basics.edits import read_edit, split_stems
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.audio.recording import resample
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components, find_borders
+from musiclime_torch.variants.edits import Grid, edit_stem
 
-#: What a removed stem becomes: silence, noise, or the stem of another song.
-AudioBaseline = StandIn | Track
+#: What a removed stem becomes: an edit by its name, the stem of another song, or either of them for each stem by name. Stems
+#: that aren't named become silence.
+AudioBaseline = str | Track | Mapping[str, str | Track]
 
 #: Seconds a gate takes to open or close: long enough to hide the click, short against any segment.
 CROSS_FADE = 0.005
@@ -51,6 +54,8 @@ class Window:
     columns: tuple[int, ...]
     #: Its share in the average over windows, up to a common factor.
     weight: float = 1.0
+    #: Channels and bins, where its sound is complex spectra.
+    bins: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,80 @@ def fit_stems(track: Track, sample_rate: int, channels: int | None) -> Float[Ten
 
 
 def make_stand_in(
-    stems: Float[Tensor, "stem channel frame"], names: tuple[str, ...], sample_rate: int, baseline: AudioBaseline, seed: int
+    stems: Float[Tensor, "stem channel frame"],
+    names: tuple[str, ...],
+    sample_rate: int,
+    baseline: AudioBaseline,
+    seed: int,
+    grid: Grid | None = None,
 ) -> Float[Tensor, "stem channel frame"] | None:
-    """What replaces each stem where it is removed, in the form of the stems themselves; None for silence."""
+    """What replaces each stem where it is removed, in the form of the stems themselves; None for silence.
+
+    `grid` is that of the model's front end, where it declares one.
+    """
     if isinstance(baseline, Track):
         other = fit_stems(baseline, sample_rate, stems.shape[1])
         return borrow_stems(other, baseline.stem_names, names, stems.shape[-1])
-    return make_noise(stems, seed) if baseline == "noise" else None
+    if baseline == "silence":
+        return None
+    if baseline == "noise":
+        return make_noise(stems, seed)
+    asked = spread_baseline(baseline, names)
+    parts = [
+        _take(other, name, stem, sample_rate)
+        if isinstance(other, Track)
+        else make_noise(stems, seed)[place]
+        if other == "noise"
+        else edit_stem(stem, sample_rate, read_edit(other), grid)
+        for place, (name, stem, other) in enumerate(zip(names, stems, asked, strict=True))
+    ]
+    return torch.stack(parts)
+
+
+def spread_baseline(baseline: str | Mapping[str, str | Track], names: Sequence[str]) -> list[str | Track]:
+    """The stand-in of every stem; InputError for a stem that isn't there."""
+    if isinstance(baseline, str) and "=" not in baseline:
+        return [baseline] * len(names)
+    asked = split_stems(baseline) if isinstance(baseline, str) else baseline
+    unknown = next((name for name in asked if name not in names), None)
+    if unknown is not None:
+        raise InputError(
+            f"baseline names the stem {unknown!r}{suggest(unknown, names)}, and the song's are {', '.join(names)}: name "
+            "these.",
+            argument="baseline",
+        )
+    return [asked.get(name, "silence") for name in names]
+
+
+def _take(take: Track, name: str, stem: Float[Tensor, "channel frame"], sample_rate: int) -> Float[Tensor, "channel frame"]:
+    """Another take's stem: the one of that name, or the only one there is; repeated or cut to length."""
+    if name not in take.stem_names and len(take.stem_names) > 1:
+        raise InputError(
+            f"the take {take.title!r} for the stem {name!r} has only {', '.join(take.stem_names)}: give a track of that "
+            "stem alone.",
+            argument="baseline",
+        )
+    place = take.stem_names.index(name) if name in take.stem_names else 0
+    other = fit_stems(take, sample_rate, stem.shape[0])[place : place + 1]
+    return borrow_stems(other, (name,), (name,), stem.shape[-1])[0]
+
+
+def describe_fit(track: Track, baseline: AudioBaseline) -> tuple[str, ...]:
+    """What was done to other songs and takes to fit the song, for the warnings: repeated, cut, resampled."""
+    takes = {"": baseline} if isinstance(baseline, Track) else {} if isinstance(baseline, str) else baseline
+    notes = []
+    for name, take in takes.items():
+        if not isinstance(take, Track):
+            continue
+        what = f"the take {take.title!r} for {name}" if name else f"the baseline song {take.title!r}"
+        done = []
+        if abs(take.seconds - track.seconds) > 0.05:
+            how = "repeated" if take.seconds < track.seconds else "cut"
+            done.append(f"{how} from {take.seconds:.1f} s to the song's {track.seconds:.1f} s")
+        if take.sample_rate != track.sample_rate:
+            done.append(f"resampled, as its rate is {take.sample_rate} Hz and the song's {track.sample_rate} Hz")
+        notes += [f"{what} is {' and '.join(done)}."] if done else []
+    return tuple(notes)
 
 
 def borrow_stems(
@@ -153,17 +225,17 @@ def gate_stems(
     for place in lay_windows(borders, None if max_seconds is None else round(max_seconds * sample_rate), fade):
         start, end = place.start, place.end
         if place.segment is None:
-            zones = _lay_zones(difference, borders, fade, start, end)
+            zones = lay_zones(difference, borders, fade, start, end)
         else:
             # No cut inside, no cross-fade: the neighbours' gates must not leak into the window's first milliseconds.
             zones = (Zone(0, end - start, place.segment, None, difference[:, :, start:end].flatten(1).contiguous()),)
-        columns = _list_columns(zones, None if changes is None else changes[:, start:end], len(stems), len(borders) - 1)
+        columns = list_columns(zones, None if changes is None else changes[:, start:end], len(stems), len(borders) - 1)
         part = None if floor is None else floor[:, start:end]
         windows.append(Window(zones, stems.shape[1], end - start, part, columns, place.weight))
     return tuple(windows)
 
 
-def _list_columns(
+def list_columns(
     zones: Sequence[Zone], changes: Bool[Tensor, "stem frame"] | None, n_stems: int, n_segments: int
 ) -> tuple[int, ...]:
     """Columns, stem-major, that a window's zones are gated by and whose stem changes anything in one of them."""
@@ -224,7 +296,7 @@ def _spread(frames: int, longest: int, count: int) -> list[int]:
     return [round(index * (frames - longest) / (count - 1)) for index in range(count)]
 
 
-def _lay_zones(
+def lay_zones(
     stems: Float[Tensor, "stem channel frame"], borders: list[int], fade: int, start: int, end: int
 ) -> tuple[Zone, ...]:
     """Flat zones and the fades between them, clipped to a window; half of a fade comes before its border, half after."""
@@ -247,8 +319,11 @@ def _lay_zones(
     return tuple(zones)
 
 
-def mix(window: Window, masks: Bool[Tensor, "variant stem segment"]) -> Float[Tensor, "variant channel frame"]:
-    """Render what the model hears of each variant: one matrix product per zone, memory for the batch only."""
+def mix(window: Window, masks: Bool[Tensor, "variant stem segment"]) -> Shaped[Tensor, "variant channel *bin frame"]:
+    """Render what the model hears of each variant: one matrix product per zone, memory for the batch only.
+
+    Float sound, or complex spectra where the window has these.
+    """
     stems = window.zones[0].stems
     gates = masks.to(stems.dtype)
     mixed = stems.new_empty(masks.shape[0], window.channels, window.frames)
@@ -260,4 +335,7 @@ def mix(window: Window, masks: Bool[Tensor, "variant stem segment"]) -> Float[Te
             following = (gates[:, :, zone.segment + 1] @ zone.stems).unflatten(1, (window.channels, -1))
             piece = torch.lerp(piece, following, zone.ramp)
         mixed[:, :, zone.start : zone.end] = piece
-    return mixed if window.floor is None else mixed + window.floor
+    mixed = mixed if window.floor is None else mixed + window.floor
+    if window.bins is None:
+        return mixed
+    return torch.view_as_complex(mixed.unflatten(1, (*window.bins, 2)).movedim(3, -1).contiguous())

@@ -3,10 +3,14 @@
 A model reads token embeddings, token ids or strings, and lyrics are brought into that form once (`gate_lyrics`). A variant
 then swaps tokens for the baseline's on their device, or cuts characters out on the host (`mask_lyrics`). Lyric masks are
 (variant, column), and the all-ones mask renders the lyrics as they are.
+
+Another word in the place of one (`gate_swaps`) swaps tokens where both have as many. Where they don't, a model that takes
+embeddings reads the text of each variant again, and one that takes ids alone can't be asked.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,11 +29,11 @@ Spans = tuple[tuple[tuple[int, int], ...], ...]
 class TokenGates:
     """Lyrics ready to be masked at their embeddings; `owner` is each token's lyric column, the last one = always on.
 
-    With `gone` removed tokens are not attended to at all.
+    With `gone` removed tokens are not attended to at all. The baseline is one for all tokens, or each token's own.
     """
 
     embeddings: Float[Tensor, "token dim"]
-    baseline: Float[Tensor, " dim"]
+    baseline: Float[Tensor, "*token dim"]
     owner: Int[Tensor, " token"]
     gone: bool
 
@@ -39,20 +43,29 @@ class IdGates:
     """Lyrics ready to be masked at their token ids, for models that take no embeddings."""
 
     ids: Int[Tensor, " token"]
-    baseline: Int[Tensor, ""]
+    baseline: Int[Tensor, "*token"]
     owner: Int[Tensor, " token"]
 
 
 @dataclass(frozen=True)
 class StringGates:
-    """Lyrics for models that read strings: each column's characters are cut out, or replaced by `stand_in`."""
+    """Lyrics for models that read strings: each column's characters are cut out, or replaced by `stand_in`.
+
+    `words` are stand-ins of their own, one a span. A `reader` tokenizes and embeds every variant on its `device`.
+    """
 
     text: str
     spans: Spans
     stand_in: str
+    words: tuple[tuple[str, ...], ...] | None = None
+    reader: Any = None
+    device: torch.device | None = None
 
 
 LyricGates = TokenGates | IdGates | StringGates
+
+#: A word that takes the place of others: their first character, the one after their last, and itself.
+Swap = tuple[int, int, str]
 
 #: What a model is given to read, one row a variant.
 Text = TokenBatch | Int[Tensor, "batch token"] | list[str]
@@ -70,6 +83,15 @@ def gate_lyrics(
     if subject.text_form == "strings":
         picked = pick_lyrics_baseline(asked, None, takes_embeddings=False)
         return gate_strings(text, columns, picked), picked
+    tokens = tokenize(subject, text)
+    picked = pick_lyrics_baseline(asked, tokens, subject.text_form == "embeddings")
+    if subject.text_form == "ids":
+        return gate_ids(tokens, columns, picked, device), picked
+    return gate_embeddings(subject.model, tokens, columns, picked, device), picked
+
+
+def tokenize(subject: Subject, text: str) -> Tokens:
+    """The model's own tokens; InputError where it fails, or returns something else."""
     try:
         tokens = subject.model.tokenize(text)  # text_form says that it has it
     except Exception as error:  # the model is somebody else's code and may raise anything
@@ -78,10 +100,54 @@ def gate_lyrics(
         raise InputError(
             f"{subject.name}.tokenize returned a {type(tokens).__name__}: it must return models.contract.Tokens."
         )
-    picked = pick_lyrics_baseline(asked, tokens, subject.text_form == "embeddings")
+    return tokens
+
+
+def gate_swaps(subject: Subject, text: str, swaps: Sequence[Sequence[Swap]], device: torch.device) -> LyricGates:
+    """Lyrics whose words become others, column by column; a column without a swap stays as it is.
+
+    InputError for a model that takes token ids alone, where another word has another number of tokens.
+    """
+    spans = tuple(tuple((start, end) for start, end, _ in parts) for parts in swaps)
+    words = tuple(tuple(word for *_, word in parts) for parts in swaps)
+    plain = StringGates(text, spans, "", words)
+    if subject.text_form == "strings":
+        return plain
+    other, moved = _swap_all(text, swaps)
+    here, there = tokenize(subject, text), tokenize(subject, other)
+    owners, others = own_tokens(here, spans), own_tokens(there, moved)
+    free = len(spans)
+    if owners == others and all(a == b for a, b, owner in zip(here.ids, there.ids, owners, strict=True) if owner == free):
+        owner, ids, swapped = torch.tensor(owners, dtype=torch.long).to(device), here.ids.to(device), there.ids.to(device)
+        if subject.text_form == "ids":
+            return IdGates(ids, swapped, owner)
+        return TokenGates(subject.model.embed_text(ids), subject.model.embed_text(swapped), owner, gone=False)
     if subject.text_form == "ids":
-        return gate_ids(tokens, columns, picked, device), picked
-    return gate_embeddings(subject.model, tokens, columns, picked, device), picked
+        odd = next((column for column in range(free) if owners.count(column) != others.count(column)), 0)
+        start, end, word = (*swaps[odd], (0, 0, ""))[0]
+        raise InputError(
+            f"lyrics_baseline puts {word!r} in the place of {text[start:end]!r}, which has another number of tokens for "
+            f"{subject.name}, and that takes token ids alone: give a word of as many tokens.",
+            argument="lyrics_baseline",
+        )
+    # What owns no token either way lies past the token limit.
+    read = [column in owners or column in others for column in range(free)]
+    spans = tuple(parts if there else () for parts, there in zip(spans, read, strict=True))
+    words = tuple(parts if there else () for parts, there in zip(words, read, strict=True))
+    return StringGates(text, spans, "", words, subject.model, device)
+
+
+def _swap_all(text: str, swaps: Sequence[Sequence[Swap]]) -> tuple[str, Spans]:
+    """The text with every other word in its place, and where these lie in it, column by column."""
+    parts = sorted((start, end, word, column) for column, some in enumerate(swaps) for start, end, word in some)
+    pieces, here, moved = [], 0, 0
+    places: list[list[tuple[int, int]]] = [[] for _ in swaps]
+    for start, end, word, column in parts:
+        pieces += [text[here:start], word]
+        places[column].append((start + moved, start + moved + len(word)))
+        moved += len(word) - (end - start)
+        here = end
+    return "".join([*pieces, text[here:]]), tuple(map(tuple, places))
 
 
 def pick_lyrics_baseline(asked: LyricsBaseline | None, tokens: Tokens | None, takes_embeddings: bool) -> LyricsBaseline:
@@ -157,7 +223,7 @@ def own_tokens(tokens: Tokens, spans: Sequence[Sequence[tuple[int, int]]]) -> li
 def list_unread(gates: LyricGates, columns: int) -> list[int]:
     """Lyric columns that own no token: past the model's limit, or dropped by its tokenizer. Reads the device."""
     if isinstance(gates, StringGates):
-        return []
+        return [column for column in range(columns) if not gates.spans[column]] if gates.words is not None else []
     owned = set(gates.owner.tolist())
     return [column for column in range(columns) if column not in owned]
 
@@ -165,7 +231,8 @@ def list_unread(gates: LyricGates, columns: int) -> list[int]:
 def mask_lyrics(gates: LyricGates, masks: Bool[Tensor, "variant column"]) -> Text:
     """Render what the model reads of each variant; strings are made on the host, tokens stay on the device."""
     if isinstance(gates, StringGates):
-        return [_cut_out(gates, row) for row in masks.tolist()]
+        texts = [_cut_out(gates, row) for row in masks.tolist()]
+        return texts if gates.reader is None else _embed_texts(gates, texts)
     # One more column, always on, for the tokens that no column owns: each token then looks its own column up.
     always = torch.ones_like(masks[:, :1]) if masks.shape[1] else masks.new_ones(masks.shape[0], 1)
     kept = torch.cat([masks, always], 1).index_select(1, gates.owner)
@@ -177,13 +244,32 @@ def mask_lyrics(gates: LyricGates, masks: Bool[Tensor, "variant column"]) -> Tex
 
 def _cut_out(gates: StringGates, kept: list[bool]) -> str:
     # By position, whatever column they belong to: a word type has spans all over the song.
-    removed = sorted(span for spans, keep in zip(gates.spans, kept, strict=True) if not keep for span in spans)
+    own = gates.words or tuple((gates.stand_in,) * len(spans) for spans in gates.spans)
+    removed = sorted(
+        (*span, word)
+        for spans, words, keep in zip(gates.spans, own, kept, strict=True)
+        if not keep
+        for span, word in zip(spans, words, strict=True)
+    )
     parts, here = [], 0
-    for start, end in removed:
-        parts += [gates.text[here:start], gates.stand_in]
+    for start, end, word in removed:
+        parts += [gates.text[here:start], word]
         # A word cut out takes the space after it along, or its neighbours would stand two spaces apart.
-        here = end + (not gates.stand_in and gates.text[end : end + 1] == " ")
+        here = end + (not word and gates.text[end : end + 1] == " ")
     return "".join([*parts, gates.text[here:]])
+
+
+def _embed_texts(gates: StringGates, texts: list[str]) -> TokenBatch:
+    """Texts as the model's tokens; shorter ones end in padding that isn't attended to."""
+    tokens = [gates.reader.tokenize(text) for text in texts]
+    pad = tokens[0].pad_id if tokens[0].pad_id is not None else int(tokens[0].ids[0])
+    longest = max(len(each.ids) for each in tokens)
+    ids = torch.full((len(tokens), longest), pad)
+    for row, each in zip(ids, tokens, strict=True):
+        row[: len(each.ids)] = each.ids
+    lengths = torch.tensor([len(each.ids) for each in tokens])
+    attended = torch.arange(longest)[None] < lengths[:, None]
+    return TokenBatch(gates.reader.embed_text(ids.to(gates.device)), attended.to(gates.device))
 
 
 def _baseline_id(tokens: Tokens, baseline: LyricsBaseline) -> Int[Tensor, ""]:

@@ -13,7 +13,15 @@ from torch import Tensor
 from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
 from musiclime_torch.explanation.interactions import Interactions
-from musiclime_torch.explanation.sentences import find_probabilities, say_percent, tell_kinds, to_sentences
+from musiclime_torch.explanation.sentences import (
+    REMOVED,
+    find_probabilities,
+    say_edit,
+    say_end,
+    say_percent,
+    tell_kinds,
+    to_sentences,
+)
 
 #: Characters of the longest bar.
 BAR = 20
@@ -46,7 +54,7 @@ def print_table(
     song, empty = (_say_output(explanation, outputs, row) for outputs in (explanation.output_song, explanation.output_empty))
     console.print(
         f"[bold]{escape(explanation.classes[row])}[/]: {explanation.space} {song} on the song, "
-        f"{empty} with everything removed",
+        f"{empty} {say_end(explanation)}",
         highlight=False,
     )
     if shown:
@@ -88,7 +96,12 @@ def _summarise(explanation: Explanation, ranked: int, shown: int, row: int, perc
     if total - unseen > ranked:
         parts.append(f"{total - unseen - ranked} are not significant")
     if unseen:
-        parts.append(f"{unseen} the model can't notice (silent, or past its limit)")
+        why = (
+            "silent, past its limit, or without another word"
+            if explanation.provenance.get("swaps")
+            else "silent, or past its limit"
+        )
+        parts.append(f"{unseen} the model can't notice ({why})")
     counts = f"Of {total} components " + ", ".join(parts) + ".\n" if parts else ""
     passes = ", ".join(
         f"{number:,} {side} pass{'es' * (number > 1)}"
@@ -176,7 +189,17 @@ def _describe_evidence(explanation: Explanation, evidence: Evidence) -> str:
         # Nothing was searched for: there is nothing that the decision needs.
         kept_at = evidence.output_keeping
         output = "" if kept_at is None else f" {say(kept_at, evidence.chance_keeping)}"
-        return f"Decision: {evidence.decision}, with everything removed too{output}: no part of the song is its evidence."
-    kept = show(evidence.keeping, evidence.output_keeping, evidence.chance_keeping, "Kept by alone")
-    flipped = show(evidence.flipping, evidence.output_flipping, evidence.chance_flipping, "Flipped by removing")
-    return f"Decision: {evidence.decision}.\n  {kept}\n  {flipped}"
+        end = say_end(explanation)
+        return f"Decision: {evidence.decision}, {end} too{output}: no part of the song is its evidence."
+    # What is edited isn't gone: it is said what it became.
+    edited = say_end(explanation) != REMOVED
+    alone, changing = ("alone, all else changed", "changing") if edited else ("alone", "removing")
+    kept = show(evidence.keeping, evidence.output_keeping, evidence.chance_keeping, f"Kept by {alone}")
+    flipped = show(evidence.flipping, evidence.output_flipping, evidence.chance_flipping, f"Flipped by {changing}")
+    lines = [f"Decision: {evidence.decision}.", kept, flipped]
+    if evidence.edit is not None:
+        tried = f"{evidence.edit.variants:,} variants tried"
+        given = evidence.edit.output
+        best = "none found" if given is None else f"{say_edit(explanation)} {say(given, evidence.edit.chance)}"
+        lines.append(f"Smallest edit that flips it: {best}; {tried}")
+    return "\n  ".join(lines)

@@ -20,6 +20,18 @@ WRONG = [
     ("explain a.wav --lyrics none.lrc", "the lyrics 'none.lrc' can't be read"),
     ("explain a.wav --stems none", "'none' can't be read"),
     ("explain a.wav --baseline none.wav", "'none.wav' can't be read"),
+    ("explain a.wav --baseline nosie", "--baseline 'nosie' is not known (did you mean 'noise'?)"),
+    ("explain a.wav --baseline 0dB", "--baseline '0dB' changes nothing"),
+    ("explain a.wav --baseline nandB", "the gain must be between -120 and 40 dB, got nan"),
+    ("explain a.wav --baseline drums=none.wav", "'none.wav' can't be read"),
+    ("explain a.wav --baseline drums=", "isn't STEM=EDIT"),
+    ("explain a.wav --baseline drums=-3dB,vocals=0st", "'0st' changes nothing"),
+    ("explain a.wav --lyrics-baseline sad=", "--lyrics-baseline replaces 'sad' by nothing"),
+    ("explain a.wav --lyrics-baseline words", "lyrics baseline 'words' is not known"),
+    ("check a.wav --edits", "--edits isn't measured by check"),
+    ("corpus m.csv --out out --model demo --edits", "--foil, --evidence and --edits are questions about one song"),
+    ("corpus m.csv --out out --model demo --baseline drums=a.wav", "belongs to one song"),
+    ("corpus m.csv --out out --model demo --lyrics-baseline sad=happy", "belongs to one song's words"),
     ("explain a.wav --model demoo", "did you mean 'demo'"),
     ("explain a.wav --model ./models/mine", "no model folder './models/mine'"),
     ("explain a.wav --model nowhere:thing", "No module named 'nowhere'"),
@@ -212,3 +224,50 @@ def test_a_baseline_is_read_before_the_song_is_taken_apart(tmp_path: Path, monke
     done = CliRunner().invoke(cli, ["explain", str(tmp_path / "a.wav"), "--baseline", str(tmp_path / "b.wav")])
     assert isinstance(done.exception, InputError)
     assert "isn't audio" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--baseline", "low-pass 9 kHz"], r"'low-pass 9000 Hz' changes nothing: the model takes sound up to 8000 Hz"),
+        (["--separator", "hpss", "--baseline", "harmonci=-6 dB"], r"stem 'harmonci' \(did you mean 'harmonic'\?\), and"),
+        (["--separator", "bands:500", "--baseline", "vocals=noise"], r"the song's are low \(0-500 Hz\), high"),
+        (["--lyrics", "words.txt", "--lyrics-baseline", "nihgt=day"], r"'nihgt' isn't in the lyrics \(did you mean 'night'"),
+        (["--lyrics-baseline", "night=day"], "there are no lyrics"),
+    ],
+)
+def test_stand_ins_that_do_not_fit_are_told_before_the_song_is_taken_apart(
+    options: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).normal(size=32000), 8000)
+    (tmp_path / "words.txt").write_text("sad is the night")
+    monkeypatch.chdir(tmp_path)
+    for name in ("separation.split_harmonic", "separation.split_bands"):
+        monkeypatch.setattr(f"musiclime_torch.song.stems.{name}", lambda *given: pytest.fail("work has begun"))
+    done = CliRunner().invoke(cli, ["explain", "a.wav", *options])
+    assert isinstance(done.exception, InputError), done.output
+    with pytest.raises(InputError, match=said):
+        raise done.exception
+
+
+def test_edits_takes_and_other_words_on_the_command_line(tmp_path: Path):
+    for name, frames in (("a.wav", 16000), ("take.wav", 8000)):
+        soundfile.write(tmp_path / name, 0.1 * np.random.default_rng(0).normal(size=frames), 8000)
+    (tmp_path / "words.txt").write_text("sad is the night")
+    done = CliRunner().invoke(
+        cli,
+        [
+            "explain", str(tmp_path / "a.wav"), "--separator", "hpss", "--segments", "2", "--lyrics",
+            str(tmp_path / "words.txt"), "--baseline", f"harmonic=-12dB,percussive={tmp_path / 'take.wav'}",
+            "--lyrics-baseline", "sad=happy", "--n-samples", "64", "--format", "json", "--out", str(tmp_path / "out"),
+        ],
+    )  # fmt: skip
+    assert done.exception is None, done.output
+    record = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    settings, names = record["provenance"]["settings"], {item["name"]: item["instead"] for item in record["components"]}
+    assert settings["baseline"] == "harmonic=-12 dB, percussive=take"
+    assert (names["harmonic 0:00-0:01"], names["percussive 0:00-0:01"]) == ("12 dB lower", "as in another take")
+    assert names["sad (line 1)"] == "happy"
+    assert record["empty"] == "with harmonic 12 dB lower, percussive as in another take and other words in the lyrics"
+    assert "the take 'take' for percussive is repeated from 1.0 s to the song's 2.0 s." in record["warnings"]
+    assert (tmp_path / "out" / "index.html").is_file()

@@ -189,3 +189,19 @@ def test_a_width_that_changes_between_calls_is_one_sentence(track: Track, late: 
 
     with pytest.raises(InputError, match=r"at first and .* later"):
         explain(NarrowingLate() if late else Narrowing(), track, segments=4)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "what"),
+    [
+        ({"baseline": "-12 dB"}, {"baseline": "-6 dB"}, "another baseline"),
+        ({"baseline": "drums=noise", "seed": 0}, {"baseline": "drums=noise", "seed": 1}, "another baseline"),
+        ({"lyrics_baseline": "love=hate"}, {"lyrics_baseline": "love=dear"}, "another lyrics baseline"),
+    ],
+)
+def test_answers_belong_to_one_stand_in(track: Track, first: dict, then: dict, what: str):
+    answers, model = Answers(), Late()
+    explain(model, track, segments=2, n_samples=32, answers=answers, **first)
+    explain(model, track, segments=2, n_samples=32, answers=answers, **first)
+    with pytest.raises(InputError, match=f"these answers belong to {what}"):
+        explain(model, track, segments=2, n_samples=32, answers=answers, **then)

@@ -15,15 +15,16 @@ from musiclime_torch.song.track import Track
 
 #: Slips that shape annotations would refuse first, here, and what is said to them elsewhere.
 SLIPS = [
-    ({"lyrics_baseline": "foo"}, "lyrics baseline 'foo' is not known: use mask, zero, pad or gone."),
     (
-        {"lyrics_baseline": "Mask"},
-        "lyrics baseline 'Mask' is not known: use mask, zero, pad or gone (did you mean 'mask'?).",
+        {"lyrics_baseline": "foo"},
+        "lyrics baseline 'foo' is not known: use mask, zero, pad, gone, other words (sad=happy) or guess:MODEL.",
     ),
-    ({"lyrics_baseline": ["mask"]}, "lyrics baseline ['mask'] is not known: use mask, zero, pad or gone."),
+    ({"lyrics_baseline": "Mask"}, "lyrics baseline 'Mask' is not known (did you mean 'mask'?): use mask, zero, pad, gone,"),
+    ({"lyrics_baseline": ["mask"]}, "lyrics baseline ['mask'] is not known: use mask, zero, pad, gone, other words"),
     ({"units": "wrod"}, "lyric unit 'wrod' is not known: use word, type, line or section (did you mean 'word'?)."),
     ({"precision": "float16"}, "precision 'float16' is not known: use float32 or bfloat16 (did you mean 'bfloat16'?)."),
-    ({"baseline": "birds"}, "baseline 'birds' is not known: use silence, noise or another song's track."),
+    ({"baseline": "birds"}, "baseline 'birds' is not known: use silence, noise, median, a gain (-12 dB), a filter"),
+    ({"baseline": 3}, "baseline 3 is not known: use silence, noise, median, a gain (-12 dB)"),
     ({"track": "song.flac"}, "the track is a path: give load_track('song.flac')."),
     ({"answers": "a.st"}, "answers is a path: give load_answers('a.st')."),
     ({"answers": 3}, "expected Answers() or load_answers(path), got 3."),

@@ -7,10 +7,16 @@ import pytest
 import torch
 from models import Late
 
-from musiclime_torch.explanation.evidence import Evidence
+from musiclime_torch.explanation.evidence import Evidence, SmallestEdit
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.sentences import find_probabilities, to_sentences
+from musiclime_torch.explanation.sentences import (
+    find_instead,
+    find_probabilities,
+    say_changed,
+    say_end,
+    to_sentences,
+)
 from musiclime_torch.song.track import Track
 
 
@@ -136,3 +142,63 @@ def test_what_stays_with_everything_removed_is_never_denied(known: Explanation, 
     assert stays == (keeping == ())
     assert not (stays and any(sentence.startswith("Without") for sentence in said))
     assert said
+
+
+def tell_with(track: Track, **options: Any) -> Explanation:
+    return explain(Late(), track, segments=2, n_samples=200, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        ({}, "with everything removed"),
+        ({"baseline": "noise"}, "with everything removed"),
+        ({"baseline": "-12 dB"}, "with every stem 12 dB lower and all words removed"),
+        ({"baseline": "lowpass 1k"}, "with every stem low-passed at 1000 Hz and all words removed"),
+        ({"baseline": "median"}, "with every stem smoothed by medians over 0.3 s and all words removed"),
+        ({"baseline": "drums=+2 st"}, "with drums 2 semitones higher, vocals removed and all words removed"),
+        ({"lyrics_baseline": "love=hate"}, "with every stem removed and other words in the lyrics"),
+        ({"baseline": "-6 dB", "lyrics_baseline": "love=hate"}, "with every stem 6 dB lower and other words in the lyrics"),
+    ],
+)
+def test_the_empty_song_is_called_what_it_is(track: Track, options: dict[str, str], end: str):
+    assert say_end(tell_with(track, **options)) == end
+
+
+def test_parts_are_compared_with_what_stands_in_for_them(track: Track):
+    take = replace(track, lyrics=None, stems=track.stems.flip(-1))
+    known = tell_with(track, baseline={"drums": "-12 dB", "vocals": take}, lyrics_baseline={"love": "hate"})
+    assert find_instead(known, 0) == "12 dB lower"
+    assert find_instead(known, 2) == "as in another take"
+    words = {item.name: find_instead(known, column) for column, item in enumerate(known.components)}
+    assert {name: other for name, other in words.items() if other == "hate"} == {
+        "love (line 2, word 1)": "hate",
+        "love (line 2, word 4)": "hate",
+    }
+    largest, instead = known.top(1)[0][0].name, find_instead(known, known.order()[0])
+    assert (
+        to_sentences(known)[1]
+        .casefold()
+        .startswith(f"{largest}, as it is instead of {instead}, did most: it speaks".casefold())
+    )
+    assert say_changed(known, (0, 1)) == "with drums 0:00-0:01 and drums 0:01-0:02 made 12 dB lower"
+    mixed = say_changed(known, (0, 7))
+    assert mixed == "with drums 0:00-0:01 made 12 dB lower and with hate in place of love (line 2, word 1)"
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (SmallestEdit((0,), "-6 dB", 2, 0.0, None, 40), "The smallest edit found that flips it: {0} made 6 dB lower."),
+        (SmallestEdit((0,), "silence", 5, 0.0, None, 40), "The smallest edit found that flips it: to take out {0}."),
+        (
+            SmallestEdit((0, 1), "low-pass 500 Hz", 5, 0.0, None, 40),
+            "The smallest edit found that flips it: {0} and {1} low-passed at 500 Hz.",
+        ),
+        (SmallestEdit(None, "", 0, None, None, 1234), "No edit that was tried (1,234) flips the decision."),
+    ],
+)
+def test_the_smallest_edit_is_told(known: Explanation, edit: SmallestEdit, said: str):
+    names = [item.name for item in known.components.items]
+    told = to_sentences(replace(known, evidence=Evidence("", None, None, None, None, 9, edit=edit)))
+    assert told[-1] == said.format(*names)

@@ -146,3 +146,22 @@ def test_every_measure_asks_one_stack_of_masks_in_full_batches(track: Track, mor
 def test_attributions_that_are_no_numbers_are_told_so(given: object):
     with pytest.raises(InputError, match="can't be read as numbers: give 11"):
         read_attributions(given, 11)
+
+
+def test_edits_and_takes_are_asked_about_again(track: Track, tmp_path):
+    """From the record alone where no song is needed; noise of a single stem stays when the seed of the masks changes."""
+    take = other_song(track, audio_hash="a")
+    options = {"segments": 2, "n_samples": 60}
+    for baseline, given in (("-12 dB", None), ("drums=noise, vocals=median", None), ({"drums": take}, {"drums": take})):
+        explanation = explain(Late(), track, baseline=baseline, **options)
+        explanation.save(tmp_path / "it.safetensors")
+        question = recall(Late(), track, Explanation.load(tmp_path / "it.safetensors"), given, None)
+        again = question.explain_again()
+        torch.testing.assert_close(again.attributions, explanation.attributions, rtol=1e-4, atol=1e-5)
+        if baseline == "drums=noise, vocals=median":
+            other_seed = question.explain_again(seed=5)
+            torch.testing.assert_close(other_seed.output_empty, explanation.output_empty, rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="give that track as baseline"):
+        recall(Late(), track, explanation, None, None)
+    with pytest.raises(InputError, match="this is another song"):
+        recall(Late(), track, explanation, {"drums": other_song(track, audio_hash="b")}, None)

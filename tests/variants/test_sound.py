@@ -7,7 +7,19 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from musiclime_torch.variants.sound import CROSS_FADE, borrow_stems, gate_stems, lay_windows, make_noise, mix, spread_windows
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.song.track import Track
+from musiclime_torch.variants.sound import (
+    CROSS_FADE,
+    borrow_stems,
+    describe_fit,
+    gate_stems,
+    lay_windows,
+    make_noise,
+    make_stand_in,
+    mix,
+    spread_windows,
+)
 
 RATE = 2000
 
@@ -162,3 +174,40 @@ def test_a_window_within_a_segment_hears_nothing_of_its_neighbours():
         torch.testing.assert_close(mix(window, own)[0], stems[:, :, start : start + window.frames].sum(0), atol=1e-5, rtol=0)
         assert not mix(window, ~own).any()
         assert len(window.columns) == 3
+
+
+def test_each_stem_has_its_own_stand_in():
+    stems = stems_of(0)
+    take = Track(stems_of(3, stems=1, channels=1, frames=500), ("mix",), RATE, title="take")
+    made = make_stand_in(stems, ("drums", "bass", "vocals"), RATE, {"vocals": "-20 dB", "drums": take}, 0)
+    torch.testing.assert_close(made[2], 0.1 * stems[2])
+    assert not made[1].any()
+    # Repeated to the song's length, and heard on both channels.
+    torch.testing.assert_close(made[0, 1], take.stems[0, 0].repeat(3)[:1234])
+    alike = make_stand_in(stems, ("drums", "bass", "vocals"), RATE, "drums=noise,bass=noise,vocals=noise", 7)
+    assert torch.equal(alike, make_stand_in(stems, ("drums", "bass", "vocals"), RATE, "noise", 7))
+    assert make_stand_in(stems, ("drums", "bass", "vocals"), RATE, "silence", 0) is None
+
+
+def test_stems_that_are_not_there_are_named():
+    stems = stems_of(0)
+    with pytest.raises(
+        InputError, match=r"names the stem 'voclas' \(did you mean 'vocals'\?\), and the song's are drums, bass,"
+    ):
+        make_stand_in(stems, ("drums", "bass", "vocals"), RATE, "voclas=-12 dB", 0)
+    take = Track(stems_of(3, stems=2), ("piano", "flute"), RATE, title="take")
+    with pytest.raises(InputError, match="the take 'take' for the stem 'drums' has only piano, flute"):
+        make_stand_in(stems, ("drums", "bass", "vocals"), RATE, {"drums": take}, 0)
+
+
+def test_what_is_done_to_takes_is_said():
+    song = Track(stems_of(0, frames=4000), ("drums", "bass", "vocals"), RATE)
+    short = Track(stems_of(1, frames=1000), ("drums", "bass", "vocals"), RATE, title="short")
+    long = Track(stems_of(2, frames=40000), ("drums", "bass", "vocals"), 2 * RATE, title="long")
+    assert describe_fit(song, "-12 dB") == ()
+    assert describe_fit(song, song) == ()
+    assert describe_fit(song, short) == ("the baseline song 'short' is repeated from 0.5 s to the song's 2.0 s.",)
+    assert describe_fit(song, {"drums": long, "bass": "noise"}) == (
+        "the take 'long' for drums is cut from 10.0 s to the song's 2.0 s and resampled, as its rate is 4000 Hz and the "
+        "song's 2000 Hz.",
+    )

@@ -85,7 +85,7 @@ def describe_bands(edges: Sequence[float], source: str) -> str:
 def _split(
     sound: Float[Tensor, "channel frame"], sample_rate: int, edges: Sequence[float], device: torch.device
 ) -> list[Float[Tensor, "channel frame"]]:
-    below = [torch.zeros_like(sound), *_filter(sound, make_low_passes(sample_rate, edges).to(device))]
+    below = [torch.zeros_like(sound), *filter_blocks(sound, make_low_passes(sample_rate, edges).to(device))]
     bands = [upper - lower for lower, upper in pairwise(below)]
     # Not `sound - below[-1]`: the bands themselves have been rounded, and are what has to add up.
     return [*bands, sound - sum(bands)]
@@ -108,7 +108,7 @@ def make_low_passes(sample_rate: int, edges: Sequence[float]) -> Float[Tensor, "
     return torch.stack(rows)
 
 
-def _filter(
+def filter_blocks(
     sound: Float[Tensor, "channel frame"], filters: Float[Tensor, "edge tap"]
 ) -> Float[Tensor, "edge channel frame"]:
     """Each filter's output, aligned with the sound, beyond whose ends there is silence. Overlap-save, block by block."""

@@ -134,6 +134,12 @@ def is_stem_file(path: str | Path) -> bool:
     return [suffix.lower() for suffix in path.suffixes[-2:-1]] == [".stem"] or _read_atom(path) is not None
 
 
+def list_stems(path: Path) -> list[str]:
+    """Names of the stems in a folder or a stem file; nothing is decoded."""
+    entries = _list_streams(path) if isfile(path) else _list_folder(path)
+    return [name for name, *_ in entries if name is not None]
+
+
 def _list_folder(folder: Path) -> list[tuple[str | None, Path, int | None]]:
     """Name (None for the song), file and stream of each sound file, by name."""
     files = sorted(

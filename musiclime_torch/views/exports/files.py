@@ -1,8 +1,8 @@
 """Exports by name, as the command line asks for them: each a file or more in one folder; and a class as a record of JSON.
 
 A record has one class, its components largest first. Tables have every component of every class as a row, with the
-columns of a catalogue's `attributions`, and more. The sounds are the song, its evidence alone, and the song without it,
-matched in loudness.
+columns of a catalogue's `attributions`, and more. The sounds are the song, its evidence alone, the song without it, and
+the song with the smallest edit that flips the decision, matched in loudness.
 """
 
 import csv
@@ -20,6 +20,7 @@ from musiclime_torch.basics.files import write_atomically, writing_atomically
 from musiclime_torch.explanation.evidence import Evidence
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.interactions import Interactions
+from musiclime_torch.explanation.sentences import find_instead, say_edit, say_end
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline
 from musiclime_torch.views.exports.annotations import to_audacity, to_jams, to_sonic_visualiser
@@ -40,6 +41,7 @@ def to_record(explanation: Explanation, target: int | str | None = None) -> dict
         "confidence": explanation.confidence,
         "output_song": float(explanation.output_song[row]),
         "output_empty": float(explanation.output_empty[row]),
+        "empty": say_end(explanation),
         "intercept": float(explanation.intercept[row]),
         "fidelity": float(explanation.fidelity[row]),
         "design": explanation.design,
@@ -84,6 +86,7 @@ def _describe(explanation: Explanation, row: int, column: int) -> dict[str, Any]
         "end": component.end,
         "word": component.word,
         "line": component.line,
+        "instead": find_instead(explanation, column) or None,
         "attribution": value,
         "standard_error": float(explanation.standard_errors[row, column]),
         "degrees_of_freedom": min(float(explanation.degrees_of_freedom[row, column]), 1e9),
@@ -115,13 +118,20 @@ def _list_interactions(explanation: Explanation, interactions: Interactions, row
 
 
 def _name_evidence(explanation: Explanation, evidence: Evidence) -> dict[str, Any]:
-    """The two sets by name; None where none was found."""
+    """The two sets by name, None where none was found, and the smallest edit in words."""
     items = explanation.components.items
     sets = {
         name: None if columns is None else [items[column].name for column in columns]
         for name, columns in (("keeping", evidence.keeping), ("flipping", evidence.flipping))
     }
-    return asdict(evidence) | sets
+    edit = None
+    if evidence.edit is not None:
+        columns = evidence.edit.columns
+        edit = asdict(evidence.edit) | {
+            "columns": None if columns is None else [items[column].name for column in columns],
+            "said": None if columns is None else say_edit(explanation),
+        }
+    return asdict(evidence) | sets | {"edit": edit}
 
 
 def list_rows(explanation: Explanation) -> list[dict[str, Any]]:
@@ -165,7 +175,8 @@ _TEXTS: dict[str, tuple[str, Callable[[Explanation], str]]] = {
 def write_mixes(
     explanation: Explanation, track: Track, out: str | Path, form: str = "wav", baseline: AudioBaseline | None = None
 ) -> list[Path]:
-    """Write `song`, and `keeping` and `flipping` where they were found, at the song's rate; `form` is "wav" or "flac".
+    """Write `song`, and `keeping`, `flipping` and `edited` where they were found, at the song's rate; `form` is "wav" or
+    "flac".
 
     All get the same loudness (BS.1770) by gain alone, so that none clips. `baseline` is needed where it was another song.
 

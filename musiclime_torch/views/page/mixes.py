@@ -1,4 +1,5 @@
-"""The mixes to listen to: the song, the evidence alone, the song without it; rendered by the gates of the variants.
+"""The mixes to listen to: the song, the evidence alone, the song without it, the song with the smallest edit that flips the
+decision; rendered by the gates of the variants.
 
 They have the song's own rate and channels, which may be better than the model's input. Components that the model can't
 notice stay on, as in variants.
@@ -11,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.answers import find_baseline_song, recall_track
+from musiclime_torch.explanation.answers import find_baseline_song, identify_songs, recall_track
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline, gate_stems, make_stand_in, mix
@@ -64,19 +65,33 @@ def make_versions(explanation: Explanation, track: Track, baseline: AudioBaselin
         audible &= not bool(cells.all())
         sound = render_masked(explanation, track, cells, baseline) if audible else None
         versions.append(Version(name, kept, sound, output, chance))
+    edit = evidence.edit
+    if edit is not None and edit.columns is not None and edit.output is not None:
+        kept = everything.clone()
+        kept[list(edit.columns)] = False
+        cells = kept[: components.n_audio]
+        sound = None if bool(cells.all()) else render_masked(explanation, track, cells, baseline, edit.edit)
+        versions.append(Version("edited", kept, sound, edit.output, edit.chance))
     return versions
 
 
 def render_masked(
-    explanation: Explanation, track: Track, cells: Bool[Tensor, " cell"], baseline: AudioBaseline | None = None
+    explanation: Explanation,
+    track: Track,
+    cells: Bool[Tensor, " cell"],
+    baseline: AudioBaseline | None = None,
+    edit: str | None = None,
 ) -> Float[Tensor, "channel frame"]:
-    """The track with some cells on, the rest their baseline, cross-faded as in the model's input.
+    """The track with some cells on, the rest their baseline or an `edit` of themselves, cross-faded as in the model's input.
 
     One channel at a time: a long song's stems are large, and gates hold a copy of them.
     """
     track = recall_track(explanation.provenance, track)
     components = explanation.components
-    stand_in = _stand_in(explanation, track, baseline)
+    if edit is None:
+        stand_in = _stand_in(explanation, track, baseline)
+    else:
+        stand_in = make_stand_in(track.stems, track.stem_names, track.sample_rate, edit, 0)
     masks = cells.reshape(1, components.n_stems, components.n_segments)
     channels = []
     for number in range(track.stems.shape[1]):
@@ -91,12 +106,12 @@ def _stand_in(
     explanation: Explanation, track: Track, baseline: AudioBaseline | None
 ) -> Float[Tensor, "stem channel frame"] | None:
     settings, song = explanation.provenance["settings"], find_baseline_song(explanation.provenance)
-    if song is not None and not isinstance(baseline, Track):
+    if song is not None and identify_songs("silence" if baseline is None else baseline) is None:
         raise InputError(
             f"removed stems were replaced by those of the song {song['title']!r}: give its track as baseline.",
             argument="baseline",
         )
-    known = baseline if isinstance(baseline, Track) else settings["baseline"]
+    known = settings["baseline"] if song is None or baseline is None else baseline
     return make_stand_in(track.stems, track.stem_names, track.sample_rate, known, settings["seed"])
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.explanation.answers import recall_track
 from musiclime_torch.explanation.explanation import SUMMING, Explanation
-from musiclime_torch.explanation.sentences import say_percent, tell_kinds
+from musiclime_torch.explanation.sentences import REMOVED, say_changed, say_edit, say_end, say_percent, tell_kinds
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
@@ -57,6 +57,8 @@ def list_checks(explanation: Explanation) -> list[tuple[str, str]]:
     ]
     if explanation.evidence is not None:
         rows.append(("more variants, to find the evidence", f"{explanation.evidence.variants:,}"))
+        if explanation.evidence.edit is not None:
+            rows.append(("more variants, to find the smallest edit", f"{explanation.evidence.edit.variants:,}"))
     return rows
 
 
@@ -170,6 +172,8 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "value": explanation.value,
         "confidence": f"{100 * explanation.confidence:g}%",
         "exact": explanation.value == SUMMING,
+        "end": say_end(explanation),
+        "edited": say_end(explanation) != REMOVED,
         "sought": any(version.name != "song" for version in versions),
         "pairSpace": None if explanation.interactions is None else explanation.interactions.default_space,
         "pairCount": 0 if explanation.interactions is None else len(explanation.interactions.columns),
@@ -193,6 +197,8 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "versions": _describe_versions(explanation, track, versions, place),
         "matched": sum(version.sound is not None for version in versions) > 1,
         "evidence": None if explanation.evidence is None else asdict(explanation.evidence),
+        "edited": say_end(explanation) != REMOVED,
+        "otherwise": say_end(explanation, "else"),
         "checks": list_checks(explanation),
         "settings": list_settings(explanation),
         "origins": list_origins(explanation),
@@ -267,7 +273,9 @@ def _describe_versions(explanation: Explanation, track: Track, versions: list[Ve
     gains = dict(zip((version.name for version in audible), match_loudness(sounds, track.sample_rate), strict=True))
     evidence = explanation.evidence
     columns = {} if evidence is None else {"keeping": evidence.keeping, "flipping": evidence.flipping}
-    described: dict[str, Any] = {"keeping": None, "flipping": None}
+    if evidence is not None and evidence.edit is not None:
+        columns["edited"] = evidence.edit.columns
+    described: dict[str, Any] = {"keeping": None, "flipping": None, "edited": None}
     # Encoders run outside Python's lock: as many sounds at a time as there are cores.
     with ThreadPoolExecutor() as pool:
         loudness = [gains[version.name] for version in audible]
@@ -283,15 +291,22 @@ def _describe_versions(explanation: Explanation, track: Track, versions: list[Ve
             "output": round_to(version.output, 3),
             "chance": "" if version.chance is None or explanation.space == "probability" else say_percent(version.chance),
             "columns": [(column, explanation.components.items[column].name) for column in named],
-            "heading": _name_removed([explanation.components.items[column].name for column in named]),
+            "heading": _name_changed(explanation, version.name, named),
             "lyrics": _list_left(explanation, track, version),
         }
     return described
 
 
-def _name_removed(names: list[str]) -> str:
-    """The song without these: by name where it is one, else the page lists them."""
-    return f"The song without {names[0]}" if len(names) == 1 else f"The song without these {len(names)} parts"
+def _name_changed(explanation: Explanation, name: str, columns: tuple[int, ...]) -> str:
+    """The song without these, or with these changed: by name where it is one, else the page lists them."""
+    if name == "edited":
+        said = say_edit(explanation)
+        return f"{said[:1].upper()}{said[1:]}"
+    if len(columns) == 1:
+        return f"The song {say_changed(explanation, columns)}"
+    if say_end(explanation) == REMOVED:
+        return f"The song without these {len(columns)} parts"
+    return f"The song with these {len(columns)} parts changed"
 
 
 def _say_unheard(explanation: Explanation, version: Version) -> str:
@@ -307,7 +322,7 @@ def _list_left(explanation: Explanation, track: Track, version: Version) -> list
     read = version.kept[explanation.components.n_audio :]
     if track.lyrics is None or bool(read.all()):
         return []
-    lines = []
+    lines, swaps = [], explanation.provenance.get("swaps", {})
     for line in lay_out_lyrics(track.lyrics, explanation.components):
         runs: list[tuple[str, bool]] = []
         for piece in line.pieces:
@@ -317,5 +332,7 @@ def _list_left(explanation: Explanation, track: Track, version: Version) -> list
                 runs[-1] = (runs[-1][0] + piece.text, runs[-1][1])
             else:
                 runs.append((piece.text, kept))
+            if not kept and str(piece.column) in swaps:
+                runs.append((f" {swaps[str(piece.column)]}", True))
         lines.append(runs)
     return lines

@@ -106,7 +106,7 @@ function sum() {
   const moved = shown.song - shown.empty;
   const strong = (text) => make("strong", {}, make("bdi", {}, text));
   verdict.replaceChildren(
-    strong(shown.name), ` has the ${data.space} ${short(shown.song, false)}${beside(shown.chance)} on this song${SPACES[data.space] ?? ""} and ${short(shown.empty, false)}${beside(shown.chanceEmpty)} with everything removed. `,
+    strong(shown.name), ` has the ${data.space} ${short(shown.song, false)}${beside(shown.chance)} on this song${SPACES[data.space] ?? ""} and ${short(shown.empty, false)}${beside(shown.chanceEmpty)} ${data.end}. `,
   );
   const top = shown.ranked.slice(0, 3).filter((column) => Math.abs(shown.values[column]) > shown.reach / 20);
   if (!top.length) {
@@ -168,11 +168,11 @@ function drawWaterfall() {
     return drawRow(label, bar, short(at, false) + beside(chance), { kind: "ends" });
   };
   find("steps-how").textContent =
-    `From the model’s ${data.space} with everything removed to that of the song. Each bar is one part’s ${data.value}, the thin line its ${data.confidence} interval; for bars that sum many parts, as if their errors were independent. ` +
+    `From the model’s ${data.space} ${data.end} to that of the song. Each bar is one part’s ${data.value}, the thin line its ${data.confidence} interval; for bars that sum many parts, as if their errors were independent. ` +
     (data.exact ? "Shapley values add up to the song exactly." : `${data.value}s don’t add up to the song: the dashed bar is what they leave, for parts that act together.`) +
     (shown.alike ? ` Every single part has ${shown.alike}.` : shown.ranked.some((column) => shown.halves[column] === 0) ? " A number without ± is exact to its last digit." : "");
   find("waterfall").replaceChildren(
-    level("everything removed", shown.empty, shown.chanceEmpty),
+    level(data.edited ? "everything changed" : "everything removed", shown.empty, shown.chanceEmpty),
     ...steps.map((one) => {
       const kind = one.kind ?? (one.size > 0 ? "for" : "against");
       const interval = isFinite(one.half ?? NaN) ? { low: one.to - one.half, high: one.to + one.half } : {};
