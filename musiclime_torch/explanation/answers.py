@@ -160,6 +160,14 @@ class Answers:
             )
 
 
+def check_answers(answers: object) -> None:
+    """InputError for anything but `Answers`, above all a path."""
+    if isinstance(answers, str | Path):
+        raise InputError(f"answers is a path: give load_answers({str(answers)!r}).", argument="answers")
+    if answers is not None and not isinstance(answers, Answers):
+        raise InputError(f"expected Answers() or load_answers(path), got {answers!r}.", argument="answers")
+
+
 def describe_question(
     subject: Subject, track: Track, components: Components, settings: Settings, sources: Sources
 ) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from musiclime_torch.basics.arguments import Segments
 from musiclime_torch.basics.choices import DesignName, Precision, Space, Units, WeightsName
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages, open_stages
-from musiclime_torch.explanation.answers import Answers, describe_question, record_provenance
+from musiclime_torch.explanation.answers import Answers, check_answers, describe_question, record_provenance
 from musiclime_torch.explanation.composing import collect_warnings, compose, tell_of_no_lyrics
 from musiclime_torch.explanation.edits import look_for_edit
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
@@ -166,7 +166,7 @@ def explain_with(
     everything removed or the outputs make none.
     """
     _check_track(track)
-    _check_answers(answers)
+    check_answers(answers)
     track = track if settings.residual else fold_quiet(track)
     # What the model's declarations alone can refuse is refused here, before stems are resampled or lyrics are tokenized.
     subject, space = describe_asked(model, settings)
@@ -262,14 +262,6 @@ def _check_track(track: object) -> None:
         raise InputError(f"the track is a path: give load_track({str(track)!r}).")
     if not isinstance(track, Track):
         raise InputError(f"expected a Track from load_track(path) or made by hand, got {track!r}.")
-
-
-def _check_answers(answers: object) -> None:
-    """InputError for anything but `Answers`, above all a path."""
-    if isinstance(answers, str | Path):
-        raise InputError(f"answers is a path: give load_answers({str(answers)!r}).", argument="answers")
-    if answers is not None and not isinstance(answers, Answers):
-        raise InputError(f"expected Answers() or load_answers(path), got {answers!r}.", argument="answers")
 
 
 def _pick_segments(subject: Subject, track: Track) -> int:

@@ -8,7 +8,7 @@ the music itself.
 import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,15 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import write_atomically
 from musiclime_torch.explanation.answers import find_baseline_song
 from musiclime_torch.explanation.explanation import Explanation
-from musiclime_torch.explanation.sentences import find_probabilities, say_percent, to_sentences
+from musiclime_torch.explanation.sentences import (
+    REMOVED,
+    find_probabilities,
+    say_changed,
+    say_edit,
+    say_end,
+    say_percent,
+    to_sentences,
+)
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline
 from musiclime_torch.views.exports.files import to_csv, to_json, write_mixes
@@ -110,6 +118,7 @@ def _compose(explanation: Explanation, sounds: Sequence[str], moment: datetime) 
         "sentences": to_sentences(explanation),
         "outputs": list_outputs(explanation),
         "space": explanation.space,
+        "end": say_end(explanation),
         "exhibits": list_exhibits(explanation, sounds),
         "original": next((path for path in sounds if Path(path).stem == "song"), ""),
         "no_evidence": _tell_missing(explanation),
@@ -170,16 +179,32 @@ def list_exhibits(explanation: Explanation, sounds: Sequence[str]) -> list[Exhib
         if columns is None or output is None:
             continue
         said = f"{explanation.space} {output:.3g}" + ("" if chance is None else f" ({say_percent(chance)})")
-        keeps = kind == "keeping"
+        keeps, edited = kind == "keeping", say_end(explanation) != REMOVED
         heading = "What keeps the decision" if keeps else "What flips the decision"
         did = "With everything else removed" if keeps else "With these removed and all else kept"
+        if edited:
+            changed = say_end(explanation, "else") if keeps else f"{say_changed(explanation, columns)} and all else as it is"
+            did = f"{changed[:1].upper()}{changed[1:]}"
         if not columns:
-            did = "With everything removed" if keeps else "With nothing removed"
+            end = say_end(explanation)
+            did = f"{end[:1].upper()}{end[1:]}" if keeps else "With nothing removed"
         outcome = "the decision is the same" if keeps else "the decision is another"
         text = f"{did}, the model gives “{name}” {said}: {outcome}."
         names = tuple(explanation.components.items[column].name for column in columns)
         exhibits.append(Exhibit(heading, text, names, known.get(kind, "")))
-    return exhibits
+    return [*exhibits, *_show_edit(explanation, known)]
+
+
+def _show_edit(explanation: Explanation, sounds: Mapping[str, str]) -> list[Exhibit]:
+    """The smallest edit that flips the decision, where it was searched for and found."""
+    edit = None if explanation.evidence is None else explanation.evidence.edit
+    if edit is None or edit.columns is None or edit.output is None:
+        return []
+    said = f"{explanation.space} {edit.output:.3g}" + ("" if edit.chance is None else f" ({say_percent(edit.chance)})")
+    changed, name = say_edit(explanation), explanation.classes[explanation.target]
+    text = f"It is {changed}. The model then gives “{name}” {said}: the decision is another."
+    names = tuple(explanation.components.items[column].name for column in edit.columns)
+    return [Exhibit("The smallest edit that was found to flip it", text, names, sounds.get("edited", ""))]
 
 
 def _tell_missing(explanation: Explanation) -> list[str]:
@@ -188,7 +213,8 @@ def _tell_missing(explanation: Explanation) -> list[str]:
     if evidence is None:
         return ["No evidence was looked for, or these outputs decide nothing that could be kept or flipped."]
     if not evidence.variants:
-        return [f"The decision ({evidence.decision}) stays with everything removed: nothing of the song is its evidence."]
+        end = say_end(explanation)
+        return [f"The decision ({evidence.decision}) stays {end}: nothing of the song is its evidence."]
     said = []
     if evidence.keeping is None:
         said.append("No set of parts was found that keeps the decision alone. Not every set was tried.")
@@ -241,8 +267,9 @@ def tell_certainty(explanation: Explanation) -> list[str]:
 
 def tell_limits(explanation: Explanation) -> list[str]:
     """What the dossier doesn't say, and what its reader has to take into account; the explanation's own warnings last."""
-    known, song = explanation.provenance, find_baseline_song(explanation.provenance)
+    known, song, end = explanation.provenance, find_baseline_song(explanation.provenance), say_end(explanation)
     removed = f"the stems of {song['title']!r}" if song else str(known["settings"]["baseline"])
+    became = f"A removed stem became: {removed}" if end == REMOVED else f"Parts were not removed but compared {end}"
     said = [
         "It is about one model and one recording. It says nothing about other songs or other models.",
         "It says what the model depends on. It doesn’t say whether the model is right, nor what the music is.",
@@ -250,7 +277,7 @@ def tell_limits(explanation: Explanation) -> list[str]:
     if explanation.components.n_audio:
         said += [
             f"Stems: {known.get('stems') or 'as given'}. What is wrong with the stems is wrong here too.",
-            f"A removed stem became: {removed}. Something else in its place asks another question.",
+            f"{became}. Something else in its place asks another question.",
         ]
     return [*said, *(f"{warning[:1].upper()}{warning[1:].rstrip('.')}." for warning in explanation.warnings)]
 

@@ -164,6 +164,21 @@ def test_warnings_and_stand_ins_are_limits(explanation: Explanation):
     assert "the stems of 'another'" in " ".join(tell_limits(replace(warned, provenance=warned.provenance | song)))
 
 
+def test_edits_are_told_as_edits(track: Track, tmp_path: Path):
+    lower = explain(Additive(), track, segments=2, n_samples=64, evidence=True, edits=True, baseline="-12 dB")
+    assert "Parts were not removed but compared with every stem 12 dB lower" in " ".join(tell_limits(lower))
+    write_dossier(lower, track, tmp_path)
+    text = read_text((tmp_path / "dossier.html").read_text())
+    assert "everything removed" not in text.split("4. How certain")[0]
+    assert lower.evidence is not None
+    edit = lower.evidence.edit
+    assert edit is not None
+    found = [exhibit for exhibit in list_exhibits(lower, []) if exhibit.heading.startswith("The smallest edit")]
+    assert len(found) == (edit.columns is not None)
+    if edit.columns is not None:
+        assert f"logit {edit.output:.3g} " in found[0].text
+
+
 def test_it_can_be_repeated(explanation: Explanation, track: Track):
     said = "\n".join(tell_repetition(explanation))
     assert "explain(model, track, segments=2, n_samples=64, evidence=True)" in said
