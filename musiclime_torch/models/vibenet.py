@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError, first_line, needing
 from musiclime_torch.models.care import in_float32
-from musiclime_torch.models.musicnn import find_weights
+from musiclime_torch.models.checkpoints import find_weights
 
 #: Of the front end: Hz, samples of a window and between two of them, of the transform, bands up to half the rate.
 RATE, WINDOW, HOP, FFT, MELS = 16000, 640, 320, 1024, 128

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from musiclime_torch.basics.arguments import LABEL_FILES, Segments, read_segments, split_units
-from musiclime_torch.basics.choices import Timeline
+from musiclime_torch.basics.choices import NEURAL, Timeline
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.models.beatnet import BeatNet, load_beatnet
 from musiclime_torch.song.beats import METER, Limits, cut_sections, group_beats, track_beats
 from musiclime_torch.song.lyrics.lyrics import Lyrics
 from musiclime_torch.song.track import Track
@@ -62,11 +63,14 @@ def place_segments(track: Track, segments: Segments, limits: Limits = TEN) -> in
     units, file = ("", asked) if isinstance(segments, Path) else split_units(asked)
     if not units and not file:
         return asked
-    labels = read_labels(file) if file else []
+    if file == NEURAL and units in ("", "lyrics"):
+        raise InputError(f"{NEURAL} finds beats: give beats, bars, 4bars or sections:{NEURAL}.", argument="segments")
+    network = load_beatnet() if file == NEURAL else None
+    labels = read_labels(file) if file and network is None else []
     if units in ("", "lyrics"):
         labels = labels or list_sections(track.lyrics)
         return cover(labels, track, Path(file).name if file else "the lyrics")
-    return _measure(track, units, labels or _list_headings(track.lyrics), limits)
+    return _measure(track, units, labels or _list_headings(track.lyrics), limits, network)
 
 
 def _fits(timeline: Timeline, track: Track) -> bool:
@@ -257,10 +261,10 @@ def _number(names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _measure(track: Track, units: str, labels: Sequence[Label], limits: Limits) -> Timeline:
+def _measure(track: Track, units: str, labels: Sequence[Label], limits: Limits, network: BeatNet | None = None) -> Timeline:
     """Segments of beats, bars or sections, named after them and after the labels that they lie in."""
     song = track.stems.sum(0)
-    beats = track_beats(song, track.sample_rate)
+    beats = track_beats(song, track.sample_rate, network)
     first, last = track.offset, track.offset + track.seconds
     if beats is None:
         most = limits.most
@@ -273,11 +277,13 @@ def _measure(track: Track, units: str, labels: Sequence[Label], limits: Limits) 
         groups = group_beats(beats, units, limits, track.seconds)
     shifted = [first, *(round(edge + first, 4) for edge in groups.edges[1:-1]), last]
     named = [_append(name, (a + b) / 2, labels) for name, (a, b) in zip(groups.names, pairwise(shifted), strict=True)]
+    by = "" if network is None else " by BeatNet"
     told = (
-        f"the tempo is {beats.tempo:g} beats a minute; bars of {METER} beats are assumed{_say_start(first)}.",
+        f"the tempo is {beats.tempo:g} beats a minute{by}; bars of {METER} beats are assumed{_say_start(first)}.",
         *groups.notes,
     )
-    timeline = Timeline(tuple(shifted), tuple(named), units, tempo=beats.tempo, notes=told)
+    source = units if network is None else f"{units}:{NEURAL}"
+    timeline = Timeline(tuple(shifted), tuple(named), source, tempo=beats.tempo, notes=told)
     times, bars = (
         [round(time + first, 4) for time in some if 0 <= time < track.seconds] for some in (beats.times, beats.bars)
     )

