@@ -1,0 +1,192 @@
+"""Trains the embedded music language model: ``python -m musiclime_torch.demo.asking --seed 0 --out DIR``.
+
+The real MusicFlamingo class, small, learns to answer `questions.QUESTIONS` about generated songs. Songs are altered as
+explanations alter them, and the right answer follows: it is No once a cause is gone. What is trained is what is explained,
+`Answering` with its sounds shared by three questions. ``asking.json`` next to the weights holds the figures on fresh songs.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from musiclime_torch.demo.plan import FILLER, SAMPLE_RATE, STEMS, TAGS, SongPlan, find_causes
+from musiclime_torch.demo.questions import ANSWERS, MOMENTS, QUESTIONS, WORDS, plan_short_song, render_short
+from musiclime_torch.demo.songs import write_lyrics
+from musiclime_torch.models.answering.answering import Answering
+from musiclime_torch.models.contract import TokenBatch
+
+#: Songs that are held out from training begin at this seed.
+HELD_OUT = 1_000_000
+
+#: Mel bands, and sizes of tower and language model.
+MELS, TOWER, HIDDEN = 32, 48, 64
+
+_SPECIALS = ("<pad>", "<end>", "<user>", "<model>", "<sound>", "<begin>", "<stop>")
+_CHAT = (
+    "{% for m in messages %}<user>{% for c in m['content'] %}{% if c['type'] == 'audio' %}<sound>{% else %}{{ c['text'] }}"
+    "{% endif %}{% endfor %}{% endfor %}<model>"
+)
+
+
+def make_processor() -> Any:
+    """A word a token, and the sound's features in windows of a second."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import MusicFlamingoProcessor, PreTrainedTokenizerFast, WhisperFeatureExtractor
+
+    asked = {word for question in QUESTIONS for word in question.rstrip("?").split()}
+    words = {*FILLER, *(word for tag in TAGS.values() for word in tag.words), *asked, *ANSWERS, "Lyrics", ":", "\n", "?"}
+    vocabulary = {word: number for number, word in enumerate((*_SPECIALS, "<unk>", *sorted(words)))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    # Special tokens whole, words with their apostrophes, line breaks, any other mark by itself; spaces are dropped.
+    pieces = Regex(r"<\w+>|\w+(?:'\w+)*|\n|[^\w\s]")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(pieces, "removed", invert=True)
+    tokenizer.add_special_tokens(list(_SPECIALS))
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", unk_token="<unk>")
+    extractor = WhisperFeatureExtractor(feature_size=MELS, chunk_length=1, sampling_rate=SAMPLE_RATE)
+    marks = {"audio_token": "<sound>", "audio_bos_token": "<begin>", "audio_eos_token": "<stop>"}
+    return MusicFlamingoProcessor(extractor, fast, chat_template=_CHAT, **marks)
+
+
+def make_untrained(processor: Any, seed: int) -> Any:
+    """The real class with random weights."""
+    from transformers import (
+        AudioFlamingo3EncoderConfig,
+        MusicFlamingoConfig,
+        MusicFlamingoForConditionalGeneration,
+    )
+
+    ids = processor.tokenizer.convert_tokens_to_ids
+    tower = AudioFlamingo3EncoderConfig(
+        num_mel_bins=MELS, num_hidden_layers=1, num_attention_heads=2, intermediate_size=2 * TOWER, hidden_size=TOWER,
+        max_source_positions=50,
+    )  # fmt: skip
+    language = {
+        "model_type": "qwen2", "vocab_size": len(processor.tokenizer), "hidden_size": HIDDEN, "intermediate_size": 160,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
+    }  # fmt: skip
+    config = MusicFlamingoConfig(
+        audio_config=tower.to_dict(), text_config=language, audio_token_id=ids("<sound>"),
+        audio_bos_token_id=ids("<begin>"), audio_eos_token_id=ids("<stop>"),
+    )  # fmt: skip
+    # The caller's random state must not move.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MusicFlamingoForConditionalGeneration(config)
+
+
+@dataclass(frozen=True)
+class Variants:
+    """Altered songs: which cells and words are left of each, and whether each question's answer is Yes."""
+
+    cells: Bool[np.ndarray, "variant stem moment"]
+    words: Bool[np.ndarray, "variant word"]
+    yes: Bool[np.ndarray, "variant question"]
+
+
+def draw_variants(plan: SongPlan, rng: np.random.Generator) -> Variants:
+    """The song; with one cause gone; with little but the causes of one question; with half of everything gone."""
+    shape = (len(STEMS), MOMENTS), (MOMENTS * WORDS,)
+    cells, words = np.ones((4, *shape[0]), dtype=bool), np.ones((4, *shape[1]), dtype=bool)
+    asked = [cause for cause in plan.causes if cause.tag in QUESTIONS.values()]
+    if asked:
+        _set(asked[rng.integers(len(asked))], cells[1], words[1], False)
+    cells[2], words[2] = rng.random(shape[0]) < 0.4, rng.random(shape[1]) < 0.4
+    for cause in find_causes(plan, list(QUESTIONS.values())[rng.integers(len(QUESTIONS))]):
+        _set(cause, cells[2], words[2], True)
+    cells[3], words[3] = rng.random(shape[0]) < 0.5, rng.random(shape[1]) < 0.5
+    return Variants(cells, words, answer_rightly(plan, cells, words))
+
+
+def answer_rightly(plan: SongPlan, cells: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Whether a question's answer is Yes where so much of a song is left: all of its causes must be there."""
+    yes = np.zeros((len(cells), len(QUESTIONS)), dtype=bool)
+    for column, tag in enumerate(QUESTIONS.values()):
+        if tag in plan.tags:
+            yes[:, column] = np.all([_get(cause, cells, words) for cause in find_causes(plan, tag)], axis=0)
+    return yes
+
+
+def _get(cause: Any, cells: np.ndarray, words: np.ndarray) -> np.ndarray:
+    return words[:, cause.place] if cause.stem is None else cells[:, STEMS.index(cause.stem), cause.place]
+
+
+def _set(cause: Any, cells: np.ndarray, words: np.ndarray, value: bool) -> None:
+    if cause.stem is None:
+        words[cause.place] = value
+    else:
+        cells[STEMS.index(cause.stem), cause.place] = value
+
+
+def make_batch(
+    asked: Sequence[Answering], songs: Sequence[tuple[SongPlan, Tensor]], variants: Sequence[Variants]
+) -> tuple[Float[Tensor, "row 1 frame"], TokenBatch]:
+    """Sounds of all variants, and their prompts with each question after the other."""
+    sounds, prompts = [], []
+    for (plan, stems), drawn in zip(songs, variants, strict=True):
+        gates = torch.from_numpy(drawn.cells).float().repeat_interleave(stems.shape[1] // MOMENTS, 2)
+        sounds.append((gates * stems.float()).sum(1, keepdim=True))
+        lyrics = write_lyrics(plan)
+        spans = [(word.start, word.end) for word in lyrics.words]
+        for number, model in enumerate(asked):
+            tokens = model.tokenize(lyrics.text)
+            kept = torch.ones(len(drawn.words), len(tokens.ids))
+            kept[:, [tokens.spans.index(span) for span in spans]] = torch.from_numpy(drawn.words).float()
+            # A removed word keeps its place, with an embedding of zero: as explanations remove it.
+            prompts.append((number, model.embed_text(tokens.ids) * kept[:, :, None]))
+    ordered = [prompt for number in range(len(asked)) for place, prompt in prompts if place == number]
+    embedded = torch.cat(ordered)
+    return torch.cat(sounds), TokenBatch(embedded, torch.ones(embedded.shape[:2], dtype=torch.bool))
+
+
+def run_batch(asked: Sequence[Answering], sounds: Tensor, text: TokenBatch) -> Float[Tensor, "row answer"]:
+    """Log-probabilities of the answers; every sound is heard once for all questions."""
+    return asked[0].forward_shared(sounds, text, torch.arange(len(sounds)).repeat(len(asked)))
+
+
+def ask_each(model: Any, processor: Any) -> list[Answering]:
+    """The same model under each question."""
+    return [Answering(model, processor, question, ANSWERS) for question in QUESTIONS]
+
+
+def train(songs: Sequence[tuple[SongPlan, Tensor]], seed: int, steps: int, batch: int = 8) -> tuple[Any, Any]:
+    """Model and processor after so many steps of some songs each, in variants whose answers are known."""
+    processor = make_processor()
+    model = make_untrained(processor, seed).train()
+    asked, rng = ask_each(model, processor), np.random.default_rng([seed, 1])
+    # A word occurs in few songs: its embedding needs larger steps than what every song trains.
+    words = list(model.get_input_embeddings().parameters())
+    others = [part for part in model.parameters() if all(part is not word for word in words)]
+    optimiser = torch.optim.AdamW([{"params": words}, {"params": others}], 2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [1e-2, 2e-3], total_steps=steps, pct_start=0.1)
+    right: list[np.ndarray] = []
+    began = time.process_time()
+    for step in range(steps):
+        chosen = [songs[number] for number in rng.integers(len(songs), size=batch)]
+        variants = [draw_variants(plan, rng) for plan, _ in chosen]
+        outputs = run_batch(asked, *make_batch(asked, chosen, variants))
+        yes = torch.from_numpy(np.concatenate([drawn.yes for drawn in variants])).T.flatten()
+        losses = torch.nn.functional.nll_loss(outputs, torch.where(yes, 0, 1), reduction="none")
+        # Under masks most answers are No: to each question both answers weigh alike.
+        share = yes.view(len(asked), -1).float().mean(1, keepdim=True).clamp(0.05, 0.95).expand(-1, len(yes) // len(asked))
+        weights = torch.where(yes, 0.5 / share.flatten(), 0.5 / (1 - share.flatten()))
+        optimiser.zero_grad()
+        (losses * weights).mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        good = (outputs.argmax(1) == torch.where(yes, 0, 1)).float().view(len(asked), -1, 4)
+        right.append(torch.cat([good.mean((1, 2)), good.mean((0, 1))]).numpy())
+        if step % 20 == 19:
+            shown = np.round(100 * np.mean(right[-20:], 0), 1).tolist()
+            print(f"step {step + 1}: {shown}% right, {time.process_time() - began:.0f} s", flush=True)
+    return model.eval(), processor
