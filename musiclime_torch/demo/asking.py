@@ -19,8 +19,19 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.demo.plan import FILLER, SAMPLE_RATE, STEMS, TAGS, SongPlan, find_causes
-from musiclime_torch.demo.questions import ANSWERS, MOMENTS, QUESTIONS, WORDS, plan_short_song, render_short
+from musiclime_torch.demo.plan import FILLER, SAMPLE_RATE, STEMS, TAGS, SongPlan
+from musiclime_torch.demo.questions import (
+    ANSWERS,
+    MOMENTS,
+    QUESTIONS,
+    WORDS,
+    answer_rightly,
+    find_reasons,
+    find_short_column,
+    plan_fresh,
+    plan_short_song,
+    render_short,
+)
 from musiclime_torch.demo.songs import write_lyrics
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.contract import TokenBatch
@@ -28,8 +39,14 @@ from musiclime_torch.models.contract import TokenBatch
 #: Songs that are held out from training begin at this seed.
 HELD_OUT = 1_000_000
 
+#: Songs behind every figure of a question.
+SONGS_MEASURED = 100
+
 #: Mel bands, and sizes of tower and language model.
 MELS, TOWER, HIDDEN = 32, 48, 64
+
+#: Spread of untrained weights: the library's 0.02 is for thousands of inputs, and here would silence every layer.
+SPREAD = 0.1
 
 _SPECIALS = ("<pad>", "<end>", "<user>", "<model>", "<sound>", "<begin>", "<stop>")
 _CHAT = (
@@ -68,15 +85,16 @@ def make_untrained(processor: Any, seed: int) -> Any:
     ids = processor.tokenizer.convert_tokens_to_ids
     tower = AudioFlamingo3EncoderConfig(
         num_mel_bins=MELS, num_hidden_layers=1, num_attention_heads=2, intermediate_size=2 * TOWER, hidden_size=TOWER,
-        max_source_positions=50,
+        max_source_positions=50, initializer_range=SPREAD,
     )  # fmt: skip
     language = {
         "model_type": "qwen2", "vocab_size": len(processor.tokenizer), "hidden_size": HIDDEN, "intermediate_size": 160,
         "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
+        "pad_token_id": ids("<pad>"), "initializer_range": SPREAD,
     }  # fmt: skip
     config = MusicFlamingoConfig(
         audio_config=tower.to_dict(), text_config=language, audio_token_id=ids("<sound>"),
-        audio_bos_token_id=ids("<begin>"), audio_eos_token_id=ids("<stop>"),
+        audio_bos_token_id=ids("<begin>"), audio_eos_token_id=ids("<stop>"), initializer_range=SPREAD,
     )  # fmt: skip
     # The caller's random state must not move.
     with torch.random.fork_rng(devices=[]):
@@ -97,22 +115,24 @@ def draw_variants(plan: SongPlan, rng: np.random.Generator) -> Variants:
     """The song; with one cause gone; with little but the causes of one question; with half of everything gone."""
     shape = (len(STEMS), MOMENTS), (MOMENTS * WORDS,)
     cells, words = np.ones((4, *shape[0]), dtype=bool), np.ones((4, *shape[1]), dtype=bool)
-    asked = [cause for cause in plan.causes if cause.tag in QUESTIONS.values()]
-    if asked:
-        _set(asked[rng.integers(len(asked))], cells[1], words[1], False)
+    reasons = [cause for question in QUESTIONS for cause in find_reasons(plan, question)]
+    if reasons:
+        _set(reasons[rng.integers(len(reasons))], cells[1], words[1], False)
     cells[2], words[2] = rng.random(shape[0]) < 0.4, rng.random(shape[1]) < 0.4
-    for cause in find_causes(plan, list(QUESTIONS.values())[rng.integers(len(QUESTIONS))]):
+    for cause in find_reasons(plan, list(QUESTIONS)[rng.integers(len(QUESTIONS))]):
         _set(cause, cells[2], words[2], True)
     cells[3], words[3] = rng.random(shape[0]) < 0.5, rng.random(shape[1]) < 0.5
-    return Variants(cells, words, answer_rightly(plan, cells, words))
+    return Variants(cells, words, follow_causes(plan, cells, words))
 
 
-def answer_rightly(plan: SongPlan, cells: np.ndarray, words: np.ndarray) -> np.ndarray:
+def follow_causes(
+    plan: SongPlan, cells: Bool[np.ndarray, "variant stem moment"], words: Bool[np.ndarray, "variant word"]
+) -> Bool[np.ndarray, "variant question"]:
     """Whether a question's answer is Yes where so much of a song is left: all of its causes must be there."""
     yes = np.zeros((len(cells), len(QUESTIONS)), dtype=bool)
-    for column, tag in enumerate(QUESTIONS.values()):
-        if tag in plan.tags:
-            yes[:, column] = np.all([_get(cause, cells, words) for cause in find_causes(plan, tag)], axis=0)
+    for column, question in enumerate(QUESTIONS):
+        if answer_rightly(plan, question):
+            yes[:, column] = np.all([_get(cause, cells, words) for cause in find_reasons(plan, question)], axis=0)
     return yes
 
 
@@ -167,7 +187,7 @@ def train(songs: Sequence[tuple[SongPlan, Tensor]], seed: int, steps: int, batch
     words = list(model.get_input_embeddings().parameters())
     others = [part for part in model.parameters() if all(part is not word for word in words)]
     optimiser = torch.optim.AdamW([{"params": words}, {"params": others}], 2e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [1e-2, 2e-3], total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [6e-3, 1.5e-3], total_steps=steps, pct_start=0.1)
     right: list[np.ndarray] = []
     began = time.process_time()
     for step in range(steps):
@@ -190,3 +210,88 @@ def train(songs: Sequence[tuple[SongPlan, Tensor]], seed: int, steps: int, batch
             shown = np.round(100 * np.mean(right[-20:], 0), 1).tolist()
             print(f"step {step + 1}: {shown}% right, {time.process_time() - began:.0f} s", flush=True)
     return model.eval(), processor
+
+
+def measure(model: Any, processor: Any, songs: int, seed: int = HELD_OUT) -> dict[str, Any]:
+    """Figures of each question on as many fresh songs, half of which have what it asks for; each as [hits, trials].
+
+    `right` answers; `without_a_cause` counts answers that turn to No as one cause goes, `causes_alone` those that stay Yes
+    as all else goes, `without_another` those that stay as one other component goes.
+    """
+    asked, figures = ask_each(model, processor), {}
+    for column, question in enumerate(QUESTIONS):
+        counts = {name: np.zeros(2, dtype=int) for name in ("right", "without_a_cause", "causes_alone", "without_another")}
+        for number in range(songs):
+            plan = plan_fresh(seed + column * songs + number, question, number % 2 == 0)
+            left, causes = _take_each_away(plan, question)
+            with torch.no_grad():
+                outputs = run_batch(asked, *make_batch(asked, [(plan, render_short(plan))], [left]))
+            yes = (outputs.argmax(1) == 0).view(len(asked), -1)[column].numpy()
+            counts["right"] += yes[0] == answer_rightly(plan, question), 1
+            if causes.any():
+                others = yes[2:][~causes]
+                counts["without_a_cause"] += (~yes[2:][causes]).sum(), causes.sum()
+                counts["causes_alone"] += yes[1], 1
+                counts["without_another"] += others.sum(), len(others)
+        figures[question] = {name: count.tolist() for name, count in counts.items()}
+    return figures
+
+
+def _take_each_away(plan: SongPlan, question: str) -> tuple[Variants, Bool[np.ndarray, " column"]]:
+    """The song; its causes alone; the song without each of its components. And which of these are the causes of a Yes."""
+    cells, words = len(STEMS) * MOMENTS, MOMENTS * WORDS
+    causes = np.zeros(cells + words, dtype=bool)
+    if answer_rightly(plan, question):
+        causes[[find_short_column(cause) for cause in find_reasons(plan, question)]] = True
+    left = np.concatenate([np.ones((1, cells + words), dtype=bool), causes[None], ~np.eye(cells + words, dtype=bool)])
+    parts = left[:, :cells].reshape(-1, len(STEMS), MOMENTS), left[:, cells:]
+    return Variants(*parts, follow_causes(plan, *parts)), causes
+
+
+def _save(model: Any, processor: Any, folder: Path) -> None:
+    """Weights in half precision, which are computed with in single."""
+    model.half().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    # The library reads weights in the precision that the configuration names.
+    config = folder / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace('"float16"', '"float32"'), encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Generate songs, train, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--songs", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    if not 0 < given.songs < HELD_OUT:
+        parser.error(f"--songs {given.songs} would reach into the held-out seeds: use less than {HELD_OUT}.")
+    # One thread fixes the order of every sum, so that the weights can be reproduced to the last bit.
+    torch.set_num_threads(1)
+    began = time.process_time()
+    plans = [plan_short_song(seed) for seed in range(given.songs)]
+    model, processor = train([(plan, render_short(plan)) for plan in plans], given.seed, given.steps)
+    seconds = time.process_time() - began
+    # The figures are those of the weights as they are kept, in half precision.
+    model = model.half().float()
+    command = f"python -m musiclime_torch.demo.asking --seed {given.seed} --songs {given.songs} --steps {given.steps}"
+    record = {
+        "command": f"{command} --out {given.out}",
+        "seed": given.seed,
+        "songs": given.songs,
+        "steps": given.steps,
+        "parameters": sum(part.numel() for part in model.parameters()),
+        "versions": {name: version(name) for name in ("torch", "transformers", "numpy")},
+        "threads": 1,
+        "processor_seconds": round(seconds),
+        "held_out_seeds_from": HELD_OUT,
+        "measured": measure(model, processor, SONGS_MEASURED),
+    }
+    _save(model, processor, given.out)
+    (given.out / "asking.json").write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps(record["measured"], indent=1), f"{seconds:.0f} s of processor time")
+
+
+if __name__ == "__main__":
+    main()

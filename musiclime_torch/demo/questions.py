@@ -5,23 +5,25 @@ stem at one moment, a word, or both together. The model is MusicFlamingo's class
 """
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.demo.bundle import find_assets
-from musiclime_torch.demo.plan import SAMPLE_RATE, STEMS, STEPS, TAGS, Cause, SongPlan, spawn
+from musiclime_torch.demo.bundle import describe_cause, find_assets
+from musiclime_torch.demo.plan import SAMPLE_RATE, STEMS, STEPS, Cause, SongPlan, spawn
 from musiclime_torch.demo.songs import render_stems, write_lyrics
 from musiclime_torch.models.answering.answering import Answering, load_answering
 from musiclime_torch.song.track import Track
 
-#: What can be asked, each with the tag of `plan.TAGS` that it is about. All have six tokens.
+#: What can be asked, and the causes, by tag and kind, all of which make the answer Yes. All questions have six tokens.
 QUESTIONS = {
-    "Is there a synth solo?": "synth solo",
-    "Is this a love song?": "love song",
-    "Is this song an anthem?": "anthem",
+    "Is there a synth solo?": (("synth solo", "audio"),),
+    "Is there a shouting crowd?": (("anthem", "audio"),),
+    "Is this a love song?": (("love song", "word"),),
+    "Is this song an anthem?": (("anthem", "audio"), ("anthem", "word")),
 }
 ANSWERS = ("Yes", "No")
 
@@ -31,25 +33,23 @@ DEMO_SEED = 2_000_000
 #: Half-bars of a song, and words of lyrics in each.
 MOMENTS, WORDS = 4, 2
 
+#: How often a song has each of the causes that questions are about: two fifths of songs are anthems.
+_CHANCES = {("synth solo", "audio"): 0.5, ("anthem", "audio"): 0.65, ("love song", "word"): 0.5, ("anthem", "word"): 0.65}
+
 #: What else a song may have, which none of the questions is about.
 _OTHERS = (("drum fill", "audio"), ("bass drop", "audio"), ("lullaby", "audio"), ("lullaby", "word"), ("heartbreak", "word"))
 
 
-def plan_short_song(seed: int, tags: Collection[str] | None = None) -> SongPlan:
-    """A song of four seconds with exactly these of the tags that can be asked about; drawn ones for ``tags=None``.
+def plan_short_song(seed: int, planted: Collection[tuple[str, str]] | None = None) -> SongPlan:
+    """A song of four seconds with exactly these of the causes that questions are about; drawn ones for ``planted=None``.
 
-    >>> plan = plan_short_song(7, {"anthem"})
-    >>> [(cause.tag, cause.kind) for cause in plan.causes if cause.tag == "anthem"]
-    [('anthem', 'audio'), ('anthem', 'word')]
+    >>> plan = plan_short_song(7, {("anthem", "word")})
+    >>> answer_rightly(plan, "Is this song an anthem?"), len(find_reasons(plan, "Is this song an anthem?"))
+    (False, 1)
     """
     rng = spawn(seed, "short")
-    drawn = {tag for tag in QUESTIONS.values() if rng.random() < 0.5}
-    wanted = drawn if tags is None else set(tags)
-    kinds = [(tag, kind) for tag in QUESTIONS.values() if tag in wanted for kind in TAGS[tag].kinds]
-    # Half of what an anthem needs is no anthem: the model must learn that one alone isn't enough.
-    half = TAGS["anthem"].kinds[rng.integers(2)]
-    if "anthem" not in wanted and rng.random() < 0.7:
-        kinds.append(("anthem", half))
+    drawn = {cause for cause, chance in _CHANCES.items() if rng.random() < chance}
+    kinds = [cause for cause in _CHANCES if cause in (drawn if planted is None else planted)]
     kinds += [other for other in _OTHERS if rng.random() < 0.25]
     places = {"audio": list(rng.permutation(MOMENTS)), "word": list(rng.permutation(MOMENTS * WORDS))}
     causes = tuple(
@@ -57,6 +57,24 @@ def plan_short_song(seed: int, tags: Collection[str] | None = None) -> SongPlan:
     )
     # 2,000 frames a step are 120 beats a minute: a half-bar is a second, which is a window of the model's tower.
     return SongPlan(seed, SAMPLE_RATE // STEPS, (WORDS,) * MOMENTS, MOMENTS // 2, causes)
+
+
+def find_reasons(plan: SongPlan, question: str) -> tuple[Cause, ...]:
+    """The causes in a song that its answer to a question depends on."""
+    return tuple(cause for cause in plan.causes if (cause.tag, cause.kind) in QUESTIONS[question])
+
+
+def answer_rightly(plan: SongPlan, question: str) -> bool:
+    """Whether the right answer is Yes: all causes are there."""
+    return len(find_reasons(plan, question)) == len(QUESTIONS[question])
+
+
+def plan_fresh(seed: int, question: str, yes: bool) -> SongPlan:
+    """A song to which the right answer is the given one; other causes are drawn, and a No lacks one cause at random."""
+    rng, needed = spawn(seed, "fresh"), QUESTIONS[question]
+    drawn = {(cause.tag, cause.kind) for cause in plan_short_song(seed).causes} & set(_CHANCES)
+    lost = needed[rng.integers(len(needed))]
+    return plan_short_song(seed, drawn | set(needed) if yes else drawn - {lost})
 
 
 def render_short(plan: SongPlan) -> torch.Tensor:
@@ -88,7 +106,7 @@ def find_short_column(cause: Cause) -> int:
 
 
 def find_question(asked: str) -> str:
-    """The question as the model knows it; case and the mark at the end don't matter. InputError that lists those it knows."""
+    """The question as the model knows it; case and the mark at the end don't matter. InputError for one it doesn't know."""
     for question in QUESTIONS:
         if question.rstrip("?").casefold() == " ".join(asked.split()).rstrip(" ?").casefold():
             return question
@@ -96,12 +114,28 @@ def find_question(asked: str) -> str:
     raise InputError(f"the embedded model doesn't know the question {asked!r}: ask one of {known}.", argument="ask")
 
 
+def find_model() -> Path:
+    """The folder of the embedded music language model."""
+    return find_assets() / "asking"
+
+
 def load_demo_answering(question: str, answers: Sequence[str] = ANSWERS, **options: Any) -> Answering:
     """The embedded music language model, asked; options are those of `load_answering`."""
-    return load_answering(str(find_assets() / "asking"), find_question(question), answers, **options)
+    return give_name(load_answering(str(find_model()), find_question(question), answers, **options))
+
+
+def give_name(model: Answering) -> Answering:
+    """The same model under its name, in place of the folder that it was read from."""
+    model.name = "the embedded music language model"
+    return model
 
 
 def load_short_demo() -> tuple[SongPlan, Track]:
-    """A song to all three questions of which the answer is Yes, and what was planted in it."""
-    plan = plan_short_song(DEMO_SEED, QUESTIONS.values())
+    """A song to all questions about which the answer is Yes, and what was planted in it."""
+    plan = plan_short_song(DEMO_SEED, _CHANCES)
     return plan, make_short_track(plan)
+
+
+def describe_reasons(plan: SongPlan, question: str) -> str:
+    """What was planted in a song that the answer depends on: what an explanation should find."""
+    return f"Planted in this song:\n  {' and '.join(describe_cause(plan, cause) for cause in find_reasons(plan, question))}"
