@@ -92,10 +92,9 @@ def make_untrained(processor: Any, seed: int) -> Any:
         "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
         "pad_token_id": ids("<pad>"), "initializer_range": SPREAD,
     }  # fmt: skip
-    config = MusicFlamingoConfig(
-        audio_config=tower.to_dict(), text_config=language, audio_token_id=ids("<sound>"),
-        audio_bos_token_id=ids("<begin>"), audio_eos_token_id=ids("<stop>"), initializer_range=SPREAD,
-    )  # fmt: skip
+    marks = (("token", "<sound>"), ("bos_token", "<begin>"), ("eos_token", "<stop>"))
+    options: dict[str, Any] = {f"audio_{name}_id": ids(mark) for name, mark in marks} | {"initializer_range": SPREAD}
+    config = MusicFlamingoConfig(audio_config=tower.to_dict(), text_config=language, **options)
     # The caller's random state must not move.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
