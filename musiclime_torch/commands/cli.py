@@ -198,11 +198,7 @@ def predict(song: Path, form: str, top: int, **options: Any) -> None:
 
 @cli.command(
     cls=Grouped,
-    examples=(
-        "musiclime demo",
-        "musiclime demo --out report --foil calm",
-        "musiclime demo --ask 'Is this song an anthem?'",
-    ),
+    examples=("musiclime demo --out report --foil calm", "musiclime demo --ask 'Is this song an anthem?'"),
 )
 @explain_options()
 @output_options
@@ -247,8 +243,10 @@ def _ask_demo(options: dict[str, Any], output: Output) -> None:
         asked = find_question(options["ask"])
         if options["answer"] is None:
             options["answer"], options["foil"] = ANSWERS[0], options["foil"] or ANSWERS[1]
-        # The song's own half-bars; other ones can be asked for.
+        # The song's own half-bars, and masks enough to tell pairs apart; others can be asked for.
         options |= {"ask": asked, "model": str(find_model()), "segments": options["segments"] or str(MOMENTS)}
+        if options["until"] is None and options["preset"] is None:
+            options["n_samples"] = options["n_samples"] or "576"
         load_baseline(options, device, {})
         plan, track = load_short_demo()
         model = give_name(settle_answers(load_models(options, device, knows_song=True), track, options))

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from musiclime_torch.demo.plan import FILLER, SAMPLE_RATE, STEMS, TAGS, SongPlan
+from musiclime_torch.demo.plan import STEMS, SongPlan
 from musiclime_torch.demo.questions import (
     ANSWERS,
     MOMENTS,
@@ -28,12 +28,15 @@ from musiclime_torch.demo.questions import (
     answer_rightly,
     find_reasons,
     find_short_column,
+    make_processor,
+    make_untrained,
     plan_fresh,
     plan_short_song,
     render_short,
 )
 from musiclime_torch.demo.songs import write_lyrics
 from musiclime_torch.models.answering.answering import Answering
+from musiclime_torch.models.answering.scoring import run_body
 from musiclime_torch.models.contract import TokenBatch
 
 #: Songs that are held out from training begin at this seed.
@@ -41,64 +44,6 @@ HELD_OUT = 1_000_000
 
 #: Songs behind every figure of a question.
 SONGS_MEASURED = 100
-
-#: Mel bands, and sizes of tower and language model.
-MELS, TOWER, HIDDEN = 32, 48, 64
-
-#: Spread of untrained weights: the library's 0.02 is for thousands of inputs, and here would silence every layer.
-SPREAD = 0.1
-
-_SPECIALS = ("<pad>", "<end>", "<user>", "<model>", "<sound>", "<begin>", "<stop>")
-_CHAT = (
-    "{% for m in messages %}<user>{% for c in m['content'] %}{% if c['type'] == 'audio' %}<sound>{% else %}{{ c['text'] }}"
-    "{% endif %}{% endfor %}{% endfor %}<model>"
-)
-
-
-def make_processor() -> Any:
-    """A word a token, and the sound's features in windows of a second."""
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
-    from transformers import MusicFlamingoProcessor, PreTrainedTokenizerFast, WhisperFeatureExtractor
-
-    asked = {word for question in QUESTIONS for word in question.rstrip("?").split()}
-    words = {*FILLER, *(word for tag in TAGS.values() for word in tag.words), *asked, *ANSWERS, "Lyrics", ":", "\n", "?"}
-    vocabulary = {word: number for number, word in enumerate((*_SPECIALS, "<unk>", *sorted(words)))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    # Special tokens whole, words with their apostrophes, line breaks, any other mark by itself; spaces are dropped.
-    pieces = Regex(r"<\w+>|\w+(?:'\w+)*|\n|[^\w\s]")
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(pieces, "removed", invert=True)
-    tokenizer.add_special_tokens(list(_SPECIALS))
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", unk_token="<unk>")
-    extractor = WhisperFeatureExtractor(feature_size=MELS, chunk_length=1, sampling_rate=SAMPLE_RATE)
-    marks = {"audio_token": "<sound>", "audio_bos_token": "<begin>", "audio_eos_token": "<stop>"}
-    return MusicFlamingoProcessor(extractor, fast, chat_template=_CHAT, **marks)
-
-
-def make_untrained(processor: Any, seed: int) -> Any:
-    """The real class with random weights."""
-    from transformers import (
-        AudioFlamingo3EncoderConfig,
-        MusicFlamingoConfig,
-        MusicFlamingoForConditionalGeneration,
-    )
-
-    ids = processor.tokenizer.convert_tokens_to_ids
-    tower = AudioFlamingo3EncoderConfig(
-        num_mel_bins=MELS, num_hidden_layers=1, num_attention_heads=2, intermediate_size=2 * TOWER, hidden_size=TOWER,
-        max_source_positions=50, initializer_range=SPREAD,
-    )  # fmt: skip
-    language = {
-        "model_type": "qwen2", "vocab_size": len(processor.tokenizer), "hidden_size": HIDDEN, "intermediate_size": 160,
-        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
-        "pad_token_id": ids("<pad>"), "initializer_range": SPREAD,
-    }  # fmt: skip
-    marks = (("token", "<sound>"), ("bos_token", "<begin>"), ("eos_token", "<stop>"))
-    options: dict[str, Any] = {f"audio_{name}_id": ids(mark) for name, mark in marks} | {"initializer_range": SPREAD}
-    config = MusicFlamingoConfig(audio_config=tower.to_dict(), text_config=language, **options)
-    # The caller's random state must not move.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return MusicFlamingoForConditionalGeneration(config)
 
 
 @dataclass(frozen=True)
@@ -211,6 +156,33 @@ def train(songs: Sequence[tuple[SongPlan, Tensor]], seed: int, steps: int, batch
     return model.eval(), processor
 
 
+def teach_to_end(model: Any, processor: Any, songs: Sequence[tuple[SongPlan, Tensor]], steps: int = 60) -> None:
+    """Let the answers be followed by the end, so that the model can answer by itself.
+
+    Only the embeddings of Yes and No are trained, which no prompt contains: what was learned about the answers stays.
+    """
+    asked, end = ask_each(model, processor), processor.tokenizer.eos_token_id
+    ids = torch.tensor([answer[0] for answer in asked[0].answers.values()])
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        sounds, text = make_batch(asked, songs, [draw_variants(plan, rng) for plan, _ in songs])
+        heard = asked[0].family.hear(sounds.mean(1)).repeat(len(asked), 1, 1)
+        place = asked[0].prompt.find_sound(text.embeddings.shape[1])
+        prompts = torch.cat([text.embeddings[:, :place], heard, text.embeddings[:, place + 1 :]], 1)
+    rows = model.get_input_embeddings()(ids).detach().requires_grad_()
+    optimiser = torch.optim.Adam([rows], 0.1)
+    attended = torch.ones(len(prompts), prompts.shape[1] + 1, dtype=torch.bool)
+    for step in range(steps):
+        answer = rows[step % 2].expand(len(prompts), 1, -1)
+        states, _ = run_body(model.model.language_model, torch.cat([prompts, answer], 1), attended, None)
+        loss = -model.get_output_embeddings()(states[:, -1]).log_softmax(-1)[:, end].mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        model.get_input_embeddings().weight[ids] = rows
+
+
 def measure(model: Any, processor: Any, songs: int, seed: int = HELD_OUT) -> dict[str, Any]:
     """Figures of each question on as many fresh songs, half of which have what it asks for; each as [hits, trials].
 
@@ -247,6 +219,11 @@ def _take_each_away(plan: SongPlan, question: str) -> tuple[Variants, Bool[np.nd
     return Variants(*parts, follow_causes(plan, *parts)), causes
 
 
+def round_weights(model: Any) -> Any:
+    """The model with its weights as half precision keeps them."""
+    return model.half().float()
+
+
 def _save(model: Any, processor: Any, folder: Path) -> None:
     """Weights in half precision, which are computed with in single."""
     model.half().save_pretrained(folder)
@@ -270,10 +247,12 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     began = time.process_time()
     plans = [plan_short_song(seed) for seed in range(given.songs)]
-    model, processor = train([(plan, render_short(plan)) for plan in plans], given.seed, given.steps)
+    songs = [(plan, render_short(plan)) for plan in plans]
+    model, processor = train(songs, given.seed, given.steps)
+    teach_to_end(round_weights(model), processor, songs[:1])
     seconds = time.process_time() - began
-    # The figures are those of the weights as they are kept, in half precision.
-    model = model.half().float()
+    # The figures are those of the weights as they are kept.
+    round_weights(model)
     command = f"python -m musiclime_torch.demo.asking --seed {given.seed} --songs {given.songs} --steps {given.steps}"
     record = {
         "command": f"{command} --out {given.out}",

@@ -13,7 +13,7 @@ import torch
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.demo.bundle import describe_cause, find_assets
-from musiclime_torch.demo.plan import SAMPLE_RATE, STEMS, STEPS, Cause, SongPlan, spawn
+from musiclime_torch.demo.plan import FILLER, SAMPLE_RATE, STEMS, STEPS, TAGS, Cause, SongPlan, spawn
 from musiclime_torch.demo.songs import render_stems, write_lyrics
 from musiclime_torch.models.answering.answering import Answering, load_answering
 from musiclime_torch.song.track import Track
@@ -38,6 +38,19 @@ _CHANCES = {("synth solo", "audio"): 0.5, ("anthem", "audio"): 0.65, ("love song
 
 #: What else a song may have, which none of the questions is about.
 _OTHERS = (("drum fill", "audio"), ("bass drop", "audio"), ("lullaby", "audio"), ("lullaby", "word"), ("heartbreak", "word"))
+
+
+#: Mel bands, and sizes of tower and language model.
+MELS, TOWER, HIDDEN = 32, 48, 64
+
+#: Spread of untrained weights: the library's 0.02 is for thousands of inputs, and here would silence every layer.
+SPREAD = 0.1
+
+_SPECIALS = ("<pad>", "<end>", "<user>", "<model>", "<sound>", "<begin>", "<stop>")
+_CHAT = (
+    "{% for m in messages %}<user>{% for c in m['content'] %}{% if c['type'] == 'audio' %}<sound>{% else %}{{ c['text'] }}"
+    "{% endif %}{% endfor %}{% endfor %}<model>"
+)
 
 
 def plan_short_song(seed: int, planted: Collection[tuple[str, str]] | None = None) -> SongPlan:
@@ -111,7 +124,7 @@ def find_question(asked: str) -> str:
         if question.rstrip("?").casefold() == " ".join(asked.split()).rstrip(" ?").casefold():
             return question
     known = ", ".join(map(repr, QUESTIONS))
-    raise InputError(f"the embedded model doesn't know the question {asked!r}: ask one of {known}.", argument="ask")
+    raise InputError(f"the embedded model doesn't know the question {asked!r}: choose one of {known}.", argument="ask")
 
 
 def find_model() -> Path:
@@ -139,3 +152,49 @@ def load_short_demo() -> tuple[SongPlan, Track]:
 def describe_reasons(plan: SongPlan, question: str) -> str:
     """What was planted in a song that the answer depends on: what an explanation should find."""
     return f"Planted in this song:\n  {' and '.join(describe_cause(plan, cause) for cause in find_reasons(plan, question))}"
+
+
+def make_processor() -> Any:
+    """A word a token, and the sound's features in windows of a second."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import MusicFlamingoProcessor, PreTrainedTokenizerFast, WhisperFeatureExtractor
+
+    asked = {word for question in QUESTIONS for word in question.rstrip("?").split()}
+    words = {*FILLER, *(word for tag in TAGS.values() for word in tag.words), *asked, *ANSWERS, "Lyrics", ":", "\n", "?"}
+    vocabulary = {word: number for number, word in enumerate((*_SPECIALS, "<unk>", *sorted(words)))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    # Special tokens whole, words with their apostrophes, line breaks, any other mark by itself; spaces are dropped.
+    pieces = Regex(r"<\w+>|\w+(?:'\w+)*|\n|[^\w\s]")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(pieces, "removed", invert=True)
+    tokenizer.add_special_tokens(list(_SPECIALS))
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", unk_token="<unk>")
+    extractor = WhisperFeatureExtractor(feature_size=MELS, chunk_length=1, sampling_rate=SAMPLE_RATE)
+    marks = {"audio_token": "<sound>", "audio_bos_token": "<begin>", "audio_eos_token": "<stop>"}
+    return MusicFlamingoProcessor(extractor, fast, chat_template=_CHAT, **marks)
+
+
+def make_untrained(processor: Any, seed: int) -> Any:
+    """The real class with random weights."""
+    from transformers import (
+        AudioFlamingo3EncoderConfig,
+        MusicFlamingoConfig,
+        MusicFlamingoForConditionalGeneration,
+    )
+
+    ids = processor.tokenizer.convert_tokens_to_ids
+    tower = AudioFlamingo3EncoderConfig(
+        num_mel_bins=MELS, num_hidden_layers=1, num_attention_heads=2, intermediate_size=2 * TOWER, hidden_size=TOWER,
+        max_source_positions=50, initializer_range=SPREAD,
+    )  # fmt: skip
+    language = {
+        "model_type": "qwen2", "vocab_size": len(processor.tokenizer), "hidden_size": HIDDEN, "intermediate_size": 160,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
+        "pad_token_id": ids("<pad>"), "initializer_range": SPREAD,
+    }  # fmt: skip
+    marks = (("token", "<sound>"), ("bos_token", "<begin>"), ("eos_token", "<stop>"))
+    options: dict[str, Any] = {f"audio_{name}_id": ids(mark) for name, mark in marks} | {"initializer_range": SPREAD}
+    config = MusicFlamingoConfig(audio_config=tower.to_dict(), text_config=language, **options)
+    # The caller's random state must not move.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MusicFlamingoForConditionalGeneration(config)

@@ -117,5 +117,5 @@ def test_the_demo_answers_a_question_and_says_what_was_planted():
     assert planted[0] == "Planted in this song:"
     best = max(record["components"], key=lambda component: component["attribution"])
     assert planted[1].split() == [best["stem"], f"0:{best['start']:04.1f}-0:{best['end']:04.1f}"]
-    with pytest.raises(InputError, match="ask one of 'Is there a synth solo"):
+    with pytest.raises(InputError, match="choose one of 'Is there a synth solo"):
         cli.main(["demo", "--ask", "Is it sad?"], standalone_mode=False)

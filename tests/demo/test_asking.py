@@ -91,6 +91,15 @@ def test_one_cause_of_two_is_not_enough(models: dict[str, Answering]):
         assert bool(scores[0] > scores[1]) is yes
 
 
+def test_it_answers_by_itself(models: dict[str, Answering]):
+    question = "Is this a love song?"
+    for yes in (True, False):
+        track = make_short_track(plan_fresh(FRESH + 2, question, yes))
+        with torch.no_grad():
+            said = models[question].answer_by_itself(track.stems.sum(0)[None], track.lyrics.text)
+        assert said == ("Yes" if yes else "No")
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_fresh_songs_have_the_answer_that_was_asked_for(question: str):
     for seed in range(20):
@@ -108,7 +117,9 @@ def test_fresh_songs_have_the_answer_that_was_asked_for(question: str):
 
 def test_questions_are_known_by_their_words():
     assert find_question("is this a  LOVE song") == "Is this a love song?"
-    with pytest.raises(InputError, match=r"doesn't know the question 'Is it sad\?': ask one of 'Is there a synth solo\?', "):
+    with pytest.raises(
+        InputError, match=r"doesn't know the question 'Is it sad\?': choose one of 'Is there a synth solo\?', "
+    ):
         find_question("Is it sad?")
 
 
