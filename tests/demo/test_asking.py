@@ -5,12 +5,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.demo import asking
-from musiclime_torch.demo.asking import HELD_OUT, ask_each, main, measure
+from musiclime_torch.demo.asking import HELD_OUT, ask_each, draw_variants, follow_causes, main, measure
 from musiclime_torch.demo.bundle import find_assets
 from musiclime_torch.demo.plan import STEMS
 from musiclime_torch.demo.questions import (
@@ -99,6 +100,24 @@ def test_it_answers_by_itself(models: dict[str, Answering]):
         with torch.no_grad():
             said = models[question].answer_by_itself(track.stems.sum(0)[None], track.lyrics.text)
         assert said == ("Yes" if yes else "No")
+
+
+def test_answers_follow_their_causes():
+    plan = plan_short_song(9, {cause for needed in QUESTIONS.values() for cause in needed})
+    causes = [cause for cause in plan.causes if cause.tag in ("anthem", "love song", "synth solo")]
+    cells, words = np.ones((5, len(STEMS), MOMENTS), dtype=bool), np.ones((5, 2 * MOMENTS), dtype=bool)
+    for row, cause in enumerate(causes):
+        if cause.stem is None:
+            words[row, cause.place] = False
+        else:
+            cells[row, STEMS.index(cause.stem), cause.place] = False
+    yes = follow_causes(plan, cells, words)
+    for row, cause in enumerate(causes):
+        assert yes[row].tolist() == [(cause.tag, cause.kind) not in needed for needed in QUESTIONS.values()]
+    assert yes[4].all()
+    drawn = [draw_variants(plan, np.random.default_rng(seed)) for seed in range(50)]
+    assert all(variants.yes[0].all() and not variants.yes[1].all() for variants in drawn)
+    assert 0.2 < np.mean([variants.yes for variants in drawn]) < 0.8
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
