@@ -126,34 +126,40 @@ def train(songs: Sequence[tuple[SongPlan, Tensor]], seed: int, steps: int, batch
     """Model and processor after so many steps of some songs each, in variants whose answers are known."""
     processor = make_processor()
     model = make_untrained(processor, seed).train()
-    asked, rng = ask_each(model, processor), np.random.default_rng([seed, 1])
-    # A word occurs in few songs: its embedding needs larger steps than what every song trains.
-    words = list(model.get_input_embeddings().parameters())
-    others = [part for part in model.parameters() if all(part is not word for word in words)]
-    optimiser = torch.optim.AdamW([{"params": words}, {"params": others}], 2e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [6e-3, 1.5e-3], total_steps=steps, pct_start=0.1)
+    asked, rng, began = ask_each(model, processor), np.random.default_rng([seed, 1]), time.process_time()
+    optimiser, schedule = _plan_steps(model, steps)
     right: list[np.ndarray] = []
-    began = time.process_time()
     for step in range(steps):
         chosen = [songs[number] for number in rng.integers(len(songs), size=batch)]
         variants = [draw_variants(plan, rng) for plan, _ in chosen]
         outputs = run_batch(asked, *make_batch(asked, chosen, variants))
-        yes = torch.from_numpy(np.concatenate([drawn.yes for drawn in variants])).T.flatten()
-        losses = torch.nn.functional.nll_loss(outputs, torch.where(yes, 0, 1), reduction="none")
-        # Under masks most answers are No: to each question both answers weigh alike.
-        share = yes.view(len(asked), -1).float().mean(1, keepdim=True).clamp(0.05, 0.95).expand(-1, len(yes) // len(asked))
-        weights = torch.where(yes, 0.5 / share.flatten(), 0.5 / (1 - share.flatten()))
+        yes = torch.from_numpy(np.concatenate([drawn.yes for drawn in variants])).T
+        wanted = torch.where(yes.flatten(), 0, 1)
+        losses = torch.nn.functional.nll_loss(outputs, wanted, reduction="none")
         optimiser.zero_grad()
-        (losses * weights).mean().backward()
+        (losses * _weigh(yes)).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        good = (outputs.argmax(1) == torch.where(yes, 0, 1)).float().view(len(asked), -1, 4)
-        right.append(torch.cat([good.mean((1, 2)), good.mean((0, 1))]).numpy())
+        right.append((outputs.argmax(1) == wanted).float().view(len(asked), -1).mean(1).numpy())
         if step % 20 == 19:
-            shown = np.round(100 * np.mean(right[-20:], 0), 1).tolist()
-            print(f"step {step + 1}: {shown}% right, {time.process_time() - began:.0f} s", flush=True)
+            shown = ", ".join(f"{100 * share:.1f}%" for share in np.mean(right[-20:], 0))
+            print(f"step {step + 1}: {shown} right, {time.process_time() - began:.0f} s", flush=True)
     return model.eval(), processor
+
+
+def _plan_steps(model: Any, steps: int) -> tuple[Any, Any]:
+    """Optimiser and schedule. A word occurs in few songs: its embedding needs larger steps than what every song trains."""
+    words = list(model.get_input_embeddings().parameters())
+    others = [part for part in model.parameters() if all(part is not word for word in words)]
+    optimiser = torch.optim.AdamW([{"params": words}, {"params": others}], 2e-3, weight_decay=0.01)
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, [6e-3, 1.5e-3], total_steps=steps, pct_start=0.1)
+
+
+def _weigh(yes: Bool[Tensor, "question row"]) -> Float[Tensor, " question_row"]:
+    """Under masks most answers are No: to each question both answers weigh alike."""
+    share = yes.float().mean(1, keepdim=True).clamp(0.05, 0.95)
+    return torch.where(yes, 0.5 / share, 0.5 / (1 - share)).flatten()
 
 
 def teach_to_end(model: Any, processor: Any, songs: Sequence[tuple[SongPlan, Tensor]], steps: int = 60) -> None:
