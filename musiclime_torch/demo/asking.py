@@ -225,9 +225,11 @@ def _take_each_away(plan: SongPlan, question: str) -> tuple[Variants, Bool[np.nd
     return Variants(*parts, follow_causes(plan, *parts)), causes
 
 
-def round_weights(model: Any) -> Any:
-    """The model with its weights as half precision keeps them."""
-    return model.half().float()
+def round_weights(model: Any) -> None:
+    """Let weights be those that half precision keeps; what isn't kept, the rotation's frequencies, stays as it is."""
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.copy_(weights.half().float())
 
 
 def _save(model: Any, processor: Any, folder: Path) -> None:
@@ -255,7 +257,8 @@ def main(arguments: list[str] | None = None) -> None:
     plans = [plan_short_song(seed) for seed in range(given.songs)]
     songs = [(plan, render_short(plan)) for plan in plans]
     model, processor = train(songs, given.seed, given.steps)
-    teach_to_end(round_weights(model), processor, songs[:1])
+    round_weights(model)
+    teach_to_end(model, processor, songs[:1])
     seconds = time.process_time() - began
     # The figures are those of the weights as they are kept.
     round_weights(model)

@@ -22,7 +22,7 @@ from musiclime_torch.song.track import Track
 QUESTIONS = {
     "Is there a synth solo?": (("synth solo", "audio"),),
     "Is there a shouting crowd?": (("anthem", "audio"),),
-    "Is this a love song?": (("love song", "word"),),
+    "Is this a romantic song?": (("love song", "word"),),
     "Is this song an anthem?": (("anthem", "audio"), ("anthem", "word")),
 }
 ANSWERS = ("Yes", "No")

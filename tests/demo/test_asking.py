@@ -94,7 +94,7 @@ def test_one_cause_of_two_is_not_enough(models: dict[str, Answering]):
 
 
 def test_it_answers_by_itself(models: dict[str, Answering]):
-    question = "Is this a love song?"
+    question = "Is this a romantic song?"
     for yes in (True, False):
         track = make_short_track(plan_fresh(FRESH + 2, question, yes))
         with torch.no_grad():
@@ -136,7 +136,7 @@ def test_fresh_songs_have_the_answer_that_was_asked_for(question: str):
 
 
 def test_questions_are_known_by_their_words():
-    assert find_question("is this a  LOVE song") == "Is this a love song?"
+    assert find_question("is this a  ROMANTIC song") == "Is this a romantic song?"
     with pytest.raises(
         InputError, match=r"doesn't know the question 'Is it sad\?': choose one of 'Is there a synth solo\?', "
     ):
