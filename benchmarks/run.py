@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from datetime import date
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -45,9 +46,14 @@ GPU = {"gpu": "On a GPU"}
 
 
 def list_scripts() -> dict[str, Path]:
-    """All benchmarks by name: files in the folders of `QUESTIONS` that run by themselves."""
+    """All benchmarks by name: files in the folders of `QUESTIONS` that run by themselves.
+
+    A name is the file's, after its folder's where two folders have it: `accuracy_answers`, `cost_answers`.
+    """
     files = [file for folder in QUESTIONS for file in sorted((HERE / folder).glob("*.py"))]
-    return {file.stem: file for file in files if '__name__ == "__main__"' in file.read_text(encoding="utf-8")}
+    scripts = [file for file in files if '__name__ == "__main__"' in file.read_text(encoding="utf-8")]
+    shared = Counter(file.stem for file in scripts)
+    return {file.stem if shared[file.stem] == 1 else f"{file.parent.name}_{file.stem}": file for file in scripts}
 
 
 def find_script(name: str) -> Path:
@@ -57,7 +63,7 @@ def find_script(name: str) -> Path:
 
 def name_module(name: str) -> str:
     """A script as `python -m` takes it."""
-    return ".".join(("benchmarks", list_scripts()[name].parent.name, name))
+    return ".".join(("benchmarks", list_scripts()[name].parent.name, list_scripts()[name].stem))
 
 
 def describe_machine() -> dict[str, str]:

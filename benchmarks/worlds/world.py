@@ -79,10 +79,10 @@ class World:
         return to_values(self.scale(space), torch.cat([square.diagonal().T for square in squares])).cpu()
 
 
-def make_probe(model: nn.Module, track: Track, units: Units = "word", tuning: Tuning = AS_IS) -> Probe:
-    """A model and a song, ten segments and units of its lyrics: what `explain` asks at its defaults."""
+def make_probe(model: nn.Module, track: Track, units: Units = "word", tuning: Tuning = AS_IS, segments: int = 10) -> Probe:
+    """A model and a song, its segments and units of its lyrics: what `explain` asks, with ten segments at its defaults."""
     subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
-    components = list_components(track, 10, units, subject.modalities)
+    components = list_components(track, segments, units, subject.modalities)
     with torch.no_grad():
         sources = prepare_sources(subject, track, components, "silence", None, 0, tuning.device)
     seen = components.seen(sources.unseen)

@@ -197,13 +197,22 @@ def predict(song: Path, form: str, top: int, **options: Any) -> None:
     )
 
 
-@cli.command(cls=Grouped, examples=("musiclime demo", "musiclime demo --out report --foil calm"))
+@cli.command(
+    cls=Grouped,
+    examples=("musiclime demo --out report --foil calm", "musiclime demo --ask 'Is this song an anthem?'"),
+)
 @explain_options()
 @output_options
 def demo(**options: Any) -> None:
-    """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target is given."""
+    """Explain the embedded song with the embedded model, offline: why it is an "anthem", unless --target is given.
+
+    With --ask an embedded music language model is asked about a song of four seconds.
+    """
     output = plan_output(options)
     refuse_early(options, {})
+    if options["ask"] is not None and not names_model(options):
+        _ask_demo(options, output)
+        return
     device = options.pop("device") or default_device()
     if options["target"] is None and not names_model(options):
         # Of the song's two tags, the one that needs a sound and a word together.
@@ -216,6 +225,35 @@ def demo(**options: Any) -> None:
         explanation = _run(load_models(options, device), track, device, options, output)
     output.show(explanation, track, options["baseline"])
     click.echo(describe_causes(), err=True)
+
+
+def _ask_demo(options: dict[str, Any], output: Output) -> None:
+    """Explain what the embedded music language model answers about its own song, and say what was planted there."""
+    device = options.pop("device") or default_device()
+    with redirect_stdout(sys.stderr):
+        from musiclime_torch.demo.questions import (
+            ANSWERS,
+            MOMENTS,
+            describe_reasons,
+            find_model,
+            find_question,
+            give_name,
+            load_short_demo,
+        )
+
+        asked = find_question(options["ask"])
+        if options["answer"] is None:
+            options["answer"], options["foil"] = ANSWERS[0], options["foil"] or ANSWERS[1]
+        # The song's own half-bars, and masks enough to tell pairs apart; others can be asked for.
+        options |= {"ask": asked, "model": str(find_model()), "segments": options["segments"] or str(MOMENTS)}
+        if options["until"] is None and options["preset"] is None:
+            options["n_samples"] = options["n_samples"] or "576"
+        load_baseline(options, device, {})
+        plan, track = load_short_demo()
+        model = give_name(settle_answers(load_models(options, device, knows_song=True), track, options))
+        explanation = _run(model, track, device, options, output)
+    output.show(explanation, track, options["baseline"])
+    click.echo(describe_reasons(plan, asked), err=True)
 
 
 cli.add_command(train)

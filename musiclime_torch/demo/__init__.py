@@ -1,4 +1,4 @@
-"""Songs with known causes, a small model trained on them, and one such song to explain offline."""
+"""Songs with known causes, small models trained on them, and such songs to explain offline."""
 
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
         find_column as find_column,
         plan_song as plan_song,
         spawn as spawn,
+    )
+    from musiclime_torch.demo.questions import (
+        MOMENTS as MOMENTS,
+        QUESTIONS as QUESTIONS,
+        find_reasons as find_reasons,
+        find_short_column as find_short_column,
+        load_demo_answering as load_demo_answering,
+        make_short_track as make_short_track,
+        plan_fresh as plan_fresh,
+        plan_short_song as plan_short_song,
+        render_short as render_short,
     )
     from musiclime_torch.demo.songs import make_track as make_track, render_stems as render_stems
     from musiclime_torch.demo.training import (

@@ -67,13 +67,13 @@ def describe_causes() -> str:
     plan = load_demo_plan()
     lines = []
     for name in sorted(plan.tags):
-        parts = [_describe(plan, number) for number, cause in enumerate(plan.causes) if cause.tag == name]
+        parts = [describe_cause(plan, cause) for cause in plan.causes if cause.tag == name]
         lines.append(f"{name}: {' and '.join(parts)}")
     return "Planted in this song:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _describe(plan: SongPlan, number: int) -> str:
-    cause = plan.causes[number]
+def describe_cause(plan: SongPlan, cause: Cause) -> str:
+    """Where a cause lies: a stem and its time, or a word and its line."""
     if cause.stem is not None:
         start, end = locate_cause(plan, cause)
         return f"{cause.stem} 0:{start:04.1f}-0:{end:04.1f}"

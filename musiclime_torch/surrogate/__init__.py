@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         draw_leverage as draw_leverage,
         solve_leverage as solve_leverage,
     )
+    from musiclime_torch.surrogate.shared import draw_shared as draw_shared, pick_repeats as pick_repeats
     from musiclime_torch.surrogate.sides import lay_side as lay_side, turn as turn
     from musiclime_torch.surrogate.solver import solve as solve
     from musiclime_torch.surrogate.variance import split_variance as split_variance

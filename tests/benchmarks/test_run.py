@@ -85,3 +85,12 @@ def test_the_gpus_run_gets_its_parts_and_options(monkeypatch):
 def test_versions_are_of_packages_that_are_there(monkeypatch):
     monkeypatch.setattr(results, "PACKAGES", ("torch", "nonesuch-package"))
     assert list(results.list_versions()) == ["torch"]
+
+
+def test_scripts_of_one_name_in_two_folders_are_kept_apart():
+    scripts = results.list_scripts()
+    assert "answers" not in scripts
+    for folder in ("accuracy", "cost"):
+        assert scripts[f"{folder}_answers"].parts[-2:] == (folder, "answers.py")
+        assert results.name_module(f"{folder}_answers") == f"benchmarks.{folder}.answers"
+    assert results.name_module("planted") == "benchmarks.accuracy.planted"

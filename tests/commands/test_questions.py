@@ -106,3 +106,16 @@ def test_what_cannot_be_compared_is_one_sentence(
     said = say_error(raised.value)
     assert message in said
     assert "\n" not in said
+
+
+def test_the_demo_answers_a_question_and_says_what_was_planted():
+    done = run("demo", "--ask", "is there a synth solo", "--n-samples", 112, "--device", "cpu", "--format", "json")
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    assert record["target"] == "Yes rather than No"
+    planted = done.stderr.splitlines()[-2:]
+    assert planted[0] == "Planted in this song:"
+    best = max(record["components"], key=lambda component: component["attribution"])
+    assert planted[1].split() == [best["stem"], f"0:{best['start']:04.1f}-0:{best['end']:04.1f}"]
+    with pytest.raises(InputError, match="choose one of 'Is there a synth solo"):
+        cli.main(["demo", "--ask", "Is it sad?"], standalone_mode=False)

@@ -38,6 +38,7 @@ TESTED_ELSEWHERE = {
     "demo/catalogue": "corpus/runs/test_running",
     "demo/music": "demo/test_songs",
     "demo/plan": "demo/test_songs",
+    "demo/questions": "demo/test_asking",
     "demo/song": "demo/test_training",
     "demo/synthesis": "demo/test_songs",
     "explanation/composing": "explanation/test_explainer",
