@@ -108,6 +108,7 @@ def read_edit(text: str) -> Edit:
 
 def find_edit(text: str) -> Edit | None:
     """The edit that a text names, whatever its amount; None where it names none."""
+    # People type minus signs as their keyboard has them, and units with a space or without.
     plain = " ".join(text.casefold().replace("−", "-").split())
     if plain in ("silence", "noise"):
         return Edit("silence" if plain == "silence" else "noise")
@@ -126,6 +127,7 @@ def split_stems(text: str) -> dict[str, str]:
     >>> split_stems("vocals=-12 dB, drums=low-pass 800 Hz")
     {'vocals': '-12 dB', 'drums': 'low-pass 800 Hz'}
     """
+    # Neither names of edits nor stems have commas or equals signs, so that both can separate.
     stems: dict[str, str] = {}
     for part in text.split(","):
         name, equals, edit = (piece.strip() for piece in part.partition("="))

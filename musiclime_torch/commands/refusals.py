@@ -5,6 +5,7 @@ Everything here is checked again where it is used; the library doesn't depend on
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from os.path import isdir, isfile
 from pathlib import Path
@@ -17,6 +18,39 @@ from musiclime_torch.commands.models import check_name
 from musiclime_torch.commands.options import gather, split_baseline
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.song.lyrics.files import asks_to_transcribe
+
+#: Options with another name than their argument.
+_OTHERWISE = {"max_seconds": "--max-duration", "path": "--out"}
+
+
+def name_flag(argument: str) -> str:
+    """The option for an argument.
+
+    >>> name_flag("n_samples"), name_flag("max_seconds")
+    ('--n-samples', '--max-duration')
+    """
+    return _OTHERWISE.get(argument, "--" + argument.replace("_", "-"))
+
+
+def say_error(error: InputError) -> str:
+    """What went wrong, with the option's name where the library's sentence has the argument's.
+
+    >>> say_error(InputError("n_samples must be at least 1, got 0.", argument="n_samples"))
+    '--n-samples must be at least 1, got 0.'
+    >>> say_error(InputError("'/tmp/out' can't be written to: give another out folder.", argument="out"))
+    "'/tmp/out' can't be written to: give another --out folder."
+    """
+    if error.argument is None:
+        return str(error)
+    # What is quoted stays as it is: a path or a name may hold the argument's word. An apostrophe within a word quotes
+    # nothing.
+    quoted = r"(?<!\w)'[^']*'(?!\w)|(?<!\w)\"[^\"]*\"(?!\w)"
+    argument = rf"\b{re.escape(error.argument)}\b(?!\()"
+    return re.sub(f"{quoted}|{argument}", lambda match: _name(match[0], error.argument or ""), str(error))
+
+
+def _name(text: str, argument: str) -> str:
+    return name_flag(argument) if text == argument else text
 
 
 def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files: Path) -> None:

@@ -77,6 +77,7 @@ def explain_both(model: Callable[..., Any], first: Track, second: Track, **setti
     The explained number is the same in both, up to windows of songs of different lengths: each song is compared with the
     whole of the other. `settings` are those of `explain`; Shapley values, which add up to the similarity, are the default.
     """
+    # What the model doesn't declare is needed twice: to embed the other song, and to explain this one.
     known = {name: settings[name] for name in ("sample_rate", "channels", "modalities") if name in settings}
     asked = {"weights": "shapley"} | {name: value for name, value in settings.items() if name not in known}
     return (
@@ -120,6 +121,7 @@ def _embed(towers: Mapping[str, Tower], subject: Subject, track: Track) -> dict[
     for side, tower in sides.items():
         # Stems don't matter for a whole song: one of them is mixed and resampled sooner.
         mixed = replace(track, stems=track.stems.sum(0, keepdim=True), stem_names=("song",))
+        # A long song's direction is the mean of its windows', which all have length one before.
         mean = torch.tensor(predict(tower, mixed).outputs)
         if not float(mean.norm()) > _SILENT:
             raise InputError(f"{subject.name} gives {track.title or 'the song'!r} no direction: its {side} is empty to it.")
@@ -186,6 +188,7 @@ def _name_all(references: Sequence[Comparable], names: Sequence[str] | None) -> 
     """A name for each, all different: songs of one title are numbered."""
     if names is not None and len(names) != len(references):
         raise InputError(f"there are {len(names)} names for {len(references)} songs to compare with.")
+    # Classes are told apart by their names alone.
     plain = list(names) if names is not None else [_name(entry) for entry in references]
     return [name if plain.count(name) == 1 else f"{name} ({plain[: i + 1].count(name)})" for i, name in enumerate(plain)]
 

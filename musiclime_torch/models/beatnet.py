@@ -40,6 +40,7 @@ class BeatNet(nn.Module):
         """Probabilities of a beat within a bar and of a bar's first beat, every 20 ms; step 0 is centred on frame 0."""
         features = self.measure(sound)
         shapes = nn.functional.max_pool1d(self.conv1(features[:, None]).relu(), 2).flatten(1)
+        # One direction in time, from a state of zeros: it was trained to follow music as it is played.
         states, _ = self.lstm(self.linear0(shapes)[None])
         chances: Tensor = self.linear(states)[0].softmax(1)
         return chances[:, :2]
@@ -50,6 +51,7 @@ class BeatNet(nn.Module):
         padded = nn.functional.pad(sound, (WINDOW // 2, WINDOW))
         frames = padded.unfold(0, WINDOW, HOP)[:steps]
         shape = torch.hann_window(WINDOW, periodic=False, device=sound.device)
+        # The last bin, Nyquist's, was not among the features that it was trained on.
         magnitudes = torch.fft.rfft(frames * shape).abs()[:, : WINDOW // 2]
         levels = (magnitudes @ self.bank + 1).log10()
         rises = nn.functional.pad(levels.diff(dim=0).clamp_min(0), (0, 0, 1, 0))

@@ -131,11 +131,13 @@ class Line:
                 raise InputError(
                     f"{self.name} was sent {self.sent} variants, as queries={self.limits.queries} allows{kept}."
                 )
+            # Counted before it is sent: an attempt that fails may have been answered, and billed, all the same.
             self._wait()
             self.sent += variants
             try:
                 answer = self._attempt(body)
             except PassingError as failure:
+                # Twice as long each time, unless the server says how long.
                 pause = min(_PAUSE * 2 ** (attempt - 1), _LONGEST) if failure.pause is None else failure.pause
                 if attempt == self.limits.tries or pause > _MOST:
                     later = f", and asks to wait {pause:.0f} s" if pause > _MOST else ""

@@ -91,6 +91,7 @@ class Similarity(nn.Module):
     ) -> None:
         """`weights` are those of sound and lyrics. A reference that lacks a side is compared by the other alone."""
         super().__init__()
+        # A side that no reference has can't be compared: the model then takes the other one alone.
         used = [side for side in towers if any(side in reference.directions for reference in references)]
         self.towers = nn.ModuleDict({side: towers[side] for side in used})
         first = towers[used[0]]
@@ -114,6 +115,7 @@ class Similarity(nn.Module):
 
     def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch reference"]:
         """The sound's part of the cosines."""
+        # Cosines of unit vectors are products, and shares are weights of a mean: parts of both sides simply add up.
         return self.shares[0] * (self.towers["audio"](audio) @ self.directions_audio.T)
 
     def encode_text(self, text: Any) -> Float[Tensor, "batch reference"]:

@@ -71,12 +71,15 @@ def _gate_window(
     # A model that fills short sounds up has places beyond their end.
     grid = find_grid(subject)
     hop = stems.shape[-1] / spectra.shape[-1] if grid is None else grid[1]
+    # Half the median's length on either side, in places of the model's own grid.
     smooth = torch.stack(
         [
             smooth_spectrum(own, max(round(edit.amount * sample_rate / hop / 2), 1))
             for own, edit in zip(spectra, medians, strict=True)
         ]
     )
+    # As for sound: what is gated is the difference to the stand-in, over the stand-ins of all stems. Spectra add up as
+    # sounds do, so that a mix of gated spectra is the spectrum of the mix.
     plane, floor = _unfold(spectra - smooth), _unfold(smooth).sum(0)
     count = plane.shape[-1]
     if place.segment is None:

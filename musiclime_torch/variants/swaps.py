@@ -97,6 +97,7 @@ def guess_words(
 
 def _hide(text: str, word: Word, mask: str) -> str:
     """The word's surroundings with the mask token in its place."""
+    # A song is longer than such a model reads, and a word is guessed from what is near.
     before, after = text[max(word.start - AROUND, 0) : word.start], text[word.end : word.end + AROUND]
     return f"{before}{mask}{after}"
 
@@ -118,6 +119,7 @@ def _list_beginnings(tokenizer: Any) -> dict[int, str]:
     """Tokens that are whole words or begin one, with the word."""
     tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     marked = any(token and token.startswith(_OPENING) for token in tokens)
+    # Tokenizers mark either what begins a word or what goes on with one: a token is read in its own tokenizer's way.
     special = set(tokenizer.all_special_ids)
     words = {}
     for number, token in enumerate(tokens):
@@ -131,6 +133,7 @@ def _list_beginnings(tokenizer: Any) -> dict[int, str]:
 
 def _pick(word: str, scores: Float[Tensor, " token"], begins: dict[int, str]) -> str | None:
     """The likeliest other word; None where there is none among the first answers."""
+    # The word itself, pieces of words and marks are passed over; what comes first after them is as likely as it gets.
     values, tokens = scores.topk(min(ANSWERS, len(scores)))
     for value, token in zip(values.tolist(), tokens.tolist(), strict=True):
         if value > -torch.inf and token in begins and fold(begins[token]) != fold(word):

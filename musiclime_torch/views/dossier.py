@@ -88,6 +88,7 @@ def write_dossier(
         message = f"{out} can't be written to ({error.strerror}): give another dossier folder."
         raise InputError(message, argument="dossier") from error
     files = sorted([*texts, *sounds, "explanation.safetensors"])
+    # The archive can't hold its own sum: that one is printed, and kept elsewhere.
     sums = "".join(f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}\n" for name in files)
     write_atomically(sums.encode(), out / SUMS, "dossier")
     write_atomically(_pack(out, [*files, SUMS], moment), out / "dossier.zip", "dossier")
@@ -152,6 +153,7 @@ def list_outputs(explanation: Explanation) -> list[tuple[str, str, str, str]]:
     """(class, output on the song, output with everything removed, probability or ""), largest first."""
     chances = find_probabilities(explanation)
     order = explanation.output_song.argsort(descending=True, stable=True).tolist()
+    # The explained class first, whatever its output: it is what the dossier is about.
     first = [explanation.target, *(row for row in order if row != explanation.target)][:MOST_ROWS]
     return [
         (
@@ -286,6 +288,7 @@ def tell_repetition(explanation: Explanation) -> list[str]:
     """How to check the files, and how to get the same numbers again."""
     known = explanation.provenance
     versions = " ".join(f"{name.replace('_', '-')}=={number}" for name, number in known.get("versions", {}).items())
+    # In the order of the work: are these the files, is it the same software, and then the same question about the same song.
     said = [f"1. Check that no file was changed: sha256sum --check {SUMS}", f"2. Install the same versions: {versions}"]
     if known.get("command"):
         said.append(f"3. Run the same command on the same files: {known['command']}")

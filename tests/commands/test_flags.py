@@ -4,7 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.cli import cli, name_flag, say_error
+from musiclime_torch.commands.cli import cli
+from musiclime_torch.commands.refusals import name_flag, say_error
 from musiclime_torch.explanation.settings import SETTINGS
 
 

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from tiny_hub import save_clap
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.commands.cli import cli, say_error
+from musiclime_torch.commands.cli import cli
+from musiclime_torch.commands.refusals import say_error
 from musiclime_torch.explanation.explanation import Explanation
 
 QUICK = ["--separator", "none", "--segments", "2", "--device", "cpu"]

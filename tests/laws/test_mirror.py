@@ -31,6 +31,7 @@ TESTED_ELSEWHERE = {
     "captum/surrogates": "captum/test_lime",
     "captum/coalitions": "captum/test_kernel_shap",
     "commands/models": "models/test_classifiers",
+    "commands/explain": "commands/test_cli",
     "corpus/findings/comparison_sums": "corpus/findings/test_comparing",
     "corpus/findings/summaries": "corpus/findings/test_aggregation",
     "demo/bundle": "demo/test_training",

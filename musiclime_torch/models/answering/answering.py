@@ -157,6 +157,7 @@ class Answering(nn.Module):
         body, embedding = self.body, self.model.get_input_embeddings()
         count = {part: sum(weight.numel() for weight in part.parameters()) for part in (self.model, body, embedding)}
         head = self.model.get_output_embeddings().weight.numel()
+        # Looking a token up costs nothing; a head that shares the table multiplies by it all the same.
         language = count[body] - count[embedding]
         tied = self.model.get_output_embeddings().weight is embedding.weight
         tower = count[self.model] - count[body] - (0 if tied else head)

@@ -34,6 +34,7 @@ class _ReadPrompt(Prompt):
             text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         else:
             text = f"{words}\nAnswer: "
+        # As for models that hear: the lyrics' place is found in the filled template, whatever the template adds.
         before, _, after = text.partition(LYRICS)
         return (before + lyrics + after, len(before)) if lyrics else (text, 0)
 
@@ -53,6 +54,7 @@ class Reading(Answering):
         ask_words: bool = False,
     ) -> None:
         """InputError for an empty question, and answers that can't be told apart."""
+        # Not the parent's own: it wants a family that hears.
         nn.Module.__init__(self)
         if not question.strip():
             raise InputError("the question is empty: ask something, such as 'Is this song sad?'.", argument="ask")

@@ -81,6 +81,7 @@ class Transcribing(nn.Module):
 
     def forward(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch class"]:
         """Log-probabilities of the lines, then of their tokens."""
+        # The sound is heard once for all lines.
         heard = self.listen(audio)
         scores = [self._score(heard, ids) for ids in self.answers.values()]
         return torch.cat([torch.stack([score.sum(1) for score in scores], 1), *scores], 1)

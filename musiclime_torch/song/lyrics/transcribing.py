@@ -36,6 +36,7 @@ def transcribe(
     lines = [_write_line(model, segment, offset) for segment in _hear(model, wave) if not _is_faint(wave, segment, model)]
     if not any(lines):
         raise InputError(f"{model.name} hears no words in this song: leave the lyrics out.", argument="lyrics")
+    # Through the reader of .lrc files: sections, lines and words are then cut as they are in any lyrics.
     lyrics = parse_lrc("\n".join(filter(None, lines)))
     said = f"the lyrics are what {model.name} hears: they may be wrong, and so may their times."
     return replace(lyrics, warnings=(*lyrics.warnings, said))
