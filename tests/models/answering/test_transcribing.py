@@ -129,10 +129,11 @@ def speak(words: str, slot: float = 0.7) -> Track:
 @has_weights
 @has_voice
 def test_a_words_own_moment_is_its_cause():
-    track = speak("love will never leave me alone")
-    explanation = explain(load_transcribing(TINY, [track.title]), track, segments=6, target=track.title)
-    own = [int(explanation.attributions[token + 1].abs().argmax()) == token for token in range(6)]
-    assert sum(own) >= 5
+    """One short sentence; `benchmarks/accuracy/transcripts.py` has eight of six words."""
+    track = speak("love will leave me")
+    explanation = explain(load_transcribing(TINY, [track.title]), track, segments=4, target=track.title)
+    own = [int(explanation.attributions[token + 1].abs().argmax()) == token for token in range(4)]
+    assert sum(own) >= 3
 
 
 @pytest.mark.slow
