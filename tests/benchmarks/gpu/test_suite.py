@@ -86,9 +86,9 @@ def late(name, device, small, seconds, pipe):
 def test_what_is_late_is_stopped_what_dies_is_told_and_the_next_one_runs(monkeypatch, tmp_path, capsys):
     pretend(monkeypatch, late)
     monkeypatch.setattr(suite, "GRACE", 0.2)
-    monkeypatch.setattr(suite, "PARTS", {"correctness": 5.5, "sweep": 5.5, "original": 5.5, "dropin": 600})
+    monkeypatch.setattr(suite, "PARTS", {"correctness": 5.5, "sweep": 60, "original": 60, "dropin": 600})
     monkeypatch.setattr(suite, "PATIENCE", 0.0)
-    outcomes = suite.run_all(["correctness", "sweep", "original"], "cuda:0", False, 0.4, tmp_path)
+    outcomes = suite.run_all(["correctness", "sweep", "original"], "cuda:0", False, 3.0, tmp_path)
     states = [outcome.state for outcome in outcomes]
     assert states[0].startswith("stopped after 0 s")
     assert states[1:] == ["failed: its process ended with code 7", "done"]
