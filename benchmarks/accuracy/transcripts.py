@@ -67,19 +67,19 @@ def main() -> None:
     print(json.dumps({"hits": hits, "words": words, "share": round(hits / words, 4)}))
 
 
-def speak(sentence: str) -> Track:
-    """Words by themselves, each in the middle of its own slot; slots are as long as the longest word and a pause."""
+def speak(sentence: str, slot: float | None = None) -> Track:
+    """Words by themselves, each in the middle of its own slot of so many seconds; None for the longest word and a pause."""
     spoken = []
     for word in sentence.split():
         done = subprocess.run(["espeak-ng", "-v", "en-us", "-s", "140", "--stdout", word], capture_output=True, check=True)
         sound, rate = soundfile.read(io.BytesIO(done.stdout))
         loud = np.flatnonzero(np.abs(sound) > 0.01)
         spoken.append(sound[loud[0] : loud[-1] + 1])
-    size = max(map(len, spoken)) + round(PAUSE * rate)
+    size = max(map(len, spoken)) + round(PAUSE * rate) if slot is None else round(slot * rate)
     song = np.zeros(size * len(spoken), dtype=np.float32)
     for number, sound in enumerate(spoken):
-        begin = number * size + (size - len(sound)) // 2
-        song[begin : begin + len(sound)] = sound
+        begin = number * size + max((size - len(sound)) // 2, 0)
+        song[begin : begin + len(sound)] = sound[: len(song) - begin]
     return Track(torch.from_numpy(song)[None, None], ("voice",), rate, None, title=sentence)
 
 

@@ -21,7 +21,7 @@ from musiclime_torch.basics.edits import split_stems
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.settings import Settings, name_baseline, read_baseline
-from musiclime_torch.models.answering.answering import Answering
+from musiclime_torch.models.answering.asked import Asked
 from musiclime_torch.models.answering.transcribing import Transcribing
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.subject import Subject
@@ -56,7 +56,7 @@ def record_provenance(subject: Subject, track: Track, settings: Settings, device
 
 def record_question(model: Any) -> dict[str, Any]:
     """What a language model was asked, in which order, and the tokens that its answers were cut into."""
-    return model.describe_question() if isinstance(model, Answering | Transcribing) else {}
+    return model.describe_question() if isinstance(model, Asked | Transcribing) else {}
 
 
 def identify_songs(baseline: Any) -> dict[str, str] | None:

@@ -34,7 +34,7 @@ from musiclime_torch.explanation.planning import (
     takes_all,
 )
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
-from musiclime_torch.models.answering.answering import Answering
+from musiclime_torch.models.answering.asked import Asked
 from musiclime_torch.models.answering.transcribing import Transcribing
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.beats import Limits
@@ -302,7 +302,7 @@ def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
 def _refuse_deaf(subject: Subject, ends: Float[Tensor, "2 class"]) -> None:
     """InputError where a language model answers the song and the empty song alike to the last bit."""
     # Sound that doesn't reach a language model raises nothing, and neither do words: the answer is just always the same.
-    if isinstance(subject.model, Answering | Transcribing) and torch.equal(ends[0], ends[1]):
+    if isinstance(subject.model, Asked | Transcribing) and torch.equal(ends[0], ends[1]):
         raise InputError(
             f"{subject.name} answers the song and the empty song alike to the last bit: neither sound nor lyrics reach it."
         )

@@ -21,6 +21,7 @@ TESTED_ELSEWHERE = {
     "explanation/estimation/groups": "explanation/estimation/test_windows",
     "models/answering/ctranslate2": "models/answering/test_transcribing",
     "song/lyrics/transcribing": "models/answering/test_transcribing",
+    "models/answering/asked": "models/answering/test_answering",
     "models/answering/reading": "models/answering/test_answering",
     "models/answering/families": "models/answering/test_answering",
     "models/answering/scoring": "models/answering/test_answering",

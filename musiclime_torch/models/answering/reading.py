@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.answering.answering import Answering
-from musiclime_torch.models.answering.scoring import LYRICS, Prompt, generate_answer
+from musiclime_torch.models.answering.asked import Asked
+from musiclime_torch.models.answering.scoring import LYRICS, Prompt
 from musiclime_torch.models.checkpoints import load_part, load_weights
 from musiclime_torch.models.contract import TokenBatch
 
@@ -39,10 +38,10 @@ class _ReadPrompt(Prompt):
         return (before + lyrics + after, len(before)) if lyrics else (text, 0)
 
 
-class Reading(Answering):
-    """`Answering` for a model that takes no sound: the lyrics, and on request the question's words, are all there is."""
+class Reading(Asked):
+    """A model that takes no sound: the lyrics, and on request the question's words, are all there is; see `Asked`."""
 
-    modalities = ("lyrics",)  # type: ignore[assignment]
+    modalities = ("lyrics",)
 
     def __init__(
         self,
@@ -54,38 +53,22 @@ class Reading(Answering):
         ask_words: bool = False,
     ) -> None:
         """InputError for an empty question, and answers that can't be told apart."""
-        # Not the parent's own: it wants a family that hears.
-        nn.Module.__init__(self)
-        if not question.strip():
-            raise InputError("the question is empty: ask something, such as 'Is this song sad?'.", argument="ask")
-        self.model, self.processor, self.by_token = model, _TextProcessor(tokenizer), by_token
-        self.prompt = _ReadPrompt(self.processor, question, "text first")
-        self.name = str(getattr(model.config, "name_or_path", "") or type(model).__name__)
-        self.asked, self.asked_text = question, question if ask_words else ""
-        self.answers = self._cut_answers(answers)
-        self.sample_rate = self.max_seconds = None  # type: ignore[assignment]
+        prompt = _ReadPrompt(_TextProcessor(tokenizer), question, "text first")
+        super().__init__(model, prompt, answers, by_token, ask_words)
 
     def with_answers(self, answers: Sequence[str]) -> "Reading":
         """The same model and question with other answers."""
         tokenizer = self.processor.tokenizer
         return Reading(self.model, tokenizer, self.asked, answers, self.by_token, bool(self.asked_text)).eval()
 
-    def forward(self, text: TokenBatch | list[str]) -> Float[Tensor, "batch answer"]:  # type: ignore[override]
+    def forward(self, text: TokenBatch | list[str]) -> Float[Tensor, "batch answer"]:
         """Log-probabilities."""
         read = text if isinstance(text, TokenBatch) else self._embed_strings(text, self.model.device)
         return self._score(read.embeddings, read.attended)
 
     def answer_by_itself(self, audio: Tensor | None, lyrics: str) -> str:
         """What the model answers to the lyrics, whatever is played."""
-        read = self._embed_strings([lyrics], self.model.device)
-        end = [int(self.processor.tokenizer.eos_token_id)]
-        ids = generate_answer(self.body, self.model.get_output_embeddings(), read.embeddings, self.embed_text, end)
-        return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
-
-    @property
-    def body(self) -> Any:
-        """The layers before the head."""
-        return self.model.base_model
+        return self._generate(self._embed_strings([lyrics], self.model.device).embeddings)
 
 
 def load_reading(

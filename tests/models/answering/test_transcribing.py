@@ -1,18 +1,16 @@
 """Whisper's lines and their tokens are scored as the library scores them; its trained weights are read from a package."""
 
-import io
 import shutil
-import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 import torch
 from music_llms import make_tokenizer
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
 
+from benchmarks.accuracy.transcripts import speak
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models.answering.ctranslate2 import read_ctranslate2
@@ -109,28 +107,12 @@ def test_another_file_is_no_ctranslate2_model(tmp_path: Path):
         read_ctranslate2(tmp_path / "none.bin")
 
 
-def speak(words: str, slot: float = 0.7) -> Track:
-    """Each word in a slot of its own, spoken by itself: whose moment it is, is known."""
-    spoken = []
-    for word in words.split():
-        done = subprocess.run(["espeak-ng", "-v", "en-us", "-s", "140", "--stdout", word], capture_output=True, check=True)
-        sound, rate = soundfile.read(io.BytesIO(done.stdout))
-        loud = np.flatnonzero(np.abs(sound) > 0.01)
-        spoken.append(sound[loud[0] : loud[-1] + 1])
-    size = round(slot * rate)
-    song = np.zeros(size * len(spoken), dtype=np.float32)
-    for number, sound in enumerate(spoken):
-        begin = number * size + max((size - len(sound)) // 2, 0)
-        song[begin : begin + len(sound)] = sound[: len(song) - begin]
-    return Track(torch.from_numpy(song)[None, None], ("voice",), rate, None, title=words)
-
-
 @pytest.mark.slow
 @has_weights
 @has_voice
 def test_a_words_own_moment_is_its_cause():
     """One short sentence; `benchmarks/accuracy/transcripts.py` has eight of six words."""
-    track = speak("love will leave me")
+    track = speak("love will leave me", 0.7)
     explanation = explain(load_transcribing(TINY, [track.title]), track, segments=4, target=track.title)
     own = [int(explanation.attributions[token + 1].abs().argmax()) == token for token in range(4)]
     assert sum(own) >= 3
@@ -140,7 +122,7 @@ def test_a_words_own_moment_is_its_cause():
 @has_weights
 @has_voice
 def test_lyrics_are_heard_with_their_times(tmp_path: Path):
-    track = speak("love will never leave me alone")
+    track = speak("love will never leave me alone", 0.7)
     soundfile.write(tmp_path / "song.wav", track.stems[0, 0].numpy(), track.sample_rate)
     heard = load_track(tmp_path / "song.wav", lyrics="auto", separator="none")
     assert heard.lyrics is not None

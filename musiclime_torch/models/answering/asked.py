@@ -1,0 +1,117 @@
+"""What every language model that is asked a question shares, whether it hears or only reads: answers and their scores."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.models.answering.scoring import LONGEST, Prompt, generate_answer, score_answers
+from musiclime_torch.models.contract import TokenBatch, Tokens
+
+
+class Asked(nn.Module):
+    """A language model with a prompt and answers.
+
+    `classes` are the answers, outputs the log-probabilities of their tokens added up. Probabilities are therefore those
+    among the answers that were asked. With `ask_words` the question's words are components too. With `by_token` every token
+    of an answer is an output too, "Yes, please[1]"; the tokens' log-probabilities, and with them their attributions, add up
+    to the answer's.
+    """
+
+    def __init__(self, model: Any, prompt: Prompt, answers: Sequence[str], by_token: bool, ask_words: bool) -> None:
+        """InputError for an empty question, and answers that can't be told apart."""
+        super().__init__()
+        question = prompt.question
+        if not question.strip():
+            raise InputError("the question is empty: ask something, such as 'Is this song sad?'.", argument="ask")
+        self.model, self.prompt, self.by_token = model, prompt, by_token
+        self.processor = prompt.processor
+        self.name = str(getattr(model.config, "name_or_path", "") or type(model).__name__)
+        self.asked, self.asked_text = question, question if ask_words else ""
+        self.answers = self._cut_answers(answers)
+
+    def _cut_answers(self, answers: Sequence[str]) -> dict[str, list[int]]:
+        if not answers:
+            raise InputError("there is no answer to score: give one, such as Yes.", argument="answer")
+        tokenizer = self.processor.tokenizer
+        cut = {answer: tokenizer(answer, add_special_tokens=False, verbose=False)["input_ids"] for answer in answers}
+        for answer, ids in cut.items():
+            if not ids:
+                raise InputError("an answer is empty: give words, such as Yes.", argument="answer")
+            if len(ids) > LONGEST:
+                raise InputError(
+                    f"the answer {answer[:40]!r}... has {len(ids)} tokens: give {LONGEST} at most.", argument="answer"
+                )
+        if len(set(map(tuple, cut.values()))) < len(answers):
+            raise InputError(f"two of the answers {', '.join(answers)} are the same: leave one out.", argument="answer")
+        return cut
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The answers; with `by_token` the tokens of each after it."""
+        if not self.by_token:
+            return tuple(self.answers)
+        tokens = [f"{answer}[{place}]" for answer, ids in self.answers.items() for place in range(len(ids))]
+        return (*self.answers, *tokens)
+
+    @property
+    def output_kind(self) -> str:
+        """Logits of the answers; without another answer, or with tokens beside them, they decide nothing."""
+        return "logits" if len(self.answers) > 1 and not self.by_token else "regression"
+
+    @property
+    def body(self) -> Any:
+        """The language model without its head."""
+        return self.model.base_model
+
+    def describe_question(self) -> dict[str, Any]:
+        """What it was asked, as an explanation's provenance keeps it."""
+        asked = {"asked": self.asked, "order": self.prompt.order, "answers": self.describe_answers()}
+        return asked | {"answer_tokens": self.by_token} | ({"asked_words": True} if self.asked_text else {})
+
+    def describe_answers(self) -> str:
+        """The tokens that each answer was cut into, as they are scored."""
+        words = self.processor.tokenizer.convert_ids_to_tokens
+        return "; ".join(f"{answer}: {' + '.join(words(ids))}" for answer, ids in self.answers.items())
+
+    def tokenize(self, text: str) -> Tokens:
+        """The prompt with these lyrics in it."""
+        return self.prompt.cut(text, bool(self.asked_text))
+
+    def embed_text(self, ids: Int[Tensor, "*batch token"]) -> Float[Tensor, "*batch token dim"]:
+        """The language model's token embeddings."""
+        embedded: Tensor = self.model.get_input_embeddings()(ids)
+        return embedded
+
+    def _score(
+        self, prompts: Float[Tensor, "batch token dim"], attended: Bool[Tensor, "batch seen"], heard: Any = None
+    ) -> Float[Tensor, "batch answer"]:
+        scores = score_answers(
+            self.body,
+            self.model.get_output_embeddings(),
+            prompts,
+            attended,
+            self.embed_text,
+            list(self.answers.values()),
+            heard,
+        )
+        sums = torch.stack([score.sum(1) for score in scores], 1)
+        return torch.cat([sums, *scores], 1) if self.by_token else sums
+
+    def _generate(self, prompts: Float[Tensor, "1 token dim"]) -> str:
+        """The model's own answer: the most probable token at each step."""
+        ends = self.model.generation_config.eos_token_id if hasattr(self.model, "generation_config") else None
+        tokenizer = self.processor.tokenizer
+        stops = [tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])]
+        end = [int(stop) for stop in stops if stop is not None]
+        ids = generate_answer(self.body, self.model.get_output_embeddings(), prompts, self.embed_text, end)
+        return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    def _embed_strings(self, texts: list[str], device: torch.device) -> TokenBatch:
+        if len(set(texts)) != 1:
+            raise InputError("a batch of different lyrics can't be asked at once: ask one after the other.")
+        embedded = self.embed_text(self.tokenize(texts[0]).ids.to(device)).expand(len(texts), -1, -1)
+        return TokenBatch(embedded, torch.ones(embedded.shape[:2], dtype=torch.bool, device=device))
