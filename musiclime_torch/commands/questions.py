@@ -181,11 +181,7 @@ def _load_similarity(
     if options.get("modalities") is not None:
         declared["modalities"] = split(options["modalities"])
     names = [*map(_name, songs), *query]
-    # Files of one name in two folders.
-    numbered = [
-        name if names.count(name) == 1 else f"{name} ({names[: place + 1].count(name)})" for place, name in enumerate(names)
-    ]
-    return compare(model, [*references, *query], numbered, **declared).to(device)
+    return compare(model, [*references, *query], names, **declared).to(device)
 
 
 def _compares(options: Mapping[str, Any]) -> bool:

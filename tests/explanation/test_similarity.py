@@ -144,3 +144,7 @@ def test_what_a_model_cannot_compare_is_refused(track: Track):
         explain(compare(Spectra(), [play(0)]), play(0, 1), segments=1, evidence=True)
     with pytest.raises(InputError, match="2 names for 1 songs"):
         compare(Spectra(), [play(0)], ["a", "b"])
+
+
+def test_songs_of_one_title_are_numbered():
+    assert compare(Spectra(), [play(0), play(1), play(0)]).classes == ("0 (1)", "1", "0 (2)")

@@ -64,7 +64,7 @@ def test_beats_of_clicks_are_found_in_place(tempo: int):
 
 
 @has_weights
-def test_generated_songs_are_never_counted_double(track):
+def test_generated_songs_are_never_counted_double():
     """Onsets alone count four of these twelve songs double."""
     network, tempi = load_beatnet(), []
     for seed in range(12):
