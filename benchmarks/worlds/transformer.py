@@ -95,10 +95,8 @@ class TinyTransformer(nn.Module):
         return self.fuse(self.encode_audio(audio), self.encode_text(text))
 
 
-def make_transformer(seed: int, tuning: Tuning = AS_IS) -> World:
-    """Two seconds of four synthetic stems in ten segments, a hundred words."""
-    model = TinyTransformer(seed).requires_grad_(False).eval()
-    generator = torch.Generator().manual_seed(seed)
+def make_stems(generator: torch.Generator) -> Tensor:
+    """Four synthetic stems of two seconds: tones of random pitch that swell, and noise."""
     time = torch.arange(32000) / 16000
     stems = []
     for number in range(4):
@@ -106,10 +104,18 @@ def make_transformer(seed: int, tuning: Tuning = AS_IS) -> World:
         tone = sum(torch.sin(2 * math.pi * pitch * overtone * time) / overtone for overtone in range(1, 12))
         level = 0.5 + 0.5 * torch.sin(2 * math.pi * (0.7 + 0.5 * number) * time + number)
         stems.append(0.1 * level * tone + 0.01 * (number + 1) * torch.randn(32000, generator=generator))
+    return torch.stack(stems)[:, None]
+
+
+def make_transformer(seed: int, tuning: Tuning = AS_IS) -> World:
+    """Two seconds of four synthetic stems in ten segments, a hundred words."""
+    model = TinyTransformer(seed).requires_grad_(False).eval()
+    generator = torch.Generator().manual_seed(seed)
+    stems = make_stems(generator)
     letters = torch.randint(97, 123, (100, 5), generator=generator).tolist()
     words = ["".join(map(chr, row)) for row in letters]
     lyrics = parse_lyrics("\n".join(" ".join(words[start : start + 10]) for start in range(0, 100, 10)))
-    track = Track(torch.stack(stems)[:, None], ("a", "b", "c", "d"), 16000, lyrics, title="synthetic")
+    track = Track(stems, ("a", "b", "c", "d"), 16000, lyrics, title="synthetic")
     _calibrate(model, track, tuning.device)
     return make_probed("transformer", model, track, tuning)
 

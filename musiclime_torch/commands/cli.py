@@ -19,6 +19,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.app.serving import app
 from musiclime_torch.commands.check import check
 from musiclime_torch.commands.corpus import corpus
+from musiclime_torch.commands.distill import distill
 from musiclime_torch.commands.doctor import describe_torchaudio, doctor, models
 from musiclime_torch.commands.explain import demo, explain, predict
 from musiclime_torch.commands.findings import contrast, summarise
@@ -37,6 +38,7 @@ cli.add_command(predict)
 cli.add_command(demo)
 cli.add_command(train)
 cli.add_command(corpus)
+cli.add_command(distill)
 cli.add_command(summarise)
 cli.add_command(contrast)
 cli.add_command(app)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
-from os.path import isdir
+from os.path import isdir, isfile, join
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from musiclime_torch.commands.options import (
     gather,
     names_model,
     pop_given,
+    proxy_options,
     read_command,
     split,
 )
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     type=click.Choice(["object-store", "filesystem"]),
     help="Ray: results are written by this process, or by the actors.",
 )
+@proxy_options
 @explain_options("--foil", "--evidence", "--edits")
 def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
     """Explain every one of SONGS, a folder or a manifest (.csv, .tsv, .jsonl or .parquet); run it again to resume.
@@ -82,6 +84,7 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
     if not names_model(options):
         raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
     refuse_file(out)
+    cheap = _take_student(options)
     loading = pop_given(options, "separator", "start", "end", "max_seconds")
     prefer_sums(options)
     refuse_early(options, loading)
@@ -105,7 +108,13 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
         if model is not None:
             refuse_for_model(model, options | {"target": None})
         job = begin_job(
-            entries, out, **_read_request(model, options, device), loading=loading, about=about, command=read_command()
+            entries,
+            out,
+            **_read_request(model, options, device),
+            **cheap,
+            loading=loading,
+            about=about,
+            command=read_command(),
         )
         done = _run_on_ray(load, job, device, running) if engine == "ray" else _run_here(model, job, running)
     _report(done, out)
@@ -118,6 +127,19 @@ def _pick_engine(engine: str, options: dict[str, Any]) -> dict[str, Any]:
     if strange is not None:
         raise InputError(f"--{strange} is not for --engine {engine}: leave one of them out.")
     return running[engine]
+
+
+def _take_student(options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `begin_job` for a proxy; InputError for one that isn't a student."""
+    given = pop_given(options, "proxy", "proxy_samples")
+    if "proxy" in given and not isfile(join(given["proxy"], "student.json")):
+        raise InputError(
+            f"--proxy {given['proxy']!r} holds no student, and a catalogue takes no other proxy: make one with musiclime "
+            "distill."
+        )
+    if given and "proxy" not in given:
+        raise InputError("--proxy-samples needs a proxy: give --proxy.")
+    return given
 
 
 def _refuse_questions_of_one_song(options: dict[str, Any]) -> None:

@@ -6,17 +6,20 @@ on: the defaults are those of `explain` and `load_track`.
 
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from os.path import isdir
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.help import Grouped, SongCommand
+from musiclime_torch.commands.models import load_proxy, refuse_proxy
 from musiclime_torch.commands.options import (
     ASKING,
     LOADING,
@@ -29,6 +32,7 @@ from musiclime_torch.commands.options import (
     output_options,
     pop_given,
     predict_options,
+    proxy_options,
     read_command,
     tell_of_demo_model,
     tell_of_lyrics,
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Keep the model's answers here: another question about the same song costs no pass of the model.",
 )
+@proxy_options
 @click.option("--both", is_flag=True, help="With --like SONG: explain the other song too, into OUT/other.")
 @output_options
 def explain(song: Path, answers: Path | None, both: bool, **options: Any) -> None:
@@ -80,6 +85,7 @@ def explain(song: Path, answers: Path | None, both: bool, **options: Any) -> Non
     device = options.pop("device") or default_device()
     tell_of_demo_model(options)
     other = options["like"][0] if both else None
+    refuse_proxy(options["proxy"])
     track = _explain_song(song, dict(options), loading, device, output, answers)
     if other is not None:
         # What belongs to the first song alone stays with it.
@@ -112,7 +118,8 @@ def _explain_song(
         click.echo(f"Stems: {track.source}", err=True)
         tell_of_lyrics(model, track, options)
         model = settle_answers(model, track, options)
-        explanation = _run(model, track, device, options, output, kept, answers)
+        cheap = load_proxy(options, device)
+        explanation = _run(model, track, device, options, output, kept, answers, cheap)
     output.show(explanation, track, options["baseline"])
     return track
 
@@ -225,11 +232,12 @@ def _run(
     output: Output,
     answers: "Answers | None" = None,
     file: Path | None = None,
+    proxy: Mapping[str, Any] = MappingProxyType({}),
 ) -> "Explanation":
     """Explain with the given options; with the evidence where it is asked for, or played and found in passing.
 
     What a model prints meanwhile must not get into the result on standard output. `answers` are those of earlier questions,
-    and `file` is where they are written together with those of this one.
+    and `file` is where they are written together with those of this one. `proxy` are the arguments for one.
     """
     from musiclime_torch.basics.progress import Stages
     from musiclime_torch.explanation.answers import save_answers
@@ -245,7 +253,7 @@ def _run(
         raise InputError("--answers needs a model with weights, which tell its answers from another model's: leave it out.")
     settings = output.settle_evidence(model, read_settings({**given, "device": device}))
     say = partial(say_wait, settings, name_model(model), output.plays_evidence)
-    explanation = run(model, track, settings, Stages(True, say=say), answers, output.plays_evidence)
+    explanation = run(model, track, settings, Stages(True, say=say), answers, output.plays_evidence, **proxy)
     explanation = replace(explanation, provenance=explanation.provenance | {"command": read_command()})
     if answers is not None and file is not None:
         try:

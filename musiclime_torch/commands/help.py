@@ -66,7 +66,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
             "--seeds",
             "--no-shuffle",
         ),
-        *("--epochs", "--patience", "--rate", "--accumulation"),
+        *("--proxy", "--proxy-samples", "--most", "--masks", "--epochs", "--patience", "--rate", "--accumulation"),
     ),
     "How it runs": (
         *(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from os.path import exists, isdir, isfile  # pathlib's raise where a folder may not be looked into
+from os.path import exists, isdir, isfile, join  # pathlib's raise where a folder may not be looked into
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,3 +266,23 @@ def _import_model(name: str) -> Any:
         return model() if isinstance(model, type) else model
     except (Exception, SystemExit) as error:  # imported code may raise anything
         raise InputError(f"model {name!r} can't be made ({type(error).__name__}: {error}).") from error
+
+
+def refuse_proxy(name: str | None) -> None:
+    """InputError for a folder that holds neither a student nor a model, before anything is loaded."""
+    if name is not None and isdir(name) and not any(isfile(join(name, file)) for file in ("student.json", "config.json")):
+        raise InputError(f"--proxy {name!r} holds neither a student nor a model: make one with musiclime distill.")
+
+
+def load_proxy(options: dict[str, Any], device: "torch.device | str") -> dict[str, Any]:
+    """Arguments of `explain` for a proxy, taken out of the options: a student by its folder, or a model by its name."""
+    name, masks = options.pop("proxy"), options.pop("proxy_samples")
+    if name is None:
+        if masks is not None:
+            raise InputError("--proxy-samples needs a proxy: give --proxy.")
+        return {}
+    if isfile(join(name, "student.json")):
+        from musiclime_torch.models.students import load_student
+
+        return {"proxy": load_student(name), "proxy_samples": masks}
+    return {"proxy": load_model(name, device), "proxy_samples": masks}

@@ -104,6 +104,20 @@ MODEL_NAMES = tuple(flag.removeprefix("--").replace("-", "_") for flag in _MODEL
 #: The settings that asking a model once needs.
 ASKING = ("sample_rate", "channels", "classes", "output_kind", "modalities", "batch_size", "device")
 
+#: A cheap stand-in for the model.
+_PROXY: dict[str, dict[str, Any]] = {
+    "--proxy": {
+        "metavar": "DIR|NAME",
+        "help": "A student (musiclime distill) or a cheaper model with the same outputs: it answers very many masks, so "
+        "that the model can answer fewer. A bad one costs next to nothing.",
+    },
+    "--proxy-samples": {
+        "type": click.IntRange(min=1),
+        "metavar": "MASKS",
+        "help": "Masks that the proxy answers.  [default: 16384 for a student, 4096 for a model]",
+    },
+}
+
 #: Named sets of settings.
 _PRESET: dict[str, dict[str, Any]] = {
     "--preset": {"type": click.Choice(["paper"]), "help": "MusicLIME's own settings; other options override them."},
@@ -184,6 +198,17 @@ def explain_options(*unlisted: str) -> Callable[[Callable[..., None]], Callable[
     return lambda command: _add(command, options)
 
 
+def distill_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Models, and the settings that a model's answers to masks depend on."""
+    described = _describe_settings()
+    names = ("segments", "baseline", "residual", "lyrics_baseline", "units", "seed", "precision", *ASKING)
+    options = [click.option(flag, **more) for flag, more in _MODEL_OPTIONS.items()]
+    return _add(
+        command,
+        options + [click.option(flag, **described[flag]) for flag in (f"--{name.replace('_', '-')}" for name in names)],
+    )
+
+
 def predict_options(command: Callable[..., None]) -> Callable[..., None]:
     """The song's lyrics and part, models, and what a model may not declare: what it takes to ask it once."""
     described = _describe_settings()
@@ -191,6 +216,11 @@ def predict_options(command: Callable[..., None]) -> Callable[..., None]:
     asking += [click.option(f"--{name.replace('_', '-')}", **described[f"--{name.replace('_', '-')}"]) for name in ASKING]
     # Without its stems: nothing of the song is removed.
     return _add(command, [*(_LOADING_OPTIONS[place] for place in (0, 1, 5, 6, 7)), *asking])
+
+
+def proxy_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options for a proxy."""
+    return _add(command, [click.option(flag, **more) for flag, more in _PROXY.items()])
 
 
 def output_options(command: Callable[..., None]) -> Callable[..., None]:

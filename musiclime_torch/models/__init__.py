@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from musiclime_torch.models.onnx_files import OnnxModel as OnnxModel
     from musiclime_torch.models.remote import HttpModel as HttpModel
     from musiclime_torch.models.similarity import Reference as Reference, Similarity as Similarity
+    from musiclime_torch.models.students import Student as Student, load_student as load_student
     from musiclime_torch.models.subject import Subject as Subject, describe_model as describe_model
     from musiclime_torch.models.tagger import Tagger as Tagger
     from musiclime_torch.models.text_classifiers import TextClassifier as TextClassifier

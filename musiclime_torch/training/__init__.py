@@ -9,6 +9,7 @@ if TYPE_CHECKING:
         make_lightning_callback as make_lightning_callback,
         make_trainer_callback as make_trainer_callback,
     )
+    from musiclime_torch.training.distilling import Training as Training, distill as distill
     from musiclime_torch.training.figures import plot_readings as plot_readings
     from musiclime_torch.training.fitting import Recipe as Recipe, fit as fit
     from musiclime_torch.training.monitor import Monitor as Monitor, Reading as Reading, add_scalars as add_scalars

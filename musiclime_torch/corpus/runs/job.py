@@ -15,6 +15,8 @@ from musiclime_torch.basics.files import remove_partials, writing_atomically
 from musiclime_torch.corpus.runs.shards import TABLES, Shard, claim_folder, cut_shards, hash_entries, is_done
 from musiclime_torch.corpus.runs.tables import Rows, changing, write_table
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
+from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.students import load_student
 from musiclime_torch.song.manifest import Entry, check_ids
 from musiclime_torch.song.track import load_track
 
@@ -45,6 +47,8 @@ class Job:
     retry: bool = False
     command: str = ""
     pages: bool = False
+    proxy: str = ""
+    proxy_samples: int | None = None
 
     def divide(self, rank: int = 0, world: int = 1) -> tuple[list[Shard], list[Shard]]:
         """Shards of one of so many processes: those to do, and those that were done before."""
@@ -122,6 +126,8 @@ def begin_job(
     about: Mapping[str, Any] | None = None,
     command: str = "",
     pages: bool = False,
+    proxy: str = "",
+    proxy_samples: int | None = None,
 ) -> Job:
     """Lay a job out and claim its folder; a run that was begun there under the same settings is resumed.
 
@@ -138,6 +144,8 @@ def begin_job(
         about: what else distinguishes this run from others, such as the model's name.
         command: the command line, for the table of songs.
         pages: write a page for every song, to which the catalogue's page links. A song that was done before gets none.
+        proxy: folder of a student, which guides the model's explanations; "" for none.
+        proxy_samples: masks that the student answers; None takes its default.
 
     Raises:
         InputError: an option of `explain` that no song could be explained with, an id that occurs twice, a folder that holds
@@ -154,11 +162,13 @@ def begin_job(
         "all_classes": all_classes,
         "controls": float(controls),
         "shard_size": shard_size,
+        **({"proxy": hash_weights(load_student(proxy)), "proxy_samples": str(proxy_samples)} if proxy else {}),
         **(about or {}),
     }
     digest = claim_folder(out, described, hash_entries(entries))
     shards = cut_shards(entries, shard_size)
-    return Job(out, digest, shards, settings, loading, tuple(targets), all_classes, controls, retry, command, pages)
+    asked = tuple(targets), all_classes, controls, retry, command, pages, proxy, proxy_samples
+    return Job(out, digest, shards, settings, loading, *asked)
 
 
 def _list_defaults(function: Callable[..., Any]) -> dict[str, Any]:

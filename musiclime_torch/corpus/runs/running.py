@@ -36,6 +36,7 @@ from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.students import Student, load_student
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import Track, fold_quiet
 from musiclime_torch.views.page.song import write_report
@@ -95,7 +96,10 @@ def _explain_song(
     try:
         track = track if job.settings.residual else fold_quiet(track)
         settings = replace(job.settings, seed=draw_seed(job.settings.seed, entry.id))
-        explanation = explain_with(model, track, settings, stages or Stages())
+        student = _load_student(job.proxy) if job.proxy else None
+        explanation = explain_with(
+            model, track, settings, stages or Stages(), proxy=student, proxy_samples=job.proxy_samples
+        )
         predicted = int(explanation.output_song.argmax())
         asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
         if is_chosen(entry.id, job.controls):
@@ -115,6 +119,12 @@ def _explain_song(
     chosen = range(len(explanation.classes)) if job.all_classes else sorted(asked)
     rows.add(entry, track, explanation, chosen, time.perf_counter() - started)
     return rows
+
+
+@functools.cache
+def _load_student(folder: str) -> Student:
+    """Once a process."""
+    return load_student(folder)
 
 
 def draw_seed(seed: int, song: str) -> int:

@@ -11,13 +11,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import T, Until
-from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, count_texts, sample_until
+from musiclime_torch.explanation.estimation.loop import (
+    Estimate,
+    Guidance,
+    Look,
+    Sampled,
+    count_passes,
+    count_texts,
+    sample_until,
+)
+from musiclime_torch.explanation.estimation.proxies import Guide
 from musiclime_torch.models.batches import count_flops
 from musiclime_torch.surrogate.blocks import draw_half_folded, is_better_unfolded
 from musiclime_torch.surrogate.crossed import list_interactions, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed_errors
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, CrossedDesign, Design, enumerate_masks
-from musiclime_torch.surrogate.fit import know_exactly
+from musiclime_torch.surrogate.fit import Known, know_exactly
 from musiclime_torch.surrogate.intervals import describe_stop, plan_looks
 from musiclime_torch.surrogate.sampling import Sampling, allocate, draw_design
 from musiclime_torch.surrogate.variance import split_exactly, split_variance
@@ -54,23 +63,28 @@ class Encodings:
 
 
 def estimate_crossed(
-    probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], sampling: Sampling, until: Until | None, confidence: float
-) -> Estimate:
+    probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], sampling: Sampling, until: Until | None, confidence: float,
+    guide: Guide | None = None,
+) -> Estimate:  # fmt: skip
     """Run a late-fusion model on crossed masks until the condition `until` holds, or the budget is spent.
 
-    Without a condition every mask of both sides is taken where they fit the budget.
+    Without a condition every mask of both sides is taken where they fit the budget. A `guide` corrects main effects.
     """
     every = takes_every_mask(probe, sampling, until)
-    sampled = _enumerate(probe) if every else _sample(probe, scale, sampling, until, confidence)
+    guide = None if every else guide
+    sampled = _enumerate(probe) if every else _sample(probe, scale, sampling, until, confidence, guide)
     design = sampled.sample.design
     on_device = design.to(probe.device)
     pairs, parts, means, main = {}, {}, [], None
+    guided: tuple[Known, Guidance] | None = None
     for space in dict.fromkeys((scale.space, *list_spaces(scale.output_kind, ends.shape[1]))):
         grid = build_grid(probe, sampled.sample, scale.on(space))
         means.append(grid.mean((1, 2)))
         fit = solve_crossed(on_device, grid)
         if every:
             fit = replace(fit, coefficients=know_exactly(fit.coefficients.values))
+        if main is None and guide is not None:
+            guided = guide.refine_grid(on_device, grid, fit.main)
         main = main or fit
         pairs[space] = list_interactions(fit)
         if on_device.audio.uniform and on_device.lyrics.uniform:
@@ -82,7 +96,7 @@ def estimate_crossed(
     assert main is not None, "the scale's own space comes first"
     na, nt = design.audio.n_samples, design.lyrics.n_samples
     return Estimate(
-        coefficients=main.main,
+        coefficients=main.main if guided is None else guided[0],
         intercept=main.intercept,
         fidelity=main.fidelity,
         dependent=main.dependent,
@@ -95,6 +109,7 @@ def estimate_crossed(
         looks=sampled.looks,
         stopped=sampled.stopped,
         notes=() if every else _note_weights(sampling) + _note_rounding(sampling, design),
+        guidance=None if guided is None else guided[1],
     )
 
 
@@ -153,7 +168,9 @@ def _check_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tenso
     return grid
 
 
-def _sample(probe: Probe, scale: Scale, sampling: Sampling, until: Until | None, confidence: float) -> Sampled[Encodings]:
+def _sample(
+    probe: Probe, scale: Scale, sampling: Sampling, until: Until | None, confidence: float, guide: Guide | None
+) -> Sampled[Encodings]:
     """Encode the numbers of masks that were given; else a few blocks first, and the rest where it helps most."""
     if isinstance(sampling.n_samples, tuple):
         fixed = encode_masks(probe, _draw(probe, sampling, *sampling.n_samples))
@@ -165,9 +182,9 @@ def _sample(probe: Probe, scale: Scale, sampling: Sampling, until: Until | None,
     def grow(encodings: Encodings, size: int) -> Encodings:
         if encodings.design.n_samples == first:
             encodings = _pick_folding(probe, scale, encodings, sampling)
-        return _encode_more(probe, encodings, _share_out(probe, scale, encodings, size, sampling.seed))
+        return _encode_more(probe, encodings, _share_out(probe, scale, encodings, size, sampling.seed, guide))
 
-    return sample_until(encodings, sizes, grow, partial(_look, probe, scale), until, confidence)
+    return sample_until(encodings, sizes, grow, partial(_look, probe, scale, guide), until, confidence)
 
 
 def _draw(probe: Probe, sampling: Sampling, n_audio: int, n_lyrics: int) -> CrossedDesign:
@@ -230,7 +247,9 @@ def _pick_folding(probe: Probe, scale: Scale, encodings: Encodings, sampling: Sa
     )
 
 
-def _share_out(probe: Probe, scale: Scale, encodings: Encodings, size: int, seed: int) -> tuple[int, int]:
+def _share_out(
+    probe: Probe, scale: Scale, encodings: Encodings, size: int, seed: int, guide: Guide | None
+) -> tuple[int, int]:
     """How many of `size` masks each side gets, by what they cost and what they add to the squared errors so far."""
     # A side's part of the squared errors falls as V / N with its number of masks N. From the present N and its part the
     # variance is V = N · part. Minimising V_a / N_a + V_t / N_t at the cost c_a N_a + c_t N_t gives N ∝ √(V / c): `allocate`
@@ -241,7 +260,8 @@ def _share_out(probe: Probe, scale: Scale, encodings: Encodings, size: int, seed
     costs = (encodings.costs[0] * _count_renderings(probe, size) / size, encodings.costs[1])
 
     def share() -> list[int]:
-        by_audio, by_lyrics = split_errors(design.to(probe.device), _check_grid(probe, encodings, scale)).tolist()
+        grid = _correct_grid(probe, encodings, scale, guide)
+        by_audio, by_lyrics = split_errors(design.to(probe.device), grid).tolist()
         return list(allocate(size, blocks, counts, (by_audio * counts[0], by_lyrics * counts[1]), costs))
 
     audio, lyrics = probe.kept.settle(f"masks of each side at {size} from {counts}, seed {seed}", share)
@@ -256,9 +276,14 @@ def _count_renderings(probe: Probe, masks: int) -> int:
     return masks if len(windows) == 1 else sum(min(2 ** len(window.columns), masks) for window in windows)
 
 
-def _look(probe: Probe, scale: Scale, encodings: Encodings) -> Look:
+def _correct_grid(probe: Probe, encodings: Encodings, scale: Scale, guide: Guide | None) -> Float[Tensor, "value na nt"]:
+    grid = _check_grid(probe, encodings, scale)
+    return grid if guide is None else guide.correct_grid(encodings.design.to(probe.device), grid)
+
+
+def _look(probe: Probe, scale: Scale, guide: Guide | None, encodings: Encodings) -> Look:
     design = encodings.design.to(probe.device)
-    column = _check_grid(probe, encodings, scale)[scale.column]
+    column = _correct_grid(probe, encodings, scale, guide)[scale.column]
     return Look(solve_crossed(design, column[None]).main, trace_crossed_errors(design, column))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from musiclime_torch.basics.arguments import Until
 from musiclime_torch.basics.choices import Space
 from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled, count_passes, expect_passes, sample_until
+from musiclime_torch.explanation.estimation.proxies import Guide
 from musiclime_torch.surrogate.blocks import draw_half_folded, is_better_unfolded, smallest_order
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, Design, enumerate_masks
 from musiclime_torch.surrogate.fit import can_spare_local, know_exactly
@@ -42,16 +43,19 @@ class Answers:
 
 def estimate_joint(
     probe: Probe, scale: Scale, ends: Float[Tensor, "2 class"], sampling: Sampling, ridge: float, until: Until | None,
-    confidence: float,
+    confidence: float, guide: Guide | None = None,
 ) -> Estimate:  # fmt: skip
     """Run the model on joint masks until the condition `until` holds, or the budget is spent.
 
-    `ends` are its outputs on the song and the empty song. Where every mask fits the budget, every mask is taken.
+    `ends` are its outputs on the song and the empty song. Where every mask fits the budget, every mask is taken. A `guide`
+    corrects main effects.
     """
     d = len(probe.seen)
     every_mask = sampling.design in ("auto", "joint") and 0 < d <= MOST_ENUMERATED and 2**d <= sampling.every_mask
     sampled = (
-        _enumerate(probe, scale, sampling) if every_mask else sample_joint(probe, scale, sampling, ridge, until, confidence)
+        _enumerate(probe, scale, sampling)
+        if every_mask
+        else sample_joint(probe, scale, sampling, ridge, until, confidence, guide=guide)
     )
     design, outputs = sampled.sample.design, sampled.sample.outputs
     values = to_values(scale, torch.cat([ends, outputs]))
@@ -61,8 +65,10 @@ def estimate_joint(
     spaces = list_spaces(scale.output_kind, outputs.shape[1])
     few = () if every_mask else note_few(sampling, design, d)
     pairs, notes = ({}, few) if few else find_pairs(probe, scale, spaces, on_device, outputs, every_mask)
+    known = know_exactly(fit.coefficients.values) if every_mask else fit.coefficients
+    guided = () if guide is None or every_mask else guide.refine_rows(on_device, values[2:], known)
     return Estimate(
-        coefficients=know_exactly(fit.coefficients.values) if every_mask else fit.coefficients,
+        coefficients=guided[0] if guided else known,
         intercept=fit.intercept,
         fidelity=fit.fidelity,
         dependent=fit.dependent,
@@ -74,6 +80,7 @@ def estimate_joint(
         looks=sampled.looks,
         stopped=sampled.stopped,
         notes=notes + note_rounding(sampling, design, d),
+        guidance=guided[1] if guided else None,
     )
 
 
@@ -90,10 +97,11 @@ def sample_joint(
     until: Until | None,
     confidence: float,
     fit: Callable[[Answers], Look] | None = None,
+    guide: Guide | None = None,
 ) -> Sampled[Answers]:
     """A first block, which may show that complements don't help, and as many more as are needed.
 
-    `fit` solves a sample for the explained class; None regresses the outputs on all columns.
+    `fit` solves a sample for the explained class; None regresses the outputs on all columns, corrected by the `guide`.
     """
     free = sampling.design in ("auto", "joint")
     name = "joint" if free else sampling.design
@@ -118,7 +126,8 @@ def sample_joint(
         return replace(answers, outputs=torch.cat([answers.outputs, more]))
 
     def regress(answers: Answers) -> Look:
-        on_device, column = answers.design.to(probe.device), to_values(scale, answers.outputs)[:, scale.column]
+        on_device, values = answers.design.to(probe.device), to_values(scale, answers.outputs)
+        column = (values if guide is None else guide.correct_rows(on_device, values))[:, scale.column]
         return Look(solve(on_device, column[:, None], ridge).coefficients, trace_errors(on_device, column, ridge))
 
     return sample_until(answers, sizes, grow, fit or regress, until, confidence)

@@ -72,6 +72,14 @@ def sample_until(
 
 
 @dataclass(frozen=True)
+class Guidance:
+    """What a proxy did for every class: the factor it was given, and how many times lower it made squared errors."""
+
+    alpha: Float[Tensor, " class"]
+    gain: Float[Tensor, " class"]
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Coefficients (class, d) of the columns that the model can notice, and what they were made from.
 
@@ -95,6 +103,7 @@ class Estimate:
     looks: int = 1
     stopped: str = ""
     notes: tuple[str, ...] = ()
+    guidance: Guidance | None = None
 
 
 def count_passes(probe: Probe) -> tuple[int, int]:

@@ -1,0 +1,89 @@
+"""`musiclime distill`: a student learned over a catalogue, for --proxy. Nothing heavy is imported before it runs."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from os.path import isdir
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.files import refuse_file
+from musiclime_torch.commands.help import Grouped
+from musiclime_torch.commands.options import default_device, distill_options, gather, names_model, pop_given
+from musiclime_torch.commands.questions import load_models
+from musiclime_torch.commands.refusals import refuse_early
+from musiclime_torch.song.manifest import Entry, read_folder, read_manifest
+
+if TYPE_CHECKING:
+    from musiclime_torch.song.track import Track
+
+
+@click.command(
+    cls=Grouped,
+    examples=(
+        "musiclime distill songs.csv --model musicnn --start 30 --end 33 --out student",
+        "musiclime corpus songs.csv --model musicnn --start 30 --end 33 --proxy student --out run",
+    ),
+)
+@click.argument("songs", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the student.")
+@click.option("--separator", metavar="NAME", help="As in explain, for songs without stems of their own.")
+@click.option("--start", type=float, metavar="SECONDS", help="Start of the part of every song.")
+@click.option("--end", type=float, metavar="SECONDS", help="End of that part.")
+@click.option("--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Reject longer songs.  [default: 900]")
+@click.option("--most", type=click.IntRange(min=1), default=64, show_default=True, metavar="SONGS", help="Songs at most.")
+@click.option("--masks", type=click.IntRange(min=1), default=256, show_default=True, help="Masks of each song's sound.")
+@click.option("--epochs", type=click.IntRange(min=1), default=200, show_default=True, help="Rounds of training.")
+@distill_options
+def distill(songs: Path, out: Path, most: int, masks: int, epochs: int, **options: Any) -> None:
+    """Train a student of a model on SONGS, a folder or a manifest, for later runs' --proxy.
+
+    The model answers some masks of each song. One song in five is held out: the student is judged on these, and written only
+    if it pays.
+    """
+    if not names_model(options):
+        raise InputError("a student needs a model to learn from: give --model, --audio-model or --text-model.")
+    refuse_file(out)
+    loading = pop_given(options, "separator", "start", "end", "max_seconds")
+    options |= {"target": None, "foil": None, "preset": None}
+    refuse_early(options, loading)
+    entries = (read_folder(songs) if isdir(songs) else read_manifest(songs))[:most]
+    device = options.pop("device") or default_device()
+    with redirect_stdout(sys.stderr):
+        from musiclime_torch.basics.progress import Stages
+        from musiclime_torch.explanation.settings import read_settings
+        from musiclime_torch.training.distilling import Training, distill as learn
+
+        model = load_models(options, device)
+        settings = read_settings({**gather(options), "device": device})
+        student = learn(
+            model, _read_tracks(entries, loading), settings, masks, Training(epochs, seed=settings.seed), Stages(True)
+        )
+        student.save(out)
+    _report(student.recipe, out)
+
+
+def _read_tracks(entries: Sequence[Entry], loading: dict[str, Any]) -> Iterator["Track"]:
+    """Songs one after the other; what can't be read is left out, and said."""
+    from musiclime_torch.corpus.runs.ahead import load_entry
+
+    for entry in entries:
+        track = load_entry(entry, loading)
+        if isinstance(track, str):
+            click.echo(f"{entry.id} is left out: {track}", err=True)
+        else:
+            yield track
+
+
+def _report(recipe: Any, out: Path) -> None:
+    names = recipe.classes or tuple(f"output {number}" for number in range(recipe.n_outputs))
+    click.echo("On held-out songs the student explains, of what main effects leave over:")
+    for name, share in zip(names, recipe.rho2, strict=True):
+        click.echo(f"  {name}: {100 * share:.0f}%")
+    click.echo(
+        f"Squared errors should be {recipe.gain:.1f} times lower with it. Learned from {recipe.masks} masks of "
+        f"{recipe.songs} songs. Written to {out}; use it with --proxy {out}."
+    )

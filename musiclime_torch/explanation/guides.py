@@ -1,0 +1,194 @@
+"""Which proxies can guide which model, and the proxy made ready for a song: a cheaper model, or a student of this one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Stages
+from musiclime_torch.explanation.estimation.loop import Guidance
+from musiclime_torch.explanation.estimation.proxies import Guide, Run, learn_reference
+from musiclime_torch.explanation.planning import Plan
+from musiclime_torch.explanation.settings import Settings
+from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.students import Student
+from musiclime_torch.models.subject import Subject, describe_model
+from musiclime_torch.song.track import Track
+from musiclime_torch.variants.asking import run_joint
+from musiclime_torch.variants.cells import measure_cells
+from musiclime_torch.variants.components import Components
+from musiclime_torch.variants.probe import Probe, probing
+from musiclime_torch.variants.renderings import Kept
+from musiclime_torch.variants.scale import Scale
+
+#: Masks that a student answers where no number is given, and those that any other proxy answers.
+STUDENT_MASKS, MODEL_MASKS = 16_384, 4_096
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A cheap stand-in for a model: a student of it, or any model with the same outputs, and the masks it answers."""
+
+    model: Student | Callable[..., Any]
+    masks: int
+
+    @property
+    def name(self) -> str:
+        """What notes call it."""
+        return "the student" if isinstance(self.model, Student) else describe_own(self.model).name
+
+    def describe(self) -> dict[str, Any]:
+        """What the provenance keeps of it."""
+        model = self.model
+        weights = hash_weights(model if isinstance(model, Student) else describe_own(model).module)
+        return {"name": self.name, "weights": weights, "masks": self.masks}
+
+
+def describe_own(model: Callable[..., Any]) -> Subject:
+    """A proxy by its own declarations."""
+    return describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
+
+
+def read_proxy(proxy: Any, masks: int | None, subject: Subject, settings: Settings) -> Proxy | None:
+    """The proxy that was given, None for none.
+
+    Raises:
+        InputError: one of other outputs than the model's, or settings that it can't help with.
+    """
+    if proxy is None:
+        if masks is not None:
+            raise InputError(f"proxy_samples {masks} needs a proxy: give one.", argument="proxy_samples")
+        return None
+    if settings.weights != "uniform" or settings.ridge:
+        raise InputError("a proxy needs uniform weights and no ridge: it corrects Banzhaf values.", argument="proxy")
+    if isinstance(proxy, Student):
+        _check_student(proxy, subject)
+    else:
+        _check_model(describe_own(proxy), subject)
+    count = (STUDENT_MASKS if isinstance(proxy, Student) else MODEL_MASKS) if masks is None else masks
+    if count < 1:
+        raise InputError(f"proxy_samples must be positive, got {count}.", argument="proxy_samples")
+    return Proxy(proxy, count)
+
+
+def _check_student(student: Student, subject: Subject) -> None:
+    recipe, own = student.recipe, hash_weights(subject.module)
+    if "audio" not in subject.modalities:
+        raise InputError(f"a student hears, and {subject.name} doesn't: leave the proxy out.", argument="proxy")
+    for what, theirs, ours in (
+        ("outputs", recipe.output_kind, subject.output_kind),
+        ("sample rate", recipe.sample_rate, subject.sample_rate),
+        ("classes", recipe.classes, subject.classes),
+        ("weights", recipe.weights, own),
+    ):
+        if theirs != ours:
+            raise InputError(
+                f"the student learned from another model than {subject.name}: its {what} differ. Distil one of this model.",
+                argument="proxy",
+            )
+
+
+def _check_model(other: Subject, subject: Subject) -> None:
+    """InputError for a proxy whose outputs mean something else."""
+    if other.modalities != subject.modalities:
+        raise InputError(
+            f"the proxy {other.name} takes {' and '.join(other.modalities)}, and {subject.name} takes "
+            f"{' and '.join(subject.modalities)}: give one that takes the same.",
+            argument="proxy",
+        )
+    if other.output_kind != subject.output_kind:
+        raise InputError(
+            f"the proxy {other.name} gives {other.output_kind}, and {subject.name} gives {subject.output_kind}: give one "
+            "with the same outputs.",
+            argument="proxy",
+        )
+    if None not in (other.classes, subject.classes) and other.classes != subject.classes:
+        raise InputError(
+            f"the proxy {other.name} has other classes than {subject.name}: give one with the same, in the same order.",
+            argument="proxy",
+        )
+    if None not in (other.sample_rate, subject.sample_rate) and other.sample_rate != subject.sample_rate:
+        raise InputError(
+            f"the proxy {other.name} takes sound at {other.sample_rate} Hz, and {subject.name} at {subject.sample_rate} Hz: "
+            "give one of the same rate.",
+            argument="proxy",
+        )
+
+
+@contextmanager
+def guiding(
+    proxy: Proxy | None, probe: Probe, track: Track, components: Components, scale: Scale, plan: Plan, settings: Settings
+) -> Iterator[Guide | None]:
+    """The proxy ready for this song and design; None where there is none, or no use for it."""
+    if proxy is None or plan.kind not in ("joint", "crossed"):
+        yield None
+        return
+    with _running(proxy, probe, track, components, settings) as run:
+        yield _learn(proxy, run, probe, scale, plan, settings.seed)
+
+
+def _learn(proxy: Proxy, run: Run, probe: Probe, scale: Scale, plan: Plan, seed: int) -> Guide:
+    sides = len(probe.seen_audio), len(probe.seen_lyrics)
+    if plan.kind == "joint":
+        return Guide(joint=learn_reference(run, scale, sum(sides), proxy.masks, seed))
+
+    def beside_song(side: int) -> Run:
+        def answer(masks: Bool[Tensor, "n d"]) -> Float[Tensor, "n class"]:
+            other = torch.ones(len(masks), sides[1 - side], dtype=torch.bool)
+            return run(torch.cat([other, masks] if side else [masks, other], 1))
+
+        return answer
+
+    # A student doesn't read: on the lyrics' side it has nothing to say.
+    controls = [
+        learn_reference(beside_song(side), scale, sides[side], proxy.masks, seed + side)
+        for side in range(1 if isinstance(proxy.model, Student) else 2)
+    ]
+    return Guide(audio=controls[0], lyrics=controls[1] if len(controls) > 1 else None)
+
+
+@contextmanager
+def _running(proxy: Proxy, probe: Probe, track: Track, components: Components, settings: Settings) -> Iterator[Run]:
+    """The proxy's outputs under masks of the columns that the model can notice."""
+    if isinstance(proxy.model, Student):
+        student, seen = proxy.model, list(probe.seen_audio)
+        cells = measure_cells(probe.sources, student.recipe.sample_rate, student.recipe.mels)
+
+        def listen(masks: Bool[Tensor, "n d"]) -> Float[Tensor, "n class"]:
+            full = torch.ones(len(masks), probe.n_audio, dtype=torch.bool)
+            full[:, seen] = masks[:, : len(seen)]
+            return student.answer(cells, full)
+
+        yield listen
+        return
+    subject = describe_own(proxy.model)
+    with probing(
+        replace(subject, sample_rate=subject.sample_rate or probe.subject.sample_rate), track, components, settings.baseline,
+        settings.lyrics_stand_in, settings.seed, probe.device, probe.batch_size, probe.precision, Stages(),
+    ) as cheap:  # fmt: skip
+        # The same columns as the model's, whatever the proxy can notice itself.
+        # A late-fusion proxy beside the whole song encodes that once.
+        same = replace(cheap, seen=probe.seen, kept=Kept(everything=subject.late_fusion))
+        yield lambda masks: run_joint(same, masks)
+
+
+def tell_guidance(guidance: Guidance | None) -> dict[str, Any]:
+    """The factor of each class, and how many times lower its squared errors are; empty where the proxy wasn't asked."""
+    if guidance is None:
+        return {}
+    return {"alpha": guidance.alpha.tolist(), "gain": guidance.gain.tolist()}
+
+
+def note_guidance(proxy: Proxy, guidance: Guidance | None, column: int) -> tuple[str, ...]:
+    """What the proxy did for the explained class."""
+    if guidance is None:
+        return (f"{proxy.name} wasn't asked as a proxy: this design has no use for one.",)
+    gain = float(guidance.gain[column])
+    if gain < 1.05:
+        return (f"{proxy.name} was asked {proxy.masks} masks as a proxy, and was of no use here.",)
+    return (f"{proxy.name} answered {proxy.masks} masks as a proxy: squared errors are {gain:.1f} times lower for it.",)
