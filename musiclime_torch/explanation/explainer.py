@@ -261,7 +261,7 @@ def explain_with(
         + timed
         + warnings
         + estimate.notes
-        + (() if cheap is None else note_guidance(cheap, estimate.guidance, scale.column))
+        + (() if cheap is None else note_guidance(cheap, estimate.guidance, scale.column, track))
         + plan.notes
         + failed
         + probe.room.describe()

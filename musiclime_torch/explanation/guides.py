@@ -42,6 +42,10 @@ class Proxy:
         """What notes call it."""
         return "the student" if isinstance(self.model, Student) else describe_own(self.model).name
 
+    def knows(self, track: Track) -> bool:
+        """Whether it learned from this song: then it may know by heart what it would correct."""
+        return isinstance(self.model, Student) and track.audio_hash in self.model.recipe.taught
+
     def describe(self) -> dict[str, Any]:
         """What the provenance keeps of it."""
         model = self.model
@@ -125,7 +129,7 @@ def guiding(
     proxy: Proxy | None, probe: Probe, track: Track, components: Components, scale: Scale, plan: Plan, settings: Settings
 ) -> Iterator[Guide | None]:
     """The proxy ready for this song and design; None where there is none, or no use for it."""
-    if proxy is None or plan.kind not in ("joint", "crossed"):
+    if proxy is None or plan.kind not in ("joint", "crossed") or proxy.knows(track):
         yield None
         return
     with _running(proxy, probe, track, components, settings) as run:
@@ -184,8 +188,10 @@ def tell_guidance(guidance: Guidance | None) -> dict[str, Any]:
     return {"alpha": guidance.alpha.tolist(), "gain": guidance.gain.tolist()}
 
 
-def note_guidance(proxy: Proxy, guidance: Guidance | None, column: int) -> tuple[str, ...]:
+def note_guidance(proxy: Proxy, guidance: Guidance | None, column: int, track: Track) -> tuple[str, ...]:
     """What the proxy did for the explained class."""
+    if proxy.knows(track):
+        return (f"{proxy.name} learned from this song, and wasn't asked as a proxy.",)
     if guidance is None:
         return (f"{proxy.name} wasn't asked as a proxy: this design has no use for one.",)
     gain = float(guidance.gain[column])

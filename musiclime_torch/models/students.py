@@ -32,7 +32,8 @@ FORMAT = 1
 class Recipe:
     """What a student learned from: the model by its outputs, rate and weights (a hash), how it hears, and how well it did.
 
-    `rho2` is, for each class, the share of what main effects leave over of the model on songs that were held out that the
+    `taught` are hashes of the songs that it learned from: it is never asked about these, for it may have learned the very
+    answers that it would correct. `rho2` is, for each class, the share of what main effects leave over of the model on songs that were held out that the
     student explains; `gain` is how many times lower squared errors are to be expected.
     """
 
@@ -49,6 +50,7 @@ class Recipe:
     songs: int = 0
     masks: int = 0
     seed: int = 0
+    taught: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -163,10 +165,11 @@ def _read_recipe(folder: Path) -> Recipe:
         raise InputError(
             f"{str(folder)!r} holds no student ({error}): make one with musiclime distill.", argument="proxy"
         ) from error
+    if isinstance(saved, dict) and saved.get("format", FORMAT) != FORMAT:
+        raise InputError(f"the student {str(folder)!r} is of another version: distil it again.", argument="proxy")
     try:
-        if saved.pop("format") != FORMAT:
-            raise InputError(f"the student {str(folder)!r} is of another version: distil it again.", argument="proxy")
-        for name in ("classes", "rho2"):
+        del saved["format"]
+        for name in ("classes", "rho2", "taught"):
             saved[name] = None if saved[name] is None else tuple(saved[name])
         recipe = Recipe(**saved)
         _check_sizes(recipe)

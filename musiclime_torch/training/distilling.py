@@ -54,6 +54,8 @@ class Lesson:
     outputs: Float[Tensor, "n class"]
     #: The columns that were switched; the others are on in every mask.
     seen: tuple[int, ...]
+    #: The song's hash, "" where it has none.
+    song: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,14 @@ def take_lesson(subject: Subject, track: Track, settings: Settings, masks: int, 
         if not seen:
             raise InputError(f"{track.title!r} has no sound to learn from.")
         drawn = draw_blocks(len(seen), masks, settings.seed).masks
-        if len(drawn) // 2 < len(seen) + 2:
+        if len(drawn) < 4 * len(seen):
             raise InputError(f"{masks} masks of {len(seen)} cells are too few to learn from: give {4 * len(seen)} at least.")
         stages.begin(f"asking {subject.name}", len(drawn))
         outputs = _ask(probe, drawn).float().cpu()
         full = torch.ones(len(drawn), probe.n_audio, dtype=torch.bool)
         full[:, list(seen)] = drawn
         assert subject.sample_rate is not None, "a model that hears has a rate"
-        return Lesson(measure_cells(probe.sources, subject.sample_rate, Recipe.mels), full, outputs, seen)
+        return Lesson(measure_cells(probe.sources, subject.sample_rate, Recipe.mels), full, outputs, seen, track.audio_hash)
 
 
 def _ask(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
@@ -156,7 +158,7 @@ def learn(lessons: Sequence[Lesson], recipe: Recipe, training: Training) -> tupl
     held_out, taught = ([lessons[number] for number in numbers] for numbers in (order[:count], order[count:]))
     with keeping_random_states():
         torch.manual_seed(training.seed)
-        student = Student(recipe)
+        student = Student(replace(recipe, taught=tuple(sorted({lesson.song for lesson in taught} - {""}))))
     _standardise(student, taught)
     optimiser = torch.optim.AdamW(student.parameters(), training.rate, weight_decay=training.weight_decay)
     steps = training.epochs * len(taught)
