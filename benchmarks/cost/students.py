@@ -1,12 +1,12 @@
 """Students as proxies: squared errors of the sound's main effects with one, without one, and with useless ones.
 
-The model is the small AST + RoBERTa (random weights), songs are synthetic ones of its kind. A student learns from
-`--songs` of them and `--masks` masks each. Fresh songs are then explained by `explain` at several numbers of masks of
-the sound, beside 128 masks of the lyrics: without a proxy, with the student, with an untrained one, and with one that
-answers the opposite. All of them see the same masks. Errors are relative (Σ (estimate − reference)² / Σ reference²,
-mean over classes), in their median over seeds and geometric mean over songs, against references of twenty times the
-longest run. **Coverage** is the share of intervals of 95% that hold the reference. Last, the work for a catalogue:
-passes of the sound's encoder with training counted, against the same squared error without a student.
+The model is the small AST + RoBERTa (random weights) as a model of sound alone: its lyrics are read once. Songs are
+synthetic ones of its kind. A student learns from `--songs` of them and `--masks` masks each. Fresh songs are then
+explained by `explain` at several numbers of masks: without a proxy, with the student, with an untrained one, and with
+one that answers the opposite. All of them see the same masks. Errors are relative (Σ (estimate − reference)² / Σ
+reference², mean over classes), in their median over seeds and geometric mean over songs, against references of twenty
+times the longest run. **Coverage** is the share of intervals of 95% that hold the reference. Last, the work for a
+catalogue: passes with training counted, against the same squared error without a student.
 
     python -m benchmarks.cost.students [--smoke] [--songs 96] [--masks 256] [--fresh 3] [--seeds 9]
 """
@@ -22,24 +22,40 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.worlds.references import make_reference, split_table
 from benchmarks.worlds.transformer import make_stems, make_transformer
-from benchmarks.worlds.world import make_probed
 from musiclime_torch import Explanation, Track, explain
 from musiclime_torch.explanation import Answers, Settings
-from musiclime_torch.models import Student
+from musiclime_torch.models import Student, TokenBatch
 from musiclime_torch.training import Training, distill
 
 #: The first seeds of the songs that are learned from, and of fresh ones.
 TAUGHT, FRESH = 10_000, 20_000
 
-#: Masks of the lyrics beside those of the sound.
-READ = 128
+#: The seed of references, far from those of the runs.
+APART = 910_000_001
 
 PLAIN, TRAINED, UNTRAINED, OPPOSITE = "no proxy", "student", "untrained", "opposite"
 
 #: Songs in the catalogue of the last line.
 CATALOGUE = 200
+
+
+class Hearing(nn.Module):
+    """The model of sound and lyrics with one song's lyrics in it."""
+
+    sample_rate, channels, output_kind, modalities = 16_000, 1, "logits", ("audio",)
+
+    def __init__(self, model: nn.Module, lyrics: str) -> None:
+        super().__init__()
+        self.model, self.classes = model, model.classes
+        tokens = model.tokenize(lyrics)
+        embedded = model.embed_text(tokens.ids)[None]
+        batch = TokenBatch(embedded, torch.ones(embedded.shape[:2], dtype=torch.bool))
+        self.register_buffer("text", model.encode_text(batch).detach())
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Logits."""
+        return self.model.fuse(self.model.encode_audio(audio), self.text.expand(len(audio), -1))
 
 
 @dataclass(frozen=True)
@@ -51,8 +67,9 @@ class Score:
 
 
 def make_song(track: Track, seed: int) -> Track:
-    """Another synthetic song with the same lyrics."""
-    return replace(track, stems=make_stems(torch.Generator().manual_seed(seed)), title=f"synthetic {seed}")
+    """Another synthetic song."""
+    stems = make_stems(torch.Generator().manual_seed(seed))
+    return replace(track, stems=stems, lyrics=None, title=f"synthetic {seed}")
 
 
 def make_opposite(student: Student) -> Student:
@@ -74,10 +91,9 @@ def make_untrained(student: Student) -> Student:
 
 def score(explanation: Explanation, truth: Tensor) -> Score:
     """The sound's main effects of every class against the reference (class, d)."""
-    d = truth.shape[1]
-    missed = explanation.attributions[:, :d].double() - truth
+    missed = explanation.attributions.double() - truth
     error = float((missed.square().sum(1) / truth.square().sum(1)).mean())
-    held = missed.abs() <= explanation.half_width[:, :d].double()
+    held = missed.abs() <= explanation.half_width.double()
     return Score(error, float(held.double().mean()))
 
 
@@ -85,16 +101,13 @@ def measure_song(
     model: nn.Module, track: Track, proxies: dict[str, Student | None], sizes: tuple[int, ...], seeds: int, reach: int
 ) -> dict[tuple[str, int], tuple[float, float]]:
     """Median error and mean coverage of every proxy at every size."""
-    game = make_probed("transformer", model, track)
-    truth = split_table(make_reference(game, reach * max(sizes), 416, ("logit",))["logit"].table)["audio"]
+    truth = explain(model, track, n_samples=reach * max(sizes), seed=APART).attributions.double()
     scores: dict[tuple[str, int], list[Score]] = {}
     for seed in range(seeds):
         for size in sizes:
             answers = Answers()
             for name, proxy in proxies.items():
-                found = explain(
-                    model, track, n_samples=(size, READ), seed=seed, proxy=proxy, answers=answers, evidence=False
-                )
+                found = explain(model, track, n_samples=size, seed=seed, proxy=proxy, answers=answers)
                 scores.setdefault((name, size), []).append(score(found, truth))
     return {
         key: (statistics.median(one.error for one in some), statistics.fmean(one.held for one in some))
@@ -114,7 +127,9 @@ def main() -> None:
     world = make_transformer(0)
     assert world.track is not None
     assert world.probe is not None
-    model, track = world.probe.subject.model, world.track
+    track = world.track
+    assert track.lyrics is not None
+    model = Hearing(world.probe.subject.model, track.lyrics.text).requires_grad_(False).eval()
     songs, masks, fresh, seeds = (
         (8, 128, 1, 2) if options.smoke else (options.songs, options.masks, options.fresh, options.seeds)
     )

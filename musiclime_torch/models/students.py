@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.files import writing_atomically
 
 #: The files of a saved student.
 WEIGHTS, RECIPE = "student.safetensors", "student.json"
@@ -33,8 +34,8 @@ class Recipe:
     """What a student learned from: the model by its outputs, rate and weights (a hash), how it hears, and how well it did.
 
     `taught` are hashes of the songs that it learned from: it is never asked about these, for it may have learned the very
-    answers that it would correct. `rho2` is, for each class, the share of what main effects leave over of the model on songs that were held out that the
-    student explains; `gain` is how many times lower squared errors are to be expected.
+    answers that it would correct. `rho2` is, for each class, the share of what main effects leave over of the model that the
+    student explains on held-out songs; `gain` is how many times lower squared errors are to be expected.
     """
 
     model: str
@@ -115,9 +116,11 @@ class Student(nn.Module):
         """Write weights and recipe; the folder is made where it isn't there."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
-        save_file(tensors, Path(folder) / WEIGHTS)
+        with writing_atomically(Path(folder) / WEIGHTS) as partial:
+            save_file(tensors, partial)
         text = json.dumps({"format": FORMAT} | asdict(self.recipe), indent=1)
-        (Path(folder) / RECIPE).write_text(text + "\n", encoding="utf-8")
+        with writing_atomically(Path(folder) / RECIPE) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
 
 
 def choose(masks: Bool[Tensor, "n column"], segments: int) -> Int[Tensor, "n segment"]:

@@ -31,9 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             soundfile.write(own / f"{name}.wav", stem.T.numpy(), RATE, subtype="FLOAT")
         lines.append(f"{seed},,song{seed}")
     (root / "songs.csv").write_text("\n".join(lines) + "\n")
-    done = run(
-        "distill", root / "songs.csv", *MODEL, "--out", root / "student", "--most", 8, "--masks", 96, "--epochs", 20
-    )
+    done = run("distill", root / "songs.csv", *MODEL, "--out", root / "student", "--most", 8, "--masks", 96, "--epochs", 20)
     assert done.exit_code == 0, done.output
     assert "On held-out songs the student explains" in done.stdout
     assert "loud: " in done.stdout

@@ -18,6 +18,7 @@ TESTS = ROOT.parent / "tests"
 #: Modules without a test file of their own name, each with the file that tests it.
 TESTED_ELSEWHERE = {
     "surrogate/crossed_errors": "surrogate/test_crossed",
+    "explanation/estimation/proxies": "explanation/test_guides",
     "explanation/estimation/groups": "explanation/estimation/test_windows",
     "models/answering/ctranslate2": "models/answering/test_transcribing",
     "song/lyrics/transcribing": "models/answering/test_transcribing",

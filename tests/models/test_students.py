@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.students import RECIPE, WEIGHTS, Recipe, Student, choose, load_student
 
-MADE = Recipe("model", "abc", 8000, "logits", ("loud", "even"), 2, mels=8, width=8, rho2=(0.5, 0.25), gain=1.6, taught=("x",))
+MADE = Recipe(
+    "model", "abc", 8000, "logits", ("loud", "even"), 2, mels=8, width=8, rho2=(0.5, 0.25), gain=1.6, taught=("x",)
+)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ RATE, SEGMENTS, STEMS = 8000, 4, ("drums", "bass", "vocals")
 
 
 class Smooth(torch.nn.Module):
-    """Two classes of the levels of four moments. Removing three stems of one, or one of three moments, is no sum of parts."""
+    """Two classes of the levels of four moments, neither of them a sum of what single cells do."""
 
     sample_rate, channels, output_kind, classes, modalities = RATE, 1, "logits", ("loud", "even"), ("audio",)
     name = "smooth"

@@ -69,7 +69,12 @@ def test_it_is_the_same_again_and_draws_no_global_numbers(student: Student):
 
 def test_its_recipe_says_what_it_learned_from(student: Student):
     recipe = student.recipe
-    assert (recipe.model, recipe.sample_rate, recipe.classes, recipe.output_kind) == ("smooth", 8000, ("loud", "even"), "logits")
+    assert (recipe.model, recipe.sample_rate, recipe.classes, recipe.output_kind) == (
+        "smooth",
+        8000,
+        ("loud", "even"),
+        "logits",
+    )
     assert recipe.songs == 10
     assert len(recipe.taught) == 8  # one in five is held out
     assert set(recipe.taught) < {track.audio_hash for track in make_songs(10)}
@@ -87,8 +92,7 @@ def test_it_is_not_asked_about_songs_that_it_learned_from(student: Student):
 def test_judges_compare_with_a_slow_regression(student: Student):
     lesson = take_lesson_of(700)
     odd = [
-        (values[0::2] - values[1::2]).double() / 2
-        for values in (lesson.outputs, student.answer(lesson.cells, lesson.masks))
+        (values[0::2] - values[1::2]).double() / 2 for values in (lesson.outputs, student.answer(lesson.cells, lesson.masks))
     ]
     columns = lesson.masks[0::2].double() - 0.5
     rests = [values - columns @ torch.linalg.lstsq(columns, values).solution for values in odd]
