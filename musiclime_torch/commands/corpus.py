@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
+from os import environ
 from os.path import isdir, isfile, join
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import click
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError, needing, require
 from musiclime_torch.basics.files import refuse_file
+from musiclime_torch.commands.distill import learn_first
 from musiclime_torch.commands.help import Grouped
 from musiclime_torch.commands.models import redact_name
 from musiclime_torch.commands.options import (
@@ -70,6 +72,12 @@ if TYPE_CHECKING:
     help="Ray: results are written by this process, or by the actors.",
 )
 @proxy_options
+@click.option(
+    "--distill",
+    type=click.IntRange(min=1),
+    metavar="SONGS",
+    help="Train a student on the first so many songs, into OUT/student, and guide the others' explanations with it.",
+)
 @explain_options("--foil", "--evidence", "--edits")
 def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
     """Explain every one of SONGS, a folder or a manifest (.csv, .tsv, .jsonl or .parquet); run it again to resume.
@@ -84,7 +92,8 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
     if not names_model(options):
         raise InputError("a catalogue needs a model: give --model, --audio-model or --text-model.")
     refuse_file(out)
-    cheap = _take_student(options)
+    cheap, taught = _take_student(options), options.pop("distill")
+    _refuse_distill(taught, cheap)
     loading = pop_given(options, "separator", "start", "end", "max_seconds")
     prefer_sums(options)
     refuse_early(options, loading)
@@ -104,13 +113,16 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
         if engine == "here" and running.get("workers") != 0:
             prepare_readers()
         # A model that can't be loaded is refused before a folder is begun; on Ray every actor loads its own.
-        model = None if engine == "ray" else load()
+        model = None if engine == "ray" and taught is None else load()
         if model is not None:
             refuse_for_model(model, options | {"target": None})
+        request = _read_request(model, options, device)
+        if taught is not None:
+            cheap = learn_first(model, entries[:taught], out / "student", request["options"], loading)
         job = begin_job(
             entries,
             out,
-            **_read_request(model, options, device),
+            **request,
             **cheap,
             loading=loading,
             about=about,
@@ -140,6 +152,13 @@ def _take_student(options: dict[str, Any]) -> dict[str, Any]:
     if given and "proxy" not in given:
         raise InputError("--proxy-samples needs a proxy: give --proxy.")
     return given
+
+
+def _refuse_distill(taught: int | None, cheap: dict[str, Any]) -> None:
+    if taught is not None and cheap:
+        raise InputError("--distill trains a student of its own: leave --proxy out.")
+    if taught is not None and (int(environ.get("WORLD_SIZE", 1)) > 1 or "SLURM_PROCID" in environ):
+        raise InputError("--distill trains in one process: run musiclime distill first, and give --proxy to all of them.")
 
 
 def _refuse_questions_of_one_song(options: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
-from os.path import isdir
+from os.path import isdir, isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from musiclime_torch.song.track import Track
 
 
+#: Masks of each song's sound that the model answers for a student.
+MASKS = 256
+
+
 @click.command(
     cls=Grouped,
     examples=(
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--end", type=float, metavar="SECONDS", help="End of that part.")
 @click.option("--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Reject longer songs.  [default: 900]")
 @click.option("--most", type=click.IntRange(min=1), default=64, show_default=True, metavar="SONGS", help="Songs at most.")
-@click.option("--masks", type=click.IntRange(min=1), default=256, show_default=True, help="Masks of each song's sound.")
+@click.option("--masks", type=click.IntRange(min=1), default=MASKS, show_default=True, help="Masks of each song's sound.")
 @click.option("--epochs", type=click.IntRange(min=1), default=200, show_default=True, help="Rounds of training.")
 @distill_options
 def distill(songs: Path, out: Path, most: int, masks: int, epochs: int, **options: Any) -> None:
@@ -79,6 +83,7 @@ def _read_tracks(entries: Sequence[Entry], loading: dict[str, Any]) -> Iterator[
 
 
 def _report(recipe: Any, out: Path) -> None:
+    """On standard output, or on standard error inside another command."""
     names = recipe.classes or tuple(f"output {number}" for number in range(recipe.n_outputs))
     click.echo("On held-out songs the student explains, of what main effects leave over:")
     for name, share in zip(names, recipe.rho2, strict=True):
@@ -87,3 +92,33 @@ def _report(recipe: Any, out: Path) -> None:
         f"Squared errors should be {recipe.gain:.1f} times lower with it. Learned from {recipe.masks} masks of "
         f"{recipe.songs} songs. Written to {out}; use it with --proxy {out}."
     )
+
+
+def learn_first(
+    model: Any, entries: Sequence[Entry], folder: Path, given: dict[str, Any], loading: dict[str, Any]
+) -> dict[str, Any]:
+    """The student of a catalogue's first songs as a proxy for its run, or none where it wouldn't pay. What was learned, or
+    why not, is kept in the folder, so that a run that is resumed goes on as it began.
+    """
+    from musiclime_torch.basics.files import writing_atomically
+    from musiclime_torch.basics.progress import Stages
+    from musiclime_torch.explanation.settings import read_settings
+    from musiclime_torch.training.distilling import Training, distill as learn
+
+    reason = folder / "none.txt"
+    if not isfile(folder / "student.json") and not isfile(reason):
+        settings = read_settings(given)
+        try:
+            student = learn(
+                model, _read_tracks(entries, loading), settings, MASKS, Training(seed=settings.seed), Stages(True)
+            )
+            student.save(folder)
+            _report(student.recipe, folder)
+        except InputError as error:
+            folder.mkdir(parents=True, exist_ok=True)
+            with writing_atomically(reason) as partial:
+                partial.write_text(f"{error}\n", encoding="utf-8")
+    if isfile(reason):
+        click.echo(f"No student guides this run: {reason.read_text(encoding='utf-8').strip()}", err=True)
+        return {}
+    return {"proxy": str(folder)}

@@ -66,7 +66,17 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
             "--seeds",
             "--no-shuffle",
         ),
-        *("--proxy", "--proxy-samples", "--most", "--masks", "--epochs", "--patience", "--rate", "--accumulation"),
+        *(
+            "--proxy",
+            "--proxy-samples",
+            "--distill",
+            "--most",
+            "--masks",
+            "--epochs",
+            "--patience",
+            "--rate",
+            "--accumulation",
+        ),
     ),
     "How it runs": (
         *(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
+from pyarrow import parquet
 from smooth import RATE, SEGMENTS, STEMS, make_song
 
 from musiclime_torch.basics.errors import InputError
@@ -87,3 +88,54 @@ def test_mistakes_are_one_sentence(folder: Path, arguments: tuple[str, ...], mes
 def test_a_student_needs_a_model(folder: Path):
     with pytest.raises(InputError, match="a student needs a model to learn from"):
         cli.cli(["distill", str(folder / "songs.csv"), "--out", str(folder / "x")], standalone_mode=False)
+
+
+def test_a_catalogue_teaches_its_own_student(folder: Path):
+    asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--workers", 0, "--out", folder / "taught")
+    done = run(*asked, "--distill", 7)
+    assert done.exit_code == 0, done.output
+    assert "On held-out songs the student explains" in done.stderr
+    table = parquet.read_table(folder / "taught" / "songs").to_pylist()
+    gains = [row["proxy_gain"] for row in table]
+    assert all(gain is None or gain > 1 for gain in gains)
+    assert sum(gain is None for gain in gains) == 5  # seven taught, of which two judged
+    again = run(*asked, "--distill", 7)
+    assert "9 done before" in again.stderr
+    assert "On held-out songs" not in again.stderr
+
+
+def test_a_student_that_would_not_pay_is_told_once(folder: Path):
+    asked = (
+        "corpus",
+        folder / "songs.csv",
+        *MODEL,
+        "--n-samples",
+        96,
+        "--workers",
+        0,
+        "--out",
+        folder / "alone",
+        "--distill",
+        2,
+    )
+    first, again = run(*asked), run(*asked)
+    assert "No student guides this run: 2 songs are too few to learn from" in first.stderr
+    assert "No student guides this run" in again.stderr
+    assert "9 done before" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "environment", "message"),
+    [
+        (("--proxy", "student"), {}, "--distill trains a student of its own"),
+        ((), {"WORLD_SIZE": "2"}, "--distill trains in one process"),
+    ],
+)
+def test_distilling_within_a_run_has_its_limits(
+    folder: Path, more: tuple[str, ...], environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(folder)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=message):
+        cli.cli(["corpus", "songs.csv", *map(str, MODEL), "--out", "x", "--distill", "4", *more], standalone_mode=False)

@@ -26,7 +26,8 @@ _NUMBERS = pyarrow.list_(pyarrow.float64())
 
 #: `position` counts a stem's segments from 0; `start` and `end` are seconds; `line` counts from 1; `text` is given for
 #: lines and sections. In `controls`, `position` is a segment's place in the control and `origin` its place in the song.
-#: `seed` is the song's own: `explain` gives the same numbers with it.
+#: `proxy_gain` is how many times lower a
+#: proxy made squared errors. `seed` is the song's own: `explain` gives the same numbers with it.
 SCHEMAS = {
     "attributions": pyarrow.schema(
         [
@@ -93,6 +94,7 @@ SCHEMAS = {
             ("seed", pyarrow.int64()),
             ("audio_passes", pyarrow.int64()),
             ("lyrics_passes", pyarrow.int64()),
+            ("proxy_gain", pyarrow.float64()),
             ("audio_hash", pyarrow.string()),
             ("lyrics_hash", pyarrow.string()),
             ("model_hash", pyarrow.string()),
@@ -249,6 +251,12 @@ def _list_pairs(song: str, explanation: Explanation, row: int) -> list[dict[str,
     return rows
 
 
+def _tell_gain(explanation: Explanation, predicted: int) -> float | None:
+    """How many times lower a proxy made squared errors, of the predicted class; None where none was asked."""
+    gains = explanation.provenance.get("proxy", {}).get("gain")
+    return None if gains is None else float(gains[predicted])
+
+
 def _describe_song(entry: Entry, track: Track, explanation: Explanation, predicted: int, seconds: float) -> dict[str, Any]:
     origin = explanation.provenance
     return {
@@ -269,6 +277,7 @@ def _describe_song(entry: Entry, track: Track, explanation: Explanation, predict
         "seed": origin["settings"]["seed"],
         "audio_passes": explanation.audio_passes,
         "lyrics_passes": explanation.lyrics_passes,
+        "proxy_gain": _tell_gain(explanation, predicted),
         "audio_hash": origin["audio_hash"],
         "lyrics_hash": origin["lyrics_hash"],
         "model_hash": origin["model_hash"],
