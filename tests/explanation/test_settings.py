@@ -16,7 +16,9 @@ from musiclime_torch.song.track import Track
 
 def test_explain_takes_every_setting_with_its_default():
     parameters = inspect.signature(explain).parameters
-    assert [name for name in parameters if name not in ("model", "track", "answers", "progress")] == list(SETTINGS)
+    assert [
+        name for name in parameters if name not in ("model", "track", "answers", "proxy", "proxy_samples", "progress")
+    ] == list(SETTINGS)
     assert {name: parameters[name].default for name in SETTINGS} == {one.name: one.default for one in fields(Settings)}
 
 
