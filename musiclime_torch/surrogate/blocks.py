@@ -50,13 +50,19 @@ def hadamard(order: int) -> Int8[Tensor, "order order"]:
     >>> bool((h @ h.T == 12 * torch.eye(12, dtype=torch.long)).all()), bool((h[:, 0] == 1).all())
     (True, True)
     """
+    return torch.from_numpy(_construct(order).copy())
+
+
+@lru_cache(maxsize=16)
+def _construct(order: int) -> np.ndarray:
+    """The same in NumPy, kept for the next call: for reading alone."""
     if order == 1:
-        matrix = torch.ones(1, 1, dtype=torch.int8)
+        matrix = np.ones((1, 1), np.int8)
     elif _is_paley(order):
         matrix = _paley(order - 1)
     elif order % 2 == 0 and _constructible(order // 2):
-        half = hadamard(order // 2)
-        matrix = torch.cat([torch.cat([half, half], 1), torch.cat([half, -half], 1)])
+        half = _construct(order // 2)
+        matrix = np.block([[half, half], [half, -half]])
     else:
         raise ValueError(f"no Hadamard matrix of order {order} by Paley's or Sylvester's construction")
     return matrix * matrix[:, :1]
@@ -74,18 +80,18 @@ def _is_prime(number: int) -> bool:
     return number > 1 and all(number % i for i in range(2, int(number**0.5) + 1))
 
 
-def _paley(q: int) -> Int8[Tensor, "order order"]:
+def _paley(q: int) -> np.ndarray:
     # Paley's first construction: Q[i, j] = χ(i − j), χ being 1 for squares modulo q, −1 for non-squares and 0 at 0, is
     # skew-symmetric for q ≡ 3 (mod 4). Bordered by 1 and −1 it is a skew S with S Sᵀ = q·I, so that H = S + I is Hadamard.
-    character = torch.full((q,), -1, dtype=torch.int8)
-    character[torch.arange(q).square() % q] = 1
+    character = np.full(q, -1, np.int8)
+    steps = np.arange(q)
+    character[steps**2 % q] = 1
     character[0] = 0
-    steps = torch.arange(q)
-    skew = torch.zeros(q + 1, q + 1, dtype=torch.int8)
+    skew = np.zeros((q + 1, q + 1), np.int8)
     skew[0, 1:] = 1
     skew[1:, 0] = -1
     skew[1:, 1:] = character[(steps[:, None] - steps) % q]
-    return skew + torch.eye(q + 1, dtype=torch.int8)
+    return skew + np.eye(q + 1, dtype=np.int8)
 
 
 #: Length of the Kerdock blocks in use, 32 of them in a cycle. There are so many blocks of length 256 that no run gets far
@@ -247,21 +253,13 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
 def _draw_hadamard_rows(d: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:
     """Random columns of a Hadamard matrix with random signs and rows in random order, block after block."""
     order = smallest_order(d)
-    columns = _list_columns(order)
+    # Columns are picked as rows of the transpose: bytes that lie side by side.
+    columns = torch.from_numpy(np.ascontiguousarray(_construct(order)[:, 1:].T > 0))
     generator = torch.Generator().manual_seed(seed)
-    drawn = np.empty((blocks, order, d), dtype=bool)
-    for block in drawn:
-        chosen = columns[:, torch.randperm(order - 1, generator=generator)[:d].numpy()]
-        chosen ^= (torch.rand(d, generator=generator) < 0.5).numpy()
-        block[:] = chosen[torch.randperm(order, generator=generator).numpy()]
-    return torch.from_numpy(drawn).flatten(0, 1)
-
-
-@lru_cache(maxsize=8)
-def _list_columns(order: int) -> np.ndarray:
-    """The columns of a Hadamard matrix beside the constant one, for reading alone. In NumPy, which picks columns of single
-    bytes in a quarter of torch's time.
-    """
-    columns = (hadamard(order)[:, 1:] > 0).numpy()
-    columns.flags.writeable = False
-    return columns
+    drawn = []
+    for _ in range(blocks):
+        chosen = columns.index_select(0, torch.randperm(order - 1, generator=generator)[:d])
+        flips = torch.rand(d, generator=generator) < 0.5
+        rows = chosen.T.contiguous() ^ flips
+        drawn.append(rows.index_select(0, torch.randperm(order, generator=generator)))
+    return torch.cat(drawn)

@@ -181,7 +181,7 @@ def _leave(
     solved: _Solved,
     squares: tuple[Float[Tensor, " class"], Float[Tensor, " class"]],
 ) -> tuple[tuple[Float[Tensor, " class"], Float[Tensor, " class"]], Float[Tensor, "unit class"] | None]:
-    """Σ of squared residuals over pairs and over rows alone, of all `squares`; and residuals, where they had to be formed."""
+    """Σ of squared residuals over pairs and over rows alone, of `squares` in all; and residuals, where they were formed."""
     # Whether a difference is rounding is looked at, which on another device would mean to wait for it.
     if signs.device.type == "cpu" and design.repeats == 1 and not design.cycle and not len(design.local):
         sizes = (halves.pairs, len(signs) - halves.pairs)
