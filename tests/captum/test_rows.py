@@ -90,13 +90,3 @@ def test_batches_of_several_tensors_fill_as_many():
     wide, flat = fill_each(iter(batches), 3)
     assert wide[:, 0].tolist() == [1, 1, 5]
     assert flat.tolist() == [0, 0, 1]
-
-
-@pytest.mark.parametrize("baseline", [0.0, -torch.inf, torch.nan, torch.randn(1, 2, 3), torch.randn(4, 2, 3)])
-@pytest.mark.parametrize("own", [torch.randn(1, 2, 3), torch.randn(4, 2, 3)])
-def test_elements_are_chosen_bit_by_bit_as_where_chooses_them(own: Tensor, baseline: Tensor | float):
-    own[..., 0], own[..., 1] = torch.inf, -0.0
-    keep = torch.rand(4, 1, 3, generator=torch.Generator().manual_seed(0)) < 0.5
-    other = baseline if isinstance(baseline, Tensor) else torch.full((1,), baseline)
-    expected = torch.where(keep, own, other)
-    torch.testing.assert_close(rows._choose(keep, own, other).view(torch.int32), expected.view(torch.int32), rtol=0, atol=0)
