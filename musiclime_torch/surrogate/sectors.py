@@ -95,7 +95,8 @@ def _prepare(values: Float[Tensor, "class na nt"], audio: Sequence[Part], lyrics
 def _split_kept(values: Float[Tensor, "class na nt"], kept: Sequence[int] | None) -> Iterator[tuple[slice, bool]]:
     """Classes that are worked on together, and whether they are kept."""
     step = next(split_classes(values), slice(0, 1)).stop
-    marks = [kept is None or number in set(kept) for number in range(len(values))]
+    chosen = set(range(len(values)) if kept is None else kept)
+    marks = [number in chosen for number in range(len(values))]
     start = 0
     for products, run in groupby(marks):
         end = start + len(list(run))

@@ -15,6 +15,7 @@ from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.choices import OutputKind, Space
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.subject import Subject
+from musiclime_torch.surrogate.fit import pick
 from musiclime_torch.surrogate.signed import pick_precision
 
 #: Which spaces each kind of output can be shown in; the first is used when none is asked for.
@@ -35,7 +36,8 @@ ENDS = ("the song itself", "the empty song")
 class Scale:
     """How outputs are looked at: their kind and space, the song's own outputs, and which class is asked about.
 
-    `classes` name the values. With a `foil` there is one more, target minus foil: why the one and not the other.
+    `classes` name the values. With a `foil` there is one more, target minus foil: why the one and not the other. `kept` are
+    the values whose interactions are solved, None for all.
     """
 
     output_kind: OutputKind
@@ -44,6 +46,7 @@ class Scale:
     classes: tuple[str, ...]
     target: int
     foil: int | None
+    kept: tuple[int, ...] | None = None
 
     @property
     def column(self) -> int:
@@ -123,6 +126,12 @@ def to_values(scale: Scale, outputs: Float[Tensor, "*rows class"]) -> Float[Tens
     if scale.foil is None:
         return values
     return torch.cat([values, (values[..., scale.target] - values[..., scale.foil])[..., None]], -1)
+
+
+def pick_values(scale: Scale, outputs: Float[Tensor, "*rows class"]) -> Float[Tensor, "*rows kept"]:
+    """Those of the values that the scale keeps."""
+    values = to_values(scale, outputs)
+    return values if scale.kept is None else pick(values.movedim(-1, 0), scale.kept).movedim(0, -1)
 
 
 def to_space(

@@ -34,6 +34,7 @@ from musiclime_torch.corpus.runs.sharing import SharedModel
 from musiclime_torch.corpus.runs.tables import Rows
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.settings import read_asked_classes
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.song.manifest import Entry
@@ -94,7 +95,8 @@ def _explain_song(
         return rows
     try:
         track = track if job.settings.residual else fold_quiet(track)
-        settings = replace(job.settings, seed=draw_seed(job.settings.seed, entry.id))
+        asked_pairs = _ask_pairs(job)
+        settings = replace(job.settings, seed=draw_seed(job.settings.seed, entry.id), interactions=asked_pairs)
         explanation = explain_with(model, track, settings, stages or Stages())
         predicted = int(explanation.output_song.argmax())
         asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
@@ -115,6 +117,15 @@ def _explain_song(
     chosen = range(len(explanation.classes)) if job.all_classes else sorted(asked)
     rows.add(entry, track, explanation, chosen, time.perf_counter() - started)
     return rows
+
+
+def _ask_pairs(job: Job) -> str | tuple[int | str, ...]:
+    """Whose interactions are solved: those of the classes that get rows too."""
+    asked = read_asked_classes(job.settings.interactions)
+    if job.all_classes or asked == "all":
+        return "all"
+    named = () if isinstance(asked, str) else asked
+    return (*named, *job.targets) or "target"
 
 
 def draw_seed(seed: int, song: str) -> int:
