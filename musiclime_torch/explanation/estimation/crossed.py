@@ -161,15 +161,25 @@ def build_grids(probe: Probe, encodings: Encodings, scales: Sequence[Scale]) -> 
         check_count(probe.subject, len(scale.song), outputs.shape[2])
         # On a CPU values are float64 until they are in the grid: of a few masks at a time.
         for number, some in enumerate(outputs.split(max(few // len(encodings.texts), 1))):
-            values = [pick_values(one, some).movedim(2, 0) for one in scales]
+            values = pick_values(scales, some)
             if not grids:
                 kind = torch.promote_types(outputs.dtype, torch.float32)
-                grids = [own.new_empty(own.shape[0], na, own.shape[2], dtype=kind) for own in values]
+                grids = [own.new_empty(own.shape[2], na, own.shape[1], dtype=kind) for own in values]
             first = start + number * max(few // len(encodings.texts), 1)
             for grid, own in zip(grids, values, strict=True):
-                grid[:, first : first + len(some)] = own
+                _place(grid[:, first : first + len(some)], own.to(grid.dtype))
     assert grids, "a design has at least one block"
     return grids
+
+
+def _place(grid: Float[Tensor, "value row nt"], values: Float[Tensor, "row nt value"]) -> None:
+    """Put values of a few audio masks in the grid."""
+    if grid.device.type != "cpu":
+        grid.copy_(values.movedim(2, 0))
+        return
+    # Turned row by row, which stays in the cache: a third of the time of turning all at once.
+    for place, row in enumerate(values):
+        grid[:, place] = row.T
 
 
 def _check_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor, "value na nt"]:
