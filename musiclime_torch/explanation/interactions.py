@@ -123,7 +123,8 @@ def say_left_out(name: int | str) -> str:
     >>> say_left_out("sad")
     "interactions of 'sad' were left out: explain with interactions='all', or with interactions=['sad']"
     """
-    return f"interactions of {name!r} were left out: explain with interactions='all', or with interactions=[{name!r}]"
+    what = repr(name) if isinstance(name, str) else f"class {name}"
+    return f"interactions of {what} were left out: explain with interactions='all', or with interactions=[{name!r}]"
 
 
 def choose_classes(asked: str | Sequence[int | str], scale: Scale, song: Float[Tensor, " class"]) -> tuple[int, ...]:

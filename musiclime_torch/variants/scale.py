@@ -149,7 +149,7 @@ def pick_values(scales: Sequence[Scale], outputs: Float[Tensor, "*rows class"]) 
                 odds[columns] = _pick_odds(flat, columns)
             values = odds[columns] if scale.space == "log-odds" else odds[columns].sigmoid()
         else:
-            values = to_space(pick(flat.T, columns).T, scale.output_kind, scale.space, scale.song)
+            values = to_space(pick(flat.T, columns).T, scale.output_kind, scale.space, pick(scale.song, columns))
         if scale.foil is not None:
             both = [values[:, columns.index(number)] for number in (scale.target, scale.foil)]
             values = torch.cat([values, (both[0] - both[1])[:, None]], 1)

@@ -31,6 +31,9 @@ from musiclime_torch.variants.scale import Scale, check_means, list_spaces, pick
 #: Outputs of pairs that are held beside the grid of a longer song, in numbers: a hundred megabytes.
 TILE = 2**25
 
+#: Values that a CPU works on at a time.
+CACHED = 2**21
+
 #: Blocks per side to begin with, where the budget allows them: the audio is the noisier side.
 START = (2, 1)
 
@@ -152,7 +155,8 @@ def build_grids(probe: Probe, encodings: Encodings, scales: Sequence[Scale]) -> 
     # Windows of a longer song share encodings, and the more masks at a time the fewer of them are fused twice. A GPU would
     # be kept waiting by many small tiles; there values take no more room than their outputs.
     most, on_cpu = max(PAIRS, TILE // len(scale.song)), probe.device.type == "cpu"
-    tile, few = (PAIRS if len(encodings.sounds) == 1 and on_cpu else most), (PAIRS if on_cpu else most)
+    few = min(PAIRS, max(CACHED // len(scale.song), 1)) if on_cpu else most
+    tile = few if len(encodings.sounds) == 1 else most
     step = max(tile // len(encodings.texts), 1)
     na = len(encodings.sounds[0])
     for start in range(0, na, step):
