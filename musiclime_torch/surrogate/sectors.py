@@ -60,9 +60,10 @@ def is_signed(design: CrossedDesign) -> bool:
 # of `crossed` become Θ = κ B_aᵀ Z B_t / (m_a m_t) on a sector Z, where κ is 2 for a slope (x = s / 2) and 1 for a constant.
 #     L = Z B_t / m_t, the lyrics' coefficients under each audio row, A = B_aᵀ Z / m_a the audio's under each lyric row;
 #     R_audio = L − B_a B_aᵀ L / m_a,   R_lyrics = A − A B_t B_tᵀ / m_t;
-#     |C|² = |Z|² − m_t |L|² − m_a |A|² + m_a m_t |Θ / κ|²   (Pythagoras: B Bᵀ / m are orthogonal projections).
+#     |C|² = |Z|² − m_t |R_audio|² − m_a |R_lyrics|² − m_a m_t |Θ / κ|²   (Pythagoras: B Bᵀ / m are orthogonal projections).
 # A row of `influence` is ±κ / m everywhere, so that sums of squares need no weights: each is one number for all slopes of
 # the side that is summed over. Constants are taken out of Z before anything else, as main effects are most of it.
+# Of main effects alone the odd halves of both sides are in no formula but that of |Z|²: their products are left out.
 
 
 def reduce_grid(design: CrossedDesign, values: Float[Tensor, "class na nt"], kept: Sequence[int] | None = None) -> Sums:
