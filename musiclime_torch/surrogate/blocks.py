@@ -253,13 +253,14 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
 def _draw_hadamard_rows(d: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:
     """Random columns of a Hadamard matrix with random signs and rows in random order, block after block."""
     order = smallest_order(d)
-    # Columns are picked as rows of the transpose: bytes that lie side by side.
+    # Columns are picked as rows of the transpose, bytes that lie side by side, and those of all blocks at once.
     columns = torch.from_numpy(np.ascontiguousarray(_construct(order)[:, 1:].T > 0))
     generator = torch.Generator().manual_seed(seed)
-    drawn = []
-    for _ in range(blocks):
-        chosen = columns.index_select(0, torch.randperm(order - 1, generator=generator)[:d])
-        flips = torch.rand(d, generator=generator) < 0.5
-        rows = chosen.T.contiguous() ^ flips
-        drawn.append(rows.index_select(0, torch.randperm(order, generator=generator)))
-    return torch.cat(drawn)
+    chosen, flips, rows = [], [], []
+    for block in range(blocks):
+        chosen.append(torch.randperm(order - 1, generator=generator)[:d])
+        flips.append(torch.rand(d, generator=generator))
+        rows.append(torch.randperm(order, generator=generator) + block * order)
+    picked = columns.index_select(0, torch.cat(chosen)).view(blocks, d, order).mT.contiguous()
+    signed = picked ^ (torch.stack(flips) < 0.5)[:, None]
+    return signed.flatten(0, 1).index_select(0, torch.cat(rows))
