@@ -75,6 +75,7 @@ def invent_explanation(track: Track, segments: int, classes: int) -> Explanation
     pairs = len(columns)
     interactions = Interactions(
         spaces=("probability",),
+        classes=tuple(range(classes)),
         risk=0.05,
         part_freedom=100.0,
         columns=columns,

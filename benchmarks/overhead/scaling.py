@@ -6,7 +6,8 @@ with few variants. "Inside" is the time in both encoders, their front ends and t
 memory is the peak of the process (of what is allocated, on a GPU), and what it is above the song's and the model's own.
 Every setting runs in a process of its own, because memory freed but not returned would hide what the next one takes.
 
-    python -m benchmarks.overhead.scaling [--smoke] [--sizes base,paper] [--no-compile] [--threads 1] [--device cpu|cuda]
+    python -m benchmarks.overhead.scaling [--smoke] [--only classes] [--sizes base,paper] [--no-compile] [--threads 1]
+        [--device cpu|cuda]
 """
 
 import argparse
@@ -98,6 +99,7 @@ def run_alone(setting: Setting, device: torch.device, threads: int) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a few settings of the tiny model")
+    parser.add_argument("--only", help="one kind of change alone, such as classes")
     parser.add_argument("--sizes", help="sizes of the last rows: base, paper, or both; by default both on a GPU, else base")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out, which needs a compiler")
     parser.add_argument("--threads", type=int, default=1)
@@ -111,6 +113,7 @@ def main() -> None:
     else:
         few = {"variants": 32, "batch": 8, "segments": 2, "units": "line"} if device.type == "cpu" else {"variants": 4096}
         settings += [("size", Setting(size=size, **few)) for size in sizes.split(",")]
+    settings = [one for one in settings if options.only in (None, one[0])]
     table = Table(title=f"AST + RoBERTa, random weights, {device}, {options.threads} thread(s), torch {torch.__version__}")
     headings = ("changed", "size", "passes", "components", "classes", "song", "batch", "precision", "compiled")
     for heading in (*headings, "seconds", "inside the model", "µs a pass outside", "peak MiB", "added MiB"):

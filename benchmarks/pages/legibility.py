@@ -98,7 +98,8 @@ def plant(track: Track, script: Script, segments: int) -> Explanation:
         intercept=torch.zeros(classes).double(), fidelity=torch.full((classes,), 0.83).double(),
         output_song=values.sum(1) + 0.31, output_empty=torch.linspace(-3.2, 0.4, classes).double(),
         interactions=None if count < 3 else Interactions(
-            spaces=("probability",), risk=0.05, part_freedom=100.0, columns=columns, values=pairs,
+            spaces=("probability",), classes=tuple(range(classes)), risk=0.05, part_freedom=100.0,
+            columns=columns, values=pairs,
             standard_errors=torch.full_like(pairs, 0.004), degrees_of_freedom=torch.full_like(pairs, 100.0),
             explained=torch.full((1, classes), 0.11).double(),
             parts=torch.tensor([0.52, 0.31, 0.17]).double().expand(1, classes, 3),

@@ -52,7 +52,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
             "--kernel-width",
             "--ridge",
         ),
-        *("--evidence", "--edits", "--preset", "--all-classes", "--class", "--controls"),
+        *("--interactions", "--evidence", "--edits", "--preset", "--all-classes", "--class", "--controls"),
     ),
     "How precisely": (
         *(

@@ -239,8 +239,8 @@ def gather(options: dict[str, Any]) -> dict[str, Any]:
     """Arguments of `explain` from what was given; a preset comes first, the rest overrides it."""
     # None is "not given": only then do the defaults of `Settings` and a preset's values hold.
     given = {name: value for name, value in options.items() if value is not None and name != "preset"}
-    for name in ("classes", "modalities"):
-        if name in given:
+    for name in ("classes", "modalities", "interactions"):
+        if name in given and given[name] not in ("target", "all"):
             given[name] = split(given[name])
     if "n_samples" in given:
         given["n_samples"] = _read_counts(given["n_samples"])

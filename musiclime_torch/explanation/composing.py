@@ -48,7 +48,7 @@ def compose(
         fidelity=estimate.fidelity.cpu(),
         output_song=estimate.ends[0].cpu(),
         output_empty=estimate.ends[1].cpu(),
-        interactions=_gather_interactions(estimate, scale.classes, probe.seen, confidence),
+        interactions=_gather_interactions(estimate, scale, probe.seen, confidence),
         evidence=evidence,
         design=estimate.design,
         n_variants=estimate.n_variants,
@@ -82,16 +82,16 @@ def tell_of_no_lyrics(subject: Subject, track: Track) -> tuple[str, ...]:
     return (f"no lyrics were found, and {subject.name} reads nothing else: there is nothing to explain; give the lyrics.",)
 
 
-def _gather_interactions(
-    estimate: Estimate, classes: tuple[str, ...], seen: tuple[int, ...], confidence: float
-) -> Interactions | None:
+def _gather_interactions(estimate: Estimate, scale: Scale, seen: tuple[int, ...], confidence: float) -> Interactions | None:
     """Pairs and shares of the variance in every space they were solved in; None where the masks gave no pairs."""
     if not estimate.pairs:
         return None
     pairs, parts = list(estimate.pairs.values()), list(estimate.parts.values())
+    classes = tuple(range(len(scale.classes))) if scale.kept is None else scale.kept
     no_parts = torch.zeros(0, len(classes), 3, dtype=torch.float64)
     return Interactions(
         spaces=tuple(estimate.pairs),
+        classes=classes,
         risk=share_risk(confidence, estimate.looks),
         part_freedom=min(float(parts[0].freedom[0, 0]), MOST_FREEDOM) if parts else 1.0,
         columns=torch.tensor(seen)[pairs[0].columns.cpu()],

@@ -26,6 +26,7 @@ from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_sh
 from musiclime_torch.explanation.evidence import Evidence, look_for_evidence, makes_decision
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.guides import guiding, note_guidance, read_proxy, tell_guidance
+from musiclime_torch.explanation.interactions import choose_classes
 from musiclime_torch.explanation.planning import (
     Plan,
     count_expected,
@@ -50,7 +51,7 @@ from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components, list_components
 from musiclime_torch.variants.probe import Probe, describe_swaps, edit_probe, pick_device, probing
 from musiclime_torch.variants.renderings import Kept
-from musiclime_torch.variants.scale import Scale, settle_scale
+from musiclime_torch.variants.scale import Scale, settle_scale, to_values
 from musiclime_torch.variants.sound import describe_fit
 
 #: Number of equal time segments, unless the model declares that they would be too short.
@@ -78,6 +79,7 @@ def explain(
     confidence: float = Settings.confidence,
     evidence: bool = Settings.evidence,
     edits: bool = Settings.edits,
+    interactions: str | Sequence[SupportsIndex | str] = Settings.interactions,
     seed: SupportsIndex = Settings.seed,
     batch_size: SupportsIndex = Settings.batch_size,
     precision: Precision = Settings.precision,
@@ -135,6 +137,9 @@ def explain(
         evidence: also search for components that alone keep the decision, and for components whose removal flips it.
         edits: search for the smallest edit that flips the decision too: of as few components as possible, and as mild as
             possible. Levels, filters, shifts of pitch and other words are tried; see `musiclime_torch.explanation.edits`.
+        interactions: classes whose interactions, with their errors and shares of the variance, are solved: "target" for the
+            target, the foil and the largest outputs, ten classes in all; "all"; or more of them by name or number. Main
+            effects are solved for all classes anyway.
         seed: seed of the masks and of noise; no global random state is read or changed.
         batch_size: variants per forward pass.
         precision: "bfloat16" for faster encoders, where a model has separate ones; see `musiclime_torch.models.care`. Its
@@ -222,6 +227,7 @@ def explain_with(
         ends, warnings = _ask_ends(probe)
         _refuse_deaf(subject, ends)
         scale = settle_scale(subject, ends, space, settings.target, settings.foil)
+        scale = replace(scale, kept=choose_classes(settings.interactions, scale, to_values(scale, ends)[0]))
         with guiding(cheap, probe, track, components, scale, plan, settings) as guide:
             estimate = _estimate(probe, scale, ends, plan, settings, guide)
         check_rank(estimate.dependent, components, probe.seen, settings.ridge)

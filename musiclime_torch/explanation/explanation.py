@@ -19,13 +19,16 @@ from musiclime_torch.basics.errors import InputError, needing
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.evidence import Evidence, read_evidence
 from musiclime_torch.explanation.fragment import Ranking, draw_fragment
-from musiclime_torch.explanation.interactions import Interactions, read_interactions
+from musiclime_torch.explanation.interactions import Interactions, read_interactions, say_left_out
 from musiclime_torch.explanation.sentences import REMOVED, say_end, to_sentences
 from musiclime_torch.surrogate.intervals import discover, quantile, share_risk
 from musiclime_torch.variants.components import Component, Components
 
 #: Increased whenever older code would misread newer files.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+
+#: Formats that are read: in format 3 interactions are those of all classes.
+READ_VERSIONS = (3, FORMAT_VERSION)
 
 #: The estimand whose attributions sum to song − empty song.
 SUMMING = "Shapley value"
@@ -192,18 +195,20 @@ class Explanation:
         self, k: int, target: int | str | None = None, space: str | None = None
     ) -> list[tuple[Component, Component, float, float]]:
         """The k largest significant pairs: (component, component, interaction, half width); on the scale of probabilities
-        where there is one. Empty where the design can't estimate them; InputError for a scale that wasn't solved.
+        where there is one. Empty where the design can't estimate them; InputError for a scale that wasn't solved, or a class
+        whose interactions were left out.
         """
-        pairs, row, items = self.interactions, self.class_index(target), self.components.items
+        row, items = self.class_index(target), self.components.items
+        pairs = self._find_pairs(row)
         if pairs is None:
             return []
-        scale = pairs.find_space(space)
+        scale, place = pairs.find_space(space), pairs.find_row(row)
         return [
             (
                 items[int(pairs.columns[pair, 0])],
                 items[int(pairs.columns[pair, 1])],
-                float(pairs.values[scale, row, pair]),
-                float(pairs.half_width[scale, row, pair]),
+                float(pairs.values[scale, place, pair]),
+                float(pairs.half_width[scale, place, pair]),
             )
             for pair in pairs.rank(row, space)[:k]
         ]
@@ -211,9 +216,23 @@ class Explanation:
     def shares(self, target: int | str | None = None, space: str | None = None) -> list[tuple[str, float, float]]:
         """Shares of the output's variance: (sound alone, words alone or both together; share; half width of its interval).
 
-        Empty where masks weren't crossed, so that the shares can't be separated.
+        Empty where masks weren't crossed, so that the shares can't be separated; InputError for a class whose interactions
+        were left out.
         """
-        return [] if self.interactions is None else self.interactions.shares(self.class_index(target), space)
+        row = self.class_index(target)
+        pairs = self._find_pairs(row)
+        return [] if pairs is None else pairs.shares(row, space)
+
+    def find_left_out(self, target: int | str | None = None) -> str | None:
+        """A sentence that a class's interactions weren't solved and how to get them; None where they were, or can't be."""
+        row, pairs = self.class_index(target), self.interactions
+        return None if pairs is None or pairs.covers(row) else say_left_out(self.classes[row])
+
+    def _find_pairs(self, row: int) -> Interactions | None:
+        left_out = self.find_left_out(row)
+        if left_out is not None:
+            raise InputError(f"{left_out}.", argument="interactions")
+        return self.interactions
 
     def kind_shares(self, target: int | str | None = None) -> list[tuple[str, float, float]]:
         """Of what single components do, the shares of what is heard, read and asked: (kind, share, half width).
@@ -298,7 +317,7 @@ class Explanation:
             with safe_open(path, "pt") as file:
                 saved = json.loads((file.metadata() or {})["musiclime_torch"])
                 version = saved.pop("format_version")
-                if version != FORMAT_VERSION:
+                if version not in READ_VERSIONS:
                     raise InputError(
                         f"{path} has format {version}; this version reads format {FORMAT_VERSION}: use the musiclime_torch "
                         f"that wrote it, or explain the song again."

@@ -56,6 +56,9 @@ def describe_asked(model: Callable[..., Any], settings: Settings) -> tuple[Subje
             refuse_deaf_edit(edit, subject.sample_rate)
     if subject.classes is not None:
         asked = [find_class(name, subject.classes) for name in (settings.target, settings.foil) if name is not None]
+        if not isinstance(settings.interactions, str):
+            for name in settings.interactions:
+                find_class(name, subject.classes)
         if len(asked) > len(set(asked)):
             raise InputError(
                 f"the foil {subject.classes[asked[0]]!r} is the target itself: give another class.", argument="foil"

@@ -70,6 +70,22 @@ def _read_class(target: Any) -> int | str:
     return target if isinstance(target, str) else read_integer(target, "class")
 
 
+def read_asked_classes(asked: Any) -> str | tuple[int | str, ...]:
+    """Whose interactions are asked for: "target", "all", or classes by name or number; one of them may stand by itself.
+
+    >>> read_asked_classes("all"), read_asked_classes("sad"), read_asked_classes(["sad", 3])
+    ('all', ('sad',), ('sad', 3))
+    """
+    if asked in ("target", "all"):
+        return str(asked)
+    names = asked if isinstance(asked, Sequence) and not isinstance(asked, str) else (asked,)
+    if not names or any(name is None or isinstance(name, bool | float) for name in names):
+        raise InputError(
+            f'interactions must be "target", "all" or a list of class names, got {asked!r}.', argument="interactions"
+        )
+    return tuple(_read_class(name) for name in names)
+
+
 def _read_names(names: Any) -> Any:
     """Lists of names as tuples; anything else stays as it is and is refused when the model is described."""
     return tuple(names) if isinstance(names, Sequence) and not isinstance(names, str) else names
@@ -130,6 +146,7 @@ def name_baseline(baseline: Any) -> str:
 _READERS: dict[str, Callable[[Any], Any]] = {
     "target": _read_class,
     "foil": _read_class,
+    "interactions": read_asked_classes,
     "segments": read_segments,
     "baseline": read_baseline,
     "lyrics_baseline": read_lyrics_baseline,
@@ -237,6 +254,14 @@ class Settings:
         default=False,
         metadata=_say("Also search for the smallest edit that flips the decision: levels, filters, pitch, other words."),
     )
+    interactions: str | Sequence[int | str] = field(
+        default="target",
+        metadata=_say(
+            "Classes whose interactions are solved: target (with the foil and the largest outputs, ten in all), all, or "
+            "others too, by name.",
+            form="target|all|A,B,..",
+        ),
+    )
     seed: int = field(default=0, metadata=_say("Seed of the masks."))
     batch_size: int = field(default=64, metadata=_say("Variants per forward pass."))
     precision: Precision = field(
@@ -287,6 +312,8 @@ class Settings:
         record = {name: getattr(self, name) for name in SETTINGS}
         record["baseline"] = name_baseline(read_baseline(self.baseline))
         record["lyrics_baseline"] = self.lyrics_stand_in
+        asked = read_asked_classes(self.interactions)
+        record["interactions"] = asked if isinstance(asked, str) else list(asked)
         if isinstance(self.segments, Timeline):
             record["segments"] = self.segments.source
         return record

@@ -8,7 +8,9 @@ Sylvester's doubling, which together leave few gaps below a thousand.
 
 import random
 from dataclasses import replace
+from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int8
 from torch import Tensor
@@ -48,13 +50,19 @@ def hadamard(order: int) -> Int8[Tensor, "order order"]:
     >>> bool((h @ h.T == 12 * torch.eye(12, dtype=torch.long)).all()), bool((h[:, 0] == 1).all())
     (True, True)
     """
+    return torch.from_numpy(_construct(order).copy())
+
+
+@lru_cache(maxsize=16)
+def _construct(order: int) -> np.ndarray:
+    """The same in NumPy, kept for the next call: for reading alone."""
     if order == 1:
-        matrix = torch.ones(1, 1, dtype=torch.int8)
+        matrix = np.ones((1, 1), np.int8)
     elif _is_paley(order):
         matrix = _paley(order - 1)
     elif order % 2 == 0 and _constructible(order // 2):
-        half = hadamard(order // 2)
-        matrix = torch.cat([torch.cat([half, half], 1), torch.cat([half, -half], 1)])
+        half = _construct(order // 2)
+        matrix = np.block([[half, half], [half, -half]])
     else:
         raise ValueError(f"no Hadamard matrix of order {order} by Paley's or Sylvester's construction")
     return matrix * matrix[:, :1]
@@ -72,18 +80,18 @@ def _is_prime(number: int) -> bool:
     return number > 1 and all(number % i for i in range(2, int(number**0.5) + 1))
 
 
-def _paley(q: int) -> Int8[Tensor, "order order"]:
+def _paley(q: int) -> np.ndarray:
     # Paley's first construction: Q[i, j] = χ(i − j), χ being 1 for squares modulo q, −1 for non-squares and 0 at 0, is
     # skew-symmetric for q ≡ 3 (mod 4). Bordered by 1 and −1 it is a skew S with S Sᵀ = q·I, so that H = S + I is Hadamard.
-    character = torch.full((q,), -1, dtype=torch.int8)
-    character[torch.arange(q).square() % q] = 1
+    character = np.full(q, -1, np.int8)
+    steps = np.arange(q)
+    character[steps**2 % q] = 1
     character[0] = 0
-    steps = torch.arange(q)
-    skew = torch.zeros(q + 1, q + 1, dtype=torch.int8)
+    skew = np.zeros((q + 1, q + 1), np.int8)
     skew[0, 1:] = 1
     skew[1:, 0] = -1
     skew[1:, 1:] = character[(steps[:, None] - steps) % q]
-    return skew + torch.eye(q + 1, dtype=torch.int8)
+    return skew + np.eye(q + 1, dtype=np.int8)
 
 
 #: Length of the Kerdock blocks in use, 32 of them in a cycle. There are so many blocks of length 256 that no run gets far
@@ -245,11 +253,14 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
 def _draw_hadamard_rows(d: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:
     """Random columns of a Hadamard matrix with random signs and rows in random order, block after block."""
     order = smallest_order(d)
-    columns = hadamard(order)[:, 1:] > 0
+    # Columns are picked as rows of the transpose, bytes that lie side by side, and those of all blocks at once.
+    columns = torch.from_numpy(np.ascontiguousarray(_construct(order)[:, 1:].T > 0))
     generator = torch.Generator().manual_seed(seed)
-    drawn = []
-    for _ in range(blocks):
-        chosen = columns.index_select(1, torch.randperm(order - 1, generator=generator)[:d])
-        flips = torch.rand(d, generator=generator) < 0.5
-        drawn.append((chosen ^ flips).index_select(0, torch.randperm(order, generator=generator)))
-    return torch.cat(drawn)
+    chosen, flips, rows = [], [], []
+    for block in range(blocks):
+        chosen.append(torch.randperm(order - 1, generator=generator)[:d])
+        flips.append(torch.rand(d, generator=generator))
+        rows.append(torch.randperm(order, generator=generator) + block * order)
+    picked = columns.index_select(0, torch.cat(chosen)).view(blocks, d, order).mT.contiguous()
+    signed = picked ^ (torch.stack(flips) < 0.5)[:, None]
+    return signed.flatten(0, 1).index_select(0, torch.cat(rows))

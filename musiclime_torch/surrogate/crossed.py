@@ -6,6 +6,7 @@ matrix a side, in float64; orthogonal sides need none (`sectors`). Grids are wor
 device; nothing waits for the host.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from musiclime_torch.surrogate.crossed_errors import estimate_errors, project
 from musiclime_torch.surrogate.design import CrossedDesign
-from musiclime_torch.surrogate.fit import DEPENDENT, Known
+from musiclime_torch.surrogate.fit import DEPENDENT, Known, pick
 from musiclime_torch.surrogate.pairs import PairFit
 from musiclime_torch.surrogate.sectors import is_signed, judge, reduce_grid
 from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn
@@ -22,13 +23,16 @@ from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn
 
 @dataclass(frozen=True)
 class CrossedFit:
-    """Coefficients are a table for each class, (class, 1 + audio columns, 1 + lyric columns): row 0 holds the lyrics' main
-    effects, column 0 the audio's, [0, 0] the mean, and the rest the interactions.
+    """`main` are the main effects of all classes (class, d), the audio's first. `coefficients` are a table for each class
+    that was `kept`, (kept, 1 + audio columns, 1 + lyric columns): row 0 holds the lyrics' main effects, column 0 the
+    audio's, [0, 0] the mean, and the rest the interactions.
 
     `total` is the outputs' variance over the grid. `pivots` are those of the audio's columns, then the lyrics'.
     """
 
+    main: Known
     coefficients: Known
+    kept: tuple[int, ...]
     intercept: Float[Tensor, " class"]
     fidelity: Float[Tensor, " class"]
     total: Float[Tensor, " class"]
@@ -38,12 +42,6 @@ class CrossedFit:
     def dependent(self) -> Bool[Tensor, " d"]:
         """Columns that are combinations of earlier ones: their coefficients mean nothing."""
         return ~(self.pivots > DEPENDENT)
-
-    @property
-    def main(self) -> Known:
-        """The main effects (class, d), the audio's first."""
-        known = self.coefficients
-        return Known(_join_main(known.values), _join_main(known.errors), _join_main(known.freedom))
 
 
 # From the formulas to the code below. With masks a of the audio and t of the lyrics, bases B = [1, x − x̄] on either side
@@ -59,59 +57,73 @@ class CrossedFit:
 # The errors are derived in `crossed_errors`.
 
 
-def solve_crossed(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> CrossedFit:
-    """Fit every class. Errors are clustered two ways (Cameron, Gelbach & Miller 2011): by the audio's sampling units, by
-    the lyrics', less what single cells put into both.
+def solve_crossed(
+    design: CrossedDesign, values: Float[Tensor, "class na nt"], kept: Sequence[int] | None = None
+) -> CrossedFit:
+    """Fit every class; interactions of the classes that are `kept` alone, by number, None for all.
+
+    Errors are clustered two ways (Cameron, Gelbach & Miller 2011): by the audio's sampling units, by the lyrics', less what
+    single cells put into both.
     """
-    return _solve_signed(design, values) if is_signed(design) else _solve_any(design, values)
+    return _solve_signed(design, values, kept) if is_signed(design) else _solve_any(design, values, kept)
 
 
-def _solve_signed(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> CrossedFit:
+def _solve_signed(design: CrossedDesign, values: Float[Tensor, "class na nt"], kept: Sequence[int] | None) -> CrossedFit:
     """Both sides orthogonal: their masks have mean zero, and βᵀ G β is a quarter of the squares of the slopes."""
-    sums = reduce_grid(design, values)
-    table, pivots = sums.table, sums.table.new_ones(sum(sums.table.shape[1:]) - 2)
-    explained = (table[:, 1:, 0].square().sum(1) + table[:, 0, 1:].square().sum(1)) / 4
-    off = (table[:, 1:, 0].sum(1) + table[:, 0, 1:].sum(1)) / 2
-    return _gather(judge(design, sums), off, sums.spread, sums.spread - explained, pivots)
+    sums = reduce_grid(design, values, kept)
+    pivots = sums.table.new_ones(sum(sums.table.shape[1:]) - 2)
+    main, tables = judge(design, sums, kept)
+    missed = sums.spread - main.values.square().sum(1) / 4
+    return _gather((main, tables), kept, sums.table[:, 0, 0] - main.values.sum(1) / 2, sums.spread, missed, pivots)
 
 
-def _solve_any(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> CrossedFit:
+def _solve_any(design: CrossedDesign, values: Float[Tensor, "class na nt"], kept: Sequence[int] | None) -> CrossedFit:
     audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
+    numbers = list(range(len(values)) if kept is None else kept)
     # Allocate the results first: allocated between the temporaries of every few classes they fragment the heap
     # (benchmarks/overhead/head.py: a peak of 11 GiB instead of 3).
-    terms = (len(values), len(audio.influence), len(lyrics.influence))
-    known = Known(*(values.new_empty(terms, dtype=torch.float64) for _ in range(3)))
-    total, missed = (values.new_empty(len(values), dtype=torch.float64) for _ in range(2))
+    d = len(audio.influence) + len(lyrics.influence) - 2
+    shape = (len(numbers), len(audio.influence), len(lyrics.influence))
+    main, tables = (
+        Known(*(values.new_empty(*sizes, dtype=torch.float64) for _ in range(3))) for sizes in ((len(values), d), shape)
+    )
+    centre, total, missed = (values.new_empty(len(values), dtype=torch.float64) for _ in range(3))
     for rows in split_classes(values):
         part, total[rows], missed[rows] = _solve_classes(design, audio, lyrics, values[rows])
-        known.values[rows], known.errors[rows], known.freedom[rows] = part.values, part.errors, part.freedom
-    table = known.values
-    off = table[:, 1:, 0] @ (audio.mask_mean + 0.5) + table[:, 0, 1:] @ (lyrics.mask_mean + 0.5)
-    return _gather(known, off, total, missed, torch.cat([audio.pivots, lyrics.pivots]))
+        centre[rows] = part.values[:, 0, 0]
+        places = [(place, number - rows.start) for place, number in enumerate(numbers) if number in range(len(values))[rows]]
+        for name, table in vars(part).items():
+            getattr(main, name)[rows] = _join_main(table)
+            for place, number in places:
+                getattr(tables, name)[place] = table[number]
+    off = main.values @ (torch.cat([audio.mask_mean, lyrics.mask_mean]) + 0.5)
+    return _gather((main, tables), kept, centre - off, total, missed, torch.cat([audio.pivots, lyrics.pivots]))
 
 
 def _gather(
-    known: Known,
-    off: Float[Tensor, " class"],
+    known: tuple[Known, Known],
+    kept: Sequence[int] | None,
+    intercept: Float[Tensor, " class"],
     total: Float[Tensor, " class"],
     missed: Float[Tensor, " class"],
     pivots: Float[Tensor, " d"],
 ) -> CrossedFit:
-    """The fit; `off` is what all components add to the surrogate beside its value with every component off."""
     fidelity = torch.where(total > 0, 1 - missed / total, torch.ones_like(total))
-    return CrossedFit(known, known.values[:, 0, 0] - off, fidelity, total, pivots)
+    return CrossedFit(*known, tuple(range(len(total)) if kept is None else kept), intercept, fidelity, total, pivots)
 
 
 def list_interactions(fit: CrossedFit) -> PairFit:
-    """The audio × lyrics interactions as pairs of columns; what they explain is freed of the noise in their squares."""
-    known = fit.coefficients
+    """The audio × lyrics interactions of the classes that were kept, as pairs of columns; what they explain is freed of the
+    noise in their squares.
+    """
+    known, total = fit.coefficients, pick(fit.total, fit.kept)
     values, errors, freedom = (table[:, 1:, 1:].flatten(1) for table in (known.values, known.errors, known.freedom))
     da, dt = known.values.shape[1] - 1, known.values.shape[2] - 1
     device = values.device
     columns = torch.cartesian_prod(torch.arange(da, device=device), da + torch.arange(dt, device=device))
     # A product of two columns ±½ is ±¼: its variance is 1/16.
     explained = (values.square() - errors.square()).sum(1) / 16
-    share = torch.where(fit.total > 0, explained / fit.total, torch.zeros_like(explained))
+    share = torch.where(total > 0, explained / total, torch.zeros_like(explained))
     return PairFit(columns, Known(values, errors, freedom), share)
 
 

@@ -1,5 +1,6 @@
 """What every solver returns: estimates and how well they are known, and a local linear model that has been solved."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,17 @@ class Known:
 def know_exactly(values: Float[Tensor, "class *entry"]) -> Known:
     """Values that no sampling was needed for."""
     return Known(values, torch.zeros_like(values), torch.full_like(values, torch.inf))
+
+
+def pick(values: Float[Tensor, "..."], kept: Sequence[int] | None) -> Float[Tensor, "..."]:
+    """Some classes by number, None for all; nothing waits for a GPU, as picking by a list would.
+
+    >>> pick(torch.tensor([0.5, 1.5, 2.5]), (2, 0))
+    tensor([2.5000, 0.5000])
+    """
+    if kept is None or tuple(kept) == tuple(range(len(values))):
+        return values
+    return values.index_select(0, send(torch.tensor(tuple(kept), dtype=torch.long), values.device))
 
 
 #: A squared pivot of the correlation-scaled Gram matrix below this is a column that the others already contain:

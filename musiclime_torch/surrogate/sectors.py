@@ -5,42 +5,19 @@ second) / 2, which hold the slopes; a side without complements holds both in eve
 one for each part of the audio and each of the lyrics. `crossed_errors` solves any design and is the oracle of the tests.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import CrossedDesign, Design
-from musiclime_torch.surrogate.fit import Known, correct_errors
+from musiclime_torch.surrogate.fit import Known, correct_errors, pick
+from musiclime_torch.surrogate.halves import Part, cut_grid, list_parts, make_room, pick_kind
 from musiclime_torch.surrogate.sides import Variances, combine_freedom, count_side_freedom, give_slack, split_classes
-from musiclime_torch.surrogate.signed import full_precision, pick_precision
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows of a side that hold the same terms: the constant, slopes, or both.
-
-    `signs` are ±1, in the precision of the grid and, as `wide`, in that of what is left of it; None without slopes. `pairs`
-    says that rows are halves of pairs.
-    """
-
-    rows: int
-    constant: bool
-    signs: Float[Tensor, "row d"] | None
-    wide: Float[Tensor, "row d"] | None
-    pairs: bool
-
-    @property
-    def kinds(self) -> slice:
-        """Places in `Sums`: the constant is kind 0, slopes are kind 1."""
-        return slice(0 if self.constant else 1, 1 if self.signs is None else 2)
-
-    @property
-    def shrink(self) -> float:
-        """What turns a sum over a pair into a half."""
-        return 0.5 if self.pairs else 1.0
+from musiclime_torch.surrogate.signed import full_precision
 
 
 @dataclass(frozen=True)
@@ -62,12 +39,16 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Room:
-    """Memory for a few classes that is used again and again: what is fresh costs more to touch than to work on."""
+class Raw:
+    """What is read off the sectors of all classes, in the precision of the grid: means of their rows and columns, what
+    rounding has left of these once they are taken out, by part; and the norms of the rows that remain, by two parts.
+    """
 
-    halved: Float[Tensor, "most a nt"]
-    cut: Float[Tensor, "most a t"]
-    sector: Float[Tensor, "most a t"]
+    audio: tuple[Float[Tensor, "class a"], ...]
+    audio_left: tuple[Float[Tensor, "class a"], ...]
+    lyrics: tuple[Float[Tensor, "class t"], ...]
+    lyrics_left: tuple[Float[Tensor, "class t"], ...]
+    norms: tuple[tuple[Float[Tensor, "class a"], ...], ...]
 
 
 def is_signed(design: CrossedDesign) -> bool:
@@ -79,28 +60,50 @@ def is_signed(design: CrossedDesign) -> bool:
 # of `crossed` become Θ = κ B_aᵀ Z B_t / (m_a m_t) on a sector Z, where κ is 2 for a slope (x = s / 2) and 1 for a constant.
 #     L = Z B_t / m_t, the lyrics' coefficients under each audio row, A = B_aᵀ Z / m_a the audio's under each lyric row;
 #     R_audio = L − B_a B_aᵀ L / m_a,   R_lyrics = A − A B_t B_tᵀ / m_t;
-#     |C|² = |Z|² − m_t |L|² − m_a |A|² + m_a m_t |Θ / κ|²   (Pythagoras: B Bᵀ / m are orthogonal projections).
+#     |C|² = |Z|² − m_t |R_audio|² − m_a |R_lyrics|² − m_a m_t |Θ / κ|²   (Pythagoras: B Bᵀ / m are orthogonal projections).
 # A row of `influence` is ±κ / m everywhere, so that sums of squares need no weights: each is one number for all slopes of
 # the side that is summed over. Constants are taken out of Z before anything else, as main effects are most of it.
+# Of main effects alone the odd halves of both sides are in no formula but that of |Z|²: their products are left out.
 
 
-def reduce_grid(design: CrossedDesign, values: Float[Tensor, "class na nt"], products: bool = True) -> Sums:
-    """All classes, a few at a time. Without `products` interactions and their squares are left at zero where both sides
-    are in pairs.
+def reduce_grid(design: CrossedDesign, values: Float[Tensor, "class na nt"], kept: Sequence[int] | None = None) -> Sums:
+    """All classes, a few at a time; None keeps all of them. Where both sides are in pairs, interactions and their squares
+    are left at zero for classes that aren't `kept`.
     """
-    sums = _allocate(design, values)
-    kind = pick_kind(values)
+    sums, kind = _allocate(design, values), pick_kind(values)
     with full_precision(values.device):
         audio, lyrics = (list_parts(side, values, kind) for side in (design.audio, design.lyrics))
-        room = make_room(values, audio, lyrics, kind)
-        for rows in split_classes(values):
+        raw, room = _prepare(values, audio, lyrics, kind), make_room(values, audio, lyrics)
+        cuts = bool(room.sectors[0])
+        for rows, products in _split_kept(values, kept):
             some = Sums(*(field[rows] for field in vars(sums).values()))
-            for half in audio:
-                halved = cut(values[rows], half, 1, room.halved)
-                for other in lyrics:
-                    sector = cut(halved, other, 2, room.cut).to(kind)
-                    _reduce_sector(half, other, sector, room.sector, products, some)
+            for i, j, sector in cut_grid(values[rows], audio, lyrics, room):
+                own = sector.to(kind)
+                centred = _take_means(raw, rows, (i, j), (audio[i], lyrics[j]), own, cuts or own is not sector)
+                if products or audio[i].constant or lyrics[j].constant:
+                    _reduce_slopes(audio[i], lyrics[j], centred, some)
+        _gather(raw, audio, lyrics, sums)
     return sums
+
+
+def _prepare(values: Float[Tensor, "class na nt"], audio: Sequence[Part], lyrics: Sequence[Part], kind: torch.dtype) -> Raw:
+    def make(parts: Sequence[Part]) -> tuple[Tensor, ...]:
+        return tuple(values.new_zeros(len(values), part.rows, dtype=kind) for part in parts)
+
+    return Raw(make(audio), make(audio), make(lyrics), make(lyrics), tuple(make([half] * len(lyrics)) for half in audio))
+
+
+def _split_kept(values: Float[Tensor, "class na nt"], kept: Sequence[int] | None) -> Iterator[tuple[slice, bool]]:
+    """Classes that are worked on together, and whether they are kept."""
+    step = next(split_classes(values), slice(0, 1)).stop
+    chosen = set(range(len(values)) if kept is None else kept)
+    marks = [number in chosen for number in range(len(values))]
+    start = 0
+    for products, run in groupby(marks):
+        end = start + len(list(run))
+        for first in range(start, end, step):
+            yield slice(first, min(first + step, end)), products
+        start = end
 
 
 def _allocate(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> Sums:
@@ -110,75 +113,57 @@ def _allocate(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> Su
     return Sums(*(values.new_zeros((classes, *shape), dtype=torch.float64) for shape in shapes))
 
 
-def pick_kind(values: Tensor) -> torch.dtype:
-    """The precision of a grid's products: its own on a CPU, float32 elsewhere."""
-    return torch.promote_types(values.dtype, torch.float32) if values.device.type == "cpu" else torch.float32
-
-
-def list_parts(side: Design, values: Tensor, kind: torch.dtype) -> tuple[Part, ...]:
-    """Even and odd halves of pairs, or all rows."""
-    masks = (side.masks[0::2] if side.folded else side.masks).contiguous()
-    signs = 2 * masks.view(torch.int8) - 1
-    both = (signs.to(kind), signs.to(pick_precision(values)))
-    if not side.folded:
-        return (Part(len(masks), True, *both, pairs=False),)
-    return Part(len(masks), True, None, None, pairs=True), Part(len(masks), False, *both, pairs=True)
-
-
-def make_room(
-    values: Float[Tensor, "class na nt"], audio: Sequence[Part], lyrics: Sequence[Part], kind: torch.dtype
-) -> Room:
-    """Room for as many classes as are worked on together."""
-    step = min(next(split_classes(values), slice(0, 0)).stop, len(values))
-    rows, columns = audio[0].rows, lyrics[0].rows
-    return Room(
-        halved=values.new_empty(step, rows, values.shape[2]),
-        cut=values.new_empty(step, rows, columns),
-        sector=values.new_empty(step, rows, columns, dtype=kind),
-    )
-
-
-def cut(
-    values: Float[Tensor, "class a t"], part: Part, dim: int, room: Float[Tensor, "most _a _t"]
-) -> Float[Tensor, "class _a _t"]:
-    """The rows of a part along a dimension, as sums where they are halves of pairs."""
-    if not part.pairs:
-        return values
-    first, second = (values[:, start::2] if dim == 1 else values[:, :, start::2] for start in (0, 1))
-    return torch.add(first, second, alpha=1 if part.constant else -1, out=room[: len(values)])
-
-
-def _reduce_sector(
-    audio: Part,
-    lyrics: Part,
-    sector: Float[Tensor, "class a t"],
-    room: Float[Tensor, "most a t"],
-    products: bool,
-    sums: Sums,
-) -> None:
-    """Put what a sector holds in its places of the sums."""
-    shrink = audio.shrink * lyrics.shrink
-    if lyrics.constant:
-        sector, means = _take_means(sector, 2, room)
-        _reduce_audio(audio, means * shrink, sums)
-    if audio.constant:
-        sector, means = _take_means(sector, 1, room)
-        _reduce_lyrics(lyrics, means * shrink, sums)
-    squares = _square(sector).sum(1) * shrink**2
-    sums.spread.add_(squares, alpha=1 / (audio.rows * lyrics.rows))
-    if products or audio.constant or lyrics.constant:
-        cells = squares - _reduce_slopes(audio, lyrics, sector, shrink, sums)
-        sums.cells[:, audio.kinds, lyrics.kinds] = cells.clamp_min(0)[:, None, None]
-
-
 def _take_means(
-    sector: Float[Tensor, "class a t"], dim: int, room: Float[Tensor, "most a t"]
-) -> tuple[Float[Tensor, "class a t"], Float[Tensor, "class row"]]:
-    """The sector without its means over a dimension, and these; what rounding has left of them is taken out again."""
-    means = sector.mean(dim, keepdim=True)
-    sector = torch.sub(sector, means, out=room[: len(sector)])
-    left = sector.mean(dim, keepdim=True)
-    return sector.sub_(left), (means.double() + left.double()).squeeze(dim)
+    raw: Raw,
+    rows: slice,
+    numbers: tuple[int, int],
+    parts: tuple[Part, Part],
+    sector: Float[Tensor, "class a t"],
+    owned: bool,
+) -> Float[Tensor, "class a t"]:
+    """The sector without its means, which are kept; in place if it is `owned`."""
+    (i, j), (audio, lyrics) = numbers, parts
+    if lyrics.constant:
+        means = torch.mean(sector, 2, out=raw.audio[i][rows])
+        sector, owned = torch.sub(sector, means[:, :, None], out=sector if owned else None), True
+        torch.mean(sector, 2, out=raw.audio_left[i][rows])
+    if audio.constant:
+        means = torch.mean(sector, 1, out=raw.lyrics[j][rows])
+        sector = torch.sub(sector, means[:, None], out=sector if owned else None)
+        torch.mean(sector, 1, out=raw.lyrics_left[j][rows])
+    torch.linalg.vector_norm(sector, dim=2, out=raw.norms[i][j][rows])
+    return sector
+
+
+def _gather(raw: Raw, audio: Sequence[Part], lyrics: Sequence[Part], sums: Sums) -> None:
+    """Main effects, and what is left of means and of cells, of all classes."""
+    for half, first, left in zip(audio, raw.audio, raw.audio_left, strict=True):
+        _reduce_audio(half, (first.double() + left) * (half.shrink * lyrics[0].shrink), sums)
+    for other, first, left in zip(lyrics, raw.lyrics, raw.lyrics_left, strict=True):
+        _reduce_lyrics(other, (first.double() + left) * (other.shrink * audio[0].shrink), sums)
+    for i, half in enumerate(audio):
+        for j, other in enumerate(lyrics):
+            squares = raw.norms[i][j].double().square().sum(1)
+            if other.constant:
+                squares -= raw.audio_left[i].double().square().sum(1) * other.rows
+            if half.constant:
+                squares -= raw.lyrics_left[j].double().square().sum(1) * half.rows
+            squares = squares.clamp_min(0) * (half.shrink * other.shrink) ** 2
+            sums.spread.add_(squares, alpha=1 / (half.rows * other.rows))
+            cells = (squares - _explain(half, other, sums)).clamp_min(0)
+            sums.cells[:, half.kinds, other.kinds] = cells[:, None, None]
+
+
+def _explain(audio: Part, lyrics: Part, sums: Sums) -> Float[Tensor, " class"]:
+    """Squares of a sector's cells that slopes explain: their residuals' and, at right angles, interactions'."""
+    explained = torch.zeros_like(sums.spread)
+    if lyrics.signs is not None:
+        explained += sums.over_audio[:, audio.kinds.start, 1:].sum(1) * (lyrics.rows / 4)
+    if audio.signs is not None:
+        explained += sums.over_lyrics[:, 1:, lyrics.kinds.start].sum(1) * (audio.rows / 4)
+    if lyrics.signs is not None and audio.signs is not None:
+        explained += sums.table[:, 1:, 1:].square().sum((1, 2)) * (audio.rows * lyrics.rows / 16)
+    return explained
 
 
 def _reduce_audio(audio: Part, means: Float[Tensor, "class a"], sums: Sums) -> None:
@@ -210,58 +195,73 @@ def _fit(
     return slopes, means - (slopes @ signs.T) / 2
 
 
-def _reduce_slopes(
-    audio: Part, lyrics: Part, sector: Float[Tensor, "class a t"], shrink: float, sums: Sums
-) -> Float[Tensor, " class"]:
-    """Slopes by row, their residuals and interactions; gives the squares of cells that all these explain."""
-    explained = sums.spread.new_zeros(len(sector))
+def _reduce_slopes(audio: Part, lyrics: Part, sector: Float[Tensor, "class a t"], sums: Sums) -> None:
+    """Slopes by row and interactions of a few classes, and squares of what these leave of the slopes."""
+    shrink = audio.shrink * lyrics.shrink
     by_audio = by_lyrics = None
     if lyrics.signs is not None:
-        by_audio = sector @ lyrics.signs * (2 * shrink / lyrics.rows)
-        explained += _square(by_audio).sum(1) * (lyrics.rows / 4)
+        by_audio = _centre((sector @ lyrics.signs).mul_(2 * shrink / lyrics.rows), 1, audio)
     if audio.signs is not None:
-        by_lyrics = audio.signs.T @ sector * (2 * shrink / audio.rows)
-        explained += _square(by_lyrics).sum(1) * (audio.rows / 4)
+        by_lyrics = _centre((audio.signs.T @ sector).mul_(2 * shrink / audio.rows), 2, lyrics)
     if by_audio is not None and by_lyrics is not None:
         assert audio.signs is not None
         assert audio.wide is not None
         assert lyrics.signs is not None
         table = audio.wide.T @ by_audio.to(audio.wide.dtype) * (2 / audio.rows)
         sums.table[:, 1:, 1:] = table
-        explained -= table.double().square().sum((1, 2)) * (audio.rows * lyrics.rows / 16)
         interactions = table.to(by_audio.dtype) / 2
-        by_audio = by_audio - audio.signs @ interactions
-        by_lyrics = by_lyrics - interactions @ lyrics.signs.T
+        by_audio -= audio.signs @ interactions
+        by_lyrics -= interactions @ lyrics.signs.T
     if by_audio is not None:
-        sums.over_audio[:, audio.kinds, 1:] = _square(by_audio.mT)[:, None]
+        sums.over_audio[:, audio.kinds, 1:] = by_audio.square_().sum(1)[:, None]
     if by_lyrics is not None:
-        sums.over_lyrics[:, 1:, lyrics.kinds] = _square(by_lyrics)[:, :, None]
-    return explained
+        sums.over_lyrics[:, 1:, lyrics.kinds] = by_lyrics.square_().sum(2)[:, :, None]
 
 
-def _square(values: Float[Tensor, "class row column"]) -> Float[Tensor, "class row"]:
-    """Σ of squares of each row, in the precision of the values, as float64."""
-    return torch.linalg.vector_norm(values, dim=2).double().square()
+def _centre(slopes: Float[Tensor, "class a t"], dim: int, part: Part) -> Float[Tensor, "class a t"]:
+    """Slopes by row, without what rounding has left of the means that were taken out."""
+    return slopes.sub_(slopes.mean(dim, keepdim=True)) if part.constant else slopes
 
 
-def judge(design: CrossedDesign, sums: Sums) -> Known:
-    """The table with its errors and degrees of freedom, as `crossed_errors.estimate_errors` gives them."""
-    known = Known(sums.table, torch.empty_like(sums.table), torch.empty_like(sums.table))
-    (audio, audio_freedom), (lyrics, lyrics_freedom) = (
+def judge(design: CrossedDesign, sums: Sums, kept: Sequence[int] | None = None) -> tuple[Known, Known]:
+    """Main effects of all classes, the audio's first, and tables of the classes that are `kept`, None for all; with their
+    errors and degrees of freedom, as `crossed_errors.estimate_errors` gives them.
+    """
+    audio, lyrics = (
         _correct(side, _scale(side, left), left)
         for side, left in ((design.audio, sums.audio_left), (design.lyrics, sums.lyrics_left))
     )
+    # The terms of one side with the other's constant.
+    column = replace(sums, table=sums.table[:, :, :1], over_audio=sums.over_audio[:, :, :1])
+    row = replace(sums, table=sums.table[:, :1], over_lyrics=sums.over_lyrics[:, :1])
+    alone = [
+        _judge(column, audio, (lyrics[0][:, :1], lyrics[1][:1])),
+        _judge(row, (audio[0][:, :1], audio[1][:1]), lyrics),
+    ]
+    names = ("values", "errors", "freedom")
+    main = (torch.cat([getattr(alone[0], name)[:, 1:, 0], getattr(alone[1], name)[:, 0, 1:]], 1) for name in names)
+    some = Sums(*(pick(field, kept) for field in vars(sums).values()))
+    return Known(*main), _judge(some, (pick(audio[0], kept), audio[1]), (pick(lyrics[0], kept), lyrics[1]))
+
+
+def _judge(
+    sums: Sums,
+    audio: tuple[Float[Tensor, "class term"], Float[Tensor, " term"]],
+    lyrics: tuple[Float[Tensor, "class other"], Float[Tensor, " other"]],
+) -> Known:
+    """A table with its errors and degrees of freedom, from factors on sums of squares and freedom of either side."""
+    known = Known(sums.table, torch.empty_like(sums.table), torch.empty_like(sums.table))
     for rows in split_classes(sums.table):
-        variances = _spread_out(sums, audio, lyrics, rows)
+        variances = _spread_out(sums, audio[0], lyrics[0], rows)
         total = variances.total
         known.errors[rows] = total.sqrt()
-        known.freedom[rows] = combine_freedom(variances, total, audio_freedom, lyrics_freedom)
+        known.freedom[rows] = combine_freedom(variances, total, audio[1], lyrics[1])
     return known
 
 
 def split_squares(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> Float[Tensor, "2"]:
     """What `crossed_errors.split_errors` gives: interactions aren't needed for it."""
-    sums = reduce_grid(design, values, products=False)
+    sums = reduce_grid(design, values, kept=())
     variances = _spread_out(
         sums, _scale(design.audio, sums.audio_left), _scale(design.lyrics, sums.lyrics_left), slice(None)
     )

@@ -67,6 +67,9 @@ def rounds_products() -> bool:
 #: Numbers of a few classes that are worked on at a time: they stay in the cache of a CPU.
 CELLS = 2**17
 
+#: Residuals whose squares are a smaller share of all than this are formed: eight digits of the difference must be left.
+SMALL = 1e-7
+
 #: Sampling units that are summed in float32 before float64 takes over.
 BLOCK = 512
 
@@ -86,10 +89,11 @@ class _Halves:
 
 @dataclass(frozen=True)
 class _Solved:
-    """Slopes, residuals of the units, and `scale` = 1 / (n / 4 + λ)."""
+    """Slopes, the Σ s o over pairs and Σ s y over rows alone that they come from, and `scale` = 1 / (n / 4 + λ)."""
 
     slopes: Float[Tensor, "class d"]
-    residuals: Float[Tensor, "unit class"]
+    pairs: Float[Tensor, "class d"]
+    alone: Float[Tensor, "class d"]
     scale: float
 
 
@@ -99,6 +103,8 @@ class _Solved:
 #     β = c (Σ_pairs s o + ½ Σ_alone s y).
 # The residual of a half is r = o − sᵀβ / 2. A unit's contribution is u = c s r for a pair and c s r / 2 for a row alone,
 # so that u² is the same for every column: one variance a class, c² (Σ_pairs r² + ¼ Σ_alone r²).
+# With M = Σ s o over m pairs, or Σ s y over m rows alone, Σ r² = Σ o² − β M + m |β|² / 4: residuals are formed only where
+# they are needed one by one, or are so small that the difference would be rounding.
 
 
 def solve_signed(design: Design, outputs: Float[Tensor, "n class"], ridge: float) -> Fit:
@@ -117,10 +123,11 @@ def trace_signed(design: Design, outputs: Float[Tensor, " n"], ridge: float) -> 
     with full_precision(outputs.device):
         signs, halves = _sign(design, outputs), _halve(design, outputs[:, None])
         solved = _solve(design, signs, halves, ridge)
-        spared = correct_errors(design, signs, solved.residuals).factor
+        residuals = _subtract(signs, halves, solved)
+        spared = correct_errors(design, signs, residuals).factor
     if design.repeats > 1:
-        return sum_groups(design, signs * enlarge_shared(design, solved.residuals)).double() * solved.scale
-    pairs, alone = solved.residuals[: halves.pairs], solved.residuals[halves.pairs :]
+        return sum_groups(design, signs * enlarge_shared(design, residuals)).double() * solved.scale
+    pairs, alone = residuals[: halves.pairs], residuals[halves.pairs :]
     pushes = torch.cat([pairs * enlarge(design, folded=True) ** 0.5, alone * (enlarge(design, folded=False) ** 0.5 / 2)])
     return signs * (pushes.double() * solved.scale * spared.sqrt())
 
@@ -149,30 +156,59 @@ def _solve_classes(
     """Slopes (class, d), their variances or the one that all of a class share, intercepts, fidelities, freedom spent."""
     halves = _halve(design, outputs)
     solved = _solve(design, signs, halves, ridge)
-    (pairs, alone), (all_pairs, all_alone) = (_square(halves, values) for values in (solved.residuals, halves.odd))
+    every = all_pairs, all_alone = _square(halves, halves.odd)
+    (pairs, alone), residuals = _leave(design, signs, halves, solved, every)
     # What was sampled is known no better than numbers are rounded: an error of exactly zero means that nothing was.
     rounding = torch.finfo(signs.dtype).eps ** 2 * (all_pairs + all_alone)
     variances = (pairs + rounding) * enlarge(design, folded=True) + alone * (enlarge(design, folded=False) / 4)
-    correction = correct_errors(design, signs, solved.residuals)
+    correction = None if residuals is None else correct_errors(design, signs, residuals)
     missed, spread = (halves.even + 2 * two + one for two, one in ((pairs, alone), (all_pairs, all_alone)))
     return (
         solved.slopes,
-        (solved.scale**2 * variances * correction.factor)[:, None]
-        if design.repeats == 1
-        else _sum_clusters(design, signs, solved, rounding),
+        _sum_clusters(design, signs, residuals, solved.scale, rounding)
+        if residuals is not None and design.repeats > 1
+        else (solved.scale**2 * variances * (1.0 if correction is None else correction.factor))[:, None],
         halves.mean - solved.slopes.sum(1) / 2,
         torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread)),
-        correction.spent.double().expand(len(spread)),
+        torch.zeros_like(spread) if correction is None else correction.spent.double().expand(len(spread)),
     )
 
 
+def _leave(
+    design: Design,
+    signs: Float[Tensor, "unit d"],
+    halves: _Halves,
+    solved: _Solved,
+    squares: tuple[Float[Tensor, " class"], Float[Tensor, " class"]],
+) -> tuple[tuple[Float[Tensor, " class"], Float[Tensor, " class"]], Float[Tensor, "unit class"] | None]:
+    """Σ of squared residuals over pairs and over rows alone, of `squares` in all; and residuals, where they were formed."""
+    # Whether a difference is rounding is looked at, which on another device would mean to wait for it.
+    if signs.device.type == "cpu" and design.repeats == 1 and not design.cycle and not len(design.local):
+        sizes = (halves.pairs, len(signs) - halves.pairs)
+        terms = zip(squares, (solved.pairs, solved.alone), sizes, strict=True)
+        left = [whole - _explain(solved.slopes, moments, size) for whole, moments, size in terms]
+        if all(bool((one >= SMALL * whole).all()) for one, whole in zip(left, squares, strict=True)):
+            return (left[0], left[1]), None
+    residuals = _subtract(signs, halves, solved)
+    return _square(halves, residuals), residuals
+
+
+def _explain(slopes: Float[Tensor, "class d"], moments: Float[Tensor, "class d"], size: int) -> Float[Tensor, " class"]:
+    """β M − m |β|² / 4."""
+    return (slopes * moments).sum(1) - slopes.square().sum(1) * (size / 4)
+
+
 def _sum_clusters(
-    design: Design, signs: Float[Tensor, "pair d"], solved: _Solved, rounding: Float[Tensor, " class"]
+    design: Design,
+    signs: Float[Tensor, "pair d"],
+    residuals: Float[Tensor, "pair class"],
+    scale: float,
+    rounding: Float[Tensor, " class"],
 ) -> Float[Tensor, "class d"]:
     """Variances where pairs share sounds: Σ_g u_g², which differs from column to column."""
-    residuals = enlarge_shared(design, solved.residuals)
-    rows = [sum_groups(design, signs * column[:, None]).double().square().sum(0) for column in residuals.T]
-    return solved.scale**2 * (torch.stack(rows) + rounding[:, None])
+    enlarged = enlarge_shared(design, residuals)
+    rows = [sum_groups(design, signs * column[:, None]).double().square().sum(0) for column in enlarged.T]
+    return scale**2 * (torch.stack(rows) + rounding[:, None])
 
 
 def _halve(design: Design, outputs: Float[Tensor, "n class"]) -> _Halves:
@@ -186,9 +222,13 @@ def _halve(design: Design, outputs: Float[Tensor, "n class"]) -> _Halves:
 
 def _solve(design: Design, signs: Float[Tensor, "unit d"], halves: _Halves, ridge: float) -> _Solved:
     scale, pairs = 1 / (design.n_samples / 4 + ridge), halves.pairs
-    moments = _sum_signed(signs[:pairs], halves.odd[:pairs]) + _sum_signed(signs[pairs:], halves.odd[pairs:]) / 2
-    slopes = scale * moments
-    return _Solved(slopes, torch.addmm(halves.odd, signs, slopes.T.to(signs.dtype), alpha=-0.5), scale)
+    first, second = _sum_signed(signs[:pairs], halves.odd[:pairs]), _sum_signed(signs[pairs:], halves.odd[pairs:])
+    return _Solved((first + second / 2).mul_(scale), first, second, scale)
+
+
+def _subtract(signs: Float[Tensor, "unit d"], halves: _Halves, solved: _Solved) -> Float[Tensor, "unit class"]:
+    """Residuals of the units."""
+    return torch.addmm(halves.odd, signs, solved.slopes.T.to(signs.dtype), alpha=-0.5)
 
 
 def _sum_signed(signs: Float[Tensor, "unit d"], values: Float[Tensor, "unit class"]) -> Float[Tensor, "class d"]:

@@ -1,8 +1,8 @@
 """The surrogate: weighted least squares in closed form, for all classes at once, with standard errors.
 
 Masks are coded z − ½ and centred by their weighted mean; orthogonal designs need no equations (`signed`). Everything here
-is float64 on the device of the inputs, and nothing
-waits for the host: what may have gone wrong comes back as tensors in the `Fit`, to be read after the last coefficient.
+is float64 on the device of the inputs, and nothing waits for the host: what may have gone wrong comes back as tensors in the
+`Fit`, to be read after the last coefficient.
 """
 
 from collections.abc import Iterator

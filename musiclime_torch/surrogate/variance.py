@@ -14,7 +14,8 @@ from torch import Tensor
 
 from musiclime_torch.surrogate.design import CrossedDesign, Design
 from musiclime_torch.surrogate.fit import Known, know_exactly
-from musiclime_torch.surrogate.sectors import Part, cut, is_signed, list_parts, make_room, pick_kind
+from musiclime_torch.surrogate.halves import Part, cut_grid, list_parts, make_room, pick_kind
+from musiclime_torch.surrogate.sectors import is_signed
 from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn
 from musiclime_torch.surrogate.signed import full_precision
 
@@ -156,18 +157,17 @@ def _list_signed(
     with full_precision(values.device):
         kind = pick_kind(values)
         audio, lyrics = (list_parts(side, values, kind) for side in (design.audio, design.lyrics))
-        room = make_room(values, audio, lyrics, kind)
+        room = make_room(values, audio, lyrics)
         for rows in split_classes(values):
             total = values.new_zeros(3, len(values[rows]), 1 + design.audio.units + design.lyrics.units, dtype=torch.float64)
-            for half in audio:
-                halved = cut(values[rows], half, 1, room.halved)
-                for other in lyrics:
-                    sector = cut(halved, other, 2, room.cut).to(kind).mul_(half.shrink * other.shrink)
-                    if half.constant and other.constant:
-                        # No variance depends on the mean, and what is small is summed exactly.
-                        sector -= sector.mean((1, 2), keepdim=True)
-                    squares = _square(sector, _fit_signed(half, sector), _fit_signed(other, sector.mT))
-                    total += unbias(squares, half.rows, other.rows, not half.constant, not other.constant)
+            for i, j, place in cut_grid(values[rows], audio, lyrics, room):
+                half, other = audio[i], lyrics[j]
+                sector = place.to(kind).mul_(half.shrink * other.shrink)
+                if half.constant and other.constant:
+                    # No variance depends on the mean, and what is small is summed exactly.
+                    sector -= sector.mean((1, 2), keepdim=True)
+                squares = _square(sector, _fit_signed(half, sector), _fit_signed(other, sector.mT))
+                total += unbias(squares, half.rows, other.rows, not half.constant, not other.constant)
             yield rows, total
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from musiclime_torch.surrogate.design import send
+from musiclime_torch.surrogate.fit import pick
 from musiclime_torch.surrogate.pairs import list_pairs
 
 
@@ -59,6 +60,10 @@ class Walsh:
     def pair_variance(self) -> Float[Tensor, " class"]:
         """The part of the variance that lies in terms of two components."""
         return self._square(self.sizes == 2)
+
+    def take(self, kept: Sequence[int] | None) -> "Walsh":
+        """Some classes by number, None for all."""
+        return Walsh(self.subsets, pick(self.coefficients.T, kept).T)
 
     def list_pairs(self) -> Float[Tensor, "class pair"]:
         """Interactions of every two components, in the order of `pairs.list_pairs`."""

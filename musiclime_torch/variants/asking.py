@@ -261,7 +261,7 @@ def _fuse_rows(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na
         return run_head(probe.subject, encodings, len(pair))
 
     parts = run_batches(probe, "fuse", na * nt, min(na * nt, PAIRS), run)
-    return torch.cat([part for _, part in parts]).unflatten(0, (na, nt))
+    return _join([part for _, part in parts]).unflatten(0, (na, nt))
 
 
 def _fuse_blocks(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "na nt class"]:
@@ -278,7 +278,12 @@ def _fuse_blocks(probe: Probe, sounds: Tensor, texts: Tensor) -> Float[Tensor, "
         )
         return torch.cat([part for _, part in parts], 1)
 
-    return torch.cat([part for _, part in run_batches(probe, "fuse_pairs", na, na, run)])
+    return _join([part for _, part in run_batches(probe, "fuse_pairs", na, na, run)])
+
+
+def _join(parts: Sequence[Float[Tensor, "..."]]) -> Float[Tensor, "..."]:
+    """Parts one after another; a single one isn't copied."""
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
 
 
 def mean_over(windows: Sequence[T], run: Callable[[T], Tensor], weights: Sequence[float]) -> Tensor:

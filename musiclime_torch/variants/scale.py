@@ -4,6 +4,7 @@ Outputs are what the model returned, values are those outputs in a space. A `Sca
 song and on the empty song, and turns every later output into values (`to_values`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import SupportsIndex
 
@@ -15,6 +16,8 @@ from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.choices import OutputKind, Space
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.subject import Subject
+from musiclime_torch.surrogate.design import send
+from musiclime_torch.surrogate.fit import pick
 from musiclime_torch.surrogate.signed import pick_precision
 
 #: Which spaces each kind of output can be shown in; the first is used when none is asked for.
@@ -27,6 +30,9 @@ OFFERED: dict[OutputKind, tuple[Space, ...]] = {
     "embedding": ("raw",),
 }
 
+#: Sums of exponentials in float32 keep their digits above it.
+FAINT = 1e-30
+
 #: The two variants that every explanation begins with, as messages name them.
 ENDS = ("the song itself", "the empty song")
 
@@ -35,7 +41,8 @@ ENDS = ("the song itself", "the empty song")
 class Scale:
     """How outputs are looked at: their kind and space, the song's own outputs, and which class is asked about.
 
-    `classes` name the values. With a `foil` there is one more, target minus foil: why the one and not the other.
+    `classes` name the values. With a `foil` there is one more, target minus foil: why the one and not the other. `kept` are
+    the values whose interactions are solved, None for all.
     """
 
     output_kind: OutputKind
@@ -44,6 +51,7 @@ class Scale:
     classes: tuple[str, ...]
     target: int
     foil: int | None
+    kept: tuple[int, ...] | None = None
 
     @property
     def column(self) -> int:
@@ -123,6 +131,55 @@ def to_values(scale: Scale, outputs: Float[Tensor, "*rows class"]) -> Float[Tens
     if scale.foil is None:
         return values
     return torch.cat([values, (values[..., scale.target] - values[..., scale.foil])[..., None]], -1)
+
+
+def pick_values(scales: Sequence[Scale], outputs: Float[Tensor, "*rows class"]) -> list[Float[Tensor, "*rows kept"]]:
+    """On each scale those of the values that it keeps. Nothing of the size of all outputs is made where few are kept, and
+    where outputs are values already they are handed on as they are.
+    """
+    picked, odds = [], dict[tuple[int, ...], Tensor]()
+    for scale in scales:
+        if scale.kept is None or len(scale.kept) == len(scale.classes) or scale.output_kind == "embedding":
+            picked.append(outputs if scale.foil is None and _are_given(scale) else to_values(scale, outputs))
+            continue
+        flat = outputs.flatten(0, -2)
+        columns = tuple(number for number in scale.kept if number < flat.shape[1])
+        if scale.output_kind == "logits" and scale.space != "logit":
+            if columns not in odds:
+                odds[columns] = _pick_odds(flat, columns)
+            values = odds[columns] if scale.space == "log-odds" else odds[columns].sigmoid()
+        else:
+            values = to_space(pick(flat.T, columns).T, scale.output_kind, scale.space, pick(scale.song, columns))
+        if scale.foil is not None:
+            both = [values[:, columns.index(number)] for number in (scale.target, scale.foil)]
+            values = torch.cat([values, (both[0] - both[1])[:, None]], 1)
+        picked.append(values.unflatten(0, outputs.shape[:-1]))
+    return picked
+
+
+def _are_given(scale: Scale) -> bool:
+    """Whether outputs are values on the scale as they are."""
+    given = {"logits": ("logit",), "multilabel": ("logit", "log-odds"), "probabilities": ("probability",)}
+    return scale.space in given.get(scale.output_kind, ("raw", "cosine")) and scale.output_kind != "embedding"
+
+
+def _pick_odds(logits: Float[Tensor, "n class"], columns: tuple[int, ...]) -> Float[Tensor, "n kept"]:
+    """Log-odds of some classes, as `_log_odds` gives them, to the rounding of the logits: exponentials of all classes are
+    taken once, in the logits' own precision.
+    """
+    wide = pick_precision(logits)
+    top, winner = logits.max(1, keepdim=True)
+    # The winner's exponential is 1: the others' sum is known without a difference.
+    rest = (logits - top).exp_().scatter_(1, winner, 0.0).sum(1, keepdim=True).to(wide)
+    log_share = pick(logits.T, columns).T.to(wide) - top - torch.log1p(rest)
+    log_rest = rest.log()
+    if logits.device.type != "cpu" or bool((rest < FAINT).any()):
+        # Others that are all but zero beside the winner are measured by the largest of them.
+        others = logits.scatter(1, winner, float("-inf"))
+        second = others.amax(1, keepdim=True)
+        log_rest = second - top + (others - second).exp_().sum(1, keepdim=True).to(wide).log()
+    won = winner == send(torch.tensor(columns), logits.device)
+    return torch.where(won, -log_rest, log_share - torch.log(-torch.expm1(log_share)))
 
 
 def to_space(

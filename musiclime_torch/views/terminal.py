@@ -151,12 +151,15 @@ def _name_remainder(explanation: Explanation, row: int) -> str:
 
 def _describe_interactions(explanation: Explanation, interactions: Interactions, row: int, percent: str) -> str:
     """The largest pairs on the default scale, and the shares of sound, words and both."""
+    left_out = explanation.find_left_out(row)
+    if left_out is not None:
+        return f"{left_out[:1].upper()}{left_out[1:]}."
     space = interactions.default_space
-    number = interactions.find_space(space)
-    n_significant = int(interactions.significant[number, row].sum())
+    number, place = interactions.find_space(space), interactions.find_row(row)
+    n_significant = int(interactions.significant[number, place].sum())
     lines = [
         f"Interactions ({space}): {n_significant} of {len(interactions.columns)} pairs are significant; all explain "
-        f"{100 * max(float(interactions.explained[number, row]), 0):.1f}% of the variance."
+        f"{100 * max(float(interactions.explained[number, place]), 0):.1f}% of the variance."
     ]
     largest = explanation.top_pairs(PAIRS, row, space)
     decimals = max(3 - math.floor(math.log10(abs(largest[0][2]))), 0) if largest else 0

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.cli import cli
-from musiclime_torch.commands.options import read_command
+from musiclime_torch.commands.options import gather, read_command
 from musiclime_torch.demo.bundle import demo_song
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.song.track import load_track
@@ -90,3 +90,8 @@ def test_the_command_is_kept_as_it_was_typed(monkeypatch: pytest.MonkeyPatch):
         # What may be secret in an address isn't.
         typed[:] = ["explain", "a.wav", "--model=https://me:secret@example.org/x?key=secret#queries=5", "--ask", "http why"]
         assert read_command() == "musiclime explain a.wav '--model=https://example.org/x#queries=5' --ask 'http why'"
+
+
+@pytest.mark.parametrize(("text", "asked"), [("all", "all"), ("target", "target"), ("sad, calm", ("sad", "calm"))])
+def test_classes_whose_interactions_are_asked_for_are_names_with_commas(text: str, asked: object):
+    assert gather({"preset": None, "interactions": text}) == {"interactions": asked}

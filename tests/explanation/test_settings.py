@@ -74,3 +74,9 @@ def test_an_error_names_its_argument(name: str, value: object):
 def test_what_was_given_is_named_whatever_it_is_resolved_to():
     assert Settings().list_given() == []
     assert Settings(target="pop", segments=10, seed=0, ridge=0.5).list_given() == ["target", "segments", "ridge"]
+
+
+@pytest.mark.parametrize("asked", [(), [], [None], 0.5, True, [["sad"]]])
+def test_interactions_are_target_all_or_classes(asked):
+    with pytest.raises(InputError, match=r"interactions|class"):
+        Settings(interactions=asked)

@@ -18,13 +18,13 @@ from musiclime_torch.captum import KernelShap, Lime
 from musiclime_torch.captum.request import read_request
 from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.explanation.estimation import crossed
-from musiclime_torch.explanation.estimation.crossed import build_grid, encode_masks
+from musiclime_torch.explanation.estimation.crossed import build_grid, build_grids, encode_masks
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.musicnn import TAGS, Musicnn
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.models.vibenet import VibeNet
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_kerdock, is_better_unfolded
-from musiclime_torch.surrogate.crossed import CrossedFit, solve_crossed
+from musiclime_torch.surrogate.crossed import CrossedFit, list_interactions, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors
 from musiclime_torch.surrogate.design import CrossedDesign
 from musiclime_torch.surrogate.pairs import solve_pairs
@@ -118,6 +118,10 @@ def run_crossed(guard: HostGuard, passes: dict[str, int], card: str = "cuda") ->
         fit, shares = solve_crossed(here, grid), split_variance(here, grid)
         assert shares.values.device.type == to_values(scale, song[None]).device.type == "cuda"
     split_errors(here, grid)
+    few = [Scale("logits", space, song, tuple("abcde"), 0, 1, kept=(0, 1, 5)) for space in ("log-odds", "probability")]
+    for grid in build_grids(probe, encodings, few):
+        assert grid.shape[0] == 3
+        list_interactions(solve_crossed(here, grid, kept=(0, 2)))
     return fit
 
 
@@ -159,7 +163,7 @@ def test_a_gpu_gets_few_large_tiles_of_pairs(monkeypatch):
     monkeypatch.setattr(crossed, "fuse", lambda *given: tiles.append(1) or fuse(*given))
     with pretended_cuda() as guard:
         run_crossed(guard, {"heard": 0, "read": 0})
-    assert len(tiles) == 3  # one for each scale, not thirty-two
+    assert len(tiles) == 4  # one for each scale and one for the few values that are kept, not thirty-two
 
 
 def read(model: torch.nn.Module, width: int) -> torch.Tensor:

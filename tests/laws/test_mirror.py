@@ -46,7 +46,6 @@ TESTED_ELSEWHERE = {
     "demo/synthesis": "demo/test_songs",
     "explanation/composing": "explanation/test_explainer",
     "explanation/evidence": "explanation/test_evidence_search",
-    "explanation/interactions": "explanation/estimation/test_crossed",
     "models/contract": "models/test_subject",
     "models/front_ends": "models/test_ast_roberta",
     "models/musicnn_minilm": "models/test_musicnn",

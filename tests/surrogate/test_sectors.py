@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from musiclime_torch.surrogate import sides
+from musiclime_torch.surrogate import halves, sectors, sides
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
-from musiclime_torch.surrogate.crossed import solve_crossed
+from musiclime_torch.surrogate.crossed import list_interactions, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed_errors
 from musiclime_torch.surrogate.design import CrossedDesign, Design, enumerate_masks
 from musiclime_torch.surrogate.sectors import is_signed
@@ -108,3 +108,41 @@ def test_sides_of_both_kinds_of_rows_are_left_to_least_squares():
     known, expected = (solve_crossed(one, values).coefficients for one in (design, forget(design)))
     assert torch.allclose(known.values, expected.values, atol=1e-12)
     assert torch.allclose(known.errors, expected.errors, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kept", [(), (1,), (4, 0)])
+@pytest.mark.parametrize("kind", [*KINDS, "half folded"])
+def test_main_effects_of_all_classes_and_tables_of_some(kind, kept):
+    half = CrossedDesign(draw_half_folded(draw_foldover(9, 1, 0), 80, 0), draw_foldover(12, 96, 1))
+    design = KINDS[kind]() if kind in KINDS else half
+    values = make_grid(design, 5)
+    every, some = solve_crossed(design, values), solve_crossed(design, values, kept)
+    assert every.kept == tuple(range(5))
+    assert some.kept == kept
+    for name in ("values", "errors", "freedom"):
+        whole = getattr(every.coefficients, name)
+        assert torch.allclose(getattr(some.coefficients, name), whole[list(kept)], rtol=1e-12, atol=1e-14)
+        main = torch.cat([whole[:, 1:, 0], whole[:, 0, 1:]], 1)
+        assert torch.allclose(getattr(every.main, name), main, rtol=1e-12, atol=1e-14)
+        assert torch.allclose(getattr(some.main, name), main, rtol=1e-10, atol=1e-14)
+    for name in ("intercept", "fidelity", "total"):
+        assert torch.allclose(getattr(some, name), getattr(every, name), rtol=1e-12)
+    assert torch.allclose(list_interactions(some).explained, list_interactions(every).explained[list(kept)])
+
+
+def test_interactions_that_are_not_kept_are_not_computed(monkeypatch):
+    design, products = KINDS["folded"](), []
+    reduce = sectors._reduce_slopes
+    monkeypatch.setattr(sectors, "_reduce_slopes", lambda *given: products.append(given[:2]) or reduce(*given))
+    solve_crossed(design, make_grid(design), ())
+    assert not [1 for audio, lyrics in products if not audio.constant and not lyrics.constant]
+
+
+def test_strips_of_a_grid_change_no_number(monkeypatch):
+    design = KINDS["folded"]()
+    values = make_grid(design, 5).float()
+    plain = solve_crossed(design, values)
+    monkeypatch.setattr(halves, "STRIP", 1)
+    cut = solve_crossed(design, values)
+    assert torch.equal(cut.coefficients.values, plain.coefficients.values)
+    assert torch.equal(cut.coefficients.errors, plain.coefficients.errors)

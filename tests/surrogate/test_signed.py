@@ -104,3 +104,24 @@ def test_what_was_sampled_has_an_error_unless_outputs_never_vary():
     errors = solve(design, values, 0.0).coefficients.errors
     assert 0 < errors.min() <= errors.max() < 1e-14
     assert (solve(design, torch.ones_like(values), 0.0).coefficients.errors == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["folded", "unfolded", "half folded"])
+@pytest.mark.parametrize("noise", [0.0, 1e-6, 1e-3])
+def test_errors_of_almost_additive_outputs_equal_least_squares(kind, noise):
+    """Where little is left of the squares, a difference of sums would be rounding."""
+    design = KINDS[kind]()
+    slopes = torch.randn(design.masks.shape[1], 2, generator=torch.Generator().manual_seed(0))
+    outputs = (design.masks.float() @ slopes).double() + noise * make_outputs(design, 2)
+    fit, oracle = (solve(one, outputs, 0.0).coefficients for one in (design, replace(design, balanced=0)))
+    assert torch.allclose(fit.errors, oracle.errors, rtol=1e-8, atol=1e-15)
+
+
+@pytest.mark.parametrize(("noise", "formed"), [(1.0, False), (1e-5, True)])
+def test_residuals_are_formed_only_where_little_is_left(noise, formed, monkeypatch):
+    subtracted, design = [], KINDS["folded"]()
+    subtract = signed._subtract
+    monkeypatch.setattr(signed, "_subtract", lambda *given: subtracted.append(1) or subtract(*given))
+    outputs = design.masks.double() @ torch.ones(30, 1, dtype=torch.float64) + noise * make_outputs(design, 1)
+    solve(design, outputs, 0.0)
+    assert bool(subtracted) == formed

@@ -1,6 +1,7 @@
 """Outputs as values: spaces against their formulas, the contrast, and what isn't a number."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from musiclime_torch.variants.scale import (
     check_outputs,
     list_spaces,
     pick_space,
+    pick_values,
     settle_scale,
     to_space,
     to_values,
@@ -133,3 +135,29 @@ def test_kinds_that_are_not_known_are_refused(wrong: dict):
     ) as raised:
         describe(**wrong)
     assert raised.value.argument == "output_kind"
+
+
+@pytest.mark.parametrize("foil", [None, 5])
+@pytest.mark.parametrize("spread", [1.0, 30.0, 300.0])
+@pytest.mark.parametrize("kind", ["logits", "multilabel", "probabilities", "regression"])
+def test_values_that_are_kept_are_those_of_all(kind, spread, foil):
+    outputs = spread * torch.randn(20, 3, 40, generator=torch.Generator().manual_seed(0))
+    outputs = outputs.softmax(-1) if kind == "probabilities" else outputs
+    classes, kept = (
+        tuple(map(str, range(40 if foil is None else 41))),
+        (2, 5, *range(20, 30), *(() if foil is None else (40,))),
+    )
+    scales = [Scale(kind, space, outputs[0, 0], classes, 2, foil, kept) for space in list_spaces(kind, 40)]
+    for scale, picked in zip(scales, pick_values(scales, outputs), strict=True):
+        every = to_values(scale, outputs)
+        torch.testing.assert_close(picked.double(), every[..., list(kept)].double(), rtol=1e-6, atol=1e-7)
+        (whole,) = pick_values([replace(scale, kept=None)], outputs)
+        assert torch.equal(whole.double(), every.double())
+
+
+def test_log_odds_that_are_kept_need_no_difference_from_one():
+    logits = torch.tensor([[800.0, 0.0, 0.0, -5.0], [1.0, 0.5, 0.0, -5.0]])
+    scale = Scale("logits", "log-odds", logits[0], tuple("abcd"), 0, None, (0, 1))
+    picked = pick_values([scale], logits)[0]
+    torch.testing.assert_close(picked, to_values(scale, logits)[:, :2], rtol=1e-6, atol=1e-6)
+    assert float(picked[0, 0]) == pytest.approx(800 - math.log(2 + math.exp(-5)), rel=1e-9)

@@ -34,6 +34,7 @@ from musiclime_torch.corpus.runs.sharing import SharedModel
 from musiclime_torch.corpus.runs.tables import Rows
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.settings import read_asked_classes
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.students import Student, load_student
@@ -95,7 +96,8 @@ def _explain_song(
         return rows
     try:
         track = track if job.settings.residual else fold_quiet(track)
-        settings = replace(job.settings, seed=draw_seed(job.settings.seed, entry.id))
+        asked_pairs = _ask_pairs(job)
+        settings = replace(job.settings, seed=draw_seed(job.settings.seed, entry.id), interactions=asked_pairs)
         student = _load_student(job.proxy) if job.proxy else None
         explanation = explain_with(
             model, track, settings, stages or Stages(), proxy=student, proxy_samples=job.proxy_samples
@@ -125,6 +127,15 @@ def _explain_song(
 def _load_student(folder: str) -> Student:
     """Once a process."""
     return load_student(folder)
+
+
+def _ask_pairs(job: Job) -> str | tuple[int | str, ...]:
+    """Whose interactions are solved: those of the classes that get rows too."""
+    asked = read_asked_classes(job.settings.interactions)
+    if job.all_classes or asked == "all":
+        return "all"
+    named = () if isinstance(asked, str) else asked
+    return (*named, *job.targets) or "target"
 
 
 def draw_seed(seed: int, song: str) -> int:

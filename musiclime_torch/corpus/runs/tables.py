@@ -223,15 +223,15 @@ def _list_control(song: str, explanation: Explanation, control: Control) -> list
 
 def _list_pairs(song: str, explanation: Explanation, row: int) -> list[dict[str, Any]]:
     interactions = explanation.interactions
-    if interactions is None:
+    if interactions is None or not interactions.covers(row):
         return []
-    scale = interactions.find_space(None)
-    values, errors = interactions.values[scale, row], interactions.standard_errors[scale, row]
+    scale, place = interactions.find_space(None), interactions.find_row(row)
+    values, errors = interactions.values[scale, place], interactions.standard_errors[scale, place]
     items = explanation.components.items
     # Joint masks also give pairs of two words and of two stems, which are left out.
     mixed = torch.tensor([(items[a].kind, items[b].kind) == ("audio", "lyrics") for a, b in interactions.columns.tolist()])
     order = values.abs().argsort(descending=True, stable=True)
-    kept = order[(interactions.significant[scale, row] & mixed.bool())[order]][:MOST_PAIRS].tolist()
+    kept = order[(interactions.significant[scale, place] & mixed.bool())[order]][:MOST_PAIRS].tolist()
     segments = max(explanation.components.n_segments, 1)
     rows = []
     for pair in kept:

@@ -2,7 +2,7 @@
 N_a + N_t encoder passes stand for N_a × N_t variants.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import T, Until
+from musiclime_torch.basics.choices import Space
 from musiclime_torch.explanation.estimation.loop import (
     Estimate,
     Guidance,
@@ -26,7 +27,7 @@ from musiclime_torch.surrogate.blocks import draw_half_folded, is_better_unfolde
 from musiclime_torch.surrogate.crossed import list_interactions, solve_crossed
 from musiclime_torch.surrogate.crossed_errors import split_errors, trace_crossed_errors
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, CrossedDesign, Design, enumerate_masks
-from musiclime_torch.surrogate.fit import Known, know_exactly
+from musiclime_torch.surrogate.fit import Known, know_exactly, pick
 from musiclime_torch.surrogate.intervals import describe_stop, plan_looks
 from musiclime_torch.surrogate.sampling import Sampling, allocate, draw_design
 from musiclime_torch.surrogate.variance import split_exactly, split_variance
@@ -34,10 +35,13 @@ from musiclime_torch.variants.asking import PAIRS, encode_audio, encode_lyrics, 
 from musiclime_torch.variants.forward import check_count
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.renderings import Encoded
-from musiclime_torch.variants.scale import Scale, check_means, list_spaces, to_values
+from musiclime_torch.variants.scale import Scale, check_means, list_spaces, pick_values, to_values
 
 #: Outputs of pairs that are held beside the grid of a longer song, in numbers: a hundred megabytes.
 TILE = 2**25
+
+#: Values that a CPU works on at a time.
+CACHED = 2**21
 
 #: Blocks per side to begin with, where the budget allows them: the audio is the noisier side.
 START = (2, 1)
@@ -77,22 +81,26 @@ def estimate_crossed(
     on_device = design.to(probe.device)
     pairs, parts, means, main = {}, {}, [], None
     guided: tuple[Known, Guidance] | None = None
-    for space in dict.fromkeys((scale.space, *list_spaces(scale.output_kind, ends.shape[1]))):
-        grid = build_grid(probe, sampled.sample, scale.on(space))
+    for space, grid in _build_grids(probe, sampled.sample, scale, ends.shape[1]):
         means.append(grid.mean((1, 2)))
-        fit = solve_crossed(on_device, grid)
+        own = space == scale.space
+        fit = solve_crossed(on_device, grid, scale.kept if own else None)
         if every:
-            fit = replace(fit, coefficients=know_exactly(fit.coefficients.values))
+            exact = [know_exactly(known.values) for known in (fit.main, fit.coefficients)]
+            fit = replace(fit, main=exact[0], coefficients=exact[1])
         if main is None and guide is not None:
             guided = guide.refine_grid(on_device, grid, fit.main)
         main = main or fit
         pairs[space] = list_interactions(fit)
         if on_device.audio.uniform and on_device.lyrics.uniform:
-            parts[space] = split_exactly(grid) if every else split_variance(on_device, grid)
+            few = pick(grid, scale.kept) if own else grid
+            parts[space] = split_exactly(few) if every else split_variance(on_device, few)
+            del few
         del grid  # before the next one is built
     # Read once all scales are queued: reading waits for the device.
+    kept = scale.classes if scale.kept is None else tuple(scale.classes[number] for number in scale.kept)
     for mean in means:
-        check_means(mean, scale.classes, probe.subject.name)
+        check_means(mean, scale.classes if mean is means[0] else kept, probe.subject.name)
     assert main is not None, "the scale's own space comes first"
     na, nt = design.audio.n_samples, design.lyrics.n_samples
     return Estimate(
@@ -136,13 +144,34 @@ def encode_masks(probe: Probe, design: CrossedDesign) -> Encodings:
     return Encodings(design.audio, design.lyrics, sounds, texts, (1.0, 1.0))
 
 
+def _build_grids(
+    probe: Probe, encodings: Encodings, scale: Scale, count: int
+) -> Iterator[tuple[Space, Float[Tensor, "value na nt"]]]:
+    """Grids of all spaces, that of the scale first: it holds all values, others those whose interactions are solved."""
+    spaces = tuple(dict.fromkeys((scale.space, *list_spaces(scale.output_kind, count))))
+    if scale.kept is None or len(scale.kept) == len(scale.classes):
+        for space in spaces:
+            yield space, build_grid(probe, encodings, scale.on(space))
+        return
+    # A few values of other spaces cost little to hold beside all of one, and pairs are fused once.
+    grids = build_grids(probe, encodings, [replace(scale, kept=None), *(scale.on(space) for space in spaces[1:])])
+    for space in spaces:
+        yield space, grids.pop(0)
+
+
 def build_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor, "value na nt"]:
-    """Values of every pair of masks, fused in tiles and kept in the precision of the outputs."""
-    grid: Tensor | None = None
+    """All values of every pair of masks on one scale."""
+    return build_grids(probe, encodings, [replace(scale, kept=None)])[0]
+
+
+def build_grids(probe: Probe, encodings: Encodings, scales: Sequence[Scale]) -> list[Float[Tensor, "value na nt"]]:
+    """Values of every pair of masks that each scale keeps, fused in tiles and held in the precision of the outputs."""
+    scale, grids = scales[0], list[Tensor]()
     # Windows of a longer song share encodings, and the more masks at a time the fewer of them are fused twice. A GPU would
     # be kept waiting by many small tiles; there values take no more room than their outputs.
     most, on_cpu = max(PAIRS, TILE // len(scale.song)), probe.device.type == "cpu"
-    tile, few = (PAIRS if len(encodings.sounds) == 1 and on_cpu else most), (PAIRS if on_cpu else most)
+    few = min(PAIRS, max(CACHED // len(scale.song), 1)) if on_cpu else most
+    tile = few if len(encodings.sounds) == 1 else most
     step = max(tile // len(encodings.texts), 1)
     na = len(encodings.sounds[0])
     for start in range(0, na, step):
@@ -151,14 +180,25 @@ def build_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor
         check_count(probe.subject, len(scale.song), outputs.shape[2])
         # On a CPU values are float64 until they are in the grid: of a few masks at a time.
         for number, some in enumerate(outputs.split(max(few // len(encodings.texts), 1))):
-            values = to_values(scale, some).movedim(2, 0)
-            if grid is None:
+            values = pick_values(scales, some)
+            if not grids:
                 kind = torch.promote_types(outputs.dtype, torch.float32)
-                grid = values.new_empty(values.shape[0], na, values.shape[2], dtype=kind)
+                grids = [own.new_empty(own.shape[2], na, own.shape[1], dtype=kind) for own in values]
             first = start + number * max(few // len(encodings.texts), 1)
-            grid[:, first : first + len(some)] = values
-    assert grid is not None, "a design has at least one block"
-    return grid
+            for grid, own in zip(grids, values, strict=True):
+                _place(grid[:, first : first + len(some)], own.to(grid.dtype))
+    assert grids, "a design has at least one block"
+    return grids
+
+
+def _place(grid: Float[Tensor, "value row nt"], values: Float[Tensor, "row nt value"]) -> None:
+    """Put values of a few audio masks in the grid."""
+    if grid.device.type != "cpu":
+        grid.copy_(values.movedim(2, 0))
+        return
+    # Turned row by row, which stays in the cache: a third of the time of turning all at once.
+    for place, row in enumerate(values):
+        grid[:, place] = row.T
 
 
 def _check_grid(probe: Probe, encodings: Encodings, scale: Scale) -> Float[Tensor, "value na nt"]:

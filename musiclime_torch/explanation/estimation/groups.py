@@ -21,7 +21,7 @@ from musiclime_torch.explanation.estimation.joint import (
 )
 from musiclime_torch.explanation.estimation.loop import Estimate, Look, count_passes
 from musiclime_torch.surrogate.design import Design
-from musiclime_torch.surrogate.fit import Fit, Known
+from musiclime_torch.surrogate.fit import Fit, Known, pick
 from musiclime_torch.surrogate.pairs import PairFit, list_pairs, solve_pairs
 from musiclime_torch.surrogate.sampling import Sampling
 from musiclime_torch.surrogate.solver import solve, trace_errors
@@ -206,7 +206,7 @@ def _solve_group_pairs(probe: Probe, scale: Scale, design: Design, sums: Sums, o
     """Interactions in the space in which windows add up: exactly zero where no window contains both."""
     d = len(probe.seen)
     columns = list_pairs(d)
-    values = sums.exact.list_pairs().clone()
+    values = sums.exact.take(scale.kept).list_pairs().clone()
     errors, freedom = torch.zeros_like(values), torch.full_like(values, torch.inf)
     members = [
         frozenset(number for number, group in enumerate(sums.sampled) if first in group.columns and second in group.columns)
@@ -215,14 +215,15 @@ def _solve_group_pairs(probe: Probe, scale: Scale, design: Design, sums: Sums, o
     number_of = {pair: number for number, pair in enumerate(map(tuple, columns.tolist()))}
     for together, part, added in _add_groups(probe, scale, design, sums, set(members)):
         own = design.restrict(part).to(probe.device)
-        fit = solve_pairs(own, added, solve(own, added, 0.0))
+        some = pick(added.T, scale.kept).T.contiguous()
+        fit = solve_pairs(own, some, solve(own, some, 0.0))
         for inner, (first, second) in enumerate(list_pairs(len(part)).tolist()):
             pair = number_of[part[first], part[second]]
             if members[pair] == together:
                 values[:, pair] += fit.coefficients.values[:, inner]
                 errors[:, pair] = fit.coefficients.errors[:, inner]
                 freedom[:, pair] = fit.coefficients.freedom[:, inner]
-    spread = outputs.var(0, correction=0)
+    spread = pick(outputs.var(0, correction=0), scale.kept)
     # A product of two columns ±½ is ±¼: its variance is 1/16.
     explained = (values.square() - errors.square()).sum(1) / 16
     explained = torch.where(spread > 0, explained / spread, torch.zeros_like(spread))

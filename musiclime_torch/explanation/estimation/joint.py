@@ -13,7 +13,7 @@ from musiclime_torch.explanation.estimation.loop import Estimate, Look, Sampled,
 from musiclime_torch.explanation.estimation.proxies import Guide
 from musiclime_torch.surrogate.blocks import draw_half_folded, is_better_unfolded, smallest_order
 from musiclime_torch.surrogate.design import MOST_ENUMERATED, Design, enumerate_masks
-from musiclime_torch.surrogate.fit import can_spare_local, know_exactly
+from musiclime_torch.surrogate.fit import can_spare_local, know_exactly, pick
 from musiclime_torch.surrogate.intervals import plan_looks
 from musiclime_torch.surrogate.pairs import PairFit, solve_pairs
 from musiclime_torch.surrogate.sampling import Sampling, draw_design, weigh_design
@@ -177,13 +177,15 @@ def find_pairs(
     d = len(probe.seen)
     if d < 2 or not design.uniform or (design.units < 3 and not every_mask):
         return {}, ()
-    if d * (d - 1) // 2 * outputs.shape[1] > MOST_PAIRS:
+    count = len(scale.classes) if scale.kept is None else len(scale.kept)
+    if d * (d - 1) // 2 * count > MOST_PAIRS:
         return {}, (
-            f"interactions of {d} components for {outputs.shape[1]} classes are too many to keep and were left out.",
+            f"interactions of {d} components for {count} classes are too many to keep and were left out: "
+            "interactions='target' solves them for ten.",
         )
     pairs = {}
     for space in spaces:
-        values = to_values(scale.on(space), outputs)
+        values = pick(to_values(scale.on(space), outputs).T, scale.kept).T.contiguous()
         pairs[space] = solve_pairs(design, values, solve(design, values, 0.0), every_mask)
     return pairs, ()
 

@@ -84,7 +84,10 @@ class Guide:
     def refine_grid(self, design: CrossedDesign, grid: Float[Tensor, "value na nt"], plain: Known) -> tuple[Known, Guidance]:
         """Main effects of both sides, corrected, and what that did to the `plain` ones."""
         corrected, alphas = self._correct_sides(design, grid)
-        known, counts = solve_crossed(design, corrected).main, (design.audio.masks.shape[1], design.lyrics.masks.shape[1])
+        known, counts = (
+            solve_crossed(design, corrected, ()).main,
+            (design.audio.masks.shape[1], design.lyrics.masks.shape[1]),
+        )
         sides = []
         for part, control, alpha in zip(_split(known, counts), (self.audio, self.lyrics), alphas, strict=True):
             sides.append(part if control is None else control.widen(part, alpha))

@@ -100,7 +100,8 @@ def find_exact_pairs(
     pairs, notes = find_pairs(probe, scale, others, design.to(probe.device), run_joint(probe, design.masks))
     if notes:
         return pairs, notes
-    values, variance = walsh.list_pairs(), walsh.variance
-    explained = torch.where(variance > 0, walsh.pair_variance / variance, torch.zeros_like(variance))
+    kept = walsh.take(scale.kept)
+    values, variance = kept.list_pairs(), kept.variance
+    explained = torch.where(variance > 0, kept.pair_variance / variance, torch.zeros_like(variance))
     own = PairFit(list_pairs(d).to(values.device), know_exactly(values), explained)
     return {space: pairs.get(space, own) for space in spaces}, ()

@@ -97,18 +97,22 @@ def _describe(explanation: Explanation, row: int, column: int) -> dict[str, Any]
 
 
 def _list_interactions(explanation: Explanation, interactions: Interactions, row: int) -> dict[str, Any]:
-    """By scale: what pairs explain, the share of each modality, and the significant pairs."""
+    """By scale: what pairs explain, the share of each modality, and the significant pairs; or that they were left out."""
+    left_out = explanation.find_left_out(row)
+    if left_out is not None:
+        return {"left_out": left_out}
     by_space: dict[str, Any] = {}
+    place = interactions.find_row(row)
     for number, space in enumerate(interactions.spaces):
         pairs = explanation.top_pairs(MOST_PAIRS, row, space)
         by_space[space] = {
-            "explained": float(interactions.explained[number, row]),
+            "explained": float(interactions.explained[number, place]),
             "parts": [
                 {"part": part, "share": share, "interval": [max(share - half, 0.0), min(share + half, 1.0)]}
                 for part, share, half in interactions.shares(row, space)
             ],
             "pairs_looked_at": len(interactions.columns),
-            "significant_pairs": int(interactions.significant[number, row].sum()),
+            "significant_pairs": int(interactions.significant[number, place].sum()),
             "pairs": [
                 {"components": [first.name, second.name], "interaction": value, "interval": [value - half, value + half]}
                 for first, second, value, half in pairs

@@ -111,17 +111,19 @@ def _pack_bits(significant: Bool[Tensor, " d"]) -> str:
 
 def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     interactions = explanation.interactions
-    if interactions is None:
+    # Without its pairs the page says that they were left out.
+    if interactions is None or not interactions.covers(row):
         return {}
     space = interactions.default_space
     scale = interactions.find_space(space)
-    values, significant = interactions.values[scale, row], interactions.significant[scale, row]
+    place = interactions.find_row(row)
+    values, significant = interactions.values[scale, place], interactions.significant[scale, place]
     count = min(MOST_PAIRS, int(significant.sum()))
     # Not significant pairs get −1, below any size, so that the largest `count` are significant ones.
     shown = torch.where(significant, values.abs(), -1.0).topk(count).indices
     # A long song has hundreds of thousands of pairs: intervals are computed for the shown ones only.
-    freedom = interactions.degrees_of_freedom[scale, row, shown]
-    halves = interactions.standard_errors[scale, row, shown] * quantile(freedom, 1 - interactions.risk)
+    freedom = interactions.degrees_of_freedom[scale, place, shown]
+    halves = interactions.standard_errors[scale, place, shown] * quantile(freedom, 1 - interactions.risk)
     pairs = [
         [*interactions.columns[pair].tolist(), round_to(float(values[pair]), 4), round_to(half, 2)]
         for pair, half in zip(shown.tolist(), halves.tolist(), strict=True)
@@ -130,7 +132,7 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     return {
         "pairs": pairs,
         "pairsTold": int(significant.sum()),
-        "explained": round(max(float(interactions.explained[scale, row]), 0.0), 4),
+        "explained": round(max(float(interactions.explained[scale, place]), 0.0), 4),
         "parts": parts,
     }
 

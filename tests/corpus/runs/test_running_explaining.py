@@ -4,16 +4,18 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from catalogues import OPTIONS
 from models import Additive
 from pyarrow import parquet
 from small_runs import read, run
 
+from musiclime_torch.corpus.runs import running
 from musiclime_torch.corpus.runs.job import begin_job
 from musiclime_torch.corpus.runs.running import explain_shard
 from musiclime_torch.demo.bundle import load_demo_model
-from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.explainer import explain, explain_with
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import Track, load_track
 
@@ -77,3 +79,20 @@ def test_a_quiet_stem_is_no_component_of_a_catalogue_either(entries, tmp_path):
     assert {row["stem"] for row in rows[True]["attributions"] if row["stem"]} == {"drums", "voice", "residual"}
     # The decoy of a control is quieter still, and stays a component.
     assert len(rows[False]["controls"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "more", "expected"),
+    [
+        ("target", {}, "target"),
+        ("target", {"targets": ["anthem"]}, ("anthem",)),
+        (["ballad"], {"targets": ["anthem"]}, ("ballad", "anthem")),
+        ("target", {"all_classes": True}, "all"),
+        ("all", {"targets": ["anthem"]}, "all"),
+    ],
+)
+def test_classes_that_get_rows_get_their_interactions(entries, tmp_path, monkeypatch, asked, more, expected):
+    given = []
+    monkeypatch.setattr(running, "explain_with", lambda *args: given.append(args[2].interactions) or explain_with(*args))
+    run(entries[:1], tmp_path, options=OPTIONS | {"interactions": asked}, **more)
+    assert given == [expected]

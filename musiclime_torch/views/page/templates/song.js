@@ -186,6 +186,11 @@ function drawWaterfall() {
 function drawPairs() {
   const pairs = shown.pairs;
   if (!find("together")) return;
+  if (!pairs) {
+    find("together-how").textContent = "Interactions of this class were left out; --interactions all, or interactions=\"all\", solves those of every class.";
+    for (const name of ["parts", "pairs"]) find(name).replaceChildren();
+    return;
+  }
   // Values have four figures in the page.
   const decimalsOf = ([, , value]) => Math.min(3 - Math.floor(Math.log10(Math.abs(value) || 1)), 6);
   const alike = readAlike(pairs.map((pair) => pair[3]), Math.max(...pairs.map(decimalsOf)));
