@@ -51,11 +51,21 @@ class TimedModel:
         self.seconds = 0.0
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        stop = start(x.device)
+        if x.is_cuda:
+            stop = start(x.device)
+            y = self.predict(x)
+            self.seconds += stop()
+            return y
+        # What the clock takes is no library's: on the CPU two reads and an addition.
+        begun = time.perf_counter()
+        y = self.predict(x)
+        self.seconds += time.perf_counter() - begun
+        return y
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
         y = x @ self.weight
         if self.interacting:
             y = torch.tanh(y / 8) + 0.1 * (x[:, :-1] * x[:, 1:]).sum(1, keepdim=True)
-        self.seconds += stop()
         return y
 
 

@@ -19,6 +19,9 @@ JITTER, REFINEMENTS = 1e-8, 3
 #: Cells of masks widened to floats at a time.
 CELLS = 2**18
 
+#: Cells of masks widened at a time where columns are taken some by some: wide enough that products are fast.
+BLOCK = 2**21
+
 #: Rows a component from which equations are set up in float32 on the CPU, in half the time. Random masks of so many rows
 #: have a Gram matrix of condition ((1 + √⅛) / (1 − √⅛))² < 5 (Marchenko & Pastur 1967), which amplifies hardly any rounding.
 AMPLE = 8
@@ -81,17 +84,29 @@ def _fit_by_rows(
 ) -> Lines:
     """`fit_lines` where rows are no more than components: no errors, for nothing is left over to tell them from."""
     total, roots = weights.sum(1, keepdim=True), weights.sqrt()
-    coded = masks.double().sub_(0.5)
-    mask_mean = (weights * coded).sum(1) / total[:, 0]
-    rows = coded.sub_(mask_mean[:, None]).mul_(roots)
-    gram = rows @ rows.mT
+    d, wanted = masks.shape[2], roots * targets
+    gram = targets.new_zeros(len(masks), masks.shape[1], masks.shape[1])
+    slopes, mask_mean = targets.new_zeros(len(masks), d, targets.shape[2]), targets.new_zeros(len(masks), d)
+
+    # Twice over the columns, some at a time: of a picture's elements there may be gigabytes.
+    step = max(BLOCK // masks.shape[:2].numel(), 1)
+    blocks = [slice(start, start + step) for start in range(0, d, step)]
+    for columns in blocks:
+        some = masks[..., columns].double()
+        mask_mean[:, columns] = (weights * some).sum(1) / total[:, 0]
+        centred = some.sub_(mask_mean[:, None, columns]).mul_(roots)
+        gram.baddbmm_(centred, centred.mT)
     gram.diagonal(dim1=1, dim2=2).add_(ridge)
-    wanted = roots * targets
-    slopes = rows.mT @ refine(gram, factorise(gram, JITTER * total / 4), wanted)
-    intercept = target_mean - (mask_mean[:, None] + 0.5) @ slopes
+    scores = refine(gram, factorise(gram, JITTER * total / 4), wanted)
+    fitted = torch.zeros_like(wanted)
+    for columns in blocks:
+        centred = masks[..., columns].double().sub_(mask_mean[:, None, columns]).mul_(roots)
+        slopes[:, columns] = centred.mT @ scores
+        fitted += centred @ slopes[:, columns]
+    intercept = target_mean - mask_mean[:, None] @ slopes
     fidelity, spread = unknown(intercept[:, 0]), wanted.square().sum(1)
     if judged:
-        missed = (wanted - rows @ slopes).square().sum(1)
+        missed = (wanted - fitted).square().sum(1)
         fidelity = torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread))
     by_row = (unknown(slopes).mT.flatten(0, 1) for _ in range(2))
     return Lines(slopes.mT.flatten(0, 1), intercept.flatten(), fidelity.flatten(), *by_row)
@@ -126,9 +141,7 @@ def score_fit(
     return torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread))
 
 
-def pick_precision(
-    outputs: Float[Tensor, "*shape"], weights: Float[Tensor, "design n"], components: int
-) -> torch.dtype:
+def pick_precision(outputs: Float[Tensor, "*shape"], weights: Float[Tensor, "design n"], components: int) -> torch.dtype:
     """What equations are set up in: float32 for many rows on the CPU, float64 for few and for outputs in float64.
 
     A GPU keeps to float64: it may have been told to multiply float32 with fewer bits, and asking it for weights would wait.

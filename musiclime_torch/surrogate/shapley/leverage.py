@@ -97,7 +97,7 @@ def weigh_rows(rows: Bool[Tensor, "pair d"], counts: dict[int, int]) -> Leverage
     # Divided as integers: from 1,030 components on, the middle sizes have more coalitions than a float can say.
     shares = [count / count_pairs(d, size) for size, count in counts.items()]
     rates = torch.tensor(shares, dtype=torch.float64).repeat_interleave(each)
-    sizes = rows.sum(1).double()
+    sizes = rows.view(torch.int8).sum(1, dtype=torch.int32).double()
     weights = torch.where(2 * sizes == d, d, 2 * d) / (sizes * (d - sizes) * drawn)
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
     return LeverageDesign(masks, weights.repeat_interleave(2), rates.repeat_interleave(2))
