@@ -77,10 +77,10 @@ def solve_coalitions(design: LeverageDesign, outputs: Float[Tensor, "n output"],
 def _solve_pairs(
     directions: Float[Tensor, "pair d"], targets: Float[Tensor, "pair output"]
 ) -> tuple[Float[Tensor, "d output"], Float[Tensor, "size size"]]:
-    """Slopes that sum to zero, and Cholesky's factor of the Gram matrix: of the components, or of the pairs if they are fewer."""
+    """Slopes that sum to zero, and Cholesky's factor of the Gram matrix: of components, or of pairs if they are fewer."""
     pairs, d = directions.shape
-    # Rows sum to zero: the direction in which all components change alike is the constraint's, and 1/d fills it for Cholesky.
-    # Equations for the pairs, as in `least_squares`, have no share in it.
+    # Rows sum to zero: the direction in which all components change alike is the constraint's, and 1/d fills it for
+    # Cholesky. Equations for the pairs, as in `least_squares`, have no share in it.
     few = 0 < pairs < d
     gram = (directions @ directions.T if few else directions.T @ directions + 1 / d).double()[None]
     factor = factorise(gram, JITTER * gram.diagonal(dim1=1, dim2=2).amax(1)[:, None, None])
