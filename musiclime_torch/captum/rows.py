@@ -239,8 +239,8 @@ def _replace(
     if kept.device.type != "cpu" or kind.is_complex or word is None:
         return torch.where(_look_up(kept, owner, plain, rows), own, baseline)
     # On the CPU torch's `where` branches on every element, which a random mask makes the processor mispredict: 4 to 12 ns
-    # each. A tenth of that takes baseline ^ kept · (own ^ baseline), of the bits as integers: no arithmetic touches the values
-    # themselves, so that infinity, NaN and −0 are what they were.
+    # each. A tenth of that takes baseline ^ kept · (own ^ baseline), of the bits as integers: no arithmetic touches values
+    # themselves, so that infinity, NaN and −0 stay what they are.
     off, bits = torch.as_tensor(baseline, dtype=kind).view(word), own.to(kind).view(word)
     # A baseline of zero, the default, has no bits to put back.
     some = bool(off.dim() or off)
