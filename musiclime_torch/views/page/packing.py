@@ -116,9 +116,9 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     space = interactions.default_space
     scale = interactions.find_space(space)
     values, significant = interactions.values[scale, row], interactions.significant[scale, row]
-    count = min(MOST_PAIRS, int(significant.sum()))
-    # Not significant pairs get −1, below any size, so that the largest `count` are significant ones.
-    shown = torch.where(significant, values.abs(), -1.0).topk(count).indices
+    told = int(significant.count_nonzero())
+    # Not significant pairs get −1, below any size, so that the largest are significant ones.
+    shown = values.abs().masked_fill_(~significant, -1.0).topk(min(MOST_PAIRS, told)).indices
     # A long song has hundreds of thousands of pairs: intervals are computed for the shown ones only.
     freedom = interactions.degrees_of_freedom[scale, row, shown]
     halves = interactions.standard_errors[scale, row, shown] * quantile(freedom, 1 - interactions.risk)
@@ -129,7 +129,7 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     parts = [[part, round(share, 3), round_to(half, 2)] for part, share, half in interactions.shares(row, space)]
     return {
         "pairs": pairs,
-        "pairsTold": int(significant.sum()),
+        "pairsTold": told,
         "explained": round(max(float(interactions.explained[scale, row]), 0.0), 4),
         "parts": parts,
     }
