@@ -2,8 +2,8 @@
 
 Ten minutes, 1,500 words with times and 48 classes, all generated at random; no model runs. Opening is from the
 navigation to the second frame after everything is drawn, the median of several times, the page read from disk. Each page is
-written by a process of its own, imports included. With `--beside`, another checkout writes its own page of the same song, in
-turn with this one; each ratio is taken within its round. Processor time is given too: other work on the machine is not in it.
+written by a process of its own, imports included. With `--beside`, another checkout writes its own page of the same song,
+in turn with this one; each ratio is taken within its round. Processor time is given too: other work isn't in it.
 
     python -m benchmarks.overhead.report [--smoke] [--beside CHECKOUT] [--rounds 5]
 """
@@ -26,7 +26,7 @@ from rich.table import Table
 from musiclime_torch import Explanation, Track, list_components
 from musiclime_torch.explanation import Interactions
 from musiclime_torch.song import parse_lrc
-from musiclime_torch.views import write_report
+from musiclime_torch.views import write_report as write_report
 
 RATE = 16_000
 #: Chromium without a screen, and without anything that talks to a network.

@@ -77,9 +77,10 @@ def _discover_rows(
     from scipy.special import ndtri
 
     ratio = values.abs().div_(errors.clamp_min(1e-300)).nan_to_num_(0.0)
-    fewest, most = (bound.double().clamp(1, 1e9) for bound in freedom.aminmax(dim=1, keepdim=True))
-    if bool((freedom.amin(1) < 1).any()):
+    fewest, most = (bound.double() for bound in freedom.aminmax(dim=1, keepdim=True))
+    if bool((fewest < 1).any()):
         ratio = torch.where(freedom < 1, 0.0, ratio)
+    fewest, most = fewest.clamp(1, 1e9), most.clamp(1, 1e9)
     size, chances = ratio.shape[1], None
     count = torch.full((len(ratio), 1), size)
     while True:  # without a test at first: no fewer pass a normal distribution's quantile than pass

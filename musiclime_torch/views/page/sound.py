@@ -146,17 +146,15 @@ def match_loudness(sounds: list[Float[Tensor, "channel frame"]], sample_rate: in
 
     Peaks are kept by gain alone, never by a limiter: all are turned down together. Silent sounds get 0.
     """
-    levels = [measure_loudness(sound, sample_rate) for sound in sounds]
+    peaks = [20 * math.log10(max(map(abs, map(float, sound.aminmax())), default=0.0) or 1e-10) for sound in sounds]
+    # A single one has nothing to match: whatever its loudness is, only its peak counts.
+    levels = [0.0] if len(sounds) == 1 else [measure_loudness(sound, sample_rate) for sound in sounds]
     known = [level for level in levels if level is not None]
     if not known:
         return [0.0] * len(sounds)
     # The most each may be raised until its peak reaches the ceiling, as the loudness it then has: the common loudness is the
     # first one's or the smallest of these.
-    rooms = [
-        level + CEILING - 20 * math.log10(float(sound.abs().max()))
-        for level, sound in zip(levels, sounds, strict=True)
-        if level is not None
-    ]
+    rooms = [level + CEILING - peak for level, peak in zip(levels, peaks, strict=True) if level is not None]
     common = min([levels[0] if levels[0] is not None else known[0], *rooms])
     return [0.0 if level is None else common - level for level in levels]
 
