@@ -3,7 +3,7 @@
 Equations are set up in float32 where that costs no digit of attributions, which are float32, and solved in float64.
 
 `surrogate.solver` refuses components that the masks can't tell apart. A drop-in has to answer: here they get the solution of
-least norm, as from scikit-learn.
+least norm, as from scikit-learn. Masks are coded z − ½, which moves the intercept alone.
 """
 
 import torch
@@ -42,9 +42,9 @@ def fit_lines(
     Only with `judged` are fidelity and standard errors known; those are HC1's (White 1980; MacKinnon & White 1985): rows are
     taken to be independent.
     """
-    # Centring takes the intercept out: with weighted means m of the masks and ȳ of the targets the slopes solve
-    #     (Σ w (z − m)(z − m)ᵀ + ridge · I) β = Σ w (z − m)(y − ȳ),
-    # and β₀ = ȳ − mᵀ β. The penalty doesn't touch β₀.
+    # Centring takes the intercept out: with weighted means m of the coded masks and ȳ of the targets the slopes solve
+    #     (Σ w (x − m)(x − m)ᵀ + ridge · I) β = Σ w (x − m)(y − ȳ),
+    # and β₀ = ȳ − (m + ½)ᵀ β, the ½ for masks coded as z − ½. The penalty doesn't touch β₀.
     kind = pick_precision(outputs, weights, masks.shape[2])
     weights, targets = weights.double()[..., None], outputs.double()
     total = weights.sum(1, keepdim=True)
@@ -56,7 +56,7 @@ def fit_lines(
     gram.diagonal(dim1=1, dim2=2).add_(ridge)
     factor = factorise(gram, JITTER * total / 4)
     slopes = refine(gram, factor, moments)
-    intercept = target_mean - mask_mean[:, None] @ slopes
+    intercept = target_mean - (mask_mean[:, None] + 0.5) @ slopes
     fidelity, errors, freedom = unknown(intercept[:, 0]), unknown(slopes), unknown(slopes)
     if judged:
         missed, variances = _examine(masks, weights, targets, slopes, mask_mean, factor)
@@ -160,16 +160,16 @@ def _accumulate(
     targets: Float[Tensor, "design n output"],
     kind: torch.dtype,
 ) -> tuple[Float[Tensor, "design d d"], Float[Tensor, "design d output"], Float[Tensor, "design d"]]:
-    """Centred Σ w z zᵀ and Σ w z yᵀ over masks z, and the weighted mean of z."""
+    """Centred Σ w x xᵀ and Σ w x yᵀ over coded masks x, and the weighted mean of x."""
     designs, _, d = masks.shape
     sums = targets.new_zeros(designs, d, d + 1 + targets.shape[2])
     # Weights of any size fit into float32 as shares of the largest.
     largest = weights.amax(1, keepdim=True) if kind == torch.float32 else 1.0
     shares = weights / largest
-    # Σ w (z − m)(z − m)ᵀ = Σ w z zᵀ − (Σ w z) mᵀ: one pass, without the means being known first. Safe here: masks are 0 or
-    # 1, so that nothing large cancels. All sums are one product, zᵀ (w z | w | w y).
+    # Σ w (x − m)(x − m)ᵀ = Σ w x xᵀ − (Σ w x) mᵀ: one pass, without the means being known first. Safe here: coded masks are
+    # ± ½, so that nothing large cancels, and sums over independent components stay small. One product: xᵀ (w x | w | w y).
     for rows in _chunks(masks):
-        some = masks[:, rows].to(kind)
+        some = masks[:, rows].to(kind).sub_(0.5)
         weighted = some.new_empty(*some.shape[:2], sums.shape[2])
         torch.mul(some, shares[:, rows].to(kind), out=weighted[..., :d])
         weighted[..., d:] = torch.cat([shares[:, rows], shares[:, rows] * targets[:, rows]], 2)
@@ -190,7 +190,7 @@ def _examine(
     """Σ w r² of the residuals r, and Σ (influence × w r)²."""
     missed, variances = targets.new_zeros(len(masks), targets.shape[2]), torch.zeros_like(slopes)
     for rows in _chunks(masks):
-        centred = masks[:, rows].double() - mask_mean[:, None]
+        centred = masks[:, rows].double().sub_(0.5) - mask_mean[:, None]
         residuals = targets[:, rows] - centred @ slopes
         scores = weights[:, rows] * residuals
         missed += (scores * residuals).sum(1)
