@@ -146,7 +146,8 @@ def pick_precision(outputs: Float[Tensor, "*shape"], weights: Float[Tensor, "des
 
     A GPU keeps to float64: it may have been told to multiply float32 with fewer bits, and asking it for weights would wait.
     """
-    lowered = torch.get_float32_matmul_precision() != "highest" or torch.backends.mkldnn.matmul.fp32_precision not in EXACT
+    products = getattr(torch.backends.mkldnn, "matmul", None)
+    lowered = torch.get_float32_matmul_precision() != "highest" or getattr(products, "fp32_precision", "none") not in EXACT
     if outputs.device.type != "cpu" or outputs.dtype == torch.float64 or lowered:
         return torch.float64
     # Kish's effective size: what the weighted rows of each design are worth.

@@ -65,7 +65,7 @@ def discover(
         return torch.zeros(shape, dtype=torch.bool)
     given = (part.cpu().expand(shape).reshape(-1, size) for part in (values, standard_errors, degrees_of_freedom))
     chunks = zip(*(part.split(max(ITEMS // size, 1)) for part in given), strict=True)
-    return torch.cat([_discover_rows(*chunk, rate) for chunk in chunks]).view(shape)
+    return torch.cat([_discover_rows(some, errors, freedom, rate) for some, errors, freedom in chunks]).view(shape)
 
 
 def _discover_rows(

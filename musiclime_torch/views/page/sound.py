@@ -76,7 +76,7 @@ def encode_mp3(sound: Float[Tensor, "channel frame"], rate: int) -> bytes:
     encoder.set_quality(5)
     steps = (sound * 32767).round_().clamp_(-32767, 32767).to(torch.int16).T.contiguous()
     data = bytes(encoder.encode(steps.numpy().astype("<i2", copy=False).tobytes()) + encoder.flush())
-    return _head_mp3(data[:4], len(data), *sound.shape, rate, kbits) + data
+    return _head_mp3(data[:4], len(data), len(sound), sound.shape[1], rate, kbits) + data
 
 
 def _head_mp3(header: bytes, size: int, channels: int, frames: int, rate: int, kbits: int) -> bytes:
