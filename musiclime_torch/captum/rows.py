@@ -26,7 +26,7 @@ from musiclime_torch.models.batches import Room, fill, in_batches
 Forward = Callable[..., Any]
 
 #: Elements of altered inputs made, and of outputs kept to be picked from, at a time, where a forward takes or gives fewer.
-CELLS = 2**20
+CELLS = 2**18
 
 #: Integers as wide as the elements of a tensor, by their bytes.
 WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
