@@ -28,8 +28,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 KEPT = HERE / "results"
-PACKAGES = ("torch", "torchaudio", "transformers", "captum", "numpy", "scikit-learn", "shap", "shapiq")
-IMPORTED_AS = {"scikit-learn": "sklearn"}
+PACKAGES = ("torch", "torchaudio", "transformers", "captum", "numpy", "scikit-learn", "shap", "shapiq", "mllm-shap")
+IMPORTED_AS = {"scikit-learn": "sklearn", "mllm-shap": "mllm_shap"}
 
 
 #: Folders of scripts, each with its question.
@@ -89,7 +89,8 @@ def tell_driver() -> str:
 
 def list_versions() -> dict[str, str]:
     """Of the packages that count, those that are there: a bare machine lacks some."""
-    return {package: version(package) for package in PACKAGES if find_spec(IMPORTED_AS.get(package, package))}
+    installed = {package: version(package) for package in PACKAGES if find_spec(IMPORTED_AS.get(package, package))}
+    return {"python": platform.python_version()} | installed
 
 
 def tell_revision() -> str:

@@ -12,7 +12,8 @@ is `explain` with the answers contrasted, Yes rather than No; MM-SHAP's procedur
 that its design needs, and others as many: MM-SHAP whole permutations, 48 rows each, and once its own ten; Captum's
 `KernelShap` the same number of samples, its `FeatureAblation` one row a component. They are run with
 `forward_in_tokens=False`, without which Captum never hears the sound (`benchmarks/tools/llm_peers.py`); the last column
-has its defaults. mllm-shap needs Python 3.12 and is left out.
+has its defaults. mllm-shap explains words alone, by the absolute value here, for what it explains has no direction; it is
+run where it is installed, which takes Python 3.12.
 
     python -m benchmarks.accuracy.answers [--smoke] [--songs 20] [--n-samples 192] [--seed 0]
 """
@@ -20,6 +21,7 @@ has its defaults. mllm-shap needs Python 3.12 and is left out.
 import argparse
 import json
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -27,14 +29,15 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.tools.llm_peers import run_captum, run_mm_shap
+from benchmarks.tools.llm_peers import run_captum, run_mllm_shap, run_mm_shap
 from benchmarks.tools.peers import Oracle
 from benchmarks.tools.scoring import count_found, is_strongest
 from benchmarks.worlds.world import make_probe
-from musiclime_torch import explain
+from musiclime_torch import Explanation, explain
 from musiclime_torch.demo import (
     MOMENTS,
     QUESTIONS,
+    find_model,
     find_reasons,
     find_short_column,
     load_demo_answering,
@@ -43,6 +46,7 @@ from musiclime_torch.demo import (
     render_short,
 )
 from musiclime_torch.models import Answering
+from musiclime_torch.song import Track
 from musiclime_torch.surrogate import bound_share
 from musiclime_torch.variants import run_joint
 
@@ -60,7 +64,8 @@ CAPTUM: dict[str, tuple[bool, dict[str, bool]]] = {
     "Captum FeatureAblation, one pass": (False, {"forward_in_tokens": False}),
     DEAF: (False, {}),
 }
-METHODS = (OURS, *SHAP, *CAPTUM)
+MLLM = "mllm-shap, words alone"
+METHODS = (OURS, *SHAP, *CAPTUM, *((MLLM,) if find_spec("mllm_shap") else ()))
 
 
 @dataclass
@@ -81,7 +86,7 @@ class Tally:
         self.rows[method] = max(self.rows.get(method, 0), rows)
 
 
-def make_game(model: Answering, track: object) -> Oracle:
+def make_game(model: Answering, track: Track) -> Oracle:
     """The song as a callable on masks: the contrast of the two answers."""
     probe = make_probe(model, track, segments=MOMENTS)
     probe = replace(probe, seen=tuple(range(probe.columns)))
@@ -117,9 +122,12 @@ def explain_song(model: Answering, question: str, seed: int, n_samples: int, tal
         values, asked = run_captum(model, render_short(plan), track.lyrics, rows if sampled else None, seed, **how)
         tally.add(question, method, count_found(values, causes, len(causes), seed), asked)
         tally.deaf = max(tally.deaf, float(values[: game.d_audio].abs().max())) if method == DEAF else tally.deaf
+    if MLLM in METHODS:
+        values, asked = run_mllm_shap(find_model(), render_short(plan), track.lyrics, question, rows, seed)
+        tally.add(question, MLLM, count_found(values.abs(), causes, len(causes), seed), asked)
 
 
-def _look_at_pair(ours: object, causes: tuple[int, ...], tally: Tally) -> None:
+def _look_at_pair(ours: Explanation, causes: tuple[int, ...], tally: Tally) -> None:
     together, width = ours.interactions, len(ours.components)
     scale = together.find_space(None)
     pairs = torch.zeros(width, width, dtype=torch.float64)

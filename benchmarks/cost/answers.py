@@ -1,16 +1,17 @@
 """What an explanation of a music language model's answer costs, against joint rows one by one.
 
 In a prompt the sound comes first, so that its keys and values serve several lyrics: each sound meets k of them. Joint rows
-run sound and lyrics together, and all over again for every row. Both are `explain` on the embedded model; the second is
-given the model without what lets sounds be shared. Squared errors are the variances of the attributions over seeds (both
-designs are unbiased), in their mean over components. **Work at equal error** is operations (counted by torch: matrix
-products and convolutions) times squared error.
+run sound and lyrics together, and all over again for every row. They come in two kinds: *independent*, every component
+there or not by a coin's toss, which is how LIME draws rows; and *balanced*, in the blocks that `explain` draws for any model
+of sound and lyrics. All three are `explain` on the embedded model; for the last two it is given without what lets sounds be
+shared. Squared errors are the variances of the attributions over seeds (all designs are unbiased), in their mean over
+components. **Work at equal error** is operations (counted by torch: matrix products and convolutions) times squared error.
 
 For MusicFlamingo's real sizes operations are reckoned, twice the weights per token and attention besides: s for a sound and
-t for lyrics after it. Two ratios say how many times less they are. *Equal rows*: k (s + t) / (s + k t). *Equal error*, with
-variances V and W of the sound's and the words' sides: (V + W) (s + t) / ((V + W / k) (s + k t)), shown for V = W. The second
-is smaller, for lyrics that share a sound say less than lyrics with sounds of their own. Joint rows score both answers in
-one pass here; where each answer takes a pass of its own, as with Captum's `LLMAttribution`, the ratios are twice as large.
+t for lyrics after it. Equal rows take k (s + t) / (s + k t) times less work. At equal errors that is multiplied by the ratio
+of the squared errors, measured with the same k. Against independent rows it is far above 1. Against balanced rows it is near
+or below 1: lyrics that share a sound say less than lyrics with sounds of their own. Joint rows score both answers in one
+pass; where each answer takes a pass of its own, as with Captum's `LLMAttribution`, the ratios are twice as large.
 
 At last, seconds of 32 rows in a batch against 32 calls of a row.
 
@@ -19,7 +20,10 @@ At last, seconds of 32 rows in a batch against 32 calls of a row.
 
 import argparse
 import json
+import math
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -37,7 +41,8 @@ from musiclime_torch.demo import (
     plan_fresh,
 )
 from musiclime_torch.models import Answering, count_flops
-from musiclime_torch.surrogate import pick_repeats
+from musiclime_torch.song import Track
+from musiclime_torch.surrogate import DesignName, pick_repeats
 
 #: The first seed of the songs.
 FRESH = 4_000_000
@@ -45,6 +50,10 @@ FRESH = 4_000_000
 #: Seconds and tokens of lyrics, question and template.
 LENGTHS = ((30, 250), (180, 450))
 
+
+#: What `explain` draws for a model that keeps what it heard, and the designs of joint rows by their names.
+SHARED = "shared sounds"
+JOINT: dict[str, DesignName] = {"balanced joint rows": "joint", "independent joint rows": "bernoulli"}
 
 ASKED: dict[str, Any] = {"target": "Yes", "foil": "No", "segments": MOMENTS, "evidence": False}
 
@@ -64,21 +73,53 @@ class Unshared(nn.Module):
         return self.asking(audio, text)
 
 
-def measure(question: str, songs: int, seeds: int, n_samples: int, first: int) -> dict[str, list[float]]:
-    """Operations, squared error and rows of each design, in means over songs."""
-    asking = load_demo_answering(question)
-    sums = {"shared": torch.zeros(3, dtype=torch.float64), "joint": torch.zeros(3, dtype=torch.float64)}
-    for song in range(songs):
-        track = make_short_track(plan_fresh(first + song, question, True))
-        for name, model in (("shared", asking), ("joint", Unshared(asking).eval())):
-            slopes, flops, rows = [], 0.0, 0
+@dataclass(frozen=True)
+class Way:
+    """A model and a design to explain it with."""
+
+    model: nn.Module
+    design: DesignName
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a design took of a song, in means over songs and seeds."""
+
+    flops: float
+    squared_error: float
+    rows: float
+
+    def times(self, other: "Cost") -> float:
+        """How many times more work than the other at equal error: of both, error falls with the number of rows."""
+        return self.flops * self.squared_error / (other.flops * other.squared_error)
+
+
+def list_ways(question: str, shares: Mapping[str, float]) -> dict[str, Way]:
+    """Designs by their names: sounds shared as the model's own costs say, and as the real model's would, and joint rows."""
+    asking, ways = load_demo_answering(question), {}
+    for name, share in shares.items():
+        like = load_demo_answering(question)
+        like.pair_cost = lambda frames, tokens, share=share: share  # type: ignore[method-assign,misc]
+        ways[name] = Way(like, "auto")
+    joint = Unshared(asking).eval()
+    return {SHARED: Way(asking, "auto"), **ways} | {name: Way(joint, design) for name, design in JOINT.items()}
+
+
+def measure(ways: Mapping[str, Way], tracks: Sequence[Track], seeds: int, n_samples: int) -> dict[str, Cost]:
+    """What each way costs."""
+    costs = {}
+    for name, way in ways.items():
+        sums = torch.zeros(3, dtype=torch.float64)
+        for track in tracks:
+            slopes = []
             for seed in range(seeds):
-                explanation, counted = count_flops(partial(explain, model, track, n_samples=n_samples, seed=seed, **ASKED))
+                asked = partial(explain, way.model, track, n_samples=n_samples, seed=seed, design=way.design, **ASKED)
+                explanation, flops = count_flops(asked)
                 slopes.append(explanation.attributions[explanation.target].double())
-                flops, rows = flops + counted / seeds, explanation.n_variants
-            error = torch.stack(slopes).var(0).mean()
-            sums[name] += torch.tensor([flops, float(error), rows], dtype=torch.float64) / songs
-    return {name: values.tolist() for name, values in sums.items()}
+                sums += torch.tensor([flops, 0, explanation.n_variants], dtype=torch.float64) / seeds
+            sums[1] += torch.stack(slopes).var(0).mean()
+        costs[name] = Cost(*(sums / len(tracks)).tolist())
+    return costs
 
 
 #: The language model of nvidia/music-flamingo-2601-hf; its tower has the library's default sizes.
@@ -113,17 +154,16 @@ def reckon(model: Any, seconds: int, tokens: int) -> tuple[float, float]:
     return sound, read
 
 
-def compare(sound: float, read: float) -> tuple[int, float, float]:
-    """Lyrics a sound, and how many times less work than joint rows: at equal rows, and at equal error."""
-    k = pick_repeats(read / (sound + read))
-    joint, shared = sound + read, sound + k * read
-    return k, k * joint / shared, 2 * joint / ((1 + 1 / k) * shared)
+def average(ratios: Sequence[float]) -> float:
+    """The geometric mean."""
+    return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
 
 def take_times(question: str, rows: int) -> tuple[float, float]:
     """Seconds of a batch and of its rows one by one, the best of three."""
     asking = load_demo_answering(question)
     track = make_short_track(plan_fresh(FRESH, question, True))
+    assert track.lyrics is not None
     sound, lyrics = track.stems.sum(0)[None].expand(rows, -1, -1).contiguous(), track.lyrics.text
     best = [float("inf"), float("inf")]
     with torch.inference_mode():
@@ -137,6 +177,46 @@ def take_times(question: str, rows: int) -> tuple[float, float]:
     return best[0], best[1]
 
 
+def show_measured(costs: Mapping[str, Mapping[str, Cost]], title: str) -> dict[str, dict[str, float]]:
+    """Print the designs' costs by question; how many times more work joint rows take at equal error."""
+    table, less = Table(title=title), {}
+    for heading in ("question", "design", "rows", "GFLOP", "squared error", "x the work of shared sounds, equal error"):
+        table.add_column(heading)
+    for question, by in costs.items():
+        less[question] = {name: round(by[name].times(by[SHARED]), 3) for name in JOINT}
+        for name in (SHARED, *JOINT):
+            cost = by[name]
+            cells = (f"{cost.rows:.0f}", f"{cost.flops / 1e9:.1f}", f"{cost.squared_error:.3g}")
+            table.add_row(question if name == SHARED else "", name, *cells, f"{cost.times(by[SHARED]):.2f}")
+    Console(width=140).print(table)
+    return less
+
+
+def show_reckoned(
+    name: str, sound: float, read: float, shared: Sequence[Cost], costs: Sequence[Mapping[str, Cost]]
+) -> dict[str, float]:
+    """Print how many times less work sharing takes at the real sizes, with errors as they were measured at the same k."""
+    k = pick_repeats(read / (sound + read))
+    rows = k * (sound + read) / (sound + k * read)
+    ratios = {
+        kind: rows
+        * average(
+            [
+                by[kind].squared_error * by[kind].rows / (own.squared_error * own.rows)
+                for own, by in zip(shared, costs, strict=True)
+            ]
+        )
+        for kind in JOINT
+    }
+    print(
+        f"  {name}: sound {sound / 1e12:.1f} TFLOP, text {read / 1e12:.1f}; {k} lyrics a sound; times less work: "
+        f"{rows:.2f} at equal rows, and at equal error "
+        + ", ".join(f"{ratio:.2f} than {kind}" for kind, ratio in ratios.items())
+        + "; twice as many where Yes and No are passes of their own"
+    )
+    return {"k": k, "equal rows": round(rows, 2)} | {kind: round(ratio, 2) for kind, ratio in ratios.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="one song, two seeds")
@@ -146,33 +226,24 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     songs, seeds = (1, 2) if options.smoke else (options.songs, options.seeds)
-    table = Table(title=f"the embedded model, {songs} songs a question, {seeds} seeds")
-    for heading in ("question", "rows", "GFLOP", "joint GFLOP", "squared error", "joint error", "x less work, equal error"):
-        table.add_column(heading)
-    less = {}
+    real = make_real()
+    sizes = {f"{seconds} s, {tokens} tokens": reckon(real, seconds, tokens) for seconds, tokens in LENGTHS}
+    shares = {name: read / (sound + read) for name, (sound, read) in sizes.items()}
+    costs = {}
     for number, question in enumerate(QUESTIONS):
-        results = measure(question, songs, seeds, options.n_samples, FRESH + 1000 * number)
-        (flops, error, rows), (alone, alone_error, alone_rows) = results["shared"], results["joint"]
-        less[question] = round(alone * alone_error / (flops * error), 3)
-        cells = (f"{rows:.0f}, {alone_rows:.0f}", f"{flops / 1e9:.1f}", f"{alone / 1e9:.1f}")
-        table.add_row(question, *cells, f"{error:.3g}", f"{alone_error:.3g}", f"{less[question]:.2f}")
-    Console(width=140).print(table)
-    real, reckoned = make_real(), {}
+        tracks = [make_short_track(plan_fresh(FRESH + 1000 * number + song, question, True)) for song in range(songs)]
+        costs[question] = measure(list_ways(question, shares), tracks, seeds, options.n_samples)
+    less = show_measured(costs, f"the embedded model, {songs} songs a question, {seeds} seeds")
     print(
         f"MusicFlamingo at its real sizes, {sum(w.numel() for w in real.parameters()) / 1e9:.2f} billion weights, reckoned:"
     )
-    for seconds, tokens in LENGTHS:
-        sound, read = reckon(real, seconds, tokens)
-        k, equal_rows, equal_error = compare(sound, read)
-        reckoned[f"{seconds} s"] = {"k": k, "equal rows": round(equal_rows, 2), "equal error": round(equal_error, 2)}
-        print(
-            f"  {seconds} s and {tokens} tokens: sound {sound / 1e12:.1f} TFLOP, text {read / 1e12:.1f}; {k} lyrics a "
-            f"sound; {equal_rows:.2f} times less work at equal rows, {equal_error:.2f} at equal error; "
-            f"{2 * equal_rows:.2f} and {2 * equal_error:.2f} where Yes and No are passes of their own"
-        )
+    reckoned = {
+        name: show_reckoned(name, *size, [cost[name] for cost in costs.values()], list(costs.values()))
+        for name, size in sizes.items()
+    }
     batch, single = take_times(next(iter(QUESTIONS)), 32)
     print(f"32 rows in a batch: {single / batch:.1f} times faster than 32 calls ({batch:.3f} s, {single:.3f} s)")
-    figures = {"less work, equal error": less, "reckoned": reckoned, "batch": round(single / batch, 2)}
+    figures: dict[str, Any] = {"less work, equal error": less, "reckoned": reckoned, "batch": round(single / batch, 2)}
     print(json.dumps(figures))
 
 

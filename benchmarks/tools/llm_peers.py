@@ -1,12 +1,12 @@
-"""What others offer for a model that hears and reads: Captum's `LLMAttribution` and the procedure of MM-SHAP.
+"""What others offer for a model that hears and reads: Captum's `LLMAttribution`, the procedure of MM-SHAP, and mllm-shap."""
 
-mllm-shap isn't here: it needs Python 3.12 or later.
-"""
-
+import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
+import soundfile
 import torch
 from captum.attr import FeatureAblation, KernelShap, LLMAttribution
 from captum.attr._utils.interpretable_input import ImageMaskInput
@@ -85,3 +85,35 @@ def run_mm_shap(game: Oracle, permutations: int, seed: int) -> Found:
         steps = torch.diff(torch.cat([values, values[:1]]))
         total[order] += (steps[: game.width] - steps[game.width :]) / 2
     return Found(total / permutations)
+
+
+def run_mllm_shap(folder: Path, stems: Tensor, lyrics: Any, question: str, budget: int, seed: int) -> tuple[Tensor, int]:
+    """Shapley values of the words by mllm-shap 0.8.0, which needs Python 3.12, and the answers that it let be generated.
+
+    The sound stays as it is: its players are words, and spoken words that it can align with a transcript. What is explained
+    is how probable the model finds the answer that it gives by itself (`self_logprob`), for other scores of its raise a
+    ValueError beside sound. The question's words are players too. Removed words are the padding token, as everywhere here.
+    The estimator is its default.
+    """
+    import mllm_shap
+    from mllm_shap.domain.conversation import AudioPart, TextPart
+
+    file = io.BytesIO()
+    soundfile.write(file, stems.sum(0).numpy(), 16_000, format="WAV", subtype="FLOAT")
+    content = (AudioPart(file.getvalue(), 16_000), TextPart(f"Lyrics:\n{lyrics.text}\n\n{question}"))
+    message = mllm_shap.Message(role=mllm_shap.Role.USER, content=content)
+    snapshot = mllm_shap.ConversationSnapshot.from_turns((mllm_shap.Turn(messages=(message,)),))
+    explaining = {
+        "value_fn": "self_logprob",
+        "absence_policy": "pad",
+        "plugin_options": {"pad": {"placeholder": "<pad>"}},
+        "budget": {"evaluations": budget},
+        "archive": {"path": ""},
+        "seed": seed,
+    }
+    backend = {"kind": "transformers", "model_id": str(folder), "options": {"dtype": "float32"}}
+    config = {"backend": backend, "generation": {"max_new_tokens": 4}, "explanation": explaining}
+    result = mllm_shap.ExplainRunner(mllm_shap.ExplainConfig.model_validate(config)).explain_sync(snapshot).result
+    # The first player is "Lyrics:", the last ones are the question's words.
+    words = torch.tensor(result.values[1 : 1 + len(lyrics.words)], dtype=torch.float64)
+    return torch.cat([torch.zeros(len(STEMS) * MOMENTS, dtype=torch.float64), words]), budget

@@ -162,7 +162,7 @@ def demo(**options: Any) -> None:
     """
     output = plan_output(options)
     refuse_early(options, {})
-    if options["ask"] is not None and not names_model(options):
+    if options["ask"] and not names_model(options):
         _ask_demo(options, output)
         return
     device = options.pop("device") or default_device()
@@ -193,7 +193,7 @@ def _ask_demo(options: dict[str, Any], output: Output) -> None:
             load_short_demo,
         )
 
-        asked = find_question(options["ask"])
+        asked = tuple(map(find_question, options["ask"]))
         if options["answer"] is None:
             options["answer"], options["foil"] = ANSWERS[0], options["foil"] or ANSWERS[1]
         # The song's own half-bars, and masks enough to tell pairs apart; others can be asked for.
@@ -205,7 +205,9 @@ def _ask_demo(options: dict[str, Any], output: Output) -> None:
         model = give_name(settle_answers(load_models(options, device, knows_song=True), track, options))
         explanation = _run(model, track, device, options, output)
     output.show(explanation, track, options["baseline"])
-    click.echo(describe_reasons(plan, asked), err=True)
+    for question in asked:
+        about = f"{question} " if len(asked) > 1 else ""
+        click.echo(f"{about}{describe_reasons(plan, question)}", err=True)
 
 
 def read_answers(file: Path, device: str) -> "Answers":

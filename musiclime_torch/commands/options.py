@@ -79,7 +79,12 @@ _MODEL_OPTIONS: dict[str, dict[str, Any]] = {
         "multiple": True,
         "help": "Why does the song match this text? As --like, for a model that embeds texts too.",
     },
-    "--ask": {"metavar": "QUESTION", "help": "Ask --model, a music language model, this about the song and its lyrics."},
+    "--ask": {
+        "metavar": "QUESTION",
+        "multiple": True,
+        "help": "Ask --model, a music language model, this about the song and its lyrics. Give it again for more questions, "
+        "which share what was heard and read; the first one is explained unless --target names another's answer.",
+    },
     "--answer": {
         "metavar": "A,B,..|auto",
         "help": "Answers whose log-probabilities are explained; a foil is one more. auto takes the model's own answer to "

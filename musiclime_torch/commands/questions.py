@@ -47,6 +47,7 @@ def load_models(options: dict[str, Any], device: str, knows_song: bool = False) 
     from musiclime_torch.commands.models import load_ensemble, load_model
 
     given = pop_given(options, "model", "audio_model", "text_model", "model_weights")
+    options["ask"] = options["ask"] or None
     asked = pop_given(options, "ask", "answer", "answer_tokens", "ask_words", "order")
     compared = {name: options.pop(name, None) or () for name in ("like", "query")}
     if asked or any(compared.values()):
@@ -95,20 +96,41 @@ def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[
         raise InputError("--ask needs a music language model alone: give it as --model, by folder or hub id.")
     if "answer" not in asked:
         raise InputError("--ask needs an answer to explain: give --answer Yes --foil No, or --answer auto.")
-    answers = split(asked["answer"])
+    answers, questions = split(asked["answer"]), tuple(asked["ask"])
     if options["foil"] == AUTO:
         raise InputError("--foil auto names no answer: give the foil itself, such as No.")
     if AUTO in answers and not knows_song:
         raise InputError("--answer auto is for one song: use explain, or give the answers.")
+    if AUTO in answers and len(questions) > 1:
+        raise InputError("--answer auto is the answer to one question: give --ask once, or the answers.")
     if options["target"] is None and len(answers) == 1 and answers != (AUTO,):
         options["target"] = answers[0]
-    if options["foil"] is not None and options["foil"] not in answers:
-        answers = (*answers, options["foil"])
+    foil = _take_answer(options["foil"], questions)
+    if foil is not None and foil not in answers:
+        answers = (*answers, foil)
+    if len(questions) > 1:
+        _name_outputs(options, questions, answers)
     order = asked.get("order", "sound first")
     told = bool(asked.get("answer_tokens")), bool(asked.get("ask_words"))
     if reads_alone(find_kind(given["model"])):
-        return load_reading(given["model"], asked["ask"], answers, *told)
-    return load_answering(given["model"], asked["ask"], answers, order, *told)
+        return load_reading(given["model"], questions, answers, *told)
+    return load_answering(given["model"], questions, answers, order, *told)
+
+
+def _take_answer(name: str | None, questions: Sequence[str]) -> str | None:
+    """The answer in the name of an output, which begins with its question where there are several."""
+    begin = next((f"{each} " for each in questions if name is not None and name.startswith(f"{each} ")), "")
+    return name if name is None or len(questions) == 1 else name.removeprefix(begin)
+
+
+def _name_outputs(options: dict[str, Any], questions: Sequence[str], answers: Sequence[str]) -> None:
+    """Let target and foil name outputs: an answer alone is that to the first question, or to the target's."""
+    asked = questions[0]
+    for name in ("target", "foil"):
+        if options[name] in answers:
+            options[name] = f"{asked} {options[name]}"
+        elif options[name] is not None:
+            asked = next((each for each in questions if options[name].startswith(f"{each} ")), asked)
 
 
 def _load_transcribing(name: str, line: str, options: dict[str, Any], knows_song: bool) -> Any:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from musiclime_torch.demo.questions import (
         MOMENTS as MOMENTS,
         QUESTIONS as QUESTIONS,
+        find_model as find_model,
         find_reasons as find_reasons,
         find_short_column as find_short_column,
         load_demo_answering as load_demo_answering,

@@ -120,3 +120,22 @@ def test_the_demo_answers_a_question_and_says_what_was_planted():
     assert planted[1].split() == [best["stem"], f"0:{best['start']:04.1f}-0:{best['end']:04.1f}"]
     with pytest.raises(InputError, match="choose one of 'Is there a synth solo"):
         cli.main(["demo", "--ask", "Is it sad?"], standalone_mode=False)
+
+
+def test_two_questions_share_a_run():
+    asked = ("--ask", "is there a synth solo", "--ask", "Is there a shouting crowd?")
+    quick = ("--n-samples", 112, "--device", "cpu", "--format", "json")
+    done = run("demo", *asked, *quick)
+    assert done.exit_code == 0, done.output
+    first, second = "Is there a synth solo?", "Is there a shouting crowd?"
+    assert json.loads(done.stdout)["target"] == f"{first} Yes rather than {first} No"
+    assert [line.split(" Planted")[0] for line in done.stderr.splitlines() if "Planted" in line] == [first, second]
+    other = run("demo", *asked, *quick, "--target", f"{second} Yes", "--foil", "No")
+    assert other.exit_code == 0, other.output
+    record = json.loads(other.stdout)
+    assert record["target"] == f"{second} Yes rather than {second} No"
+    best = max(record["components"], key=lambda component: component["attribution"])
+    line = next(line for line in reversed(other.stderr.splitlines()) if best["stem"] in line)
+    assert f"0:{best['start']:04.1f}" in line
+    with pytest.raises(InputError, match="--answer auto is the answer to one question"):
+        cli.main(["demo", *asked, "--answer", "auto"], standalone_mode=False)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.answering.asked import Asked
+from musiclime_torch.models.answering.asked import Asked, list_questions
 from musiclime_torch.models.answering.families import FAMILIES, PARTS, Qwen25Omni, SoundProcessor
 from musiclime_torch.models.answering.scoring import (
     Order,
@@ -32,7 +32,7 @@ class Answering(Asked):
         self,
         model: Any,
         processor: Any,
-        question: str,
+        question: str | Sequence[str],
         answers: Sequence[str],
         order: Order = "sound first",
         by_token: bool = False,
@@ -45,7 +45,12 @@ class Answering(Asked):
                 f"a {kind} can't be asked yet: known are {', '.join(FAMILIES)}; another one needs a class like those in "
                 "musiclime_torch.models.answering.families."
             )
-        super().__init__(model, Prompt(processor, question, order), answers, by_token, ask_words)
+        prompts = [Prompt(processor, each, order) for each in list_questions(question)]
+        if len(prompts) > 1 and order != "sound first":
+            raise InputError(
+                "several questions share a song that comes before them: ask one, or put the sound first.", argument="order"
+            )
+        super().__init__(model, prompts, answers, by_token, ask_words)
         self.family = FAMILIES[kind](model, processor)
         self.mel = self.family.mel
         self.sample_rate, self.channels = int(processor.feature_extractor.sampling_rate), 1
@@ -54,7 +59,13 @@ class Answering(Asked):
     def with_answers(self, answers: Sequence[str]) -> "Answering":
         """The same model and question with other answers."""
         return Answering(
-            self.model, self.prompt.processor, self.asked, answers, self.prompt.order, self.by_token, bool(self.asked_text)
+            self.model,
+            self.prompt.processor,
+            self.questions,
+            answers,
+            self.prompt.order,
+            self.by_token,
+            bool(self.asked_text),
         ).eval()
 
     @property
@@ -101,8 +112,10 @@ class Answering(Asked):
         tower = count[self.model] - count[body] - (0 if tied else head)
         positions = frames / (2 * self.mel.hop)
         sound = tower * positions + language * positions / 2
-        rows = sum(map(len, self.answers.values()))
-        text = language * (tokens + rows) + head * rows
+        rows = sum(map(len, self.answers.values())) * len(self.questions)
+        # Further questions are read too, once for each answer where these are longer than a token.
+        tails = sum(map(len, self.tails[1:])) if self.tails is not None else 0
+        text = language * (tokens + tails + rows) + head * rows
         return text / (sound + text)
 
     def answer_by_itself(self, audio: Float[Tensor, "1 channel frame"], lyrics: str) -> str:
@@ -123,13 +136,13 @@ class Answering(Asked):
 
 def load_answering(
     name: str,
-    question: str,
+    question: str | Sequence[str],
     answers: Sequence[str],
     order: Order = "sound first",
     by_token: bool = False,
     ask_words: bool = False,
 ) -> Answering:
-    """The model asked `question`, in eval mode. Weights come from safetensors, never code from the checkpoint.
+    """The model asked `question`, or several, in eval mode. Weights come from safetensors, never code from the checkpoint.
 
     InputError for a model of a family that isn't known, one that doesn't hear among them.
     """

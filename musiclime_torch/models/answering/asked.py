@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.answering.scoring import LONGEST, Prompt, generate_answer, score_answers
+from musiclime_torch.models.answering.scoring import LONGEST, Prompt, generate_answer, score_answers, score_questions
 from musiclime_torch.models.contract import TokenBatch, Tokens
 
 
@@ -19,19 +19,27 @@ class Asked(nn.Module):
     among the answers that were asked. With `ask_words` the question's words are components too. With `by_token` every token
     of an answer is an output too, "Yes, please[1]"; the tokens' log-probabilities, and with them their attributions, add up
     to the answer's.
+
+    Several questions share song and lyrics, which are read once for all of them. Outputs are then the answers to each,
+    "Is this song sad? Yes".
     """
 
-    def __init__(self, model: Any, prompt: Prompt, answers: Sequence[str], by_token: bool, ask_words: bool) -> None:
-        """InputError for an empty question, and answers that can't be told apart."""
+    def __init__(
+        self, model: Any, prompts: Sequence[Prompt], answers: Sequence[str], by_token: bool, ask_words: bool
+    ) -> None:
+        """InputError for empty questions or equal ones, and answers that can't be told apart. `prompts` have a question each
+        and are alike otherwise.
+        """
         super().__init__()
-        question = prompt.question
-        if not question.strip():
-            raise InputError("the question is empty: ask something, such as 'Is this song sad?'.", argument="ask")
-        self.model, self.prompt, self.by_token = model, prompt, by_token
-        self.processor = prompt.processor
+        self.questions = tuple(prompt.question for prompt in prompts)
+        _check_questions(self.questions, ask_words)
+        self.model, self.prompt, self.by_token = model, prompts[0], by_token
+        self.processor = self.prompt.processor
         self.name = str(getattr(model.config, "name_or_path", "") or type(model).__name__)
-        self.asked, self.asked_text = question, question if ask_words else ""
+        self.asked, self.asked_text = " / ".join(self.questions), self.questions[0] if ask_words else ""
         self.answers = self._cut_answers(answers)
+        # What comes after the lyrics, by question; None for a single one, whose prompt needn't be taken apart.
+        self.tails = [prompt.cut_question() for prompt in prompts] if len(prompts) > 1 else None
 
     def _cut_answers(self, answers: Sequence[str]) -> dict[str, list[int]]:
         if not answers:
@@ -51,16 +59,21 @@ class Asked(nn.Module):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The answers; with `by_token` the tokens of each after it."""
+        """The answers, to each question; with `by_token` the tokens of each after all of them."""
+        begins = [""] if self.tails is None else [f"{question} " for question in self.questions]
+        answers = [f"{begin}{answer}" for begin in begins for answer in self.answers]
         if not self.by_token:
-            return tuple(self.answers)
-        tokens = [f"{answer}[{place}]" for answer, ids in self.answers.items() for place in range(len(ids))]
-        return (*self.answers, *tokens)
+            return tuple(answers)
+        counts = [len(ids) for _ in begins for ids in self.answers.values()]
+        tokens = [f"{answer}[{place}]" for answer, count in zip(answers, counts, strict=True) for place in range(count)]
+        return (*answers, *tokens)
 
     @property
     def output_kind(self) -> str:
-        """Logits of the answers; without another answer, or with tokens beside them, they decide nothing."""
-        return "logits" if len(self.answers) > 1 and not self.by_token else "regression"
+        """Logits of the answers; without another answer, with tokens beside them or to several questions, they decide
+        nothing.
+        """
+        return "logits" if len(self.answers) > 1 and not self.by_token and self.tails is None else "regression"
 
     @property
     def body(self) -> Any:
@@ -89,15 +102,15 @@ class Asked(nn.Module):
     def _score(
         self, prompts: Float[Tensor, "batch token dim"], attended: Bool[Tensor, "batch seen"], heard: Any = None
     ) -> Float[Tensor, "batch answer"]:
-        scores = score_answers(
-            self.body,
-            self.model.get_output_embeddings(),
-            prompts,
-            attended,
-            self.embed_text,
-            list(self.answers.values()),
-            heard,
-        )
+        parts = self.body, self.model.get_output_embeddings()
+        answers = list(self.answers.values())
+        if self.tails is None:
+            scores = score_answers(*parts, prompts, attended, self.embed_text, answers, heard)
+        else:
+            # The prompt is the first question's: without its tail it is everyone's.
+            end = len(self.tails[0])
+            shared = prompts[:, :-end], attended[:, :-end]
+            scores = score_questions(*parts, *shared, self.embed_text, self.tails, answers, heard)
         sums = torch.stack([score.sum(1) for score in scores], 1)
         return torch.cat([sums, *scores], 1) if self.by_token else sums
 
@@ -115,3 +128,23 @@ class Asked(nn.Module):
             raise InputError("a batch of different lyrics can't be asked at once: ask one after the other.")
         embedded = self.embed_text(self.tokenize(texts[0]).ids.to(device)).expand(len(texts), -1, -1)
         return TokenBatch(embedded, torch.ones(embedded.shape[:2], dtype=torch.bool, device=device))
+
+
+def list_questions(question: str | Sequence[str]) -> tuple[str, ...]:
+    """One question or several, as several.
+
+    >>> list_questions("Is this song sad?")
+    ('Is this song sad?',)
+    """
+    return (question,) if isinstance(question, str) else tuple(question)
+
+
+def _check_questions(questions: Sequence[str], ask_words: bool) -> None:
+    if not questions or not all(question.strip() for question in questions):
+        raise InputError("the question is empty: ask something, such as 'Is this song sad?'.", argument="ask")
+    if len(set(questions)) < len(questions):
+        raise InputError(
+            f"a question is asked twice among {', '.join(map(repr, questions))}: leave one out.", argument="ask"
+        )
+    if ask_words and len(questions) > 1:
+        raise InputError("the words of several questions can't be explained at once: ask one.", argument="ask_words")

@@ -5,12 +5,16 @@ features, two of these families drop the sound without a word. Another family ne
 Whisper's log-mel features are made on the device of the audio, as its feature extractor makes them on the host.
 """
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from musiclime_torch.models.answering.towers import Encodings
 
 
 class WhisperMel(nn.Module):
@@ -66,6 +70,7 @@ class Flamingo:
         marks = [getattr(processor, f"audio_{end}_token", None) for end in ("bos", "eos")]
         self.marks = processor.tokenizer.convert_tokens_to_ids(marks) if all(marks) else None
         self.sound_id = processor.audio_token_id
+        self.encodings = Encodings()
 
     def hear(self, audio: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch token hidden"]:
         """Windows encoded by themselves; MusicFlamingo turns them by their times, and so needs to know their order."""
@@ -81,7 +86,8 @@ class Flamingo:
         frames = counts.to(audio.device, non_blocking=True)
         mask = (torch.arange(features.shape[2], device=audio.device) < frames[:, None]).to(torch.int32).repeat(batch, 1)
         count = int(sum(((-(-piece.shape[1] // mel.hop) - 1) // 2 + 1 - 2) // 2 + 1 for piece in pieces))
-        heard = self._run(features, mask, batch, count).view(batch, count, -1)
+        encoded = self._encode(features, mask, counts.tolist() * batch, len(pieces) > 1)
+        heard = self._project(encoded, mask, batch, count).view(batch, count, -1)
         if self.marks is None:
             return heard
         begin, end = self.model.get_input_embeddings()(
@@ -89,17 +95,47 @@ class Flamingo:
         ).unsqueeze(1)
         return torch.cat([begin.expand(batch, 1, -1), heard, end.expand(batch, 1, -1)], 1)
 
-    def _run(
-        self, features: Float[Tensor, "window mel time"], mask: Tensor, batch: int, count: int
+    def _encode(
+        self, features: Float[Tensor, "window mel time"], mask: Tensor, frames: Sequence[int], keep: bool
+    ) -> Float[Tensor, "window position dim"]:
+        """The tower's own states. A song of one window has as many renderings as masks: nothing is worth keeping."""
+        tower = self.model.model.audio_tower
+        features = features.to(self.model.get_input_embeddings().weight.dtype)
+
+        def run(places: Tensor) -> Tensor:
+            states: Tensor = tower(features[places], input_features_mask=mask[places]).last_hidden_state
+            return states
+
+        return self.encodings.encode(tower, features, frames, run, keep)
+
+    def _project(
+        self, encoded: Float[Tensor, "window position dim"], mask: Tensor, batch: int, count: int
     ) -> Float[Tensor, "token hidden"]:
-        weights = self.model.get_input_embeddings().weight
-        features = features.to(weights.dtype)
+        """The library's own way from the tower's states to embeddings, in which MusicFlamingo turns them by their times."""
+        # A twin that shares all parts but the tower, whose states are there already. The model itself is left alone.
+        twin = copy(self.model.model)
+        twin._modules = twin._modules | {"audio_tower": _Heard(twin.audio_tower, encoded)}
         if "Music" not in type(self.model).__name__:
-            result: Tensor = self.model.get_audio_features(features, mask).pooler_output
+            result: Tensor = twin.get_audio_features(encoded, mask).pooler_output
             return result
-        ids = torch.full((batch, count), self.sound_id, device=features.device)
-        turned: Tensor = self.model.get_audio_features(features, mask, input_ids=ids).pooler_output
+        ids = torch.full((batch, count), self.sound_id, device=encoded.device)
+        turned: Tensor = twin.get_audio_features(encoded, mask, input_ids=ids).pooler_output
         return turned
+
+
+class _Heard(nn.Module):
+    """In the place of a tower whose states are known."""
+
+    def __init__(self, tower: Any, states: Tensor) -> None:
+        super().__init__()
+        self._get_feat_extract_output_lengths = tower._get_feat_extract_output_lengths
+        self.states = states
+
+    def forward(self, features: Tensor, **options: Any) -> Any:
+        """The states, whatever the features."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        return BaseModelOutputWithPooling(last_hidden_state=self.states)
 
 
 class Qwen2Audio:
@@ -132,16 +168,34 @@ class Qwen25Omni:
     def __init__(self, model: Any, processor: Any) -> None:
         self.model, self.mel = model, WhisperMel(processor.feature_extractor)
         self.max_seconds = float(processor.feature_extractor.chunk_length)
+        self.encodings = Encodings()
 
     def hear(self, audio: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch token hidden"]:
-        """The tower takes all sounds in a row; the library's extractor would fill each up to five minutes first."""
+        """Block by block; the library's extractor would fill each sound up to five minutes first."""
         batch, frames = len(audio), -(-audio.shape[1] // self.mel.hop)
         # Silence after the end, as the extractor has it, for the frames that reach beyond.
         features = self.mel.measure(nn.functional.pad(audio, (0, 2 * self.mel.fft)))[..., :frames]
-        row = features.transpose(0, 1).flatten(1).to(self.model.get_input_embeddings().weight.dtype)
-        lengths = torch.full((batch,), frames, dtype=torch.long, device=audio.device)
-        heard: Tensor = self.model.model.audio_tower(row, feature_lens=lengths).last_hidden_state
-        return heard.unflatten(0, (batch, -1))
+        features = features.to(self.model.get_input_embeddings().weight.dtype)
+        # The tower cuts a sound into blocks of its own length before anything else, and the rest is a shorter one.
+        block = 2 * self.model.model.audio_tower.n_window
+        whole = frames - frames % block
+        parts = [features[..., :whole].unflatten(2, (-1, block)).transpose(1, 2)] if whole else []
+        if whole < frames:
+            parts.append(features[:, None, :, whole:])
+        heard = [self._encode(part.flatten(0, 1)).unflatten(0, (batch, -1)).flatten(1, 2) for part in parts]
+        return torch.cat(heard, 1)
+
+    def _encode(self, blocks: Float[Tensor, "block mel time"]) -> Float[Tensor, "block position hidden"]:
+        tower, frames = self.model.model.audio_tower, blocks.shape[2]
+
+        def run(places: Tensor) -> Tensor:
+            # The tower takes all sounds in a row.
+            row = blocks[places].transpose(0, 1).flatten(1)
+            lengths = torch.full((len(places),), frames, dtype=torch.long, device=row.device)
+            heard: Tensor = tower(row, feature_lens=lengths).last_hidden_state
+            return heard.unflatten(0, (len(places), -1))
+
+        return self.encodings.encode(tower, blocks, [frames] * len(blocks), run)
 
 
 #: By the class that a checkpoint names as its own.

@@ -7,7 +7,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from musiclime_torch.models.answering.asked import Asked
+from musiclime_torch.models.answering.asked import Asked, list_questions
 from musiclime_torch.models.answering.scoring import LYRICS, Prompt
 from musiclime_torch.models.checkpoints import load_part, load_weights
 from musiclime_torch.models.contract import TokenBatch
@@ -47,19 +47,19 @@ class Reading(Asked):
         self,
         model: Any,
         tokenizer: Any,
-        question: str,
+        question: str | Sequence[str],
         answers: Sequence[str],
         by_token: bool = False,
         ask_words: bool = False,
     ) -> None:
         """InputError for an empty question, and answers that can't be told apart."""
-        prompt = _ReadPrompt(_TextProcessor(tokenizer), question, "text first")
-        super().__init__(model, prompt, answers, by_token, ask_words)
+        prompts = [_ReadPrompt(_TextProcessor(tokenizer), each, "text first") for each in list_questions(question)]
+        super().__init__(model, prompts, answers, by_token, ask_words)
 
     def with_answers(self, answers: Sequence[str]) -> "Reading":
         """The same model and question with other answers."""
         tokenizer = self.processor.tokenizer
-        return Reading(self.model, tokenizer, self.asked, answers, self.by_token, bool(self.asked_text)).eval()
+        return Reading(self.model, tokenizer, self.questions, answers, self.by_token, bool(self.asked_text)).eval()
 
     def forward(self, text: TokenBatch | list[str]) -> Float[Tensor, "batch answer"]:
         """Log-probabilities."""
@@ -72,7 +72,7 @@ class Reading(Asked):
 
 
 def load_reading(
-    name: str, question: str, answers: Sequence[str], by_token: bool = False, ask_words: bool = False
+    name: str, question: str | Sequence[str], answers: Sequence[str], by_token: bool = False, ask_words: bool = False
 ) -> Reading:
     """A causal language model by hub id or folder, asked `question`, in eval mode."""
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -62,6 +62,26 @@ class Prompt:
             raise InputError("the model's chat template changes the question: its words can't be explained.", argument="ask")
         return text.rindex(self.question)
 
+    def cut_question(self) -> list[int]:
+        """The prompt's tokens from the question on, which no lyrics change; InputError where they do.
+
+        Sound and lyrics must come before the question.
+        """
+        ends = [self._cut_end(lyrics) for lyrics in ("la la", "")]
+        if ends[0] != ends[1]:
+            raise InputError(
+                f"the model's tokens of the question {self.question!r} depend on the lyrics: ask one question at a time.",
+                argument="ask",
+            )
+        return ends[0]
+
+    def _cut_end(self, lyrics: str) -> list[int]:
+        text, _ = self.render(lyrics)
+        begin = self._find_question(text)
+        cut = self.processor.tokenizer(text, return_offsets_mapping=True, add_special_tokens=False, verbose=False)
+        pairs = zip(cut["input_ids"], cut["offset_mapping"], strict=True)
+        return [int(number) for number, (_, last) in pairs if last > begin]
+
     def find_sound(self, count: int) -> int:
         """The place of the sound among `count` tokens of a prompt."""
         ids = self.cut("").ids.tolist()
@@ -127,6 +147,37 @@ def score_answers(
         torch.cat([scores[number], _gather(rest[:, number], answer[1:])], 1) if len(answer) > 1 else scores[number]
         for number, answer in enumerate(answers)
     ]
+
+
+def score_questions(
+    body: Any, head: Any, prompts: Float[Tensor, "batch token hidden"], attended: Bool[Tensor, "batch seen"],
+    embed: Any, questions: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], heard: Any = None,
+) -> list[Float[Tensor, "batch answer_token"]]:  # fmt: skip
+    """Log p of every token of every answer to every question: all answers to the first one come first.
+
+    `prompts` end where questions begin, and are run once. Each of `questions` is the prompt's rest.
+    """
+    _, cache = run_body(body, prompts, attended, heard)
+    longest = max(map(len, answers))
+    # Where answers are single tokens, the state after the question says how probable each is.
+    pairs = [(question, answer) for question in questions for answer in (answers if longest > 1 else answers[:1])]
+    rows = [[*question, *answer[:-1]] for question, answer in pairs]
+    given = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    for row, ids in zip(given, rows, strict=True):
+        # Padding comes after a row's own tokens, and a token never sees those after it.
+        row[: len(ids)] = torch.tensor(ids, dtype=torch.long)
+    batch = len(prompts)
+    given = given.to(prompts.device, non_blocking=True).repeat(batch, 1)
+    cache.batch_repeat_interleave(len(rows))
+    seen = torch.cat([attended.repeat_interleave(len(rows), 0), attended.new_ones(given.shape)], 1)
+    states = run_body(body, embed(given), seen, cache)[0].unflatten(0, (batch, len(rows)))
+    scores = []
+    for number, (question, answer) in enumerate(pairs):
+        end = len(question) - 1
+        # Only the rows that an answer's token is read from go through the head.
+        found = head(states[:, number, end : end + len(answer)]).float().log_softmax(-1)
+        scores += [_gather(found, tokens) for tokens in ([answer] if longest > 1 else answers)]
+    return scores
 
 
 def generate_answer(

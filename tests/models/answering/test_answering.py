@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.answering.answering import Answering, load_answering
 from musiclime_torch.models.answering.reading import load_reading
+from musiclime_torch.models.batches import count_flops
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track
 from musiclime_torch.views.exports.files import to_json
@@ -240,6 +242,76 @@ def test_each_sound_is_heard_once_for_its_lyrics(folders: dict[str, Path], track
     alone = explain(model, track, **options)
     torch.testing.assert_close(explanation.attributions, alone.attributions, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(explanation.standard_errors, alone.standard_errors, atol=1e-5, rtol=1e-3)
+
+
+ASKED = (QUESTION, "Is it calm now?", "Yes or no: is this song, very much so, about love?")
+
+
+@pytest.mark.parametrize("answers", [("Yes", "No"), ANSWERS])
+@pytest.mark.parametrize("family", [*FAMILIES, OMNI])
+def test_several_questions_have_the_answers_of_each_by_itself(folders: dict[str, Path], family: str, answers: Any):
+    folder = str(folders[family])
+    many = load_answering(folder, ASKED, answers, by_token=True)
+    alone = [load_answering(folder, question, answers, by_token=True) for question in ASKED]
+    assert many.output_kind == "regression"
+    assert many.classes[: len(answers)] == tuple(f"{QUESTION} {answer}" for answer in answers)
+    tokens = many.tokenize("hold me now")
+    attended = torch.ones(4, len(tokens.ids), dtype=torch.bool)
+    attended[1, next(place for place, (start, end) in enumerate(tokens.spans) if start < end)] = False
+    embedded = many.embed_text(tokens.ids)[None].expand(4, -1, -1)
+    sounds, places = make_sound(2.0, 2), torch.tensor([0, 1, 1, 0])
+    lengths = [len(ids) for ids in many.answers.values()]
+    with torch.inference_mode():
+        read = TokenBatch(embedded, attended)
+        for both in (many(sounds[places], read), many.forward_shared(sounds, read, places)):
+            sums, pieces = both[:, : len(many.classes) - 3 * sum(lengths)], both[:, len(many.classes) - 3 * sum(lengths) :]
+            for number, model in enumerate(alone):
+                ids = model.tokenize("hold me now").ids
+                own = model(sounds[places], TokenBatch(model.embed_text(ids)[None].expand(4, -1, -1), attend(attended, ids)))
+                mine = torch.cat([sums.unflatten(1, (3, -1))[:, number], pieces.unflatten(1, (3, -1))[:, number]], 1)
+                torch.testing.assert_close(mine, own, atol=1e-5, rtol=1e-5)
+        # An instrumental has the question right after the sound.
+        torch.testing.assert_close(
+            many(sounds, ["", ""])[:, : len(answers)], alone[0](sounds, ["", ""])[:, : len(answers)], atol=1e-5, rtol=1e-5
+        )
+
+
+def attend(attended: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """The same words of a prompt of another length, whose question ends otherwise."""
+    rest = torch.ones(len(attended), len(ids), dtype=torch.bool)
+    shared = min(attended.shape[1], len(ids))
+    rest[:, :shared] = attended[:, :shared]
+    return rest
+
+
+def test_several_questions_hear_and_read_the_song_once(
+    folders: dict[str, Path], track: Track, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Answering, "pair_cost", lambda self, frames, tokens: 0.2)  # the same masks, however much is asked
+    asked = partial(explain, track=track, segments=2, n_samples=48, design="joint", until=None, seed=1, evidence=False)
+    name = str(folders["music"])
+    many, flops = count_flops(
+        partial(asked, load_answering(name, ASKED, ("Yes", "No")), target=f"{ASKED[1]} Yes", foil=f"{ASKED[1]} No")
+    )
+    single, alone = count_flops(partial(asked, load_answering(name, ASKED[1], ("Yes", "No")), target="Yes", foil="No"))
+    torch.testing.assert_close(many.attributions[-1], single.attributions[-1], atol=1e-4, rtol=1e-3)
+    assert flops < 2 * alone  # of three
+    assert f"Asked: {' / '.join(ASKED)}" in to_text(many, None, 5, positive_only=False)
+
+
+@pytest.mark.parametrize(
+    ("questions", "options", "message"),
+    [
+        ((), {}, "the question is empty"),
+        ((QUESTION, " "), {}, "the question is empty"),
+        ((QUESTION, QUESTION), {}, "a question is asked twice"),
+        (ASKED, {"ask_words": True}, "the words of several questions can't be explained at once: ask one"),
+        (ASKED, {"order": "text first"}, "several questions share a song that comes before them"),
+    ],
+)
+def test_questions_that_cannot_be_asked_together(folders: dict[str, Path], questions: Any, options: Any, message: str):
+    with pytest.raises(InputError, match=message):
+        load_answering(str(folders["music"]), questions, ("Yes", "No"), **options)
 
 
 @pytest.mark.parametrize("order", ["sound first", "text first"])
