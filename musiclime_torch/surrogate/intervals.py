@@ -81,7 +81,7 @@ def _discover_rows(
     if bool((fewest < 1).any()):
         ratio = torch.where(freedom < 1, 0.0, ratio)
     fewest, most = fewest.clamp(1, 1e9), most.clamp(1, 1e9)
-    size, chances = ratio.shape[1], None
+    size = ratio.shape[1]
     count = torch.full((len(ratio), 1), size)
     while True:  # without a test at first: no fewer pass a normal distribution's quantile than pass
         least = torch.from_numpy(-ndtri((rate * count.double() / size / 2).numpy())) * (1 - SLACK)
@@ -89,12 +89,40 @@ def _discover_rows(
         if bool((now >= 0.8 * count).all()):
             break
         count = now
+    ends = fewest, most
+    if len(ratio) > 1:
+        return _settle(ratio, freedom, ends, rate / size, count, torch.zeros_like(count))
+    # Of a long row most items are beyond doubt: where at half the number as many pass for sure, so do they at the number
+    # that is sought. Only those between the two are looked at from then on.
+    beyond = ratio >= _bound_ratio(rate / size * (count // 2), fewest, torch.full_like(most, torch.inf)) * (1 + SLACK)
+    if bool((sure := _count(beyond)) < count // 2):
+        return _settle(ratio, freedom, ends, rate / size, count, torch.zeros_like(count))
+    between = ((ratio >= least) ^ beyond)[0].nonzero()[:, 0]
+    beyond[:, between] = _settle(ratio[:, between], freedom[:, between], ends, rate / size, count, sure)
+    return beyond
+
+
+def _settle(
+    ratio: Float[Tensor, "row item"],
+    freedom: Float[Tensor, "row item"],
+    ends: tuple[Float[Tensor, "row 1"], Float[Tensor, "row 1"]],
+    step: float,
+    count: Int[Tensor, "row 1"],
+    sure: Int[Tensor, "row 1"],
+) -> Bool[Tensor, "row item"]:
+    """Which items pass at the largest k up to `count` at which k do, counting `sure` ones that aren't among them; an item
+    passes at chances of at most `step` · k.
+    """
+    from scipy.special import ndtri
+
+    fewest, most = ends
+    chances = None
     while True:
         # Tests are slow and hardly any is needed: a row's fewest degrees of freedom have the longest tails and its most the
         # shortest, so that items beyond both quantiles pass for sure, and those below both fail.
-        bound = rate * count / size
-        surely = ratio >= _bound_ratio(bound, fewest, torch.full_like(most, torch.inf)) * (1 + SLACK)
+        bound = step * count
         normal = torch.from_numpy(-ndtri((bound.double() / 2).numpy()))
+        surely = ratio >= _bound_ratio(bound, fewest, torch.full_like(most, torch.inf)) * (1 + SLACK)
         passed = ratio >= _bound_ratio(bound, most, normal) * (1 - SLACK)
         if not torch.equal(_count(surely), _count(passed)):
             perhaps = passed & ~surely
@@ -102,7 +130,7 @@ def _discover_rows(
             untested = perhaps & chances.isnan()
             chances[untested] = _test(ratio[untested].double(), freedom[untested])
             passed = surely | (perhaps & (chances <= bound))
-        if torch.equal(now := _count(passed), count):
+        if torch.equal(now := sure + _count(passed), count):
             return passed
         count = now
 

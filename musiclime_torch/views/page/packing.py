@@ -117,8 +117,8 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     scale = interactions.find_space(space)
     values, significant = interactions.values[scale, row], interactions.significant[scale, row]
     told = int(significant.count_nonzero())
-    # Not significant pairs get −1, below any size, so that the largest are significant ones.
-    shown = values.abs().masked_fill_(~significant, -1.0).topk(min(MOST_PAIRS, told)).indices
+    # Pairs that are not significant count as 0, which no significant one is, so that the largest are significant.
+    shown = (values.abs() * significant).topk(min(MOST_PAIRS, told)).indices
     # A long song has hundreds of thousands of pairs: intervals are computed for the shown ones only.
     freedom = interactions.degrees_of_freedom[scale, row, shown]
     halves = interactions.standard_errors[scale, row, shown] * quantile(freedom, 1 - interactions.risk)
