@@ -48,10 +48,10 @@ SONG_STEPS, STEM_STEPS = 900, 300
 def encode_sound(sound: Float[Tensor, "channel frame"], sample_rate: int, gain: float) -> tuple[str, bytes]:
     """File ending and bytes of a sound with `gain` dB applied."""
     rate = sample_rate if sample_rate in _RATES else _RATES[-1]
-    louder = resample(sound, sample_rate, rate) * 10 ** (gain / 20)
+    factor, sound = 10 ** (gain / 20), resample(sound, sample_rate, rate)
     if find_spec("lameenc"):
-        return "mp3", encode_mp3(louder, rate)
-    samples = louder.T.contiguous().numpy()
+        return "mp3", encode_mp3(sound, rate, factor)
+    samples = (sound * factor).T.contiguous().numpy()
     ending = "ogg" if "OGG" in soundfile.available_formats() else "wav"
     buffer = io.BytesIO()
     # In pieces of a second: libsndfile's Vorbis encoder takes a call's samples onto the stack, and minutes overflow it.
@@ -61,8 +61,8 @@ def encode_sound(sound: Float[Tensor, "channel frame"], sample_rate: int, gain: 
     return ending, buffer.getvalue()
 
 
-def encode_mp3(sound: Float[Tensor, "channel frame"], rate: int) -> bytes:
-    """An mp3 of constant bit rate, so that seeking is exact.
+def encode_mp3(sound: Float[Tensor, "channel frame"], rate: int, factor: float) -> bytes:
+    """An mp3 of the sound times a factor, of constant bit rate, so that seeking is exact.
 
     LAME takes a fifth of its time inside libsndfile, which asks for a quality (2) that only more difficult sounds gain from.
     """
@@ -74,7 +74,7 @@ def encode_mp3(sound: Float[Tensor, "channel frame"], rate: int) -> bytes:
     encoder.set_channels(len(sound))
     encoder.set_bit_rate(kbits)
     encoder.set_quality(5)
-    steps = (sound * 32767).round_().clamp_(-32767, 32767).to(torch.int16).T.contiguous()
+    steps = (sound * (32767 * factor)).round_().clamp_(-32767, 32767).to(torch.int16).T.contiguous()
     data = bytes(encoder.encode(steps.numpy().astype("<i2", copy=False).tobytes()) + encoder.flush())
     return _head_mp3(data[:4], len(data), len(sound), sound.shape[1], rate, kbits) + data
 
