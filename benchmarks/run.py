@@ -88,7 +88,7 @@ def tell_driver() -> str:
 
 
 def list_versions() -> dict[str, str]:
-    """Of the packages that count, those that are there: a bare machine lacks some."""
+    """Python's, and of the packages that count those that are there: a bare machine lacks some."""
     installed = {package: version(package) for package in PACKAGES if find_spec(IMPORTED_AS.get(package, package))}
     return {"python": platform.python_version()} | installed
 

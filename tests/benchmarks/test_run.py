@@ -84,7 +84,7 @@ def test_the_gpus_run_gets_its_parts_and_options(monkeypatch):
 
 def test_versions_are_of_packages_that_are_there(monkeypatch):
     monkeypatch.setattr(results, "PACKAGES", ("torch", "nonesuch-package"))
-    assert list(results.list_versions()) == ["torch"]
+    assert list(results.list_versions()) == ["python", "torch"]
 
 
 def test_scripts_of_one_name_in_two_folders_are_kept_apart():

@@ -84,7 +84,7 @@ def test_recorded_swaps_of_a_cause_flip_and_no_others_do(record):
 
 @pytest.mark.slow
 def test_accuracy_on_fresh_songs(model):
-    assert measure_exact(model, 100, FRESH).rate >= 0.95
+    assert measure_exact(model, 60, FRESH).rate >= 0.95
     counts = measure_classes(model, 8, FRESH + 100_000).values()
     assert sum(count.hits for count in counts) / sum(count.trials for count in counts) >= 0.95
 

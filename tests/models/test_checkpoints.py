@@ -234,16 +234,26 @@ def begin_run(folder: Path) -> Path:
 RUN = Recipe(epochs=3, batch_size=4, save_every=2)
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was killed."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    begin_run(folder)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "pytorch_model.bin"])
-def test_runs_that_go_on(tmp_path: Path, name: str):
+def test_runs_that_go_on(tmp_path: Path, begun: Path, name: str):
     marker, folder = tmp_path / "ran", tmp_path / "run"
-    last = begin_run(folder)
+    shutil.copytree(begun, folder)
+    last = find_checkpoint(folder / CHECKPOINTS)
+    assert last is not None
     if name == "pytorch_model.bin":
         (last / "model.safetensors").unlink()
     else:
         assert (last / name).is_file()
-    for data in [b"", *make_pickles(marker)][::3]:
+    for data in [b"", *make_pickles(marker)][::6]:
         (last / name).write_bytes(data)
         refuse(lambda: fit(Words(), Eight(), None, RUN, folder), marker)
     with pytest.raises(InputError, match=r"checkpoint-4' can't be resumed from .*: remove it, and the run resumes"):
