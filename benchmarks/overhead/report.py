@@ -1,18 +1,22 @@
 """The report of a long song: how large its page is without sound, how long it takes to write and to open in Chromium.
 
 Ten minutes, 1,500 words with times and 48 classes, all generated at random; no model runs. Opening is from the
-navigation to the second frame after everything is drawn, the median of several times, the page read from disk.
+navigation to the second frame after everything is drawn, the median of several times, the page read from disk. Each page is
+written by a process of its own, imports included. With `--beside`, another checkout writes its own page of the same song,
+in turn with this one; each ratio is taken within its round. Processor time is given too: other work isn't in it.
 
-    python -m benchmarks.overhead.report [--smoke]
+    python -m benchmarks.overhead.report [--smoke] [--beside CHECKOUT] [--rounds 5]
 """
 
 import argparse
 import json
+import os
 import re
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -22,7 +26,7 @@ from rich.table import Table
 from musiclime_torch import Explanation, Track, list_components
 from musiclime_torch.explanation import Interactions
 from musiclime_torch.song import parse_lrc
-from musiclime_torch.views import write_report
+from musiclime_torch.views import write_report as write_report
 
 RATE = 16_000
 #: Chromium without a screen, and without anything that talks to a network.
@@ -36,6 +40,18 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: Write a page by the functions of a checkout's own script, wherever its version has it; its last line are the seconds.
+_WRITE = """
+import json, runpy, sys, time
+from pathlib import Path
+theirs = runpy.run_path(sys.argv[1])
+seconds, words, segments, classes = map(int, sys.argv[3:])
+track = theirs["invent_track"](seconds, words)
+explanation = theirs["invent_explanation"](track, segments, classes)
+started, spent = time.perf_counter(), time.process_time()
+theirs["write_report"](explanation, track, Path(sys.argv[2]))
+print(json.dumps({"seconds": time.perf_counter() - started, "processor": time.process_time() - spent}))
+"""
 #: Painted twice after the load event: what the script drew is on the screen.
 _OPENED = (
     """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"""
@@ -114,6 +130,16 @@ def invent_explanation(track: Track, segments: int, classes: int) -> Explanation
     )
 
 
+def measure_writing(checkout: Path, folder: Path, sizes: tuple[int, ...]) -> dict[str, float]:
+    """Seconds and processor seconds of `write_report` in a process that imports the package from a checkout."""
+    scripts = (checkout / "benchmarks" / place / "report.py" for place in ("overhead", "."))
+    script = next(script for script in scripts if script.exists())
+    command = [sys.executable, "-c", _WRITE, str(script), str(folder), *map(str, sizes)]
+    search = {"PYTHONPATH": str(checkout)}
+    printed = subprocess.run(command, env=os.environ | search, cwd=checkout, check=True, capture_output=True, text=True)
+    return json.loads(printed.stdout.splitlines()[-1])
+
+
 def measure_size(page: Path) -> int:
     """Bytes of the page without what sound is embedded in it."""
     return len(re.sub(rb"data:audio/[^\"]*", b"", page.read_bytes()))
@@ -137,23 +163,43 @@ def measure_opening(page: Path, times: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="half a minute and 100 words, opened once")
+    parser.add_argument("--smoke", action="store_true", help="half a minute and 100 words, written and opened once")
+    parser.add_argument("--beside", type=Path, help="another checkout of this project")
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    seconds, words, segments, classes, times = (30, 100, 4, 5, 1) if options.smoke else (600, 1500, 60, 48, 7)
-    track = invent_track(seconds, words)
-    explanation = invent_explanation(track, segments, classes)
+    *sizes, times, rounds = (30, 100, 4, 5, 1, 1) if options.smoke else (600, 1500, 60, 48, 7, options.rounds)
+    builds = {"this build": Path(__file__).resolve().parents[2]}
+    builds |= {"the other": options.beside.resolve()} if options.beside else {}
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        page = write_report(explanation, track, Path(folder))
-        writing = time.perf_counter() - started
-        size, opening = measure_size(page), measure_opening(page, times)
-    table = Table(title=f"{seconds} s, {words:,} words, {len(explanation.components):,} components, {classes} classes")
-    for heading in ("page without sound, kB", "seconds to write", "to open, median", "slowest"):
-        table.add_column(heading, justify="right")
-    opened = statistics.median(opening)
-    table.add_row(f"{size / 1000:.0f}", f"{writing:.1f}", f"{opened:.2f}", f"{max(opening):.2f}")
-    Console(width=100).print(table)
-    print(json.dumps({"bytes": size, "seconds_to_open": round(opened, 3), "seconds_to_write": round(writing, 2)}))
+        written: dict[str, list[dict[str, float]]] = {name: [] for name in builds}
+        for _ in range(rounds):
+            for name, checkout in builds.items():
+                written[name].append(measure_writing(checkout, Path(folder, name), tuple(sizes)))
+        pages = {name: Path(folder, name, "index.html") for name in builds}
+        bytes_of = {name: measure_size(page) for name, page in pages.items()}
+        opening = {name: measure_opening(page, times) for name, page in pages.items()}
+    table = Table(title=f"{sizes[0]} s, {sizes[1]:,} words, {sizes[3]} classes; medians of {rounds} pages")
+    for heading in ("", "page without sound, kB", "seconds to write", "processor seconds", "to open, median", "slowest"):
+        table.add_column(heading, justify="right" if heading else "left")
+    medians = {
+        name: {kind: statistics.median(taken[kind] for taken in some) for kind in some[0]} for name, some in written.items()
+    }
+    opened = {name: statistics.median(taken) for name, taken in opening.items()}
+    for name, taken in medians.items():
+        spent = (f"{taken['seconds']:.2f}", f"{taken['processor']:.2f}")
+        table.add_row(name, f"{bytes_of[name] / 1000:.0f}", *spent, f"{opened[name]:.2f}", f"{max(opening[name]):.2f}")
+    Console(width=110).print(table)
+    figures = {
+        "bytes": bytes_of["this build"],
+        "seconds_to_open": round(opened["this build"], 3),
+        "seconds_to_write": round(medians["this build"]["seconds"], 2),
+    }
+    if options.beside:
+        pairs = list(zip(written["the other"], written["this build"], strict=True))
+        for kind in ("seconds", "processor"):
+            figures[f"times_faster_{kind}"] = round(statistics.median(other[kind] / own[kind] for other, own in pairs), 2)
+        print(f"this build writes {figures['times_faster_seconds']} times as fast as the other")
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Weighted least squares and ridge regression of many designs and outputs at once, on their device, in float64.
+"""Weighted least squares and ridge regression of many designs and outputs at once, on their device.
+
+Equations are set up in float32 where that costs no digit of attributions, which are float32, and solved in float64.
 
 `surrogate.solver` refuses components that the masks can't tell apart. A drop-in has to answer: here they get the solution of
 least norm, as from scikit-learn. Masks are coded z − ½, which moves the intercept alone.
@@ -14,8 +16,18 @@ from musiclime_torch.captum.request import Lines, unknown
 #: back out (iterated Tikhonov regularisation), all but (JITTER / (JITTER + σ²))^(1 + REFINEMENTS) of it in a direction σ².
 JITTER, REFINEMENTS = 1e-8, 3
 
-#: Cells of masks widened to float64 at a time.
+#: Cells of masks widened to floats at a time.
 CELLS = 2**18
+
+#: Cells of masks widened at a time where columns are taken some by some: wide enough that products are fast.
+BLOCK = 2**21
+
+#: Rows a component from which equations are set up in float32 on the CPU, in half the time. Random masks of so many rows
+#: have a Gram matrix of condition ((1 + √⅛) / (1 − √⅛))² < 5 (Marchenko & Pastur 1967), which amplifies hardly any rounding.
+AMPLE = 8
+
+#: What oneDNN's setting of float32 products is called where they are float32.
+EXACT = ("none", "ieee")
 
 
 def fit_lines(
@@ -33,13 +45,14 @@ def fit_lines(
     # Centring takes the intercept out: with weighted means m of the coded masks and ȳ of the targets the slopes solve
     #     (Σ w (x − m)(x − m)ᵀ + ridge · I) β = Σ w (x − m)(y − ȳ),
     # and β₀ = ȳ − (m + ½)ᵀ β, the ½ for masks coded as z − ½. The penalty doesn't touch β₀.
+    kind = pick_precision(outputs, weights, masks.shape[2])
     weights, targets = weights.double()[..., None], outputs.double()
     total = weights.sum(1, keepdim=True)
     target_mean = (weights * targets).sum(1, keepdim=True) / total
     targets = targets - target_mean
     if masks.shape[1] <= masks.shape[2]:
         return _fit_by_rows(masks, weights, targets, target_mean, ridge, judged)
-    gram, moments, mask_mean = _accumulate(masks, weights, targets)
+    gram, moments, mask_mean = _accumulate(masks, weights, targets, kind)
     gram.diagonal(dim1=1, dim2=2).add_(ridge)
     factor = factorise(gram, JITTER * total / 4)
     slopes = refine(gram, factor, moments)
@@ -71,17 +84,29 @@ def _fit_by_rows(
 ) -> Lines:
     """`fit_lines` where rows are no more than components: no errors, for nothing is left over to tell them from."""
     total, roots = weights.sum(1, keepdim=True), weights.sqrt()
-    coded = masks.double().sub_(0.5)
-    mask_mean = (weights * coded).sum(1) / total[:, 0]
-    rows = coded.sub_(mask_mean[:, None]).mul_(roots)
-    gram = rows @ rows.mT
+    d, wanted = masks.shape[2], roots * targets
+    gram = targets.new_zeros(len(masks), masks.shape[1], masks.shape[1])
+    slopes, mask_mean = targets.new_zeros(len(masks), d, targets.shape[2]), targets.new_zeros(len(masks), d)
+
+    # Twice over the columns, some at a time: of a picture's elements there may be gigabytes.
+    step = max(BLOCK // masks.shape[:2].numel(), 1)
+    blocks = [slice(start, start + step) for start in range(0, d, step)]
+    for columns in blocks:
+        some = masks[..., columns].double()
+        mask_mean[:, columns] = (weights * some).sum(1) / total[:, 0]
+        centred = some.sub_(mask_mean[:, None, columns]).mul_(roots)
+        gram.baddbmm_(centred, centred.mT)
     gram.diagonal(dim1=1, dim2=2).add_(ridge)
-    wanted = roots * targets
-    slopes = rows.mT @ refine(gram, factorise(gram, JITTER * total / 4), wanted)
-    intercept = target_mean - (mask_mean[:, None] + 0.5) @ slopes
+    scores = refine(gram, factorise(gram, JITTER * total / 4), wanted)
+    fitted = torch.zeros_like(wanted)
+    for columns in blocks:
+        centred = masks[..., columns].double().sub_(mask_mean[:, None, columns]).mul_(roots)
+        slopes[:, columns] = centred.mT @ scores
+        fitted += centred @ slopes[:, columns]
+    intercept = target_mean - mask_mean[:, None] @ slopes
     fidelity, spread = unknown(intercept[:, 0]), wanted.square().sum(1)
     if judged:
-        missed = (wanted - rows @ slopes).square().sum(1)
+        missed = (wanted - fitted).square().sum(1)
         fidelity = torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread))
     by_row = (unknown(slopes).mT.flatten(0, 1) for _ in range(2))
     return Lines(slopes.mT.flatten(0, 1), intercept.flatten(), fidelity.flatten(), *by_row)
@@ -116,23 +141,43 @@ def score_fit(
     return torch.where(spread > 0, 1 - missed / spread, torch.ones_like(spread))
 
 
+def pick_precision(outputs: Float[Tensor, "*shape"], weights: Float[Tensor, "design n"], components: int) -> torch.dtype:
+    """What equations are set up in: float32 for many rows on the CPU, float64 for few and for outputs in float64.
+
+    A GPU keeps to float64: it may have been told to multiply float32 with fewer bits, and asking it for weights would wait.
+    """
+    products = getattr(torch.backends.mkldnn, "matmul", None)
+    lowered = torch.get_float32_matmul_precision() != "highest" or getattr(products, "fp32_precision", "none") not in EXACT
+    if outputs.device.type != "cpu" or outputs.dtype == torch.float64 or lowered:
+        return torch.float64
+    # Kish's effective size: what the weighted rows of each design are worth.
+    rows = weights.double().sum(1).square() / weights.double().square().sum(1)
+    return torch.float32 if bool((rows >= AMPLE * components).all()) else torch.float64
+
+
 def _accumulate(
-    masks: Bool[Tensor, "design n d"], weights: Float[Tensor, "design n 1"], targets: Float[Tensor, "design n output"]
+    masks: Bool[Tensor, "design n d"],
+    weights: Float[Tensor, "design n 1"],
+    targets: Float[Tensor, "design n output"],
+    kind: torch.dtype,
 ) -> tuple[Float[Tensor, "design d d"], Float[Tensor, "design d output"], Float[Tensor, "design d"]]:
     """Centred Σ w x xᵀ and Σ w x yᵀ over coded masks x, and the weighted mean of x."""
     designs, _, d = masks.shape
-    gram, mask_sum = targets.new_zeros(designs, d, d), targets.new_zeros(designs, d)
-    moments = targets.new_zeros(designs, d, targets.shape[2])
+    sums = targets.new_zeros(designs, d, d + 1 + targets.shape[2])
+    # Weights of any size fit into float32 as shares of the largest.
+    largest = weights.amax(1, keepdim=True) if kind == torch.float32 else 1.0
+    shares = weights / largest
     # Σ w (x − m)(x − m)ᵀ = Σ w x xᵀ − (Σ w x) mᵀ: one pass, without the means being known first. Safe here: coded masks are
-    # ± ½, so that nothing large cancels.
+    # ± ½, so that nothing large cancels, and sums over independent components stay small. One product: xᵀ (w x | w | w y).
     for rows in _chunks(masks):
-        coded, share = masks[:, rows].double().sub_(0.5), weights[:, rows]
-        weighted = share * coded
-        gram.baddbmm_(weighted.mT, coded)
-        moments.baddbmm_(weighted.mT, targets[:, rows])
-        mask_sum += weighted.sum(1)
-    mask_mean = mask_sum / weights.sum(1)
-    return gram.sub_(mask_sum[:, :, None] * mask_mean[:, None]), moments, mask_mean
+        some = masks[:, rows].to(kind).sub_(0.5)
+        weighted = some.new_empty(*some.shape[:2], sums.shape[2])
+        torch.mul(some, shares[:, rows].to(kind), out=weighted[..., :d])
+        weighted[..., d:] = torch.cat([shares[:, rows], shares[:, rows] * targets[:, rows]], 2)
+        sums += some.mT @ weighted
+    gram, mask_sum, moments = (sums * largest).split([d, 1, targets.shape[2]], 2)
+    mask_mean = (mask_sum / weights.sum(1, keepdim=True))[..., 0]
+    return gram - mask_sum * mask_mean[:, None], moments, mask_mean
 
 
 def _examine(

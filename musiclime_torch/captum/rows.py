@@ -7,13 +7,14 @@ examples under one mask are what gives an output.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from itertools import islice, starmap
 from typing import Any
 
 import torch
 from captum._utils.common import _expand_additional_forward_args, _run_forward, _select_targets
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import read_integer
@@ -25,13 +26,13 @@ from musiclime_torch.models.batches import Room, fill, in_batches
 Forward = Callable[..., Any]
 
 #: Elements of altered inputs made, and of outputs kept to be picked from, at a time, where a forward takes or gives fewer.
-CELLS = 2**20
-
-#: As many altered inputs on a CPU: they find room in memory that is there already, which is cheaper than what is fresh.
-NEAR = 2**17
+CELLS = 2**18
 
 #: Integers as wide as the elements of a tensor, by their bytes.
 WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+#: As many altered inputs on a CPU: they find room in memory that is there already, which is cheaper than what is fresh.
+NEAR = 2**17
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,10 @@ def _run_all(
         # example once, and a design is used up evenly if the run is interrupted.
         number = torch.arange(start, min(start + stride, total), device=request.device)
         rows = Rows(start, number % request.examples, plan.summed)
-        altered = alter(request, _pick(masks, rows, number, request.examples), rows)
-        if (plan.summed or step == 1) and request.extra is None and bar.disable:
-            yield from _run_singly(call, request, altered, rows, step)
-        else:
-            yield from _run_in_turn(call, request, altered, rows, step, bar, room)
+        singly = (plan.summed or step == 1) and request.extra is None and bar.disable
+        run = _run_singly if singly else partial(_run_in_turn, bar=bar, room=room)
+        # Held by nothing here: what is large is freed before the next is made, or the heap would grow by both.
+        yield from run(call, request, alter(request, _pick(masks, rows, number, request.examples), rows), rows, step)
 
 
 def _run_singly(
@@ -212,9 +212,7 @@ def watch(plan: Plan, total: int, step: int) -> Bar:
 def alter(request: Request, kept: Bool[Tensor, "row component"], rows: Rows) -> tuple[Tensor, ...]:
     """Inputs of the rows: each element its own, or its baseline's where its component is off."""
     parts = zip(request.inputs, request.baselines, request.owners, strict=True)
-    return tuple(
-        _replace(tensor, baseline, _look_up(kept, owner, request.plain, rows), rows) for tensor, baseline, owner in parts
-    )
+    return tuple(_replace(tensor, baseline, kept, owner, request.plain, rows) for tensor, baseline, owner in parts)
 
 
 def _pick(
@@ -228,7 +226,36 @@ def _pick(
     return masks.flatten(0, 1).index_select(0, rows.example * n + number // examples)
 
 
-def _look_up(kept: Bool[Tensor, "row component"], owner: Int[Tensor, "..."], plain: bool, rows: Rows) -> Bool[Tensor, "..."]:
+def _replace(
+    tensor: Tensor,
+    baseline: Tensor | float,
+    kept: Bool[Tensor, "row component"],
+    owner: Int[Tensor, "..."],
+    plain: bool,
+    rows: Rows,
+) -> Tensor:
+    """Each element its own or its baseline's: `where`, so that an infinite baseline stays harmless."""
+    own = tensor if tensor.shape[0] == 1 else tensor.index_select(0, rows.example)
+    if isinstance(baseline, Tensor) and baseline.shape[0] > 1:
+        baseline = baseline.index_select(0, rows.example)
+    kind = torch.result_type(own, baseline)
+    word = WORDS.get(kind.itemsize)
+    if kept.device.type != "cpu" or kind.is_complex or word is None:
+        return torch.where(_look_up(kept, owner, plain, rows), own, baseline)
+    # On the CPU torch's `where` branches on every element, which a random mask makes the processor mispredict: 4 to 12 ns
+    # each. A tenth of that takes baseline ^ kept · (own ^ baseline), of the bits as integers: no arithmetic touches values
+    # themselves, so that infinity, NaN and −0 stay what they are.
+    off, bits = torch.as_tensor(baseline, dtype=kind).view(word), own.to(kind).view(word)
+    # A baseline of zero, the default, has no bits to put back.
+    some = bool(off.dim() or off)
+    bits = bits ^ off if some else bits
+    keep = _look_up(kept if plain else kept.to(word), owner, plain, rows)
+    # One block of memory a forward, or the heap would have holes between them.
+    chosen = keep * bits if plain or keep.shape[1:] != bits.shape[1:] else keep.mul_(bits)
+    return (chosen.bitwise_xor_(off) if some else chosen).view(kind)
+
+
+def _look_up(kept: Shaped[Tensor, "row component"], owner: Int[Tensor, "..."], plain: bool, rows: Rows) -> Tensor:
     """Which elements of each row keep their own value: row-major, shaped like the feature mask of one example."""
     owner = owner.to(kept.device)
     if plain:
@@ -238,33 +265,6 @@ def _look_up(kept: Bool[Tensor, "row component"], owner: Int[Tensor, "..."], pla
     else:
         keep = kept.gather(1, owner.flatten(1).index_select(0, rows.example))
     return keep.reshape(len(kept), *owner.shape[1:])
-
-
-def _replace(tensor: Tensor, baseline: Tensor | float, keep: Bool[Tensor, "..."], rows: Rows) -> Tensor:
-    """Each element its own or its baseline's: `where`, so that an infinite baseline stays harmless."""
-    own = tensor if tensor.shape[0] == 1 else tensor.index_select(0, rows.example)
-    if isinstance(baseline, Tensor) and baseline.shape[0] > 1:
-        baseline = baseline.index_select(0, rows.example)
-    return choose(keep, own, baseline)
-
-
-def choose(keep: Bool[Tensor, "..."], own: Tensor, other: Tensor | float) -> Tensor:
-    """`torch.where(keep, own, other)`, in a tenth of its time on the CPU.
-
-    There torch's `where` branches on every element, which a random mask makes the processor mispredict: 4 to 12 ns each.
-    """
-    kind = torch.result_type(own, other)
-    word = WORDS.get(kind.itemsize)
-    if keep.device.type != "cpu" or kind.is_complex or word is None:
-        return torch.where(keep, own, other)
-    # Of the bits as integers: other ^ keep · (own ^ other). No arithmetic touches the values themselves, so that infinity,
-    # NaN and −0 are what they were.
-    off = torch.as_tensor(other, dtype=kind).view(word)
-    # A baseline of zero, the default, has no bits to put back.
-    some = bool(off.dim() or off)
-    bits = own.to(kind).view(word)
-    chosen = keep * (bits ^ off if some else bits)
-    return (chosen.bitwise_xor_(off) if some else chosen).view(kind)
 
 
 def _pick_extra(request: Request, rows: Rows) -> tuple[Any, ...] | None:

@@ -180,12 +180,13 @@ class Explanation:
     def order(self, target: int | str | None = None) -> list[int]:
         """All components' columns, largest absolute attribution first; ties stay in column order."""
         sizes = self.attributions[self.class_index(target)].abs()
-        return [int(column) for column in sizes.argsort(descending=True, stable=True)]
+        return sizes.argsort(descending=True, stable=True).tolist()
 
     def top(self, k: int, target: int | str | None = None) -> list[tuple[Component, float, float]]:
         """The k largest components that are significant: (component, attribution, half width of its interval)."""
         row = self.class_index(target)
-        shown = [column for column in self.order(row) if self.significant[row, column]]
+        significant = self.significant[row].tolist()
+        shown = [column for column in self.order(row) if significant[column]]
         return [
             (self.components.items[column], float(self.attributions[row, column]), float(self.half_width[row, column]))
             for column in shown[:k]

@@ -62,8 +62,9 @@ class Interactions:
         """Pairs that are significant; on average at most a share `risk` of a class's are false (Benjamini-Hochberg)."""
         discovered = discover(self.values, self.standard_errors, self.degrees_of_freedom, self.risk)
         # Anything below a millionth of the largest pair is rounding, whatever its standard error.
-        floor = 1e-6 * self.values.abs().amax(-1, keepdim=True).clamp_min(1e-12)
-        return discovered & (self.values.abs() > floor)
+        smallest, largest = self.values.aminmax(dim=-1, keepdim=True)
+        floor = 1e-6 * torch.maximum(-smallest, largest).clamp_min(1e-12)
+        return discovered & ((self.values > floor) | (self.values < -floor))
 
     def find_space(self, space: str | None) -> int:
         """Index of a scale by name, the default one for None; InputError lists what there is."""

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 #: What was last seen of a module's weights, and their hash: a large model takes seconds to hash, a song on a GPU no more.
 _KNOWN: WeakKeyDictionary[nn.Module, tuple[Any, str]] = WeakKeyDictionary()
 
+#: Entries of a tensor that are summed at a time on the CPU.
+PIECE = 2**16
+
 
 def hash_weights(module: nn.Module | None) -> str:
     """SHA-256 over names and bytes of all parameters and buffers; empty for a bare callable.
@@ -33,7 +36,7 @@ def hash_weights(module: nn.Module | None) -> str:
     digest = hashlib.sha256()
     for name, tensor in tensors:
         digest.update(name.encode())
-        digest.update(_read_bits(tensor).cpu().numpy().tobytes())
+        digest.update(_read_bits(tensor).cpu().numpy().data)
     _KNOWN[module] = seen, digest.hexdigest()
     return digest.hexdigest()
 
@@ -57,10 +60,20 @@ def _glance(tensors: Iterable[tuple[str, Tensor]]) -> Any:
 
 def _sum_bits(tensor: Tensor) -> Int[Tensor, ""]:
     """A sum, modulo 2³², that other bits and another order change; a plain one knows neither order nor pairs of signs."""
-    bits = _read_bits(tensor).to(torch.int32)
-    # The sign is spread over lower bits, or two flipped signs would add 2³¹ twice, whatever their weights.
-    places = 2 * torch.arange(bits.numel(), dtype=torch.int32, device=bits.device) + 1
-    return ((bits ^ (bits >> 15)) * places).sum(dtype=torch.int32)
+    bits = _read_bits(tensor)
+    # On the CPU in pieces that stay in its cache: a tenth of the time of whole tensors, and of what hashing takes.
+    step = PIECE if bits.device.type == "cpu" else max(bits.numel(), 1)
+    odd = 2 * torch.arange(min(step, bits.numel()), dtype=torch.int32, device=bits.device) + 1
+    total = torch.zeros((), dtype=torch.int32, device=bits.device)
+    for number, piece in enumerate(bits.split(step)):
+        some = piece.to(torch.int32)
+        # The sign is spread over lower bits, or two flipped signs would add 2³¹ twice, whatever their weights. The weight of
+        # entry i is 2 i + 1: in a piece that begins at b, 2 b more than in the first.
+        mixed = (some >> 15).bitwise_xor_(some)
+        before = 2 * number * step % 2**32
+        total += mixed.sum(dtype=torch.int32) * (before - 2**32 if before >= 2**31 else before)
+        total += mixed.mul_(odd[: len(mixed)]).sum(dtype=torch.int32)
+    return total
 
 
 def _read_bits(tensor: Tensor) -> Tensor:

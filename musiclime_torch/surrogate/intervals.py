@@ -6,7 +6,7 @@ intervals of a run that might have stopped early are wider for it.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import Until
@@ -17,8 +17,8 @@ SLACK = 1e-6
 #: The smallest chance whose quantile is asked for.
 RAREST = 1e-30
 
-#: Items tested at a time.
-ITEMS = 2**21
+#: Items tested at a time: few enough to stay in a processor's cache from one comparison to the next.
+ITEMS = 2**18
 
 
 def quantile(degrees_of_freedom: Float[Tensor, "*shape"], confidence: float) -> Float[Tensor, "*shape"]:
@@ -30,7 +30,9 @@ def quantile(degrees_of_freedom: Float[Tensor, "*shape"], confidence: float) -> 
     from scipy.special import stdtrit
 
     freedom = degrees_of_freedom.double().cpu()
-    quantiles = torch.as_tensor(stdtrit(freedom.clamp(1, 1e9).numpy(), 0.5 + confidence / 2))
+    # A quantile takes microseconds, and degrees of freedom are often the same for all: once for each that there is.
+    distinct, places = freedom.clamp(1, 1e9).unique(return_inverse=True)
+    quantiles = torch.as_tensor(stdtrit(distinct.numpy(), 0.5 + confidence / 2))[places]
     return torch.where(freedom < 1, float("inf"), quantiles)
 
 
@@ -61,46 +63,91 @@ def discover(
     size, shape = values.shape[-1], values.shape
     if not size:
         return torch.zeros(shape, dtype=torch.bool)
-    ratio = (values.abs() / standard_errors.clamp_min(1e-300)).nan_to_num(0.0).cpu().reshape(-1, size)
-    freedom = degrees_of_freedom.cpu().expand(shape).reshape(-1, size)
-    step = max(ITEMS // size, 1)
-    rows = [_discover_rows(some, own, rate) for some, own in zip(ratio.split(step), freedom.split(step), strict=True)]
-    return torch.cat(rows).view(shape)
+    given = (part.cpu().expand(shape).reshape(-1, size) for part in (values, standard_errors, degrees_of_freedom))
+    chunks = zip(*(part.split(max(ITEMS // size, 1)) for part in given), strict=True)
+    return torch.cat([_discover_rows(some, errors, freedom, rate) for some, errors, freedom in chunks]).view(shape)
 
 
 def _discover_rows(
-    ratio: Float[Tensor, "row item"], freedom: Float[Tensor, "row item"], rate: float
+    values: Float[Tensor, "row item"], errors: Float[Tensor, "row item"], freedom: Float[Tensor, "row item"], rate: float
 ) -> Bool[Tensor, "row item"]:
     """Benjamini and Hochberg's largest k with k chances of at most rate · k / size, without sorting: from k = size on, k
     becomes the number of items that pass at k until that is k itself.
     """
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import ndtri
 
-    # Tests are slow and hardly any is needed: a normal distribution's tails are shorter than Student's, and those of the
-    # fewest degrees of freedom are the longest, so that most items pass or fail for sure.
-    ratio = torch.where(freedom < 1, 0.0, ratio)
-    fewest = freedom.double().clamp(1, 1e9).amin(1, keepdim=True)
-    chances = torch.full(ratio.shape, torch.nan, dtype=torch.float64)
-    count = torch.full((len(ratio), 1), ratio.shape[1])
+    ratio = values.abs().div_(errors.clamp_min(1e-300)).nan_to_num_(0.0)
+    fewest, most = (bound.double() for bound in freedom.aminmax(dim=1, keepdim=True))
+    if bool((fewest < 1).any()):
+        ratio = torch.where(freedom < 1, 0.0, ratio)
+    fewest, most = fewest.clamp(1, 1e9), most.clamp(1, 1e9)
+    size = ratio.shape[1]
+    count = torch.full((len(ratio), 1), size)
     while True:  # without a test at first: no fewer pass a normal distribution's quantile than pass
-        least = torch.from_numpy(-ndtri((rate * count.double() / ratio.shape[1] / 2).numpy())) * (1 - SLACK)
-        now = (ratio >= least).sum(1, keepdim=True)
+        least = torch.from_numpy(-ndtri((rate * count.double() / size / 2).numpy())) * (1 - SLACK)
+        now = _count(ratio >= least)
         if bool((now >= 0.8 * count).all()):
             break
         count = now
+    ends = fewest, most
+    if len(ratio) > 1:
+        return _settle(ratio, freedom, ends, rate / size, count, torch.zeros_like(count))
+    # Of a long row most items are beyond doubt: where at half the number as many pass for sure, so do they at the number
+    # that is sought. Only those between the two are looked at from then on.
+    beyond = ratio >= _bound_ratio(rate / size * (count // 2), fewest, torch.full_like(most, torch.inf)) * (1 + SLACK)
+    if bool((sure := _count(beyond)) < count // 2):
+        return _settle(ratio, freedom, ends, rate / size, count, torch.zeros_like(count))
+    between = ((ratio >= least) ^ beyond)[0].nonzero()[:, 0]
+    beyond[:, between] = _settle(ratio[:, between], freedom[:, between], ends, rate / size, count, sure)
+    return beyond
+
+
+def _settle(
+    ratio: Float[Tensor, "row item"],
+    freedom: Float[Tensor, "row item"],
+    ends: tuple[Float[Tensor, "row 1"], Float[Tensor, "row 1"]],
+    step: float,
+    count: Int[Tensor, "row 1"],
+    sure: Int[Tensor, "row 1"],
+) -> Bool[Tensor, "row item"]:
+    """Which items pass at the largest k up to `count` at which k do, counting `sure` ones that aren't among them; an item
+    passes at chances of at most `step` · k.
+    """
+    from scipy.special import ndtri
+
+    fewest, most = ends
+    chances = None
     while True:
-        bound = rate * count / ratio.shape[1]
-        half = (bound.double() / 2).numpy()
-        # SciPy's quantile doesn't return for a chance of zero; what is rarer than this is tested.
-        beyond = torch.from_numpy(-stdtrit(fewest.numpy(), half.clip(RAREST))).where(bound > 2 * RAREST, torch.inf)
-        surely = ratio >= beyond * (1 + SLACK)
-        perhaps = (ratio >= torch.from_numpy(-ndtri(half)) * (1 - SLACK)) & ~surely
-        untested = perhaps & chances.isnan()
-        chances[untested] = _test(ratio[untested].double(), freedom[untested])
-        passed = surely | (perhaps & (chances <= bound))
-        if torch.equal(now := passed.sum(1, keepdim=True), count):
+        # Tests are slow and hardly any is needed: a row's fewest degrees of freedom have the longest tails and its most the
+        # shortest, so that items beyond both quantiles pass for sure, and those below both fail.
+        bound = step * count
+        normal = torch.from_numpy(-ndtri((bound.double() / 2).numpy()))
+        surely = ratio >= _bound_ratio(bound, fewest, torch.full_like(most, torch.inf)) * (1 + SLACK)
+        passed = ratio >= _bound_ratio(bound, most, normal) * (1 - SLACK)
+        if not torch.equal(_count(surely), _count(passed)):
+            perhaps = passed & ~surely
+            chances = torch.full_like(ratio, torch.nan, dtype=torch.float64) if chances is None else chances
+            untested = perhaps & chances.isnan()
+            chances[untested] = _test(ratio[untested].double(), freedom[untested])
+            passed = surely | (perhaps & (chances <= bound))
+        if torch.equal(now := sure + _count(passed), count):
             return passed
         count = now
+
+
+def _count(passed: Bool[Tensor, "row item"]) -> Int[Tensor, "row 1"]:
+    """How many of each row; as bytes they are added three times as fast."""
+    return passed.view(torch.int8).sum(1, keepdim=True, dtype=torch.int32).long()
+
+
+def _bound_ratio(
+    bound: Float[Tensor, "row 1"], freedom: Float[Tensor, "row 1"], otherwise: Float[Tensor, "row 1"]
+) -> Float[Tensor, "row 1"]:
+    """The ratio whose chance is `bound`; `otherwise` for chances too small for SciPy, which doesn't return for zero."""
+    from scipy.special import stdtrit
+
+    half = (bound.double() / 2).numpy()
+    return torch.from_numpy(-stdtrit(freedom.numpy(), half.clip(RAREST))).where(bound > 2 * RAREST, otherwise)
 
 
 def _test(ratio: Float[Tensor, " item"], freedom: Float[Tensor, " item"]) -> Float[Tensor, " item"]:

@@ -10,7 +10,7 @@ import torch
 from captum.attr import KernelShap as CaptumKernelShap
 
 from musiclime_torch.captum import KernelShap
-from musiclime_torch.captum.coalitions import draw_coalitions
+from musiclime_torch.captum.coalitions import draw_coalitions, solve_coalitions
 
 WEIGHT = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
 
@@ -144,3 +144,25 @@ def test_a_batch_summed_up_has_one_row(x):
 def test_more_components_than_a_float_counts_coalitions_for(components):
     found = KernelShap(lambda inputs: inputs.sum(1), seed=0).attribute(torch.ones(1, components))
     assert float(found.sum()) == pytest.approx(components)
+
+
+@pytest.mark.parametrize("pairs", [1, 5, 11, 12, 30, 200])
+def test_values_are_the_smallest_that_fit_whichever_equations_are_solved(pairs):
+    """Against numpy's pseudo-inverse: as many equations as pairs or as components, in float32 or float64."""
+    design = draw_coalitions(12, pairs, torch.Generator().manual_seed(0))
+    outputs = curved(torch.cat([torch.ones(1, 12), torch.zeros(1, 12), design.masks.float()]))
+    values, gain = outputs[2:].double(), (outputs[0] - outputs[1]).double()
+    rows, root = design.masks[0::2].double(), design.weights[0::2, None].sqrt()
+    odd = (values[0::2] - values[1::2]) / 2 - (rows.mean(1, keepdim=True) - 0.5) * gain
+    slopes = torch.linalg.pinv(root * (rows - rows.mean(1, keepdim=True)), rtol=1e-9) @ (root * odd)
+    found = solve_coalitions(design, outputs, False).coefficients.T
+    torch.testing.assert_close(found, slopes + gain / 12, rtol=1e-5, atol=2e-6)
+    torch.testing.assert_close(found.sum(0), gain, rtol=1e-12, atol=1e-12)
+
+
+def test_many_elements_need_no_table_of_their_squares():
+    """160,000 elements: 205 GB if every two had a cell."""
+    inputs = torch.randn(1, 160_000, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="160000"):
+        found = KernelShap(lambda batch: batch.sum(1)).attribute(inputs, n_samples=8)
+    assert float(found.sum()) == pytest.approx(float(inputs.sum()), rel=1e-4)

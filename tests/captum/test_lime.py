@@ -17,9 +17,9 @@ from captum.metrics import infidelity, infidelity_perturb_func_decorator, sensit
 from sklearn.linear_model import LinearRegression
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.captum import KernelShap, Lime, MaskKernel, MusicLIME
+from musiclime_torch.captum import KernelShap, Lime, MaskKernel, MusicLIME, least_squares
 from musiclime_torch.captum.coalitions import draw_masks
-from musiclime_torch.captum.least_squares import fit_lines
+from musiclime_torch.captum.least_squares import fit_lines, pick_precision
 
 WEIGHT = 3 * torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 
@@ -431,3 +431,52 @@ def test_a_hundred_thousand_elements_need_no_table_of_their_squares():
         found = Lime(lambda batch: batch.sum(1)).attribute(inputs)
     assert found.shape == inputs.shape
     assert found.isfinite().all()
+
+
+@pytest.mark.parametrize(("n", "d"), [(5, 2**18 + 3), (3, 1000), (2000, 300)])
+def test_masks_in_pieces_are_those_of_captum_too(n: int, d: int):
+    torch.manual_seed(4)
+    masks, after = draw_masks(n, d, None), torch.rand(1)
+    torch.manual_seed(4)
+    assert torch.equal(masks, torch.cat([torch.bernoulli(torch.full((1, d), 0.5)) for _ in range(n)]).bool())
+    assert torch.equal(after, torch.rand(1))
+
+
+@pytest.mark.parametrize("ridge", [0.0, 3.0])
+@pytest.mark.parametrize("largest", [1.0, 1e-30])
+def test_many_rows_are_set_up_in_float32_with_the_digits_that_attributions_have(ridge: float, largest: float):
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.rand(2, 1500, 60, generator=generator) < 0.5
+    weights = largest * (0.3 + torch.rand(2, 1500, generator=generator, dtype=torch.float64))
+    outputs = masks.float() @ torch.randn(60, 3, generator=generator) + torch.randn(2, 1500, 3, generator=generator) + 100
+    assert pick_precision(outputs, weights, 60) == torch.float32
+    fast, exact = (fit_lines(masks, weights, y, ridge * largest, True) for y in (outputs, outputs.double()))
+    scale = exact.coefficients.abs().max()
+    assert float((fast.coefficients - exact.coefficients).abs().max() / scale) < 1e-6
+    assert float((fast.standard_errors / exact.standard_errors - 1).abs().max()) < 1e-5
+    torch.testing.assert_close(fast.intercept, exact.intercept, rtol=1e-6, atol=0)
+    torch.testing.assert_close(fast.fidelity, exact.fidelity, rtol=1e-6, atol=0)
+
+
+def test_few_rows_and_numbers_in_float64_are_set_up_in_float64(monkeypatch: pytest.MonkeyPatch):
+    outputs, even = torch.zeros(100, 1), torch.ones(1, 100)
+    assert pick_precision(outputs, even, 12) == torch.float32
+    assert pick_precision(outputs, even, 13) == torch.float64
+    assert pick_precision(outputs.double(), even, 12) == torch.float64
+    uneven = even.clone()
+    uneven[0, 0] = 1000
+    assert pick_precision(outputs, uneven, 12) == torch.float64, "one row outweighs all others"
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+    assert pick_precision(outputs, even, 12) == torch.float64, "products of float32 may have fewer bits"
+
+
+def test_columns_are_taken_some_at_a_time_where_they_are_many(monkeypatch: pytest.MonkeyPatch):
+    generator = torch.Generator().manual_seed(0)
+    masks, weights = torch.rand(2, 20, 90, generator=generator) < 0.5, torch.rand(2, 20, generator=generator)
+    outputs = torch.randn(2, 20, 3, generator=generator)
+    at_once = fit_lines(masks, weights, outputs, 0.5, True)
+    monkeypatch.setattr(least_squares, "BLOCK", 7 * 40)
+    in_turn = fit_lines(masks, weights, outputs, 0.5, True)
+    torch.testing.assert_close(at_once.coefficients, in_turn.coefficients)
+    torch.testing.assert_close(at_once.fidelity, in_turn.fidelity)
+    torch.testing.assert_close(at_once.intercept, in_turn.intercept)

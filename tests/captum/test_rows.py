@@ -90,3 +90,66 @@ def test_batches_of_several_tensors_fill_as_many():
     wide, flat = fill_each(iter(batches), 3)
     assert wide[:, 0].tolist() == [1, 1, 5]
     assert flat.tolist() == [0, 0, 1]
+
+
+ODD = torch.tensor([[torch.inf, -0.0, torch.nan, 1.5, -3.0]])
+NUMBERS = {
+    "zero": (ODD, 0),
+    "minus zero": (ODD, -0.0),
+    "one number": (ODD, 2.5),
+    "infinite": (ODD, ODD.flip(1)),
+    "baselines in another precision": (ODD, ODD.flip(1).double()),
+    "float64": (ODD.double(), ODD.flip(1).double()),
+    "half precision": (ODD.bfloat16(), 0.5),
+    "whole numbers": (torch.tensor([[3, -4, 5, 2**40, 0]]), 7),
+    "whole numbers, a fraction": (torch.tensor([[3, -4, 5, 9, 0]]), 0.5),
+    "flags": (torch.tensor([[True, False, True, True, False]]), False),
+    "bytes": (torch.tensor([[1, 0, 255, 128, 7]], dtype=torch.uint8), torch.tensor([[9, 8, 7, 6, 5]], dtype=torch.uint8)),
+    "complex": (torch.complex(ODD, ODD.flip(1)), 0),
+}
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
+@pytest.mark.parametrize("owner", [None, torch.tensor([[0, 1, 1, 2, 0]])])
+def test_elements_are_chosen_bit_by_bit_as_where_chooses(numbers: str, owner: Tensor | None):
+    own, baseline = NUMBERS[numbers]
+    request = read_request(own, baseline, None, None, owner)
+    kept = torch.rand(9, request.components, generator=torch.Generator().manual_seed(3)) < 0.5
+    altered = rows.alter(request, kept, rows.Rows(0, torch.zeros(9, dtype=torch.long), False))[0]
+    expected = torch.where(kept if owner is None else kept[:, owner[0]], own, request.baselines[0])
+    assert altered.dtype == expected.dtype
+    torch.testing.assert_close(altered, expected, rtol=0, atol=0, equal_nan=True)
+    if expected.is_floating_point():
+        assert torch.equal(altered.signbit() | altered.isnan(), expected.signbit() | expected.isnan())
+
+
+@pytest.mark.parametrize("per_eval", [1, 4, 100])
+def test_a_forward_may_keep_what_it_is_given(per_eval: int):
+    """Nothing is written to inputs afterwards: what a forward stores is what it was asked of."""
+    kept: list[Tensor] = []
+
+    def store(inputs: Tensor) -> Tensor:
+        kept.append(inputs)
+        return forward(inputs)
+
+    outputs = run(store, None, per_eval)
+    given = (
+        torch.cat(kept).unflatten(0, (-1, 3)) if len(torch.cat(kept)) == 21 else torch.cat(kept)[3:].unflatten(0, (-1, 3))
+    )
+    expected = torch.where(MASKS[0][:, None], INPUTS, 0.0)
+    torch.testing.assert_close(given, expected)
+    torch.testing.assert_close(outputs, forward(expected.flatten(0, 1)).unflatten(0, (7, 3)))
+
+
+def test_answers_of_several_kinds_are_lined_up_too():
+    """Numbers and tensors of other precisions in turn: what can't be stacked is looked at one by one."""
+    turns = iter(range(10_000))
+
+    def answer(inputs: Tensor) -> Any:
+        value = forward(inputs).sum()
+        return [float(value), value, value.double()[None]][next(turns) % 3]
+
+    request = read_request(INPUTS[:1], None, None, None, None)
+    outputs = evaluate(answer, plan_rows(answer, request, 7, 1, None), MASKS)
+    expected = forward(torch.where(MASKS[0], INPUTS[0], 0.0)).sum(1)
+    torch.testing.assert_close(outputs[:, 0, 0].double(), expected.double())

@@ -107,3 +107,35 @@ def test_a_module_whose_weights_are_elsewhere_says_their_hash():
         weights_hash = "abc"
 
     assert hash_weights(Far()) == "abc"
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 2**16, 2**16 + 1, 3 * 2**16 + 5])
+def test_pieces_add_up_to_the_sum_of_the_entire_tensor(size):
+    weights = torch.randn(size, generator=torch.Generator().manual_seed(0))
+    bits = weights.view(torch.int32).tolist()
+    total = sum((2 * place + 1) * (bit ^ (bit >> 15)) for place, bit in enumerate(bits)) % 2**32
+    assert int(hashing._sum_bits(weights)) % 2**32 == total
+
+
+def test_a_change_in_any_piece_is_noticed():
+    module = nn.Linear(2**9, 2**9, bias=False)
+    seen = {hash_weights(module)}
+    for place in range(0, 2**18, 2**16):
+        module.weight.data.view(-1)[place] += 1
+        seen.add(hash_weights(module))
+    module.weight.data.copy_(module.weight.data.view(4, -1).flip(0).reshape(2**9, 2**9))
+    seen.add(hash_weights(module))
+    assert len(seen) == 6
+
+
+def test_training_between_two_explanations_gives_another_hash_and_none_the_same(monkeypatch: pytest.MonkeyPatch):
+    """Weights are hashed once for each state they are in, however often they are asked for."""
+    module, hashed = make(), []
+    digest = hashlib.sha256
+    monkeypatch.setattr(hashing.hashlib, "sha256", lambda: hashed.append(1) or digest())
+    with torch.no_grad():
+        first = [hash_weights(module) for _ in range(3)]
+        step(module)
+        second = [hash_weights(module) for _ in range(3)]
+    assert len(set(first)) == len(set(second)) == 1
+    assert (first[0] != second[0], len(hashed)) == (True, 2)

@@ -1,11 +1,13 @@
 """Quantiles, and discoveries against a plain loop."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from scipy import stats
-from scipy.stats import binomtest, rankdata, spearmanr
+from scipy.stats import binomtest, rankdata, spearmanr, t as student
 
+from musiclime_torch.surrogate import intervals
 from musiclime_torch.surrogate.intervals import bound_share, discover, quantile, rank, rank_correlation
 
 
@@ -90,3 +92,25 @@ def test_wilsons_interval_and_spearmans_correlation_are_scipys():
     one, other = torch.randint(4, (2, 30), generator=generator).double()
     assert rank_correlation(one, other) == pytest.approx(spearmanr(one, other).statistic)
     assert rank_correlation(one, torch.ones(30)) == 0
+
+
+@pytest.mark.parametrize("items", [1, 700, 2**18])
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 2.0, 6.0])
+@pytest.mark.parametrize("freedom", ["equal", "few", "mixed", "none"])
+def test_discoveries_are_those_of_sorting_all_chances(items, scale, freedom, monkeypatch):
+    """Benjamini and Hochberg's step up as it is written, whether rows are looked at one by one or together."""
+    monkeypatch.setattr(intervals, "ITEMS", items)
+    generator = torch.Generator().manual_seed(0)
+    values = (1 + scale * torch.rand(4, 1, generator=generator)) * torch.randn(4, 300, generator=generator)
+    errors = torch.where(torch.rand(4, 300, generator=generator) < 0.02, 0.0, 1.0)
+    drawn = torch.rand(4, 300, generator=generator) * 30
+    degrees = {"equal": torch.full_like(drawn, 40.0), "few": torch.full_like(drawn, 2.0), "mixed": drawn, "none": 0 * drawn}[
+        freedom
+    ]
+    passed = intervals.discover(values, errors, degrees, 0.1)
+    for row in range(4):
+        ratio = (values[row].double() / errors[row].clamp_min(1e-300)).abs()
+        chances = np.where(degrees[row] < 1, 1.0, 2 * student.sf(ratio.numpy(), degrees[row].double().clamp_min(1).numpy()))
+        order = np.sort(chances)
+        most = max((k for k in range(1, 301) if order[k - 1] <= 0.1 * k / 300), default=0)
+        assert passed[row].tolist() == (chances <= 0.1 * most / 300).tolist() if most else not passed[row].any()

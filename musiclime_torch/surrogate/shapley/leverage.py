@@ -94,18 +94,21 @@ def weigh_rows(rows: Bool[Tensor, "pair d"], counts: dict[int, int]) -> Leverage
     d = rows.shape[1]
     each = torch.tensor(list(counts.values()), dtype=torch.long)
     drawn = each.double().repeat_interleave(each)
-    # Divided as integers: from 1,030 components on, the middle sizes have more coalitions than a float can say.
     shares = [count / count_pairs(d, size) for size, count in counts.items()]
     rates = torch.tensor(shares, dtype=torch.float64).repeat_interleave(each)
-    sizes = rows.sum(1).double()
+    sizes = rows.view(torch.int8).sum(1, dtype=torch.int32).double()
     weights = torch.where(2 * sizes == d, d, 2 * d) / (sizes * (d - sizes) * drawn)
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
     return LeverageDesign(masks, weights.repeat_interleave(2), rates.repeat_interleave(2))
 
 
 @lru_cache(8192)
-def count_pairs(d: int, size: int) -> int:
-    """Pairs of a coalition of `size` ≤ d / 2 and its complement; at d / 2 both are of that size."""
+def count_pairs(d: int, size: int) -> int | float:
+    """Pairs of a coalition of `size` ≤ d / 2 and its complement; at d / 2 both are of that size. Infinite beyond 2¹⁰⁰⁰:
+    with 160,000 components such numbers have 48,000 digits, and take milliseconds each.
+    """
+    if math.lgamma(d + 1) - math.lgamma(size + 1) - math.lgamma(d - size + 1) > 1000 * math.log(2):
+        return math.inf
     return math.comb(d, size) // (2 if 2 * size == d else 1)
 
 
@@ -121,7 +124,7 @@ def allocate(d: int, pairs: int) -> dict[int, int]:
     for size in range(1, d // 2 + 1):
         share = 1.0 if 2 * size == d else 2.0
         # Rounding what is left at every step keeps the total and is off by less than one.
-        counts[size] = min(max(round(left * share / shares), 1), count_pairs(d, size))
+        counts[size] = int(min(max(round(left * share / shares), 1), count_pairs(d, size)))
         left, shares = left - counts[size], shares - share
     return counts
 
@@ -135,7 +138,7 @@ def draw_rows(d: int, counts: dict[int, int], generator: torch.Generator) -> Boo
 def draw_size(d: int, size: int, count: int, generator: torch.Generator) -> Bool[Tensor, "count d"]:
     """`count` distinct coalitions of `size`, uniformly and without replacement. Of two halves the one with component 0."""
     if count_pairs(d, size) <= LISTED * count:
-        everything = list(itertools.islice(itertools.combinations(range(d), size), count_pairs(d, size)))
+        everything = list(itertools.islice(itertools.combinations(range(d), size), int(count_pairs(d, size))))
         order = torch.randperm(len(everything), generator=generator)[:count]
         chosen = torch.tensor(everything)[order]
     else:

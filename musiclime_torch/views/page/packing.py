@@ -118,9 +118,9 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     scale = interactions.find_space(space)
     place = interactions.find_row(row)
     values, significant = interactions.values[scale, place], interactions.significant[scale, place]
-    count = min(MOST_PAIRS, int(significant.sum()))
-    # Not significant pairs get −1, below any size, so that the largest `count` are significant ones.
-    shown = torch.where(significant, values.abs(), -1.0).topk(count).indices
+    told = int(significant.count_nonzero())
+    # Pairs that are not significant count as 0, which no significant one is, so that the largest are significant.
+    shown = (values.abs() * significant).topk(min(MOST_PAIRS, told)).indices
     # A long song has hundreds of thousands of pairs: intervals are computed for the shown ones only.
     freedom = interactions.degrees_of_freedom[scale, place, shown]
     halves = interactions.standard_errors[scale, place, shown] * quantile(freedom, 1 - interactions.risk)
@@ -131,7 +131,7 @@ def _pack_pairs(explanation: Explanation, row: int) -> dict[str, Any]:
     parts = [[part, round(share, 3), round_to(half, 2)] for part, share, half in interactions.shares(row, space)]
     return {
         "pairs": pairs,
-        "pairsTold": int(significant.sum()),
+        "pairsTold": told,
         "explained": round(max(float(interactions.explained[scale, place]), 0.0), 4),
         "parts": parts,
     }

@@ -1,7 +1,7 @@
 """The page of one song: its picture, its words, its numbers for every class, what to listen to, and how far to trust it."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -125,6 +125,9 @@ def _say(value: object) -> str:
 #: (name, file ending, bytes) of a sound -> its address in the page.
 Placing = Callable[[str, str, bytes], str]
 
+#: By version: gain in dB, and what `encode_sound` will have given.
+Encoding = dict[str, tuple[float, Future[tuple[str, bytes]]]]
+
 
 def to_html(explanation: Explanation, track: Track, *, baseline: AudioBaseline | None = None) -> str:
     """A page that needs no other file, sound included: megabytes for a long song, where `write_report` writes separate
@@ -159,6 +162,24 @@ def write_report(explanation: Explanation, track: Track, folder: Path, *, baseli
 def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | None, place: Placing, media: str) -> str:
     track = recall_track(explanation.provenance, track)
     versions = make_versions(explanation, track, baseline)
+    # Encoders run outside Python's lock: while the rest is made, and as many sounds at a time as there are cores.
+    with ThreadPoolExecutor() as pool:
+        return _fill(explanation, track, versions, _encode(versions, track.sample_rate, pool), place, media)
+
+
+def _encode(versions: list[Version], sample_rate: int, pool: ThreadPoolExecutor) -> Encoding:
+    """Begin to encode; loudness is matched over all versions: a quieter mix would seem to lack more than it does."""
+    sounds = {version.name: version.sound for version in versions if version.sound is not None}
+    gains = match_loudness(list(sounds.values()), sample_rate)
+    return {
+        name: (gain, pool.submit(encode_sound, sound, sample_rate, gain))
+        for (name, sound), gain in zip(sounds.items(), gains, strict=True)
+    }
+
+
+def _fill(
+    explanation: Explanation, track: Track, versions: list[Version], encoding: Encoding, place: Placing, media: str
+) -> str:
     packed = pack_classes(explanation)
     lines = () if track.lyrics is None else lay_out_lyrics(track.lyrics, explanation.components)
     data = {
@@ -189,13 +210,13 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
         "decision": "" if explanation.evidence is None else isolate(explanation.evidence.decision, explanation.classes),
         "chance": packed.classes[0]["chance"] if explanation.space != "probability" else "",
         "data": data,
-        "picture": _draw(explanation, track),
+        "picture": _draw(explanation, track, versions[0]),
         "lines": [_describe_line(line) for line in lines],
         "question": [_describe_line(line) for line in lay_out_question(explanation, track)],
         "timed": any(line.start_seconds is not None for line in lines),
         "reads": explanation.components.n_audio < len(explanation.components),
-        "versions": _describe_versions(explanation, track, versions, place),
-        "matched": sum(version.sound is not None for version in versions) > 1,
+        "versions": _describe_versions(explanation, track, versions, encoding, place),
+        "matched": len(encoding) > 1,
         "evidence": None if explanation.evidence is None else asdict(explanation.evidence),
         "edited": say_end(explanation) != REMOVED,
         "otherwise": say_end(explanation, "else"),
@@ -211,10 +232,9 @@ def _compose(explanation: Explanation, track: Track, baseline: AudioBaseline | N
     return render("song.html.j2", ("figures.js", "song.js", "playing.js"), media, values)
 
 
-def _draw(explanation: Explanation, track: Track) -> dict[str, Any]:
+def _draw(explanation: Explanation, track: Track, song: Version) -> dict[str, Any]:
     """Outlines of the song and its stems, and the segments' positions in percent of the song."""
-    song = track.stems.sum(0)
-    peaks = measure_peaks(song, SONG_STEPS)
+    peaks = measure_peaks(track.stems.sum(0) if song.sound is None else song.sound, SONG_STEPS)
     components, seconds = explanation.components, track.seconds
     edges = [round(100 * edge / seconds, 3) for edge in components.edges]
     outlines = [measure_peaks(stem, STEM_STEPS) for stem in track.stems] if edges else []
@@ -265,29 +285,23 @@ def _describe_line(line: SheetLine) -> dict[str, Any]:
     return {"pieces": pieces, "start": line.start_seconds, "opens": line.opens}
 
 
-def _describe_versions(explanation: Explanation, track: Track, versions: list[Version], place: Placing) -> dict[str, Any]:
+def _describe_versions(
+    explanation: Explanation, track: Track, versions: list[Version], encoding: Encoding, place: Placing
+) -> dict[str, Any]:
     """By name: sound, gain, the model's output, the components' names and the remaining lyrics."""
-    audible = [version for version in versions if version.sound is not None]
-    sounds = [version.sound for version in audible if version.sound is not None]
-    # Loudness matched over all versions: a quieter mix would seem to lack more than it does.
-    gains = dict(zip((version.name for version in audible), match_loudness(sounds, track.sample_rate), strict=True))
     evidence = explanation.evidence
     columns = {} if evidence is None else {"keeping": evidence.keeping, "flipping": evidence.flipping}
     if evidence is not None and evidence.edit is not None:
         columns["edited"] = evidence.edit.columns
     described: dict[str, Any] = {"keeping": None, "flipping": None, "edited": None}
-    # Encoders run outside Python's lock: as many sounds at a time as there are cores.
-    with ThreadPoolExecutor() as pool:
-        loudness = [gains[version.name] for version in audible]
-        encoded = pool.map(encode_sound, sounds, [track.sample_rate] * len(sounds), loudness)
-        files = dict(zip((version.name for version in audible), encoded, strict=True))
     for version in versions:
-        address = place(version.name, *files[version.name]) if version.name in files else None
+        gain, encoded = encoding.get(version.name, (0.0, None))
+        address = None if encoded is None else place(version.name, *encoded.result())
         named = columns.get(version.name) or ()
         described[version.name] = {
             "address": address,
             "hears": "" if address else _say_unheard(explanation, version),
-            "gain": round(gains.get(version.name, 0.0), 1),
+            "gain": round(gain, 1),
             "output": round_to(version.output, 3),
             "chance": "" if version.chance is None or explanation.space == "probability" else say_percent(version.chance),
             "columns": [(column, explanation.components.items[column].name) for column in named],

@@ -191,3 +191,10 @@ def test_the_least_budget_named_is_enough(d):
         draw_leverage(d, d, 0)
     least = int(str(refused.value).split()[-1].rstrip("."))
     assert draw_leverage(d, least, 0).n_samples == least
+
+
+def test_pairs_beyond_any_float_are_infinitely_many_and_none_else():
+    assert count_pairs(1000, 500) == math.comb(1000, 500) // 2
+    assert count_pairs(160_000, 2) == math.comb(160_000, 2)
+    assert count_pairs(160_000, 70_000) == math.inf
+    assert sum(allocate(2000, 5000).values()) == 5000

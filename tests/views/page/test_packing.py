@@ -1,6 +1,7 @@
 """A page's packed numbers are the explanation's, rounded."""
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,6 +31,18 @@ def test_packed_numbers_are_the_explanations_rounded(track):
         for pair, (_, _, value, half) in zip(one["pairs"], top, strict=True):
             assert pair[2] == pytest.approx(value, rel=1e-3)
             assert pair[3] == pytest.approx(half, rel=0.05)
+
+
+def test_pairs_that_are_not_significant_are_not_listed_however_large(track):
+    found = explain(Late(), track, segments=4, n_samples=300)
+    pairs = found.interactions
+    row, scale = found.target, pairs.find_space(None)
+    largest = int((pairs.values[scale, row].abs() * pairs.significant[scale, row]).argmax())
+    values, errors = pairs.values.clone(), pairs.standard_errors.clone()
+    values[scale, row, largest], errors[scale, row, largest] = 1000.0, 1e9
+    unsure = replace(found, interactions=replace(pairs, values=values, standard_errors=errors))
+    listed = [pair[:2] for pair in pack_classes(unsure).classes[0]["pairs"]]
+    assert pairs.columns[largest].tolist() not in listed
 
 
 def test_of_hundreds_of_classes_the_target_its_foil_and_the_top_are_kept(track):

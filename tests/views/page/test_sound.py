@@ -9,10 +9,16 @@ import pytest
 import soundfile
 import torch
 from hypothesis import given, strategies as st
+from soundfiles import find_lag
 
 from musiclime_torch.views.page.sound import (
     CEILING,
+    _check,
+    _pass_high,
+    _shelve,
+    _weigh,
     draw_outline,
+    encode_mp3,
     encode_sound,
     match_loudness,
     measure_loudness,
@@ -73,7 +79,7 @@ def test_peaks_are_the_largest_of_each_stretch_and_none_is_lost(frames, steps):
 
 def test_vorbis_is_written_in_pieces(monkeypatch: pytest.MonkeyPatch):
     """A call with minutes of sound overflows the stack of libsndfile's encoder, and the process is gone."""
-    monkeypatch.setattr(soundfile, "available_formats", lambda: {"OGG": "", "WAV": ""})
+    monkeypatch.setattr("musiclime_torch.views.page.sound.find_spec", lambda name: None)
     write, lengths = soundfile.SoundFile.write, []
 
     def note(self: soundfile.SoundFile, samples: np.ndarray) -> None:
@@ -90,8 +96,51 @@ def test_vorbis_is_written_in_pieces(monkeypatch: pytest.MonkeyPatch):
 
 def test_minutes_of_sound_are_encoded_whole_without_mp3(monkeypatch: pytest.MonkeyPatch):
     """Given at once, a minute overflows the stack of libsndfile's Vorbis, and ends the process."""
-    monkeypatch.setattr(soundfile, "available_formats", lambda: {"OGG": "OGG", "WAV": "WAV"})
+    monkeypatch.setattr("musiclime_torch.views.page.sound.find_spec", lambda name: None)
     sound = torch.zeros(2, 44_100 * 60)
     ending, data = encode_sound(sound, 44_100, 0.0)
     assert ending == "ogg"
     assert soundfile.info(io.BytesIO(data)).frames == sound.shape[1]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [16_000, 22_050, 24_000, 32_000, 44_100, 48_000])
+def test_an_mp3_is_as_long_as_its_sound_and_begins_with_it(rate, channels):
+    """What the first frame says of padding is taken off by players: else lyrics light up too early."""
+    sound = 0.1 * torch.randn(channels, rate + 77, generator=torch.Generator().manual_seed(0))
+    ending, data = encode_sound(sound, rate, 0.0)
+    heard, at = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    assert (ending, at, heard.shape) == ("mp3", rate, (sound.shape[1], channels))
+    assert find_lag(heard[:, 0], sound[0].numpy()) == 0
+
+
+def test_the_first_frame_of_an_mp3_is_what_libsndfile_writes():
+    """Layout and check sum, but for what depends on the encoder's version: its quality and its low pass."""
+    sound = 0.1 * torch.randn(1, 48_000, generator=torch.Generator().manual_seed(0))
+    ours, buffer = encode_mp3(sound, 16_000, 1.0), io.BytesIO()
+    more = {"bitrate_mode": "CONSTANT", "compression_level": 0.5}
+    with soundfile.SoundFile(buffer, "w", 16_000, 1, format="MP3", **more) as file:
+        file.write(sound[0].numpy())
+    theirs = buffer.getvalue()
+    first = ours.index(b"Info")
+    assert theirs.index(b"Info") == first
+    assert ours[first : first + 16] == theirs[first : first + 16], "numbers of frames and bytes"
+    seeks = zip(ours[first + 16 : first + 116], theirs[first + 16 : first + 116], strict=True)
+    assert max(abs(own - other) for own, other in seeks) <= 3, "256ths of the file"
+    assert ours[first + 140 : first + 144] == theirs[first + 140 : first + 144], "rate, delay and padding"
+    assert ours[first + 148 : first + 152] == theirs[first + 148 : first + 152], "bytes"
+    assert _check(theirs[: first + 154]) == int.from_bytes(theirs[first + 154 : first + 156], "big")
+    assert _check(ours[: first + 154]) == int.from_bytes(ours[first + 154 : first + 156], "big")
+
+
+@pytest.mark.parametrize("rate", [8000, 22_050, 44_100])
+def test_weighting_by_blocks_is_the_standards_recursion(rate):
+    from scipy.signal import sosfilt
+
+    sound = torch.randn(2, 5 * rate + 11, generator=torch.Generator().manual_seed(0)) + 0.3
+    sections = [
+        _shelve(rate, 1681.974450955533, 3.999843853973347, 0.7071752369554196),
+        _pass_high(rate, 38.13547087602444, 0.5003270373238773),
+    ]
+    assert np.allclose(_weigh(sound, rate), sosfilt(sections, sound.double().numpy(), axis=-1), atol=1e-5)
+    assert _weigh(sound[:, :3], rate).shape == (2, 3)
