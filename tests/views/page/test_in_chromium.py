@@ -148,8 +148,9 @@ def playing(page, name="song") -> str:
 
 def test_a_cell_and_a_word_are_played_from_their_time(opened):
     opened.locator("#heat rect").nth(2).click()
-    opened.wait_for_function(f"() => !{playing(opened)}.paused && {playing(opened)}.currentTime > 2.05")
-    assert opened.evaluate(f"{playing(opened)}.currentTime") < 3
+    # Where it is once it is past its beginning, read in the page itself: on a busy machine an answer comes seconds later.
+    look = f"() => !{playing(opened)}.paused && {playing(opened)}.currentTime > 2.05 ? {playing(opened)}.currentTime : null"
+    assert 2.05 < opened.wait_for_function(look).json_value() < 3
     assert opened.locator("#cell-detail").text_content().replace("\u2068", "").startswith("drums 0:02-0:03")
     assert opened.locator("#lyrics p.sung").text_content() == "love is my love"
     assert float(opened.evaluate("parseFloat(document.getElementById('playhead').style.left)")) > 50
