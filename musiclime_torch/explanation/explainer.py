@@ -27,6 +27,7 @@ from musiclime_torch.explanation.evidence import Evidence, look_for_evidence, ma
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.guides import guiding, note_guidance, read_proxy, tell_guidance
 from musiclime_torch.explanation.interactions import choose_classes
+from musiclime_torch.explanation.placing import place_components
 from musiclime_torch.explanation.planning import (
     Plan,
     count_expected,
@@ -41,21 +42,16 @@ from musiclime_torch.models.answering.asked import Asked
 from musiclime_torch.models.answering.transcribing import Transcribing
 from musiclime_torch.models.students import Student
 from musiclime_torch.models.subject import Subject
-from musiclime_torch.song.beats import Limits
-from musiclime_torch.song.segments import place_segments
 from musiclime_torch.song.track import Track, fold_quiet
 from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.surrogate.signed import full_precision, rounds_products
 from musiclime_torch.variants.asking import run_joint
-from musiclime_torch.variants.components import Components, list_components
+from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.probe import Probe, describe_swaps, edit_probe, pick_device, probing
 from musiclime_torch.variants.renderings import Kept
 from musiclime_torch.variants.scale import Scale, settle_scale, to_values
 from musiclime_torch.variants.sound import describe_fit
-
-#: Number of equal time segments, unless the model declares that they would be too short.
-SEGMENTS = 10
 
 
 def explain(
@@ -188,7 +184,7 @@ def explain_with(
     # What the model's declarations alone can refuse is refused here, before stems are resampled or lyrics are tokenized.
     subject, space = describe_asked(model, settings)
     cheap = read_proxy(proxy, proxy_samples, subject, settings)
-    segments, components = _place(subject, track, settings)
+    segments, components = place_components(subject, track, settings)
     # Settings are refused here, before anything is prepared. The plan is made again once it is known which components the
     # model can notice.
     plan_sampling(subject, (components.n_audio, len(components) - components.n_audio), settings)
@@ -276,37 +272,12 @@ def explain_with(
     return compose(components, probe, scale, estimate, evidence, value, settings.confidence, warnings, provenance)
 
 
-def place_components(subject: Subject, track: Track, settings: Settings) -> Components:
-    """The components that a model is explained by on a track."""
-    return _place(subject, track, settings)[1]
-
-
-def _place(subject: Subject, track: Track, settings: Settings) -> tuple[Any, Components]:
-    default = _pick_segments(subject, track)
-    asked = default if settings.segments is None else settings.segments
-    segments = place_segments(track, asked, _limit(subject, track, default)) if "audio" in subject.modalities else asked
-    return segments, list_components(track, segments, settings.units, subject.modalities, subject.asked_text)
-
-
 def _check_track(track: object) -> None:
     """InputError for anything but a `Track`, above all a path."""
     if isinstance(track, str | Path):
         raise InputError(f"the track is a path: give load_track({str(track)!r}).")
     if not isinstance(track, Track):
         raise InputError(f"expected a Track from load_track(path) or made by hand, got {track!r}.")
-
-
-def _pick_segments(subject: Subject, track: Track) -> int:
-    fitting = SEGMENTS if subject.shortest_seconds is None else int(track.seconds / subject.shortest_seconds + 1e-9)
-    return max(min(SEGMENTS, fitting), 1)
-
-
-def _limit(subject: Subject, track: Track, most: int) -> Limits:
-    """Limits within which segments made of beats cost no more passes than as many equal ones."""
-    # Windows of a longer song lie within segments that are as long: across shorter ones they have more renderings.
-    window = subject.max_seconds if subject.max_seconds is not None and subject.max_seconds < track.seconds else 0.0
-    equal = track.seconds / most
-    return Limits(most, max(min(window, equal), subject.shortest_seconds or 0.0, Limits.shortest))
 
 
 def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
-from musiclime_torch.explanation.explainer import place_components
+from musiclime_torch.explanation.placing import place_components
 from musiclime_torch.explanation.planning import describe_asked
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.care import keeping_random_states
@@ -122,7 +122,7 @@ def _write_recipe(subject: Subject, lessons: Sequence[Lesson], training: Trainin
 
 def take_lesson(subject: Subject, track: Track, settings: Settings, masks: int, stages: Stages) -> Lesson:
     """What the model says of so many masks of a song's sound, in whole blocks; the lyrics are there, or vary beside it."""
-    components = place_components(subject, track, settings)
+    _, components = place_components(subject, track, settings)
     device = pick_device(subject, settings.device)
     with probing(
         subject, track, components, settings.baseline, settings.lyrics_stand_in, settings.seed, device,
