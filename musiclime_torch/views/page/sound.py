@@ -8,7 +8,7 @@ import base64
 import io
 import math
 import struct
-from importlib.util import find_spec
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,8 @@ def encode_sound(sound: Float[Tensor, "channel frame"], sample_rate: int, gain: 
     """File ending and bytes of a sound with `gain` dB applied."""
     rate = sample_rate if sample_rate in _RATES else _RATES[-1]
     factor, sound = 10 ** (gain / 20), resample(sound, sample_rate, rate)
-    if find_spec("lameenc"):
+    # Sounds are encoded in threads: one may find the module while another is still importing it, and only `import` waits.
+    with suppress(ImportError):
         return "mp3", encode_mp3(sound, rate, factor)
     samples = (sound * factor).T.contiguous().numpy()
     ending = "ogg" if "OGG" in soundfile.available_formats() else "wav"

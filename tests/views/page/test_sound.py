@@ -3,6 +3,8 @@
 import io
 import math
 import re
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -79,7 +81,7 @@ def test_peaks_are_the_largest_of_each_stretch_and_none_is_lost(frames, steps):
 
 def test_vorbis_is_written_in_pieces(monkeypatch: pytest.MonkeyPatch):
     """A call with minutes of sound overflows the stack of libsndfile's encoder, and the process is gone."""
-    monkeypatch.setattr("musiclime_torch.views.page.sound.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "lameenc", None)
     write, lengths = soundfile.SoundFile.write, []
 
     def note(self: soundfile.SoundFile, samples: np.ndarray) -> None:
@@ -96,7 +98,7 @@ def test_vorbis_is_written_in_pieces(monkeypatch: pytest.MonkeyPatch):
 
 def test_minutes_of_sound_are_encoded_whole_without_mp3(monkeypatch: pytest.MonkeyPatch):
     """Given at once, a minute overflows the stack of libsndfile's Vorbis, and ends the process."""
-    monkeypatch.setattr("musiclime_torch.views.page.sound.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "lameenc", None)
     sound = torch.zeros(2, 44_100 * 60)
     ending, data = encode_sound(sound, 44_100, 0.0)
     assert ending == "ogg"
@@ -144,3 +146,14 @@ def test_weighting_by_blocks_is_the_standards_recursion(rate):
     ]
     assert np.allclose(_weigh(sound, rate), sosfilt(sections, sound.double().numpy(), axis=-1), atol=1e-5)
     assert _weigh(sound[:, :3], rate).shape == (2, 3)
+
+
+def test_sounds_may_be_encoded_while_another_thread_still_imports_lame(monkeypatch: pytest.MonkeyPatch):
+    """Then it is among the modules, but not described yet."""
+    import lameenc
+
+    unfinished = types.ModuleType("lameenc")
+    unfinished.Encoder = lameenc.Encoder
+    monkeypatch.setitem(sys.modules, "lameenc", unfinished)
+    assert unfinished.__spec__ is None
+    assert encode_sound(torch.zeros(1, 8000), 16_000, 0.0)[0] == "mp3"
