@@ -29,7 +29,7 @@ MASKS = 256
     cls=Grouped,
     examples=(
         "musiclime distill songs.csv --model musicnn --start 30 --end 33 --out student",
-        "musiclime corpus songs.csv --model musicnn --start 30 --end 33 --proxy student --out run",
+        "musiclime distill songs --model my.module:model --separator hpss --most 96 --out student",
     ),
 )
 @click.argument("songs", type=click.Path(path_type=Path))
