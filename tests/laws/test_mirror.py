@@ -45,6 +45,7 @@ TESTED_ELSEWHERE = {
     "demo/song": "demo/test_training",
     "demo/synthesis": "demo/test_songs",
     "explanation/composing": "explanation/test_explainer",
+    "explanation/placing": "explanation/test_explainer_segments",
     "explanation/evidence": "explanation/test_evidence_search",
     "models/contract": "models/test_subject",
     "models/front_ends": "models/test_ast_roberta",
