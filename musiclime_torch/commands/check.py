@@ -15,13 +15,13 @@ import click
 from musiclime_torch.basics.arguments import read_separator
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_file
+from musiclime_torch.commands.baselines import load_baseline
 from musiclime_torch.commands.help import SongCommand
 from musiclime_torch.commands.options import (
     LOADING,
     default_device,
     explain_options,
     gather,
-    load_baseline,
     loading_options,
     names_model,
     pop_given,

@@ -19,6 +19,7 @@ from musiclime_torch.commands.help import Grouped
 from musiclime_torch.commands.models import redact_name
 from musiclime_torch.commands.options import (
     MODEL_NAMES,
+    catalogue_options,
     default_device,
     explain_options,
     gather,
@@ -47,10 +48,7 @@ if TYPE_CHECKING:
 )
 @click.argument("songs", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the tables.")
-@click.option("--separator", metavar="NAME", help="As in explain, for songs without stems of their own.")
-@click.option("--start", type=float, metavar="SECONDS", help="Start of the part of every song to explain.")
-@click.option("--end", type=float, metavar="SECONDS", help="End of that part.")
-@click.option("--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Reject longer songs.  [default: 900]")
+@catalogue_options
 @click.option("--all-classes", is_flag=True, help="Write every class, not only the predicted one and --target A,B.")
 @click.option("--shard-size", type=click.IntRange(min=1), metavar="SONGS", help="Songs per shard, written together.")
 @click.option("--controls", type=click.FloatRange(0, 1), metavar="SHARE", help="Songs also explained as their own control.")

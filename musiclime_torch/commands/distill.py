@@ -12,7 +12,14 @@ import click
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_file
 from musiclime_torch.commands.help import Grouped
-from musiclime_torch.commands.options import default_device, distill_options, gather, names_model, pop_given
+from musiclime_torch.commands.options import (
+    catalogue_options,
+    default_device,
+    distill_options,
+    gather,
+    names_model,
+    pop_given,
+)
 from musiclime_torch.commands.questions import load_models
 from musiclime_torch.commands.refusals import refuse_early
 from musiclime_torch.song.manifest import Entry, read_folder, read_manifest
@@ -34,10 +41,7 @@ MASKS = 256
 )
 @click.argument("songs", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the student.")
-@click.option("--separator", metavar="NAME", help="As in explain, for songs without stems of their own.")
-@click.option("--start", type=float, metavar="SECONDS", help="Start of the part of every song.")
-@click.option("--end", type=float, metavar="SECONDS", help="End of that part.")
-@click.option("--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Reject longer songs.  [default: 900]")
+@catalogue_options
 @click.option("--most", type=click.IntRange(min=1), default=64, show_default=True, metavar="SONGS", help="Songs at most.")
 @click.option("--masks", type=click.IntRange(min=1), default=MASKS, show_default=True, help="Masks of each song's sound.")
 @click.option("--epochs", type=click.IntRange(min=1), default=200, show_default=True, help="Rounds of training.")

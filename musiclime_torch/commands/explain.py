@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.commands.baselines import load_baseline
 from musiclime_torch.commands.help import Grouped, SongCommand
 from musiclime_torch.commands.models import load_proxy, refuse_proxy
 from musiclime_torch.commands.options import (
@@ -26,7 +27,6 @@ from musiclime_torch.commands.options import (
     default_device,
     explain_options,
     gather,
-    load_baseline,
     loading_options,
     names_model,
     output_options,

@@ -8,7 +8,6 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import Field, fields
-from os.path import exists, isdir
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from musiclime_torch.basics.choices import Modality, OutputKind
-from musiclime_torch.basics.edits import find_edit, read_edit, split_stems
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.settings import PAPER, Settings
 
@@ -157,6 +155,15 @@ def _say_default(setting: "Field[Any]") -> str:
     return f"  [default: {default if isinstance(default, str) else f'{default:g}'}]"
 
 
+_CATALOGUE_OPTIONS = [
+    click.option("--separator", metavar="NAME", help="As in explain, for songs without stems of their own."),
+    click.option("--start", type=float, metavar="SECONDS", help="Start of the part of every song to explain."),
+    click.option("--end", type=float, metavar="SECONDS", help="End of that part."),
+    click.option(
+        "--max-duration", "max_seconds", type=float, metavar="SECONDS", help="Reject longer songs.  [default: 900]"
+    ),
+]
+
 _OUTPUT_OPTIONS = [
     click.option(
         "--out",
@@ -182,6 +189,11 @@ _OUTPUT_OPTIONS = [
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="On standard output."),
     click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows of the table."),
 ]
+
+
+def catalogue_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Arguments of `load_track` that hold for every song of a catalogue."""
+    return _add(command, _CATALOGUE_OPTIONS)
 
 
 def loading_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -277,43 +289,6 @@ def tell_of_lyrics(model: Any, track: "Track", options: dict[str, Any]) -> None:
     given = {name: value for name, value in gather(options).items() if name in SETTINGS and name != "baseline"}
     for note in tell_of_no_lyrics(describe_asked(model, read_settings(given))[0], track):
         click.echo(f"{note[:1].upper()}{note[1:]}", err=True)
-
-
-def split_baseline(text: Any) -> dict[str, str | Path]:
-    """What --baseline names, by stem, or under "" for all of them: edits in their one form, and files.
-
-    InputError for what is neither an edit nor looks like a file.
-
-    >>> split_baseline("lowpass 1 kHz"), split_baseline("vocals=-12dB,drums=noise")
-    ({'': 'low-pass 1000 Hz'}, {'vocals': '-12 dB', 'drums': 'noise'})
-    """
-    if not isinstance(text, str):
-        return {}
-    parts = split_stems(text) if "=" in text and not exists(text) else {"": text}
-    return {stem: _read_stand_in(part) for stem, part in parts.items()}
-
-
-def _read_stand_in(text: str) -> str | Path:
-    named = exists(text) or os.sep in text or bool(Path(text).suffix)
-    return Path(text) if named and find_edit(text) is None else str(read_edit(text))
-
-
-def load_baseline(options: dict[str, Any], device: str, loading: dict[str, Any]) -> None:
-    """Where the baseline is a song, replace its path by the loaded track; a take of a single stem isn't taken apart."""
-    from musiclime_torch.song.track import load_track
-
-    parts = split_baseline(options["baseline"])
-    if list(parts) == [""]:
-        song = parts[""]
-        options["baseline"] = load_track(song, device=device, **loading) if isinstance(song, Path) else song
-    elif parts:
-        length = {name: value for name, value in loading.items() if name == "max_seconds"}
-        options["baseline"] = {
-            stem: load_track(part, separator=None if isdir(part) else "none", device=device, **length)
-            if isinstance(part, Path)
-            else part
-            for stem, part in parts.items()
-        }
 
 
 def split(text: str) -> tuple[str, ...]:

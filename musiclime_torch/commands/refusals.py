@@ -14,8 +14,9 @@ from typing import Any
 from musiclime_torch.basics.arguments import read_separator, split_units, suggest
 from musiclime_torch.basics.choices import NEURAL
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.commands.baselines import split_baseline
 from musiclime_torch.commands.models import check_name
-from musiclime_torch.commands.options import gather, split_baseline
+from musiclime_torch.commands.options import gather
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.song.lyrics.files import asks_to_transcribe
 

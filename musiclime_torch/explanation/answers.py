@@ -20,7 +20,8 @@ from torch import Tensor
 from musiclime_torch.basics.edits import split_stems
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
-from musiclime_torch.explanation.settings import Settings, name_baseline, read_baseline
+from musiclime_torch.explanation.baselines import name_baseline, read_baseline
+from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.answering.asked import Asked
 from musiclime_torch.models.answering.transcribing import Transcribing
 from musiclime_torch.models.hashing import hash_weights

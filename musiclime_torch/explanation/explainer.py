@@ -16,6 +16,7 @@ from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.explanation.answers import Answers, check_answers, describe_question, record_provenance
 from musiclime_torch.explanation.composing import collect_warnings, compose, tell_of_no_lyrics
 from musiclime_torch.explanation.edits import look_for_edit
+from musiclime_torch.explanation.ends import ask_ends, refuse_deaf
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
@@ -38,18 +39,11 @@ from musiclime_torch.explanation.planning import (
     takes_all,
 )
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
-from musiclime_torch.models.answering.asked import Asked
-from musiclime_torch.models.answering.transcribing import Transcribing
 from musiclime_torch.models.students import Student
-from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track, fold_quiet
-from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.surrogate.sampling import VALUES
-from musiclime_torch.surrogate.signed import full_precision, rounds_products
-from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.probe import Probe, describe_swaps, edit_probe, pick_device, probing
-from musiclime_torch.variants.renderings import Kept
 from musiclime_torch.variants.scale import Scale, settle_scale, to_values
 from musiclime_torch.variants.sound import describe_fit
 
@@ -220,8 +214,8 @@ def explain_with(
         stages.begin(
             f"asking {subject.name}", count_expected(probe, plan), at_most=plan.until is not None and not every_mask
         )
-        ends, warnings = _ask_ends(probe)
-        _refuse_deaf(subject, ends)
+        ends, warnings = ask_ends(probe)
+        refuse_deaf(subject, ends)
         scale = settle_scale(subject, ends, space, settings.target, settings.foil)
         scale = replace(scale, kept=choose_classes(settings.interactions, scale, to_values(scale, ends)[0]))
         with guiding(cheap, probe, track, components, scale, plan, settings) as guide:
@@ -278,37 +272,6 @@ def _check_track(track: object) -> None:
         raise InputError(f"the track is a path: give load_track({str(track)!r}).")
     if not isinstance(track, Track):
         raise InputError(f"expected a Track from load_track(path) or made by hand, got {track!r}.")
-
-
-def _ask_ends(probe: Probe) -> tuple[Float[Tensor, "2 class"], tuple[str, ...]]:
-    """Outputs for the song and the empty song, and what a lower precision does to them."""
-    # Every attribution is measured between these two outputs, and the scale and the target are chosen by them.
-    masks = mask_ends(len(probe.seen))
-    ends = run_joint(probe, masks)
-    if probe.precision != "float32" and not probe.subject.late_fusion:
-        return ends, (f"{probe.subject.name} has no separate encoders: all of it ran in float32.",)
-    if probe.precision != "float32":
-        what, exact = "encoders in bfloat16 change", run_joint(replace(probe, precision="float32"), masks)
-    elif rounds_products():
-        # Kept answers know nothing of torch's settings: these are for the comparison alone.
-        with full_precision(probe.device):
-            exact = run_joint(replace(probe, kept=Kept()), masks)
-        what = "products rounded to TensorFloat-32 or bfloat16, as torch is set, change"
-    else:
-        return ends, ()
-    moved, span = (ends - exact).abs().amax(), (exact[0] - exact[1]).abs().amax()
-    return ends, (
-        f"{what} the outputs by up to {float(moved):.2g}, where song and empty song differ by up to {float(span):.2g}.",
-    )
-
-
-def _refuse_deaf(subject: Subject, ends: Float[Tensor, "2 class"]) -> None:
-    """InputError where a language model answers the song and the empty song alike to the last bit."""
-    # Sound that doesn't reach a language model raises nothing, and neither do words: the answer is just always the same.
-    if isinstance(subject.model, Asked | Transcribing) and torch.equal(ends[0], ends[1]):
-        raise InputError(
-            f"{subject.name} answers the song and the empty song alike to the last bit: neither sound nor lyrics reach it."
-        )
 
 
 def _estimate(

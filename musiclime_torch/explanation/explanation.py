@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import find_class
-from musiclime_torch.basics.choices import Timeline
 from musiclime_torch.basics.errors import InputError, needing
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.evidence import Evidence, read_evidence
@@ -22,7 +21,7 @@ from musiclime_torch.explanation.fragment import Ranking, draw_fragment
 from musiclime_torch.explanation.interactions import Interactions, read_interactions, say_left_out
 from musiclime_torch.explanation.sentences import REMOVED, say_end, to_sentences
 from musiclime_torch.surrogate.intervals import discover, quantile, share_risk
-from musiclime_torch.variants.components import Component, Components
+from musiclime_torch.variants.components import Component, Components, read_components
 
 #: Increased whenever older code would misread newer files.
 FORMAT_VERSION = 4
@@ -333,7 +332,7 @@ class Explanation:
 
 def _read_fields(saved: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Arguments of `Explanation` from JSON and tensors."""
-    components, classes = _read_components(saved["components"]), tuple(saved["classes"])
+    components, classes = read_components(saved["components"]), tuple(saved["classes"])
     pairs, evidence = saved["interactions"], saved["evidence"]
     read = {
         "components": components,
@@ -344,13 +343,3 @@ def _read_fields(saved: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str,
         "warnings": tuple(saved["warnings"]),
     }
     return {name: tensors[name] for name in _TENSORS} | saved | read
-
-
-def _read_components(fields: dict[str, Any]) -> Components:
-    items = [item | {"spans": tuple(tuple(span) for span in item["spans"])} for item in fields["items"]]
-    # Older files have no timeline.
-    known = fields.get("timeline") and {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields["timeline"].items()
-    }
-    timeline = Timeline(**known) if known else None
-    return Components(tuple(Component(**item) for item in items), fields["n_stems"], tuple(fields["edges"]), timeline)

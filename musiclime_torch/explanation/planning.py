@@ -10,10 +10,11 @@ from musiclime_torch.basics.arguments import Until, find_class, read_until
 from musiclime_torch.basics.choices import Space
 from musiclime_torch.basics.edits import refuse_deaf_edit
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.explanation.baselines import list_edits
 from musiclime_torch.explanation.estimation.crossed import takes_every_mask
 from musiclime_torch.explanation.estimation.loop import expect_passes
 from musiclime_torch.explanation.evidence import makes_decision
-from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTLED, Settings, list_edits
+from musiclime_torch.explanation.settings import BUDGET, ENUMERATED, SETTLED, Settings
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.surrogate.sampling import Sampling
 from musiclime_torch.surrogate.shared import pick_repeats

@@ -18,10 +18,11 @@ from musiclime_torch.explanation.answers import (
     recall_track,
     record_question,
 )
+from musiclime_torch.explanation.baselines import name_baseline
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.planning import describe_asked
-from musiclime_torch.explanation.settings import Settings, name_baseline, read_settings
+from musiclime_torch.explanation.settings import Settings, read_settings
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends

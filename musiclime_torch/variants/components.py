@@ -8,7 +8,7 @@ import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, SupportsIndex, overload
+from typing import Any, Literal, SupportsIndex, overload
 
 from musiclime_torch.basics.arguments import Segments, check_name, read_segments, read_segments_text
 from musiclime_torch.basics.choices import Timeline, Units
@@ -284,3 +284,14 @@ def _decimals(edges: tuple[float, ...], offset: float) -> int:
 def _clock(seconds: float, decimals: int) -> str:
     minutes, rest = divmod(round(seconds, decimals), 60)
     return f"{int(minutes)}:{rest:0{2 + (decimals and decimals + 1)}.{decimals}f}"
+
+
+def read_components(fields: dict[str, Any]) -> Components:
+    """Components from what JSON keeps of them."""
+    items = [item | {"spans": tuple(tuple(span) for span in item["spans"])} for item in fields["items"]]
+    # Older files have no timeline.
+    known = fields.get("timeline") and {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields["timeline"].items()
+    }
+    timeline = Timeline(**known) if known else None
+    return Components(tuple(Component(**item) for item in items), fields["n_stems"], tuple(fields["edges"]), timeline)

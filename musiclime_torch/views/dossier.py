@@ -31,7 +31,7 @@ from musiclime_torch.song.track import Track
 from musiclime_torch.variants.sound import AudioBaseline
 from musiclime_torch.views.exports.files import to_csv, to_json, write_mixes
 from musiclime_torch.views.page.document import render
-from musiclime_torch.views.page.song import list_checks, list_origins, list_settings
+from musiclime_torch.views.page.origins import list_checks, list_origins, list_settings
 from musiclime_torch.views.terminal import ROUNDING
 
 #: Components and classes that the page lists at most; attributions.csv has all of them.
