@@ -73,6 +73,18 @@ class Unshared(nn.Module):
         return self.asking(audio, text)
 
 
+class Shared(Unshared):
+    """The same model whose pairs cost a given share: as many lyrics a sound as another model's costs ask for."""
+
+    def __init__(self, asking: Answering, share: float) -> None:
+        super().__init__(asking)
+        self.share, self.forward_shared = share, asking.forward_shared
+
+    def pair_cost(self, frames: int, tokens: int) -> float:
+        """The share, whatever is heard and read."""
+        return self.share
+
+
 @dataclass(frozen=True)
 class Way:
     """A model and a design to explain it with."""
@@ -96,11 +108,8 @@ class Cost:
 
 def list_ways(question: str, shares: Mapping[str, float]) -> dict[str, Way]:
     """Designs by their names: sounds shared as the model's own costs say, and as the real model's would, and joint rows."""
-    asking, ways = load_demo_answering(question), {}
-    for name, share in shares.items():
-        like = load_demo_answering(question)
-        like.pair_cost = lambda frames, tokens, share=share: share  # type: ignore[method-assign,misc]
-        ways[name] = Way(like, "auto")
+    asking = load_demo_answering(question)
+    ways = {name: Way(Shared(asking, share).eval(), "auto") for name, share in shares.items()}
     joint = Unshared(asking).eval()
     return {SHARED: Way(asking, "auto"), **ways} | {name: Way(joint, design) for name, design in JOINT.items()}
 

@@ -55,11 +55,6 @@ def test_an_untrained_student_changes_next_to_nothing():
     plain, guided = (explain(model, track, **asked, proxy=proxy) for proxy in (None, make_student(model)))
     moved = (guided.attributions - plain.attributions).abs() / plain.standard_errors
     assert float(moved.max()) < 0.5
-    assert max(guided.provenance["proxy"]["alpha"]) < MOST_USELESS
-
-
-#: A network without training is a smooth function of what it hears: by chance it errs a little as the model does.
-MOST_USELESS = 1.5
 
 
 def explain_quickly(model: Any = None, **given: Any) -> Explanation:
