@@ -55,6 +55,14 @@ def test_a_model_is_a_proxy_by_its_name(folder: Path):
     assert json.loads(done.stdout)["provenance"]["proxy"]["name"] == "smooth"
 
 
+def test_songs_that_share_batches_have_it_too(folder: Path):
+    few = ("--n-samples", 32, "--batch-size", 128, "--workers", 0, "--out", folder / "shared", "--proxy", folder / "student")
+    done = run("corpus", folder / "songs.csv", *MODEL, *few)
+    assert done.exit_code == 0, done.output
+    gains = [row["proxy_gain"] for row in parquet.read_table(folder / "shared" / "songs").to_pylist()]
+    assert sum(gain is not None for gain in gains) == 3  # two that judged it, and one that it never saw
+
+
 def test_a_catalogue_is_explained_with_it_and_resumed(folder: Path):
     asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--workers", 0, "--out", folder / "run")
     done = run(*asked, "--proxy", folder / "student")

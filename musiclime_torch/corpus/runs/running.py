@@ -98,7 +98,7 @@ def _explain_song(
         track = track if job.settings.residual else fold_quiet(track)
         asked_pairs = _ask_pairs(job)
         settings = replace(job.settings, seed=draw_seed(job.settings.seed, entry.id), interactions=asked_pairs)
-        student = _load_student(job.proxy) if job.proxy else None
+        student = _load_student(job.proxy, job.settings_hash) if job.proxy else None
         explanation = explain_with(
             model, track, settings, stages or Stages(), proxy=student, proxy_samples=job.proxy_samples
         )
@@ -123,9 +123,9 @@ def _explain_song(
     return rows
 
 
-@functools.cache
-def _load_student(folder: str) -> Student:
-    """Once a process."""
+@functools.lru_cache(maxsize=1)
+def _load_student(folder: str, settings_hash: str) -> Student:
+    """Once a run, whose hash holds that of the student's weights."""
     return load_student(folder)
 
 

@@ -26,8 +26,8 @@ _NUMBERS = pyarrow.list_(pyarrow.float64())
 
 #: `position` counts a stem's segments from 0; `start` and `end` are seconds; `line` counts from 1; `text` is given for
 #: lines and sections. In `controls`, `position` is a segment's place in the control and `origin` its place in the song.
-#: `proxy_gain` is how many times lower a
-#: proxy made squared errors. `seed` is the song's own: `explain` gives the same numbers with it.
+#: `proxy_gain` is how many times lower a proxy made squared errors. `seed` is the song's own: `explain` gives the same
+#: numbers with it.
 SCHEMAS = {
     "attributions": pyarrow.schema(
         [
