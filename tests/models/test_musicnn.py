@@ -181,7 +181,8 @@ def test_both_towers_are_explained_by_crossed_masks(track: Track):
     found = explain(model, track, segments=2, n_samples=(16, 32), target="dance")
     assert found.design == "crossed, 16 masks of the sound × 32 of the lyrics"
     assert found.interactions is not None
-    explained = dict(zip(found.interactions.spaces, found.interactions.explained[:, found.target].tolist(), strict=True))
+    row = found.interactions.find_row(found.target)
+    explained = dict(zip(found.interactions.spaces, found.interactions.explained[:, row].tolist(), strict=True))
     assert abs(explained["logit"]) < 1e-6  # a sum of both sides
 
 

@@ -93,6 +93,11 @@ def test_a_quiet_stem_is_no_component_of_a_catalogue_either(entries, tmp_path):
 )
 def test_classes_that_get_rows_get_their_interactions(entries, tmp_path, monkeypatch, asked, more, expected):
     given = []
-    monkeypatch.setattr(running, "explain_with", lambda *args: given.append(args[2].interactions) or explain_with(*args))
+
+    def note(model, track, settings, *rest, **named):
+        given.append(settings.interactions)
+        return explain_with(model, track, settings, *rest, **named)
+
+    monkeypatch.setattr(running, "explain_with", note)
     run(entries[:1], tmp_path, options=OPTIONS | {"interactions": asked}, **more)
     assert given == [expected]
