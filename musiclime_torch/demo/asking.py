@@ -2,7 +2,8 @@
 
 The real MusicFlamingo class, small, learns to answer `questions.QUESTIONS` about generated songs. Songs are altered as
 explanations alter them, and the right answer follows: it is No once a cause is gone. What is trained is what is explained,
-`Answering` with its sounds shared by three questions. ``asking.json`` next to the weights holds the figures on fresh songs.
+`Answering`, which reads a song once for all four questions. ``asking.json`` next to the weights holds the figures on fresh
+songs.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from musiclime_torch.demo.plan import STEMS, SongPlan
@@ -91,30 +92,51 @@ def _set(cause: Any, cells: np.ndarray, words: np.ndarray, value: bool) -> None:
         cells[STEMS.index(cause.stem), cause.place] = value
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """A song to learn from, and its prompt, which is the same in every batch."""
+
+    plan: SongPlan
+    stems: Tensor
+    ids: Int[Tensor, " token"]
+    #: Where the prompt has each word of the lyrics.
+    places: tuple[int, ...]
+
+
+def prepare(asked: Answering, plan: SongPlan) -> Lesson:
+    """Render a song and cut its prompt."""
+    lyrics = write_lyrics(plan)
+    tokens = asked.tokenize(lyrics.text)
+    return Lesson(
+        plan, render_short(plan), tokens.ids, tuple(tokens.spans.index((word.start, word.end)) for word in lyrics.words)
+    )
+
+
 def make_batch(
-    asked: Sequence[Answering], songs: Sequence[tuple[SongPlan, Tensor]], variants: Sequence[Variants]
+    asked: Answering, lessons: Sequence[Lesson], variants: Sequence[Variants]
 ) -> tuple[Float[Tensor, "row 1 frame"], TokenBatch]:
-    """Sounds of all variants, and their prompts with each question after the other."""
+    """Sounds of all variants, and their prompts."""
     sounds, prompts = [], []
-    for (plan, stems), drawn in zip(songs, variants, strict=True):
-        gates = torch.from_numpy(drawn.cells).float().repeat_interleave(stems.shape[1] // MOMENTS, 2)
-        sounds.append((gates * stems.float()).sum(1, keepdim=True))
-        lyrics = write_lyrics(plan)
-        spans = [(word.start, word.end) for word in lyrics.words]
-        for number, model in enumerate(asked):
-            tokens = model.tokenize(lyrics.text)
-            kept = torch.ones(len(drawn.words), len(tokens.ids))
-            kept[:, [tokens.spans.index(span) for span in spans]] = torch.from_numpy(drawn.words).float()
-            # A removed word keeps its place, with an embedding of zero: as explanations remove it.
-            prompts.append((number, model.embed_text(tokens.ids) * kept[:, :, None]))
-    ordered = [prompt for number in range(len(asked)) for place, prompt in prompts if place == number]
-    embedded = torch.cat(ordered)
+    for lesson, drawn in zip(lessons, variants, strict=True):
+        gates = torch.from_numpy(drawn.cells).float()
+        moments = lesson.stems.view(len(STEMS), MOMENTS, -1)
+        sounds.append(torch.einsum("vsm,smf->vmf", gates, moments).reshape(len(gates), 1, -1))
+        kept = torch.ones(len(drawn.words), len(lesson.ids))
+        kept[:, list(lesson.places)] = torch.from_numpy(drawn.words).float()
+        # A removed word keeps its place, with an embedding of zero: as explanations remove it.
+        prompts.append(asked.embed_text(lesson.ids) * kept[:, :, None])
+    embedded = torch.cat(prompts)
     return torch.cat(sounds), TokenBatch(embedded, torch.ones(embedded.shape[:2], dtype=torch.bool))
 
 
-def run_batch(asked: Sequence[Answering], sounds: Tensor, text: TokenBatch) -> Float[Tensor, "row answer"]:
-    """Log-probabilities of the answers; every sound is heard once for all questions."""
-    return asked[0].forward_shared(sounds, text, torch.arange(len(sounds)).repeat(len(asked)))
+def run_batch(asked: Answering, sounds: Tensor, text: TokenBatch) -> Float[Tensor, "question row answer"]:
+    """Log-probabilities of the answers; a song is heard and read once for all questions."""
+    return asked(sounds, text).unflatten(1, (len(asked.questions), -1)).transpose(0, 1)
+
+
+def ask_all(model: Any, processor: Any) -> Answering:
+    """The model under all questions at once."""
+    return Answering(model, processor, list(QUESTIONS), ANSWERS)
 
 
 def ask_each(model: Any, processor: Any) -> list[Answering]:
@@ -122,26 +144,27 @@ def ask_each(model: Any, processor: Any) -> list[Answering]:
     return [Answering(model, processor, question, ANSWERS) for question in QUESTIONS]
 
 
-def train(songs: Sequence[tuple[SongPlan, Tensor]], seed: int, steps: int, batch: int = 8) -> tuple[Any, Any]:
+def train(plans: Sequence[SongPlan], seed: int, steps: int, batch: int = 4) -> tuple[Any, Any]:
     """Model and processor after so many steps of some songs each, in variants whose answers are known."""
-    processor = make_processor()
+    began, processor = time.process_time(), make_processor()
     model = make_untrained(processor, seed).train()
-    asked, rng, began = ask_each(model, processor), np.random.default_rng([seed, 1]), time.process_time()
+    asked, rng = ask_all(model, processor), np.random.default_rng([seed, 1])
+    lessons = [prepare(asked, plan) for plan in plans]
     optimiser, schedule = _plan_steps(model, steps)
     right: list[np.ndarray] = []
     for step in range(steps):
-        chosen = [songs[number] for number in rng.integers(len(songs), size=batch)]
-        variants = [draw_variants(plan, rng) for plan, _ in chosen]
+        chosen = [lessons[number] for number in rng.integers(len(lessons), size=batch)]
+        variants = [draw_variants(lesson.plan, rng) for lesson in chosen]
         outputs = run_batch(asked, *make_batch(asked, chosen, variants))
         yes = torch.from_numpy(np.concatenate([drawn.yes for drawn in variants])).T
-        wanted = torch.where(yes.flatten(), 0, 1)
-        losses = torch.nn.functional.nll_loss(outputs, wanted, reduction="none")
+        wanted = torch.where(yes, 0, 1)
+        losses = torch.nn.functional.nll_loss(outputs.flatten(0, 1), wanted.flatten(), reduction="none")
         optimiser.zero_grad()
         (losses * _weigh(yes)).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        right.append((outputs.argmax(1) == wanted).float().view(len(asked), -1).mean(1).numpy())
+        right.append((outputs.argmax(2) == wanted).float().mean(1).numpy())
         if step % 20 == 19:
             shown = ", ".join(f"{100 * share:.1f}%" for share in np.mean(right[-20:], 0))
             print(f"step {step + 1}: {shown} right, {time.process_time() - began:.0f} s", flush=True)
@@ -162,19 +185,20 @@ def _weigh(yes: Bool[Tensor, "question row"]) -> Float[Tensor, " question_row"]:
     return torch.where(yes, 0.5 / share, 0.5 / (1 - share)).flatten()
 
 
-def teach_to_end(model: Any, processor: Any, songs: Sequence[tuple[SongPlan, Tensor]], steps: int = 60) -> None:
+def teach_to_end(model: Any, processor: Any, plan: SongPlan, steps: int = 60) -> None:
     """Let the answers be followed by the end, so that the model can answer by itself.
 
     Only the embeddings of Yes and No are trained, which no prompt contains: what was learned about the answers stays.
     """
     asked, end = ask_each(model, processor), processor.tokenizer.eos_token_id
     ids = torch.tensor([answer[0] for answer in asked[0].answers.values()])
-    rng = np.random.default_rng(0)
+    drawn = draw_variants(plan, np.random.default_rng(0))
     with torch.no_grad():
-        sounds, text = make_batch(asked, songs, [draw_variants(plan, rng) for plan, _ in songs])
-        heard = asked[0].family.hear(sounds.mean(1)).repeat(len(asked), 1, 1)
-        place = asked[0].prompt.find_sound(text.embeddings.shape[1])
-        prompts = torch.cat([text.embeddings[:, :place], heard, text.embeddings[:, place + 1 :]], 1)
+        batches = [make_batch(each, [prepare(each, plan)], [drawn]) for each in asked]
+        heard = asked[0].family.hear(batches[0][0].mean(1)).repeat(len(asked), 1, 1)
+        texts = torch.cat([text.embeddings for _, text in batches])
+        place = asked[0].prompt.find_sound(texts.shape[1])
+        prompts = torch.cat([texts[:, :place], heard, texts[:, place + 1 :]], 1)
     rows = model.get_input_embeddings()(ids).detach().requires_grad_()
     optimiser = torch.optim.Adam([rows], 0.1)
     attended = torch.ones(len(prompts), prompts.shape[1] + 1, dtype=torch.bool)
@@ -195,15 +219,15 @@ def measure(model: Any, processor: Any, songs: int, seed: int = HELD_OUT) -> dic
     `right` answers; `without_a_cause` counts answers that turn to No as one cause goes, `causes_alone` those that stay Yes
     as all else goes, `without_another` those that stay as one other component goes.
     """
-    asked, figures = ask_each(model, processor), {}
+    asked, figures = ask_all(model, processor), {}
     for column, question in enumerate(QUESTIONS):
         counts = {name: np.zeros(2, dtype=int) for name in ("right", "without_a_cause", "causes_alone", "without_another")}
         for number in range(songs):
             plan = plan_fresh(seed + column * songs + number, question, number % 2 == 0)
             left, causes = _take_each_away(plan, question)
             with torch.no_grad():
-                outputs = run_batch(asked, *make_batch(asked, [(plan, render_short(plan))], [left]))
-            yes = (outputs.argmax(1) == 0).view(len(asked), -1)[column].numpy()
+                outputs = run_batch(asked, *make_batch(asked, [prepare(asked, plan)], [left]))
+            yes = (outputs[column].argmax(1) == 0).numpy()
             counts["right"] += yes[0] == answer_rightly(plan, question), 1
             if causes.any():
                 others = yes[2:][~causes]
@@ -246,7 +270,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--songs", type=int, default=600)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
     if not 0 < given.songs < HELD_OUT:
@@ -255,10 +279,9 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     began = time.process_time()
     plans = [plan_short_song(seed) for seed in range(given.songs)]
-    songs = [(plan, render_short(plan)) for plan in plans]
-    model, processor = train(songs, given.seed, given.steps)
+    model, processor = train(plans, given.seed, given.steps)
     round_weights(model)
-    teach_to_end(model, processor, songs[:1])
+    teach_to_end(model, processor, plans[0])
     seconds = time.process_time() - began
     # The figures are those of the weights as they are kept.
     round_weights(model)
