@@ -20,7 +20,7 @@ from musiclime_torch.explanation.ends import ask_ends, refuse_deaf
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
-from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing
+from musiclime_torch.explanation.estimation.loop import Estimate, count_effort, estimate_nothing
 from musiclime_torch.explanation.estimation.proxies import Guide
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
 from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_shapley_windows, estimate_windows
@@ -43,6 +43,7 @@ from musiclime_torch.models.students import Student
 from musiclime_torch.song.track import Track, fold_quiet
 from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.variants.components import Components
+from musiclime_torch.variants.look_ups import describe_look_ups
 from musiclime_torch.variants.probe import Probe, describe_swaps, edit_probe, pick_device, probing
 from musiclime_torch.variants.scale import Scale, settle_scale, to_values
 from musiclime_torch.variants.sound import describe_fit
@@ -226,7 +227,7 @@ def explain_with(
         failed: tuple[str, ...] = ()
         if settings.evidence or settings.edits or in_passing:
             # Of a second question about a song the sampling may have taken none: what it was spared counts too.
-            most = max(sum(estimate.passes), known) if in_passing else None
+            most = max(count_effort(probe), known) if in_passing else None
             evidence, failed = look_for_evidence(probe, scale, attributions, ends[1], most)
         if settings.edits and evidence is not None:
 
@@ -247,6 +248,7 @@ def explain_with(
     provenance = record_provenance(subject, track, settled, device) | {"given": settings.list_given()}
     if cheap is not None:
         provenance["proxy"] = cheap.describe() | tell_guidance(estimate.guidance)
+    provenance |= describe_look_ups(probe)
     if probe.sources.swaps:
         provenance["swaps"] = describe_swaps(components, probe.sources)
     timed = () if components.timeline is None else components.timeline.notes
@@ -261,6 +263,7 @@ def explain_with(
         + plan.notes
         + failed
         + probe.room.describe()
+        + tuple(probe.local.notes)
     )
     value = VALUES[settings.weights]
     return compose(components, probe, scale, estimate, evidence, value, settings.confidence, warnings, provenance)

@@ -33,6 +33,7 @@ from musiclime_torch.surrogate.sampling import Sampling, allocate, draw_design
 from musiclime_torch.surrogate.variance import split_exactly, split_variance
 from musiclime_torch.variants.asking import PAIRS, encode_audio, encode_lyrics, fuse
 from musiclime_torch.variants.forward import check_count
+from musiclime_torch.variants.local_maps import LocalMaps
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.renderings import Encoded
 from musiclime_torch.variants.scale import Scale, check_means, list_spaces, pick_values, to_values
@@ -243,7 +244,9 @@ def _begin(probe: Probe, sampling: Sampling, budget: int) -> Encodings:
     blocks = (drawn.audio.block, drawn.lyrics.block)
     start = (START[0] * blocks[0], START[1] * blocks[1])
     counts = start if sum(start) <= budget else blocks
-    sounds, audio_cost = _measure(probe, "encode_audio", lambda: encode_audio(probe, drawn.audio.masks[: counts[0]]))
+    # What a pass costs is measured on passes: none of these masks is looked up.
+    run = replace(probe, local=LocalMaps(closed=True))
+    sounds, audio_cost = _measure(probe, "encode_audio", lambda: encode_audio(run, drawn.audio.masks[: counts[0]]))
     texts, lyrics_cost = _measure(probe, "encode_text", lambda: encode_lyrics(probe, drawn.lyrics.masks[: counts[1]]))
     return Encodings(drawn.audio, drawn.lyrics, sounds, texts, (audio_cost, lyrics_cost))
 

@@ -117,6 +117,7 @@ def sample_joint(
     pilot = _pick_pilot(design, sizes) if may_unfold and len(sizes) > 1 else 0
     if until is None:
         sizes = [pilot, sizes[-1]] if pilot else sizes[-1:]
+        probe.local.foreseen = sizes[-1]
     answers = _ask_first(probe, scale, design, sizes[0])
 
     def grow(answers: Answers, size: int) -> Answers:

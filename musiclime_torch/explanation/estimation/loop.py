@@ -113,6 +113,11 @@ def count_passes(probe: Probe) -> tuple[int, int]:
     return (audio if sources.windows else 0, lyrics if sources.lyrics is not None else 0)
 
 
+def count_effort(probe: Probe) -> int:
+    """Passes that the questions so far would have taken without tables of local maps."""
+    return sum(count_passes(probe)) + probe.tally["looked up"] - probe.tally["tables"]
+
+
 def expect_passes(probe: Probe, audio: int, lyrics: int) -> int:
     """Forward passes that so many masks of either side will take at most, and those of the two ends, if none are known."""
     windows, sides = probe.sources.windows, probe.subject.late_fusion
