@@ -24,7 +24,9 @@ from rich.table import Table
 from musiclime_torch import Explanation, Track, explain
 from musiclime_torch.demo import load_demo_model, load_demo_track
 from musiclime_torch.models import load_musicnn
-from musiclime_torch.models.contract import LOCAL
+
+#: What a model with local maps offers.
+LOCAL = ("encode_local", "pool_local")
 
 #: Samples of three seconds at 16 kHz, for MusiCNN.
 EXCERPT = 48_000
