@@ -162,7 +162,7 @@ def _is_right(probe: Probe, window: int, table: Table) -> bool:
         )
         return False
     # The one number of a song that is read from the device for its tables.
-    difference = float((own - said).detach().abs().max() / own.abs().max().clamp_min(1e-30))
+    difference = float((own - said).abs().max().detach() / own.detach().abs().max().clamp_min(1e-30))
     probe.local.difference = max(probe.local.difference, difference)
     if difference <= TOLERANCE:
         return True
