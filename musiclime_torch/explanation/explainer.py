@@ -28,6 +28,7 @@ from musiclime_torch.explanation.evidence import Evidence, look_for_evidence, ma
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.guides import guiding, note_guidance, read_proxy, tell_guidance
 from musiclime_torch.explanation.interactions import choose_classes
+from musiclime_torch.explanation.lessons import Lesson, recall_lesson
 from musiclime_torch.explanation.placing import place_components
 from musiclime_torch.explanation.planning import (
     Plan,
@@ -166,12 +167,13 @@ def explain_with(
     evidence_in_passing: bool = False,
     proxy: Callable[..., Any] | Student | None = None,
     proxy_samples: int | None = None,
+    teach: Callable[[Lesson], object] | None = None,
 ) -> Explanation:
     """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice.
 
     `progress` may be stages that go on with this explanation's. With `evidence_in_passing` evidence is looked for where it
     was not asked for, but costs little: no more passes than the sampling did, and none where the decision stays with
-    everything removed or the outputs make none.
+    everything removed or the outputs make none. `teach` is given what a student can learn from the masks, if that is enough.
     """
     _check_track(track)
     check_answers(answers)
@@ -222,6 +224,8 @@ def explain_with(
         with guiding(cheap, probe, track, components, scale, plan, settings) as guide:
             estimate = _estimate(probe, scale, ends, plan, settings, guide)
         check_rank(estimate.dependent, components, probe.seen, settings.ridge)
+        if teach is not None and (lesson := recall_lesson(probe, estimate, track)) is not None:
+            teach(lesson)
         attributions = estimate.coefficients.values[scale.column]
         evidence: Evidence | None = None
         failed: tuple[str, ...] = ()

@@ -197,6 +197,11 @@ class Probe:
             segments[column % self.sources.n_segments].append(place)
         return tuple(map(tuple, segments))
 
+    @property
+    def without_tables(self) -> "Probe":
+        """The same, but every mask is run."""
+        return replace(self, local=LocalMaps(closed=True))
+
     def count(self, part: str, batches: Iterator[tuple[slice, T]]) -> Iterator[tuple[slice, T]]:
         """The batches as they are, each counted as so many passes of a part of the model."""
         for rows, batch in batches:

@@ -81,6 +81,7 @@ def estimate_joint(
         stopped=sampled.stopped,
         notes=notes + note_rounding(sampling, design, d),
         guidance=guided[1] if guided else None,
+        sample=sampled.sample,
     )
 
 
