@@ -74,7 +74,8 @@ if TYPE_CHECKING:
     "--distill",
     type=click.IntRange(min=1),
     metavar="SONGS",
-    help="Train a student on the first so many songs, into OUT/student, and guide the others' explanations with it.",
+    help="Train a student on the passes that the first so many songs take anyway, into OUT/student, and guide the others' "
+    "explanations with it.",
 )
 @explain_options("--foil", "--evidence", "--edits")
 def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
