@@ -104,7 +104,7 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
     device = options.pop("device") or default_device()
     naming = {name: options.pop(name) for name in MODEL_NAMES}
     about = {name: redact_name(given) if name == "model" else given for name, given in naming.items() if given}
-    load = partial(load_models, naming | {"classes": options["classes"], "target": options["target"], "foil": None}, device)
+    load = partial(_load, naming | {"classes": options["classes"], "target": options["target"], "foil": None}, device)
     with redirect_stdout(sys.stderr):
         with needing("musiclime_torch[corpus]"):
             from musiclime_torch.corpus.runs.ahead import prepare_readers
@@ -132,6 +132,11 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
         done = _run_on_ray(load, job, device, running) if engine == "ray" else _run_here(model, job, running)
         done = done if begun is None else begun.followed_by(done)
     _report(done, out)
+
+
+def _load(naming: dict[str, Any], device: str) -> Any:
+    """The model; its names are still there for whoever loads it again."""
+    return load_models(dict(naming), device)
 
 
 def _pick_engine(engine: str, options: dict[str, Any]) -> dict[str, Any]:

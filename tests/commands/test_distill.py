@@ -203,3 +203,21 @@ def test_distilling_within_a_run_has_its_limits(
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
         cli.cli(["corpus", "songs.csv", *map(str, MODEL), "--out", "x", "--distill", "4", *more], standalone_mode=False)
+
+
+@pytest.mark.slow
+def test_ray_writes_the_same_tables(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    on_ray = pytest.importorskip("musiclime_torch.corpus.runs.on_ray")
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[1] / 'support'}:{Path(__file__).parents[2]}")
+    asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--distill", 7)
+    try:
+        done = run(*asked, "--engine", "ray", "--out", folder / "ray")
+    finally:
+        on_ray.ray.shutdown()
+    assert done.exit_code == 0, done.output
+    assert "9 songs explained, 0 failed, 0 done before" in done.stderr
+    assert run(*asked, "--workers", 0, "--out", folder / "here").exit_code == 0
+    for name in ("attributions", "interactions"):
+        here, there = (parquet.read_table(folder / out / name).to_pylist() for out in ("here", "ray"))
+        assert here == there
+    assert "9 done before" in run(*asked, "--workers", 0, "--out", folder / "ray").stderr

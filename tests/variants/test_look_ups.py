@@ -8,18 +8,23 @@ from local import FIELD, HOP, Local, LocalLate
 from models import RATE
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Stages, State
 from musiclime_torch.demo import load_demo_model, load_demo_track
 from musiclime_torch.explanation.answers import Answers
-from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.estimation import crossed
+from musiclime_torch.explanation.estimation.loop import count_effort, count_passes
+from musiclime_torch.explanation.explainer import explain, explain_with
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.settings import read_settings
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
+from musiclime_torch.surrogate.sampling import Sampling
 from musiclime_torch.variants import look_ups
 from musiclime_torch.variants.asking import encode_audio, run_groups, run_joint
 from musiclime_torch.variants.components import list_components
 from musiclime_torch.variants.local_maps import LocalMaps
-from musiclime_torch.variants.probe import Probe, prepare_sources
+from musiclime_torch.variants.probe import Probe, edit_probe, prepare_sources
 
 SEGMENTS = 6
 
@@ -194,12 +199,38 @@ def test_passes_are_counted_as_the_encoder_made_them():
     assert said["difference"] < 1e-5
 
 
-def test_a_second_question_costs_no_pass():
-    model, track, answers = Local(), make_track(), Answers()
-    first = explain(model, track, segments=SEGMENTS, n_samples=512, answers=answers)
-    second = explain(model, track, segments=SEGMENTS, n_samples=512, answers=answers, space="probability")
-    assert first.audio_passes == 2 + TABLE
+@pytest.mark.parametrize("kind", [Local, LocalLate])
+def test_a_second_question_costs_no_pass(kind):
+    model, track, answers = kind(), make_track(lyrics=kind is LocalLate), Answers()
+    first = explain(model, track, segments=SEGMENTS, n_samples=700, answers=answers)
+    second = explain(model, track, segments=SEGMENTS, n_samples=700, answers=answers, space="probability")
+    assert 2 + TABLE <= first.audio_passes < 300
     assert second.audio_passes == 0
+
+
+def test_passes_that_are_spared_are_not_waited_for():
+    states: list[State] = []
+    probe = replace(make_probe(Local()), stages=Stages(listen=states.append))
+    probe.stages.begin("asking", 300)
+    run_joint(probe, draw(200, 3 * SEGMENTS))
+    assert (states[-1].done, states[-1].total) == (TABLE, TABLE + 100)
+    run_joint(probe, draw(100, 3 * SEGMENTS))
+    assert (states[-1].done, states[-1].total) == (TABLE, TABLE)
+
+
+class Heavy(LocalLate):
+    """Most of its work is done on the pooled maps."""
+
+    def pool_local(self, maps: torch.Tensor) -> torch.Tensor:
+        wide = torch.ones(4, 5000) / 5000
+        return torch.tanh(maps.amax(2) @ wide @ wide.T)
+
+
+def test_what_a_pass_costs_is_that_of_a_pass():
+    sampling = Sampling("auto", "uniform", 0.25, 700, 0)
+    here, there = (crossed._begin(probe, sampling, 700) for probe in (make_probe(Heavy()), hide(make_probe(Heavy()))))
+    assert len(here.sounds[0]) > TABLE
+    assert here.costs == there.costs
 
 
 def test_tables_that_would_fill_memory_are_not_made(monkeypatch):
@@ -278,3 +309,41 @@ def test_the_embedded_models_values_are_those_of_its_passes(monkeypatch):
     torch.testing.assert_close(here.attributions, there.attributions, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(here.standard_errors, there.standard_errors, atol=1e-5, rtol=1e-4)
     assert (here.audio_passes, there.audio_passes) == (2 + 256 + 8, 2 + 384)
+
+
+@pytest.mark.parametrize("kind", [Local, LocalLate])
+def test_evidence_in_passing_is_looked_for_as_long_as_without_tables(kind, monkeypatch):
+    track, settings = make_track(lyrics=kind is LocalLate), read_settings({"segments": SEGMENTS, "n_samples": 700})
+    here = explain_with(kind(), track, settings, evidence_in_passing=True)
+    with monkeypatch.context() as patched:
+        patched.setattr("musiclime_torch.variants.asking.pays", lambda *_: False)
+        patched.setattr(look_ups, "pays", lambda *_: False)
+        there = explain_with(kind(), track, settings, evidence_in_passing=True)
+    assert here.audio_passes < there.audio_passes
+    assert here.evidence is not None
+    assert replace(here.evidence, output_keeping=None, output_flipping=None, chance_keeping=None, chance_flipping=None) == (
+        replace(there.evidence, output_keeping=None, output_flipping=None, chance_keeping=None, chance_flipping=None)
+    )
+    assert here.warnings == there.warnings
+
+
+def test_the_search_for_evidence_stops_where_it_would_without_tables():
+    probe = make_probe(Local())
+    masks = draw(500, 3 * SEGMENTS)
+    run_joint(probe, masks[:300])
+    run_joint(probe, masks[300:])
+    assert count_passes(probe) == (TABLE, 0)
+    assert count_effort(probe) == 500
+    plain = hide(make_probe(Local()))
+    run_joint(plain, masks)
+    assert count_effort(plain) == count_passes(plain)[0] == 500
+
+
+def test_another_edit_has_tables_of_its_own():
+    probe, masks = make_probe(Local()), draw(200, 3 * SEGMENTS)
+    run_joint(probe, masks)
+    track = make_track()
+    components = list_components(track, SEGMENTS, "word", ("audio",))
+    quieter = edit_probe(probe, track, components, "-12 dB", 0)
+    torch.testing.assert_close(run_joint(quieter, masks), run_joint(hide(quieter), masks), atol=1e-5, rtol=1e-5)
+    assert float((run_joint(quieter, masks) - run_joint(probe, masks)).abs().max()) > 0.01
