@@ -1,6 +1,7 @@
 """`musiclime distill`, and --proxy on what it wrote."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from musiclime_torch.commands import cli
 from musiclime_torch.corpus.runs import job, running
 from musiclime_torch.corpus.runs.shards import Shard
 from musiclime_torch.corpus.runs.tables import Rows
+from musiclime_torch.training import distilling
 
 MODEL = ("--model", "smooth:Smooth", "--segments", SEGMENTS, "--device", "cpu")
 
@@ -101,7 +103,13 @@ def test_a_student_needs_a_model(folder: Path):
         cli.cli(["distill", str(folder / "songs.csv"), "--out", str(folder / "x")], standalone_mode=False)
 
 
-def test_a_catalogue_teaches_its_own_student(folder: Path):
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer rounds of training within runs."""
+    monkeypatch.setattr(distilling, "Training", partial(distilling.Training, epochs=30))
+
+
+def test_a_catalogue_teaches_its_own_student(folder: Path, quick: None):
     asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--workers", 0)
     done = run(*asked, "--out", folder / "taught", "--distill", 7)
     assert done.exit_code == 0, done.output
@@ -137,12 +145,12 @@ def count_rows(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, *more: 
     return sum(rows)
 
 
-def test_a_student_of_the_runs_own_passes_costs_none(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_student_of_the_runs_own_passes_costs_none(folder: Path, quick: None, monkeypatch: pytest.MonkeyPatch):
     alone = count_rows(folder, "counted", monkeypatch)
     assert count_rows(folder, "counted beside", monkeypatch, "--distill", 7) == alone
 
 
-def test_a_run_that_is_stopped_while_it_teaches_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_that_is_stopped_while_it_teaches_goes_on(folder: Path, quick: None, monkeypatch: pytest.MonkeyPatch):
     asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--workers", 0, "--shard-size", 2, "--distill", 5)
     assert run(*asked, "--out", folder / "through").exit_code == 0
     songs: list[str] = []
