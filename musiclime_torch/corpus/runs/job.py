@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -58,13 +59,9 @@ class Job:
     @property
     def teaching(self) -> "Job":
         """The part of the job whose songs teach its student: they have shards of their own, which come first."""
-        shards, count = [], 0
-        for shard in self.shards:
-            if count >= self.taught:
-                break
-            shards.append(shard)
-            count += len(shard.entries)
-        return replace(self, shards=tuple(shards))
+        starts = accumulate((len(shard.entries) for shard in self.shards), initial=0)
+        first = (shard for shard, start in zip(self.shards, starts, strict=False) if start < self.taught)
+        return replace(self, shards=tuple(first))
 
     @property
     def student(self) -> Path:
