@@ -60,8 +60,9 @@ class Job:
     def teaching(self) -> "Job":
         """The part of the job whose songs teach its student: they have shards of their own, which come first."""
         starts = accumulate((len(shard.entries) for shard in self.shards), initial=0)
-        first = (shard for shard, start in zip(self.shards, starts, strict=False) if start < self.taught)
-        return replace(self, shards=tuple(first))
+        return replace(
+            self, shards=tuple(own for own, start in zip(self.shards, starts, strict=False) if start < self.taught)
+        )
 
     @property
     def student(self) -> Path:
