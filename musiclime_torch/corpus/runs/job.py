@@ -121,12 +121,10 @@ class Progress:
         """A part of the job, and what then did the rest, to which the part's songs were done before."""
         return replace(
             rest,
-            explained=rest.explained + self.explained,
-            failed=rest.failed + self.failed,
-            before=rest.before - self.explained - self.failed,
-            failed_before=rest.failed_before - self.failed,
+            explained=rest.explained + self.explained, failed=rest.failed + self.failed,
+            before=rest.before - self.explained - self.failed, failed_before=rest.failed_before - self.failed,
             first_failure=self.first_failure or rest.first_failure,
-        )
+        )  # fmt: skip
 
 
 @dataclass
