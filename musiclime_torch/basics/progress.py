@@ -149,6 +149,15 @@ class Stages:
         self._set(self._state.done, self._state.done + passes)
         self._bar.refresh()
 
+    def spare(self, passes: int) -> None:
+        """So many of the passes that were expected aren't needed."""
+        done, total = self._state.done, self._state.total
+        if total is None:
+            return
+        if self._bar.total is not None:
+            self._bar.total = max(self._bar.total - passes, self._bar.n)
+        self._set(done, max(total - passes, done))
+
     def update(self, passes: float) -> None:
         """So many passes were done. A bar never passes its end: what was expected grows with what is done."""
         if self._bar.total is not None:

@@ -14,7 +14,7 @@ import click
 from musiclime_torch.basics.arguments import find_class
 from musiclime_torch.basics.errors import InputError, needing, require
 from musiclime_torch.basics.files import refuse_file
-from musiclime_torch.commands.distill import learn_first
+from musiclime_torch.commands.distill import teach_first
 from musiclime_torch.commands.help import Grouped
 from musiclime_torch.commands.models import redact_name
 from musiclime_torch.commands.options import (
@@ -74,7 +74,8 @@ if TYPE_CHECKING:
     "--distill",
     type=click.IntRange(min=1),
     metavar="SONGS",
-    help="Train a student on the first so many songs, into OUT/student, and guide the others' explanations with it.",
+    help="Train a student on the passes that the first so many songs take anyway, into OUT/student, and guide the others' "
+    "explanations with it.",
 )
 @explain_options("--foil", "--evidence", "--edits")
 def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
@@ -103,7 +104,7 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
     device = options.pop("device") or default_device()
     naming = {name: options.pop(name) for name in MODEL_NAMES}
     about = {name: redact_name(given) if name == "model" else given for name, given in naming.items() if given}
-    load = partial(load_models, naming | {"classes": options["classes"], "target": options["target"], "foil": None}, device)
+    load = partial(_load, naming | {"classes": options["classes"], "target": options["target"], "foil": None}, device)
     with redirect_stdout(sys.stderr):
         with needing("musiclime_torch[corpus]"):
             from musiclime_torch.corpus.runs.ahead import prepare_readers
@@ -115,8 +116,6 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
         if model is not None:
             refuse_for_model(model, options | {"target": None})
         request = _read_request(model, options, device)
-        if taught is not None:
-            cheap = learn_first(model, entries[:taught], out / "student", request["options"], loading)
         job = begin_job(
             entries,
             out,
@@ -125,9 +124,19 @@ def corpus(songs: Path, out: Path, engine: str, **options: Any) -> None:
             loading=loading,
             about=about,
             command=read_command(),
+            taught=taught or 0,
         )
+        # The songs that teach are explained here under every engine.
+        teaching = partial(_run_here, model, running=running if engine == "here" else {"workers": 0}, closing_job=False)
+        begun = None if taught is None else teach_first(model, job, teaching)
         done = _run_on_ray(load, job, device, running) if engine == "ray" else _run_here(model, job, running)
+        done = done if begun is None else begun.followed_by(done)
     _report(done, out)
+
+
+def _load(naming: dict[str, Any], device: str) -> Any:
+    """The model; its names are still there for whoever loads it again."""
+    return load_models(dict(naming), device)
 
 
 def _pick_engine(engine: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -183,10 +192,10 @@ def _read_request(model: Any, options: dict[str, Any], device: str) -> dict[str,
     return {"options": settings, "targets": targets, "all_classes": all_classes, **cutting}
 
 
-def _run_here(model: Any, job: "Job", running: dict[str, Any]) -> "Progress":
+def _run_here(model: Any, job: "Job", running: dict[str, Any], closing_job: bool = True) -> "Progress":
     from musiclime_torch.corpus.runs.running import run_here
 
-    return run_here(model, job, progress=True, say=say_corpus, **running)
+    return run_here(model, job, progress=True, say=say_corpus, closing_job=closing_job, **running)
 
 
 def say_corpus(forecast: "Forecast") -> str:

@@ -1,10 +1,11 @@
 """`musiclime distill`: a student learned over a catalogue, for --proxy. Nothing heavy is imported before it runs."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from os.path import isdir, isfile
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +26,8 @@ from musiclime_torch.commands.refusals import refuse_early
 from musiclime_torch.song.manifest import Entry, read_folder, read_manifest
 
 if TYPE_CHECKING:
+    from musiclime_torch.corpus.runs.job import Job, Progress
+    from musiclime_torch.models.students import Student
     from musiclime_torch.song.track import Track
 
 
@@ -98,31 +101,38 @@ def _report(recipe: Any, out: Path) -> None:
     )
 
 
-def learn_first(
-    model: Any, entries: Sequence[Entry], folder: Path, given: dict[str, Any], loading: dict[str, Any]
-) -> dict[str, Any]:
-    """The student of a catalogue's first songs as a proxy for its run, or none where it wouldn't pay. What was learned, or
-    why not, is kept in the folder, so that a run that is resumed goes on as it began.
+def teach_first(model: Any, job: "Job", run: Callable[["Job"], "Progress"]) -> "Progress":
+    """Explain the songs of a job that teach its student, and train it on what the model said of them; or write why none of
+    it would pay. A run that is resumed goes on as it began.
     """
     from musiclime_torch.basics.files import writing_atomically
-    from musiclime_torch.basics.progress import Stages
-    from musiclime_torch.explanation.settings import read_settings
-    from musiclime_torch.training.distilling import Training, distill as learn
+    from musiclime_torch.corpus.runs.job import NO_STUDENT
 
-    reason = folder / "none.txt"
-    if not isfile(folder / "student.json") and not isfile(reason):
-        settings = read_settings(given)
+    done, reason = run(job.teaching), job.student / NO_STUDENT
+    if not isfile(job.student / "student.json") and not isfile(reason):
         try:
-            student = learn(
-                model, _read_tracks(entries, loading), settings, MASKS, Training(seed=settings.seed), Stages(True)
-            )
-            student.save(folder)
-            _report(student.recipe, folder)
+            student = _learn_from_run(model, job)
+            student.save(job.student)
+            _report(student.recipe, job.student)
         except InputError as error:
-            folder.mkdir(parents=True, exist_ok=True)
+            job.student.mkdir(parents=True, exist_ok=True)
             with writing_atomically(reason) as partial:
                 partial.write_text(f"{error}\n", encoding="utf-8")
+    rmtree(job.student / "lessons", ignore_errors=True)
     if isfile(reason):
         click.echo(f"No student guides this run: {reason.read_text(encoding='utf-8').strip()}", err=True)
-        return {}
-    return {"proxy": str(folder)}
+    return done
+
+
+def _learn_from_run(model: Any, job: "Job") -> "Student":
+    """The student of the lessons that were written, in the order of the songs."""
+    from musiclime_torch.explanation.lessons import read_lesson
+    from musiclime_torch.explanation.planning import describe_asked
+    from musiclime_torch.training.distilling import Training, distill_lessons
+
+    subject, _ = describe_asked(model, job.settings)
+    if "audio" not in subject.modalities:
+        raise InputError(f"a student hears, and {subject.name} doesn't.")
+    places = (job.place_lesson(entry.id) for shard in job.teaching.shards for entry in shard.entries)
+    lessons = [read_lesson(place) for place in places if place is not None and isfile(place)]
+    return distill_lessons(subject, lessons, Training(seed=job.settings.seed))

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.explanation.estimation.loop import count_passes
+from musiclime_torch.explanation.estimation.loop import count_effort
 from musiclime_torch.variants.asking import run_checked
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, list_spaces, to_values
@@ -156,7 +156,7 @@ class Measure:
 
     def __init__(self, probe: Probe, scale: Scale, most: int | None, spared: int, what: str) -> None:
         self.scale, self.most, self.what, self.variants = scale, most, what, 0
-        self._room = None if most is None else sum(count_passes(probe)) + most - spared
+        self._room = None if most is None else count_effort(probe) + most - spared
 
     def run(self, probe: Probe, masks: Bool[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """Margins on the CPU, from a probe that counts its passes with the first one's; SearchStoppedError where no room
@@ -168,7 +168,7 @@ class Measure:
         margins, start = [], 0
         while start < len(masks):
             # At most so many masks that they fit, whatever of them has an answer already.
-            fitting = (self._room - sum(count_passes(probe))) // count_pass(probe)
+            fitting = (self._room - count_effort(probe)) // count_pass(probe)
             if fitting < 1:
                 raise SearchStoppedError(
                     f"the search for {self.what} was stopped after {self.most} forward passes, as many as the sampling "

@@ -20,7 +20,7 @@ from musiclime_torch.explanation.ends import ask_ends, refuse_deaf
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
-from musiclime_torch.explanation.estimation.loop import Estimate, estimate_nothing
+from musiclime_torch.explanation.estimation.loop import Estimate, count_effort, estimate_nothing
 from musiclime_torch.explanation.estimation.proxies import Guide
 from musiclime_torch.explanation.estimation.shapley import estimate_shapley
 from musiclime_torch.explanation.estimation.windows import LOOK_UPS, estimate_shapley_windows, estimate_windows
@@ -28,6 +28,7 @@ from musiclime_torch.explanation.evidence import Evidence, look_for_evidence, ma
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.guides import guiding, note_guidance, read_proxy, tell_guidance
 from musiclime_torch.explanation.interactions import choose_classes
+from musiclime_torch.explanation.lessons import Lesson, recall_lesson
 from musiclime_torch.explanation.placing import place_components
 from musiclime_torch.explanation.planning import (
     Plan,
@@ -43,6 +44,7 @@ from musiclime_torch.models.students import Student
 from musiclime_torch.song.track import Track, fold_quiet
 from musiclime_torch.surrogate.sampling import VALUES
 from musiclime_torch.variants.components import Components
+from musiclime_torch.variants.look_ups import describe_look_ups
 from musiclime_torch.variants.probe import Probe, describe_swaps, edit_probe, pick_device, probing
 from musiclime_torch.variants.scale import Scale, settle_scale, to_values
 from musiclime_torch.variants.sound import describe_fit
@@ -165,12 +167,13 @@ def explain_with(
     evidence_in_passing: bool = False,
     proxy: Callable[..., Any] | Student | None = None,
     proxy_samples: int | None = None,
+    teach: Callable[[Lesson], object] | None = None,
 ) -> Explanation:
     """`explain` with its arguments in one value, for callers that keep them, pass them on, or explain twice.
 
     `progress` may be stages that go on with this explanation's. With `evidence_in_passing` evidence is looked for where it
     was not asked for, but costs little: no more passes than the sampling did, and none where the decision stays with
-    everything removed or the outputs make none.
+    everything removed or the outputs make none. `teach` is given what a student can learn from the masks, if that is enough.
     """
     _check_track(track)
     check_answers(answers)
@@ -221,12 +224,14 @@ def explain_with(
         with guiding(cheap, probe, track, components, scale, plan, settings) as guide:
             estimate = _estimate(probe, scale, ends, plan, settings, guide)
         check_rank(estimate.dependent, components, probe.seen, settings.ridge)
+        if teach is not None and (lesson := recall_lesson(probe, estimate, track)) is not None:
+            teach(lesson)
         attributions = estimate.coefficients.values[scale.column]
         evidence: Evidence | None = None
         failed: tuple[str, ...] = ()
         if settings.evidence or settings.edits or in_passing:
             # Of a second question about a song the sampling may have taken none: what it was spared counts too.
-            most = max(sum(estimate.passes), known) if in_passing else None
+            most = max(count_effort(probe), known) if in_passing else None
             evidence, failed = look_for_evidence(probe, scale, attributions, ends[1], most)
         if settings.edits and evidence is not None:
 
@@ -247,6 +252,7 @@ def explain_with(
     provenance = record_provenance(subject, track, settled, device) | {"given": settings.list_given()}
     if cheap is not None:
         provenance["proxy"] = cheap.describe() | tell_guidance(estimate.guidance)
+    provenance |= describe_look_ups(probe)
     if probe.sources.swaps:
         provenance["swaps"] = describe_swaps(components, probe.sources)
     timed = () if components.timeline is None else components.timeline.notes
@@ -261,6 +267,7 @@ def explain_with(
         + plan.notes
         + failed
         + probe.room.describe()
+        + tuple(probe.local.notes)
     )
     value = VALUES[settings.weights]
     return compose(components, probe, scale, estimate, evidence, value, settings.confidence, warnings, provenance)

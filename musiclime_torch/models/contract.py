@@ -28,6 +28,12 @@ More, all optional, read as plain attributes:
                   encoding a tensor with the batch first. It gets a crossed design.
 ``fuse_pairs``    ``fuse_pairs(heard, read) -> (n_audio, n_text, class)``: every pair at once, where that costs less than
                   ``fuse`` on repeated rows (`musiclime_torch.models.ast_roberta` has one for LayerNorm + Linear).
+``encode_local``, ``pool_local``, ``receptive_field``   a sound tower whose frames hear little of the sound:
+                  ``pool_local(encode_local(audio))`` is what ``encode_audio(audio)`` gives, or ``model(audio)`` of a model
+                  that hears alone. ``encode_local`` returns maps (batch, map, time). With ``receptive_field = (field,
+                  hop)`` in samples, place t in time depends on no others than the ``field`` samples around t · ``hop``.
+                  Where that is less than a segment, many masks are looked up in a table
+                  (`musiclime_torch.variants.local_maps`), and cost ``pool_local`` alone.
 ``embed_sound``, ``embed_lyrics``   ``embed_sound(audio)`` and ``embed_lyrics(text)`` -> (batch, feature): what songs are
                   compared by. Without them the two encoders of a late-fusion model are taken, or the outputs of a model
                   whose ``output_kind`` is "embedding".
@@ -50,6 +56,9 @@ from torch import Tensor
 
 #: The parts of a late-fusion model.
 LATE_FUSION = ("encode_audio", "encode_text", "fuse")
+
+#: A sound tower in two steps: maps over time whose frames hear little of the sound, and what is made of them.
+LOCAL = ("encode_local", "pool_local")
 
 #: What a model offers that keeps what it heard for further lyrics.
 SHARING = ("forward_shared", "pair_cost")

@@ -140,6 +140,8 @@ class Musicnn(nn.Module):
     #: It was trained on excerpts of three seconds: sound that comes and goes within one is a rhythm to it.
     shortest_seconds = 3.0
     spectrogram = (FFT, HOP)
+    #: Of `encode_local`: three spectra to either side, each half a window wide.
+    receptive_field = (2 * 3 * HOP + FFT, HOP)
     window: Float[Tensor, " window"]
     bank: Float[Tensor, "frequency mel"]
 
@@ -218,7 +220,29 @@ class Musicnn(nn.Module):
     def pool(self, features: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch pooled"]:
         """Maxima and means over time of all layers."""
         shown = self.normalise(features[:, None])
-        front = torch.cat([self._respond(part, shown) for part in self.front], 1)
+        return self._gather(torch.cat([self._respond(part, shown) for part in self.front], 1))
+
+    def encode_local(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch map time"]:
+        """Features, and what the front end's filters of timbre, seven frames long, make of them (see `receptive_field`)."""
+        rows = CPU_ROWS if audio.device.type == "cpu" else max(len(audio), 1)
+        return torch.cat([self._listen(self.hear(piece)) for piece in audio.mean(1).split(rows)])
+
+    def pool_local(self, maps: Float[Tensor, "batch map time"]) -> Float[Tensor, "batch class"]:
+        """Logits. Filters of rhythm are up to 128 frames long, two of three seconds: these and all later layers run here."""
+        rows = CPU_ROWS if maps.device.type == "cpu" else max(len(maps), 1)
+        return torch.cat([self.back(self._go_on(piece)) for piece in maps.split(rows)])
+
+    def _listen(self, features: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch map time"]:
+        shown = self.normalise(features[:, None])
+        timbre = [self._respond(part, shown) for part in self.front[: len(_TIMBRAL)]]
+        return torch.cat([features.mT, *timbre], 1)
+
+    def _go_on(self, maps: Float[Tensor, "batch map time"]) -> Float[Tensor, "batch pooled"]:
+        shown = self.normalise(maps[:, :MELS].mT[:, None])
+        rhythm = [self._respond(part, shown) for part in self.front[len(_TIMBRAL) :]]
+        return self._gather(torch.cat([maps[:, MELS:], *rhythm], 1))
+
+    def _gather(self, front: Float[Tensor, "batch filter time"]) -> Float[Tensor, "batch pooled"]:
         first = self.middle[0](front)
         second = self.middle[1](first) + first
         third = self.middle[2](second) + second

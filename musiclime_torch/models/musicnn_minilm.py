@@ -82,7 +82,7 @@ class MusicnnMiniLM(nn.Module):
         self.ear, self.eye, self.similarity = ear, eye, similarity
         self.classes, self.sample_rate, self.channels = ear.classes, ear.sample_rate, ear.channels
         self.max_seconds, self.shortest_seconds = ear.max_seconds, ear.shortest_seconds
-        self.spectrogram = ear.spectrogram
+        self.spectrogram, self.receptive_field = ear.spectrogram, ear.receptive_field
         with torch.no_grad():
             directions = eye.embed_strings(list(prompts))
         self.register_buffer("prompts", directions - directions.mean(0), persistent=False)
@@ -112,6 +112,14 @@ class MusicnnMiniLM(nn.Module):
         """MusiCNN's logits."""
         logits: Tensor = self.ear(audio)
         return logits
+
+    def encode_local(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch map time"]:
+        """What the local part of MusiCNN's front end hears around each moment."""
+        return self.ear.encode_local(audio)
+
+    def pool_local(self, maps: Float[Tensor, "batch map time"]) -> Float[Tensor, "batch class"]:
+        """MusiCNN's logits from there."""
+        return self.ear.pool_local(maps)
 
     def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch class"]:
         """How near the lyrics are to each tag's prompt, as logits."""

@@ -10,7 +10,7 @@ import torch
 from musiclime_torch.basics.choices import OutputKind
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.care import is_compiled, module_behind
-from musiclime_torch.models.contract import LATE_FUSION, SHARING
+from musiclime_torch.models.contract import LATE_FUSION, LOCAL, SHARING
 
 #: Hz; a rate outside of these is a slip.
 _RATES = (100, 384_000)
@@ -28,7 +28,8 @@ class Subject:
     are components.
 
     `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused; `compiled`
-    that torch.compile has made the module, a part of it, or one of its methods.
+    that torch.compile has made the module, a part of it, or one of its methods. `receptive_field` is that of a sound tower
+    that offers its local maps, and their hop, in samples.
     """
 
     model: Any  # a callable; what more it offers is looked up by name
@@ -46,6 +47,7 @@ class Subject:
     compiled: bool = False
     shares_sounds: bool = False
     asked_text: str = ""
+    receptive_field: tuple[int, int] | None = None
 
 
 def describe_model(
@@ -79,6 +81,7 @@ def describe_model(
         late_fusion=len(takes) == 2 and is_late_fusion(model),
         shares_sounds=len(takes) == 2 and all(callable(getattr(model, part, None)) for part in SHARING),
         asked_text=str(getattr(model, "asked_text", "") or ""),
+        receptive_field=_read_field(model, takes),
         compiled=any(map(is_compiled, (module_behind(model), *(getattr(model, part, None) for part in LATE_FUSION)))),
     )
 
@@ -168,6 +171,19 @@ def _read_shortest(model: Any) -> float | None:
     if shortest is not None and not shortest > 0:
         raise InputError(f"the model declares shortest_seconds={shortest}: it must be positive.")
     return shortest
+
+
+def _read_field(model: Any, takes: tuple[str, ...]) -> tuple[int, int] | None:
+    """The receptive field and the hop of local maps; None for a model that offers none, or that needs lyrics beside them."""
+    if not all(callable(getattr(model, part, None)) for part in LOCAL):
+        return None
+    declared = getattr(model, "receptive_field", None)
+    if not (isinstance(declared, tuple) and len(declared) == 2 and all(isinstance(n, int) and n > 0 for n in declared)):
+        raise InputError(
+            f"{name_model(model)} declares receptive_field={declared!r}: it must be field and hop in samples, such as "
+            "(16512, 1600)."
+        )
+    return declared if takes == ("audio",) or (len(takes) == 2 and is_late_fusion(model)) else None
 
 
 def _read_classes(model: Any, given: Sequence[str] | None) -> tuple[str, ...] | None:

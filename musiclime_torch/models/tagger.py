@@ -88,10 +88,25 @@ class Tagger(nn.Module):
 
     def encode_audio(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch feature"]:
         """The maximum and mean over time, from mono audio of any length; audio under one window is filled with silence."""
+        return self.pool_local(self.encode_local(audio))
+
+    def encode_local(self, audio: Float[Tensor, "batch channel frame"]) -> Float[Tensor, "batch map time"]:
+        """What is heard around each moment (see `receptive_field`)."""
+        seen: Tensor = self.hearing(self._spectrogram(audio))
+        return seen
+
+    def pool_local(self, maps: Float[Tensor, "batch map time"]) -> Float[Tensor, "batch feature"]:
+        """The maximum and mean over time."""
         # The maximum says whether something occurs anywhere, the mean for how long.
-        seen = self.hearing(self._spectrogram(audio))
-        pooled: Tensor = self.heard(torch.cat([seen.amax(2), seen.mean(2)], 1))
+        pooled: Tensor = self.heard(torch.cat([maps.amax(2), maps.mean(2)], 1))
         return pooled
+
+    @property
+    def receptive_field(self) -> tuple[int, int]:
+        """Samples that a frame of the maps hears, and from frame to frame."""
+        # In spectrogram frames: convolutions of 5, 3, 3, 3 and 5 frames, the first two of stride 2, reach
+        # 2 + 2·1 + 4·(1 + 1 + 2) = 20 frames to either side.
+        return 2 * 20 * self.hop + N_FFT, 4 * self.hop
 
     def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch feature"]:
         """The maximum over all words. Words that may not be attended to leave no trace; no words at all give zeros."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
+from musiclime_torch.explanation.lessons import Lesson, make_lesson, refuse_few
 from musiclime_torch.explanation.placing import place_components
 from musiclime_torch.explanation.planning import describe_asked
 from musiclime_torch.explanation.settings import Settings
@@ -25,7 +26,6 @@ from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.blocks import draw_blocks
 from musiclime_torch.variants.asking import encode_audio, encode_lyrics, fuse, run_joint
-from musiclime_torch.variants.cells import measure_cells
 from musiclime_torch.variants.probe import Probe, pick_device, probing
 
 #: Masks of the lyrics that a late-fusion model's outputs are averaged over: reading them costs little, and what the sound
@@ -43,19 +43,6 @@ HELD_OUT, FEWEST = 0.2, 2
 
 #: The largest gain that is reported: a student that leaves nothing over on a few songs would be infinitely good.
 MOST_GAIN = 100.0
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A song as the student hears it, masks of its columns in pairs of complements, and the model's outputs on them."""
-
-    cells: Float[Tensor, "segment combination feature"]
-    masks: Bool[Tensor, "n column"]
-    outputs: Float[Tensor, "n class"]
-    #: The columns that were switched; the others are on in every mask.
-    seen: tuple[int, ...]
-    #: The song's hash, "" where it has none.
-    song: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,10 +76,15 @@ def distill(
     if "audio" not in subject.modalities:
         raise InputError(f"a student hears, and {subject.name} doesn't.")
     lessons = [take_lesson(subject, track, settings, masks, stages or Stages()) for track in tracks]
+    return distill_lessons(subject, lessons, training or Training(), worth)
+
+
+def distill_lessons(subject: Subject, lessons: Sequence[Lesson], training: Training, worth: float = WORTH) -> Student:
+    """A student of the model from what it said before, judged on one song in five; InputError as of `distill`."""
     if len(lessons) < 2 * FEWEST:
         raise InputError(f"{len(lessons)} songs are too few to learn from: give {2 * FEWEST} at least, better fifty.")
-    recipe = _write_recipe(subject, lessons, training or Training())
-    student, held_out = learn(lessons, recipe, training or Training())
+    recipe = _write_recipe(subject, lessons, training)
+    student, held_out = learn(lessons, recipe, training)
     rho2 = judge(student, held_out)
     gain = expect_gain(rho2)
     student.recipe = replace(student.recipe, rho2=tuple(round(float(value), 4) for value in rho2), gain=round(gain, 3))
@@ -132,14 +124,9 @@ def take_lesson(subject: Subject, track: Track, settings: Settings, masks: int, 
         if not seen:
             raise InputError(f"{track.title!r} has no sound to learn from.")
         drawn = draw_blocks(len(seen), masks, settings.seed).masks
-        if len(drawn) < 4 * len(seen):
-            raise InputError(f"{masks} masks of {len(seen)} cells are too few to learn from: give {4 * len(seen)} at least.")
+        refuse_few(len(drawn), len(seen))
         stages.begin(f"asking {subject.name}", len(drawn))
-        outputs = _ask(probe, drawn).float().cpu()
-        full = torch.ones(len(drawn), probe.n_audio, dtype=torch.bool)
-        full[:, list(seen)] = drawn
-        assert subject.sample_rate is not None, "a model that hears has a rate"
-        return Lesson(measure_cells(probe.sources, subject.sample_rate, Recipe.mels), full, outputs, seen, track.audio_hash)
+        return make_lesson(probe, drawn, _ask(probe, drawn), track)
 
 
 def _ask(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:

@@ -66,6 +66,19 @@ def run_encoder(probe: Probe, part: str, batch: Any, count: int) -> Tensor:
     return widen(encoded[:count])
 
 
+def run_pool(probe: Probe, maps: Float[Tensor, "batch map time"], count: int) -> Tensor:
+    """What `pool_local` makes of `count` maps: encodings of a late-fusion model, outputs of one that hears alone."""
+    subject = probe.subject
+    pooled = _call(subject, subject.model.pool_local, (maps,), count)
+    if not subject.late_fusion:
+        return widen(_check_outputs(subject, pooled, count))
+    if not isinstance(pooled, Tensor) or not pooled.dim() or len(pooled) != count:
+        raise InputError(
+            f"{subject.name}.pool_local returned {_show(pooled)} for a batch of {count}: it must return one row a variant."
+        )
+    return widen(pooled)
+
+
 def _call_filled(
     probe: Probe, part: str, function: Callable[..., Any], inputs: tuple[Any, ...], count: int
 ) -> tuple[Any, int]:

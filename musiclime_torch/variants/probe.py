@@ -18,6 +18,7 @@ from musiclime_torch.models.care import evaluating, find_device, keeping_random_
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.components import Components
+from musiclime_torch.variants.local_maps import LocalMaps
 from musiclime_torch.variants.renderings import LYRICS, Kept, find_renderings
 from musiclime_torch.variants.sound import (
     AudioBaseline,
@@ -155,7 +156,8 @@ class Probe:
 
     Its masks hold only the `seen` of all `columns`; columns that the model can't notice stay on. `stages` shows the forward
     passes done. `precision` is that of encoders that run apart from their head. `room` remembers which batch sizes fitted
-    into memory, `kept` what each window of a longer song was answered, `tally` the passes of each part of the model.
+    into memory, `kept` what each window of a longer song was answered, `tally` the passes of each part of the model,
+    `local` the tables that masks of the sound are looked up in.
     """
 
     subject: Subject
@@ -169,6 +171,7 @@ class Probe:
     room: Room = field(default_factory=Room)
     kept: Kept = field(default_factory=Kept)
     tally: Counter[str] = field(default_factory=Counter)
+    local: LocalMaps = field(default_factory=LocalMaps)
 
     @property
     def n_audio(self) -> int:
@@ -194,6 +197,11 @@ class Probe:
             segments[column % self.sources.n_segments].append(place)
         return tuple(map(tuple, segments))
 
+    @property
+    def without_tables(self) -> "Probe":
+        """The same, but every mask is run."""
+        return replace(self, local=LocalMaps(closed=True))
+
     def count(self, part: str, batches: Iterator[tuple[slice, T]]) -> Iterator[tuple[slice, T]]:
         """The batches as they are, each counted as so many passes of a part of the model."""
         for rows, batch in batches:
@@ -205,7 +213,8 @@ class Probe:
 def edit_probe(probe: Probe, track: Track, components: Components, edit: AudioBaseline, seed: int) -> Probe:
     """The same model and song, with removed stems edited otherwise; its passes are counted with the first probe's."""
     windows, _ = _prepare_sound(probe.subject, track, components, edit, seed, probe.device)
-    return replace(probe, sources=replace(probe.sources, windows=windows), kept=_carry_answers(probe, windows))
+    sources = replace(probe.sources, windows=windows)
+    return replace(probe, sources=sources, kept=_carry_answers(probe, windows), local=LocalMaps())
 
 
 def _carry_answers(probe: Probe, windows: tuple[Window, ...]) -> Kept:

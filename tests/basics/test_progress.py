@@ -189,3 +189,17 @@ def test_the_first_song_foretells_all_of_them():
     stages.update(10)
     # Ten seconds for ten of a hundred passes: eighty more for the rest, and thirty songs like it are left.
     assert said == [Forecast(30, 30 * (10.0 + 80.0), True)]
+
+
+def test_passes_that_are_spared_are_no_longer_expected():
+    states = []
+    stages = Stages(listen=states.append)
+    stages.spare(5)  # no stage yet
+    stages.begin("asking", 100)
+    stages.update(30)
+    stages.spare(50)
+    stages.spare(50)
+    assert [state.total for state in states] == [100, 100, 50, 30]
+    stages.begin("looking for evidence")
+    stages.spare(3)
+    assert states[-1].total is None

@@ -1,6 +1,7 @@
 """`musiclime distill`, and --proxy on what it wrote."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,14 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 from pyarrow import parquet
-from smooth import RATE, SEGMENTS, STEMS, make_song
+from smooth import RATE, SEGMENTS, STEMS, Smooth, make_song
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands import cli
+from musiclime_torch.corpus.runs import job, running
+from musiclime_torch.corpus.runs.shards import Shard
+from musiclime_torch.corpus.runs.tables import Rows
+from musiclime_torch.training import distilling
 
 MODEL = ("--model", "smooth:Smooth", "--segments", SEGMENTS, "--device", "cpu")
 
@@ -98,18 +103,77 @@ def test_a_student_needs_a_model(folder: Path):
         cli.cli(["distill", str(folder / "songs.csv"), "--out", str(folder / "x")], standalone_mode=False)
 
 
-def test_a_catalogue_teaches_its_own_student(folder: Path):
-    asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--workers", 0, "--out", folder / "taught")
-    done = run(*asked, "--distill", 7)
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer rounds of training within runs."""
+    monkeypatch.setattr(distilling, "Training", partial(distilling.Training, epochs=30))
+
+
+def test_a_catalogue_teaches_its_own_student(folder: Path, quick: None):
+    asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--workers", 0)
+    done = run(*asked, "--out", folder / "taught", "--distill", 7)
     assert done.exit_code == 0, done.output
     assert "On held-out songs the student explains" in done.stderr
+    assert "9 songs explained, 0 failed, 0 done before" in done.stderr
     table = parquet.read_table(folder / "taught" / "songs").to_pylist()
-    gains = [row["proxy_gain"] for row in table]
-    assert all(gain is None or gain > 1 for gain in gains)
-    assert sum(gain is None for gain in gains) == 5  # seven taught, of which two judged
-    again = run(*asked, "--distill", 7)
+    # Seven taught it, and were explained before; two were guided.
+    assert [row["proxy_gain"] is None for row in table] == 7 * [True] + 2 * [False]
+    assert all(row["proxy_gain"] > 1 for row in table[7:])
+    assert not (folder / "taught" / "student" / "lessons").exists()
+    again = run(*asked, "--out", folder / "taught", "--distill", 7)
     assert "9 done before" in again.stderr
     assert "On held-out songs" not in again.stderr
+    # No pass is made for it: the songs that teach are those of a run without a student, to the last number.
+    assert run(*asked, "--out", folder / "plain").exit_code == 0
+    plain = parquet.read_table(folder / "plain" / "songs").to_pylist()
+    assert [row["audio_passes"] for row in table] == [row["audio_passes"] for row in plain]
+    own, without = (
+        parquet.read_table(folder / name / "attributions").to_pylist() for name in ("taught", "plain")
+    )  # fmt: skip
+    first = {str(number) for number in range(7)}
+    assert [row for row in own if row["id"] in first] == [row for row in without if row["id"] in first]
+
+
+def count_rows(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, *more: Any) -> int:
+    """Rows that the model was asked about in a run."""
+    rows: list[int] = []
+    whole = Smooth.forward
+    with monkeypatch.context() as patched:
+        patched.setattr(Smooth, "forward", lambda model, audio: rows.append(len(audio)) or whole(model, audio))
+        asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--workers", 0, "--out", folder / name)
+        assert run(*asked, *more).exit_code == 0
+    return sum(rows)
+
+
+def test_a_student_of_the_runs_own_passes_costs_none(folder: Path, quick: None, monkeypatch: pytest.MonkeyPatch):
+    alone = count_rows(folder, "counted", monkeypatch)
+    assert count_rows(folder, "counted beside", monkeypatch, "--distill", 7) == alone
+
+
+def test_a_run_that_is_stopped_while_it_teaches_goes_on(folder: Path, quick: None, monkeypatch: pytest.MonkeyPatch):
+    asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--workers", 0, "--shard-size", 2, "--distill", 5)
+    assert run(*asked, "--out", folder / "through").exit_code == 0
+    songs: list[str] = []
+    write = job.write_shard
+
+    def stop(asked_for: job.Job, shard: Shard, rows: Rows) -> None:
+        songs.extend(entry.id for entry in shard.entries)
+        if shard.number == 1 and len(songs) == 4:
+            raise KeyboardInterrupt
+        write(asked_for, shard, rows)
+
+    monkeypatch.setattr(running, "write_shard", stop)
+    run(*asked, "--out", folder / "stopped")
+    assert sorted(path.suffix for path in (folder / "stopped" / "student" / "lessons").iterdir()) == 4 * [".safetensors"]
+    assert not (folder / "stopped" / "failures.parquet").exists()
+    done = run(*asked, "--out", folder / "stopped")
+    assert done.exit_code == 0, done.output
+    assert songs == list("01232345678")
+    for name in ("attributions", "interactions"):
+        one, other = (parquet.read_table(folder / run_name / name).to_pylist() for run_name in ("through", "stopped"))
+        assert one == other
+    weights = [(folder / run_name / "student" / "student.safetensors").read_bytes() for run_name in ("through", "stopped")]
+    assert weights[0] == weights[1]
 
 
 def test_a_student_that_would_not_pay_is_told_once(folder: Path):
@@ -147,3 +211,21 @@ def test_distilling_within_a_run_has_its_limits(
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
         cli.cli(["corpus", "songs.csv", *map(str, MODEL), "--out", "x", "--distill", "4", *more], standalone_mode=False)
+
+
+@pytest.mark.slow
+def test_ray_writes_the_same_tables(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    on_ray = pytest.importorskip("musiclime_torch.corpus.runs.on_ray")
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[1] / 'support'}:{Path(__file__).parents[2]}")
+    asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--distill", 7)
+    try:
+        done = run(*asked, "--engine", "ray", "--out", folder / "ray")
+    finally:
+        on_ray.ray.shutdown()
+    assert done.exit_code == 0, done.output
+    assert "9 songs explained, 0 failed, 0 done before" in done.stderr
+    assert run(*asked, "--workers", 0, "--out", folder / "here").exit_code == 0
+    for name in ("attributions", "interactions"):
+        here, there = (parquet.read_table(folder / out / name).to_pylist() for out in ("here", "ray"))
+        assert here == there
+    assert "9 done before" in run(*asked, "--workers", 0, "--out", folder / "ray").stderr

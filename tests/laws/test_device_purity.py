@@ -31,7 +31,9 @@ from musiclime_torch.surrogate.pairs import solve_pairs
 from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.variance import split_variance
 from musiclime_torch.surrogate.walsh import add_up
+from musiclime_torch.variants import look_ups
 from musiclime_torch.variants.asking import fuse, run_joint
+from musiclime_torch.variants.look_ups import look_up
 from musiclime_torch.variants.probe import Probe, Sources
 from musiclime_torch.variants.scale import Scale, to_space, to_values
 from musiclime_torch.variants.sound import gate_stems
@@ -65,10 +67,22 @@ class Fusion(torch.nn.Module):
         return self.head(torch.cat([heard, words], 1))
 
 
-def make_probe(card: str = "cuda") -> tuple[Fusion, Probe]:
+class LocalFusion(Fusion):
+    """The same, with its maps."""
+
+    receptive_field = (32, 8)
+
+    def encode_local(self, audio: torch.Tensor) -> torch.Tensor:
+        return self.ear(audio).relu()
+
+    def pool_local(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps.mean(2)
+
+
+def make_probe(card: str = "cuda", kind: type[Fusion] = Fusion) -> tuple[Fusion, Probe]:
     cuda = torch.device(card)
     with cuda:
-        model = Fusion()
+        model = kind()
         stems = gate_stems(torch.randn(4, 1, 5000), torch.randn(4, 1, 5000), [0.0, 1.0, 2.5, 5.0], 1000, None)
         owner = torch.zeros(20, dtype=torch.long)
         lyrics = TokenGates(torch.randn(20, 6), torch.zeros(6), owner, gone=True)
@@ -133,6 +147,22 @@ def test_crossed_masks_take_their_encoder_passes_and_nothing_else_and_ask_nothin
     assert fit.coefficients.values.shape == (6, 13, 8)
     assert fit.coefficients.values.device.type == "cuda"
     assert guard.seen == []
+
+
+def test_tables_of_local_maps_ask_for_one_number_and_look_up_without_the_host(monkeypatch):
+    with pretended_cuda() as guard:
+        masks = draw_foldover(12, 300, 0).masks
+        model, probe = make_probe("cuda:1", LocalFusion)
+        model.started = lambda rows: None
+        with pytest.raises(DataDependentOutputException, match="_local_scalar_dense"):
+            look_up(probe, 0, masks)
+        monkeypatch.setattr(look_ups, "_is_right", lambda *_: True)
+        guard.seen.clear()
+        guard.forget()
+        encoded = look_up(probe, 0, masks)
+    assert encoded is not None
+    assert (encoded.shape, encoded.device.type) == ((len(masks), 8), "cuda")
+    assert (guard.seen, guard.products, guard.racing, guard.cards) == ([], set(), set(), {1})
 
 
 @pytest.mark.parametrize("run", [run_pipeline, lambda guard, card="cuda": run_crossed(guard, {"heard": 0, "read": 0}, card)])

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models.musicnn import TAGS, Musicnn, pool_bands
+from musiclime_torch.song.track import Track
 
 
 def make_layers(reach: int, bands: int, count: int) -> nn.Sequential:
@@ -35,6 +37,33 @@ def test_gradients_are_those_of_the_layers():
     expected = torch.autograd.grad(layers(shown).amax(3).square().sum(), shown)[0]
     own = torch.autograd.grad(pool_bands(shown, layers[1], layers[3]).square().sum(), shown)[0]
     torch.testing.assert_close(own, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_maps_are_as_local_as_they_are_declared():
+    torch.manual_seed(0)
+    model = Musicnn(TAGS["MTT"]).eval()
+    audio = 0.1 * torch.randn(3, 1, 48000)
+    field, hop = model.receptive_field
+    with torch.no_grad():
+        maps = model.encode_local(audio)
+        torch.testing.assert_close(model.pool_local(maps), model(audio), atol=1e-5, rtol=1e-5)
+        for place, shift, heard in ((90, field // 2 + 1, False), (90, -field // 2 - 1, False), (90, field // 2 - 200, True)):
+            changed = audio[:1].clone()
+            changed[0, 0, place * hop + shift] += 5
+            moved = (model.encode_local(changed) - maps[:1])[0, :, place].abs().max()
+            # Products of other shapes round otherwise.
+            assert bool(moved > 1e-4) is heard
+
+
+def test_masks_of_short_segments_are_looked_up():
+    torch.manual_seed(0)
+    track = Track(0.1 * torch.randn(2, 1, 48000), ("drums", "vocals"), 16000, None, title="noise", source="made by hand")
+    model = Musicnn(TAGS["MTT"]).eval()
+    here = explain(model, track, segments=5, n_samples=32)
+    model.receptive_field = (96000, 256)  # more than two segments: every mask is run
+    there = explain(model, track, segments=5, n_samples=32)
+    assert (here.audio_passes, there.audio_passes) == (2 + 16 + 8, 2 + here.n_variants)
+    torch.testing.assert_close(here.attributions, there.attributions, atol=1e-5, rtol=1e-3)
 
 
 def test_training_runs_the_layers_themselves():

@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -14,11 +15,15 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import remove_partials, writing_atomically
 from musiclime_torch.corpus.runs.shards import TABLES, Shard, claim_folder, cut_shards, hash_entries, is_done
 from musiclime_torch.corpus.runs.tables import Rows, changing, write_table
+from musiclime_torch.explanation.lessons import place_lesson
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.students import load_student
 from musiclime_torch.song.manifest import Entry, check_ids
 from musiclime_torch.song.track import load_track
+
+#: Why a run has no student, beside where it would be.
+NO_STUDENT = "none.txt"
 
 #: Songs a shard.
 SHARD = 16
@@ -49,6 +54,32 @@ class Job:
     pages: bool = False
     proxy: str = ""
     proxy_samples: int | None = None
+    taught: int = 0
+
+    @property
+    def teaching(self) -> "Job":
+        """The part of the job whose songs teach its student: they have shards of their own, which come first."""
+        starts = accumulate((len(shard.entries) for shard in self.shards), initial=0)
+        return replace(
+            self, shards=tuple(own for own, start in zip(self.shards, starts, strict=False) if start < self.taught)
+        )
+
+    @property
+    def student(self) -> Path:
+        """The folder of the job's own student."""
+        return self.out / "student"
+
+    def find_proxy(self, song: str) -> str:
+        """The folder of the student that guides a song's explanation, "" for none: songs that teach one have none."""
+        if not self.taught or any(entry.id == song for shard in self.teaching.shards for entry in shard.entries):
+            return self.proxy
+        return str(self.student) if (self.student / "student.json").exists() else ""
+
+    def place_lesson(self, song: str) -> Path | None:
+        """Where a song's lesson is written; None where it teaches nothing, or there is nothing left to learn."""
+        teaches = any(entry.id == song for shard in self.teaching.shards for entry in shard.entries)
+        decided = any((self.student / name).exists() for name in ("student.json", NO_STUDENT))
+        return place_lesson(self.student / "lessons", song) if teaches and not decided else None
 
     def divide(self, rank: int = 0, world: int = 1) -> tuple[list[Shard], list[Shard]]:
         """Shards of one of so many processes: those to do, and those that were done before."""
@@ -85,6 +116,15 @@ class Progress:
     failed_before: int
     first_failure: str
     changed: tuple[str, ...]
+
+    def followed_by(self, rest: "Progress") -> "Progress":
+        """A part of the job, and what then did the rest, to which the part's songs were done before."""
+        return replace(
+            rest,
+            explained=rest.explained + self.explained, failed=rest.failed + self.failed,
+            before=rest.before - self.explained - self.failed, failed_before=rest.failed_before - self.failed,
+            first_failure=self.first_failure or rest.first_failure,
+        )  # fmt: skip
 
 
 @dataclass
@@ -128,6 +168,7 @@ def begin_job(
     pages: bool = False,
     proxy: str = "",
     proxy_samples: int | None = None,
+    taught: int = 0,
 ) -> Job:
     """Lay a job out and claim its folder; a run that was begun there under the same settings is resumed.
 
@@ -146,6 +187,7 @@ def begin_job(
         pages: write a page for every song, to which the catalogue's page links. A song that was done before gets none.
         proxy: folder of a student, which guides the model's explanations; "" for none.
         proxy_samples: masks that the student answers; None takes its default.
+        taught: how many of the first songs teach a student of the run's own.
 
     Raises:
         InputError: an option of `explain` that no song could be explained with, an id that occurs twice, a folder that holds
@@ -163,11 +205,12 @@ def begin_job(
         "controls": float(controls),
         "shard_size": shard_size,
         **({"proxy": hash_weights(load_student(proxy)), "proxy_samples": str(proxy_samples)} if proxy else {}),
+        **({"distill": str(taught)} if taught else {}),
         **(about or {}),
     }
     digest = claim_folder(out, described, hash_entries(entries))
-    shards = cut_shards(entries, shard_size)
-    asked = tuple(targets), all_classes, controls, retry, command, pages, proxy, proxy_samples
+    shards = cut_shards(entries, shard_size, taught)
+    asked = tuple(targets), all_classes, controls, retry, command, pages, proxy, proxy_samples, taught
     return Job(out, digest, shards, settings, loading, *asked)
 
 

@@ -34,6 +34,7 @@ from musiclime_torch.corpus.runs.sharing import SharedModel
 from musiclime_torch.corpus.runs.tables import Rows
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.lessons import write_lesson
 from musiclime_torch.explanation.settings import read_asked_classes
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.models.hashing import hash_weights
@@ -98,9 +99,11 @@ def _explain_song(
         track = track if job.settings.residual else fold_quiet(track)
         asked_pairs = _ask_pairs(job)
         settings = replace(job.settings, seed=draw_seed(job.settings.seed, entry.id), interactions=asked_pairs)
-        student = _load_student(job.proxy, job.settings_hash) if job.proxy else None
+        guide, lesson = job.find_proxy(entry.id), job.place_lesson(entry.id)
+        student = _load_student(guide, job.settings_hash) if guide else None
+        teach = None if lesson is None else functools.partial(write_lesson, path=lesson)
         explanation = explain_with(
-            model, track, settings, stages or Stages(), proxy=student, proxy_samples=job.proxy_samples
+            model, track, settings, stages or Stages(), proxy=student, proxy_samples=job.proxy_samples, teach=teach
         )
         predicted = int(explanation.output_song.argmax())
         asked = {predicted, *(find_class(target, explanation.classes) for target in job.targets)}
@@ -186,6 +189,7 @@ def run_here(
     place: Place | None = None,
     progress: bool = False,
     say: Callable[[Forecast], str] | None = None,
+    closing_job: bool = True,
 ) -> Progress:
     """Explain what is left of a job.
 
@@ -196,6 +200,7 @@ def run_here(
         place: which of how many processes this is; None reads it from torchrun's or Slurm's environment.
         progress: show a bar on standard error, if that is a terminal: songs, and the passes of the one that is explained.
         say: a sentence of the forecast of all songs, made while the first is explained; "" for none.
+        closing_job: false where these are some of a job's shards, and the others are still to come.
 
     Raises:
         InputError: the folder can't be written to, or what is done there was done with other weights. A song that fails is a
@@ -221,5 +226,6 @@ def run_here(
             write_shard(job, shard, rows)
             kept.remove()
             tally.add(rows)
-    close_job(job)
+    if closing_job:
+        close_job(job)
     return tally.close(job, before)

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,13 @@ def place_page(folder: Path, song: str) -> Path | None:
     return path if inside else None
 
 
-def cut_shards(entries: Sequence[Entry], size: int) -> tuple[Shard, ...]:
-    """Shards of `size` songs; the last one has what is left."""
+def cut_shards(entries: Sequence[Entry], size: int, apart: int = 0) -> tuple[Shard, ...]:
+    """Shards of `size` songs; the last one has what is left, and so has the last one of the first `apart` songs."""
     if size < 1:
         raise InputError(f"shard_size must be at least 1, got {size}.", argument="shard_size")
-    starts = range(0, len(entries), size)
-    return tuple(Shard(number, tuple(entries[start : start + size])) for number, start in enumerate(starts))
+    apart = min(apart, len(entries))
+    starts = [*range(0, apart, size), *range(apart, len(entries), size), len(entries)]
+    return tuple(Shard(number, tuple(entries[start:end])) for number, (start, end) in enumerate(pairwise(starts)))
 
 
 def find_place(environment: Mapping[str, str] = os.environ) -> Place:

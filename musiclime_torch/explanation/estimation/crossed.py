@@ -75,7 +75,6 @@ def estimate_crossed(
     Without a condition every mask of both sides is taken where they fit the budget. A `guide` corrects main effects.
     """
     every = takes_every_mask(probe, sampling, until)
-    guide = None if every else guide
     sampled = _enumerate(probe) if every else _sample(probe, scale, sampling, until, confidence, guide)
     design = sampled.sample.design
     on_device = design.to(probe.device)
@@ -88,14 +87,13 @@ def estimate_crossed(
         if every:
             exact = [know_exactly(known.values) for known in (fit.main, fit.coefficients)]
             fit = replace(fit, main=exact[0], coefficients=exact[1])
-        if main is None and guide is not None:
+        if main is None and guide is not None and not every:
             guided = guide.refine_grid(on_device, grid, fit.main)
         main = main or fit
         pairs[space] = list_interactions(fit)
         if on_device.audio.uniform and on_device.lyrics.uniform:
-            few = pick(grid, scale.kept) if own else grid
-            parts[space] = split_exactly(few) if every else split_variance(on_device, few)
-            del few
+            split = split_exactly if every else partial(split_variance, on_device)
+            parts[space] = split(pick(grid, scale.kept) if own else grid)
         del grid  # before the next one is built
     # Read once all scales are queued: reading waits for the device.
     kept = scale.classes if scale.kept is None else tuple(scale.classes[number] for number in scale.kept)
@@ -118,6 +116,7 @@ def estimate_crossed(
         stopped=sampled.stopped,
         notes=() if every else _note_weights(sampling) + _note_rounding(sampling, design),
         guidance=None if guided is None else guided[1],
+        sample=sampled.sample,
     )
 
 
@@ -238,12 +237,13 @@ def _draw(probe: Probe, sampling: Sampling, n_audio: int, n_lyrics: int) -> Cros
 
 
 def _begin(probe: Probe, sampling: Sampling, budget: int) -> Encodings:
-    """Masks for the entire budget on each side, and encodings of the first blocks, which show what a mask costs."""
+    """Masks for the entire budget on each side; the first blocks are run, never looked up: they show what a pass costs."""
     drawn = _draw(probe, sampling, budget, budget)
     blocks = (drawn.audio.block, drawn.lyrics.block)
     start = (START[0] * blocks[0], START[1] * blocks[1])
     counts = start if sum(start) <= budget else blocks
-    sounds, audio_cost = _measure(probe, "encode_audio", lambda: encode_audio(probe, drawn.audio.masks[: counts[0]]))
+    run = probe.without_tables
+    sounds, audio_cost = _measure(probe, "encode_audio", lambda: encode_audio(run, drawn.audio.masks[: counts[0]]))
     texts, lyrics_cost = _measure(probe, "encode_text", lambda: encode_lyrics(probe, drawn.lyrics.masks[: counts[1]]))
     return Encodings(drawn.audio, drawn.lyrics, sounds, texts, (audio_cost, lyrics_cost))
 

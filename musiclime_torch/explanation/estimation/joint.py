@@ -81,6 +81,7 @@ def estimate_joint(
         stopped=sampled.stopped,
         notes=notes + note_rounding(sampling, design, d),
         guidance=guided[1] if guided else None,
+        sample=sampled.sample,
     )
 
 
@@ -117,6 +118,7 @@ def sample_joint(
     pilot = _pick_pilot(design, sizes) if may_unfold and len(sizes) > 1 else 0
     if until is None:
         sizes = [pilot, sizes[-1]] if pilot else sizes[-1:]
+        probe.local.foreseen = sizes[-1]
     answers = _ask_first(probe, scale, design, sizes[0])
 
     def grow(answers: Answers, size: int) -> Answers:

@@ -6,7 +6,7 @@ the risk can be divided among them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -87,7 +87,7 @@ class Estimate:
     song and the empty song, `passes` those of its audio side and its lyrics side. `pairs` are interactions and `parts` the
     shares of the variance of audio, lyrics and both, by the name of the space they were solved in; empty where the masks
     can't give them. `design` describes how masks were drawn; `looks` is how often sampling could have stopped, which widens
-    the intervals; `stopped` says why it did.
+    the intervals; `stopped` says why it did. `sample` is what was asked, as joint and crossed designs hold it (`lessons`).
     """
 
     coefficients: Known
@@ -104,6 +104,7 @@ class Estimate:
     stopped: str = ""
     notes: tuple[str, ...] = ()
     guidance: Guidance | None = None
+    sample: Any = None
 
 
 def count_passes(probe: Probe) -> tuple[int, int]:
@@ -111,6 +112,11 @@ def count_passes(probe: Probe) -> tuple[int, int]:
     sources, tally = probe.sources, probe.tally
     audio, lyrics = tally["variants"] + tally["encode_audio"], tally["variants"] + tally["encode_text"]
     return (audio if sources.windows else 0, lyrics if sources.lyrics is not None else 0)
+
+
+def count_effort(probe: Probe) -> int:
+    """Passes that the questions so far would have taken without tables of local maps."""
+    return sum(count_passes(probe)) + probe.tally["looked up"] - probe.tally["tables"]
 
 
 def expect_passes(probe: Probe, audio: int, lyrics: int) -> int:

@@ -72,3 +72,15 @@ def test_many_that_begin_a_folder_at_once_all_find_it_begun(tmp_path, monkeypatc
         assert len(said) == 4
         assert len(set(said)) == 1, said
     assert writing.name_partial(tmp_path / "x") != writing.name_partial(tmp_path / "x")
+
+
+def test_the_first_songs_have_shards_of_their_own():
+    entries = tuple(Entry(str(number), None, None, None, ()) for number in range(11))
+    for apart in (0, 1, 4, 5, 8, 11, 20):
+        shards = cut_shards(entries, 4, apart)
+        assert [entry for shard in shards for entry in shard.entries] == list(entries)
+        assert [shard.number for shard in shards] == list(range(len(shards)))
+        assert all(1 <= len(shard.entries) <= 4 for shard in shards)
+        firsts = [int(shard.entries[0].id) for shard in shards]
+        assert min(apart, 10) in firsts or apart >= 11
+    assert cut_shards(entries, 4, 0) == cut_shards(entries, 4)
