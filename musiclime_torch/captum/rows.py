@@ -7,7 +7,7 @@ examples under one mask are what gives an output.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from inspect import signature
 from itertools import islice, starmap
 from typing import Any
@@ -37,18 +37,30 @@ NEAR = 2**17
 
 @dataclass(frozen=True)
 class Rows:
-    """Consecutive rows: the first one's number, and the example of each; `summed` where together they give one output."""
+    """Consecutive rows, from the one numbered `first` on, of so many examples; `summed` where together they give one output."""
 
     first: int
-    example: Int[Tensor, " row"]
+    count: int
+    examples: int
+    device: torch.device
     summed: bool
 
     def __len__(self) -> int:
-        return self.example.shape[0]
+        return self.count
+
+    @cached_property
+    def number(self) -> Int[Tensor, " row"]:
+        """Their numbers."""
+        return torch.arange(self.first, self.first + self.count, device=self.device)
+
+    @cached_property
+    def example(self) -> Int[Tensor, " row"]:
+        """The example of each."""
+        return self.number % self.examples
 
     def part(self, start: int, end: int) -> "Rows":
         """Some of them."""
-        return Rows(self.first + start, self.example[start:end], self.summed)
+        return Rows(self.first + start, end - start, self.examples, self.device, self.summed)
 
 
 @dataclass(frozen=True)
@@ -113,12 +125,11 @@ def _run_all(
     for start in range(0, total, stride):
         # Rows are numbered mask-major: row r is mask r // examples of example r % examples. The first rows then show every
         # example once, and a design is used up evenly if the run is interrupted.
-        number = torch.arange(start, min(start + stride, total), device=request.device)
-        rows = Rows(start, number % request.examples, plan.summed)
+        rows = Rows(start, min(stride, total - start), request.examples, request.device, plan.summed)
         singly = (plan.summed or step == 1) and request.extra is None and bar.disable
         run = _run_singly if singly else partial(_run_in_turn, bar=bar, room=room)
         # Held by nothing here: what is large is freed before the next is made, or the heap would grow by both.
-        yield from run(call, request, alter(request, _pick(masks, rows, number, request.examples), rows), rows, step)
+        yield from run(call, request, alter(request, _pick(masks, rows), rows), rows, step)
 
 
 def _run_singly(
@@ -215,15 +226,13 @@ def alter(request: Request, kept: Bool[Tensor, "row component"], rows: Rows) -> 
     return tuple(_replace(tensor, baseline, kept, owner, request.plain, rows) for tensor, baseline, owner in parts)
 
 
-def _pick(
-    masks: Bool[Tensor, "design n component"], rows: Rows, number: Int[Tensor, " row"], examples: int
-) -> Bool[Tensor, "row component"]:
-    n = masks.shape[1]
-    if examples == 1:
+def _pick(masks: Bool[Tensor, "design n component"], rows: Rows) -> Bool[Tensor, "row component"]:
+    if rows.examples == 1:
         return masks[0, rows.first : rows.first + len(rows)]
+    mask = rows.number // rows.examples
     if len(masks) == 1:
-        return masks[0].index_select(0, number // examples)
-    return masks.flatten(0, 1).index_select(0, rows.example * n + number // examples)
+        return masks[0].index_select(0, mask)
+    return masks.flatten(0, 1).index_select(0, rows.example * masks.shape[1] + mask)
 
 
 def _replace(
@@ -249,9 +258,11 @@ def _replace(
     # A baseline of zero, the default, has no bits to put back.
     some = bool(off.dim() or off)
     bits = bits ^ off if some else bits
-    keep = _look_up(kept if plain else kept.to(word), owner, plain, rows)
-    # One block of memory a forward, or the heap would have holes between them.
-    chosen = keep * bits if plain or keep.shape[1:] != bits.shape[1:] else keep.mul_(bits)
+    # As bytes, for torch takes six times as long to widen booleans.
+    keep = _look_up(kept.view(torch.int8).to(word), owner, plain, rows)
+    # One block of memory a forward, or the heap would have holes between them; not that of the masks.
+    alone = word != torch.int8 and keep.shape[1:] == bits.shape[1:]
+    chosen = keep.mul_(bits) if alone else keep * bits
     return (chosen.bitwise_xor_(off) if some else chosen).view(kind)
 
 

@@ -115,7 +115,7 @@ def test_elements_are_chosen_bit_by_bit_as_where_chooses(numbers: str, owner: Te
     own, baseline = NUMBERS[numbers]
     request = read_request(own, baseline, None, None, owner)
     kept = torch.rand(9, request.components, generator=torch.Generator().manual_seed(3)) < 0.5
-    altered = rows.alter(request, kept, rows.Rows(0, torch.zeros(9, dtype=torch.long), False))[0]
+    altered = rows.alter(request, kept, rows.Rows(0, 9, 1, torch.device("cpu"), False))[0]
     expected = torch.where(kept if owner is None else kept[:, owner[0]], own, request.baselines[0])
     assert altered.dtype == expected.dtype
     torch.testing.assert_close(altered, expected, rtol=0, atol=0, equal_nan=True)
