@@ -5,12 +5,14 @@ examples under one mask are what gives an output.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from inspect import signature
 from typing import Any
 
+import numpy as np
 import torch
 from captum._utils.common import _expand_additional_forward_args, _run_forward, _select_targets
 from jaxtyping import Bool, Float, Int, Shaped
@@ -29,6 +31,9 @@ CELLS = 2**18
 
 #: Integers as wide as the elements of a tensor, by their bytes.
 WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+#: Bytes: where torch's own tensors begin, and the fastest products.
+ALIGNED = 64
 
 #: Answers of single forwards that are kept until they are picked from. Python looks for cycles whenever there are 700 objects
 #: more than before; with an input's view and an answer each, these are fewer.
@@ -64,6 +69,26 @@ class Rows:
     def part(self, start: int, end: int) -> "Rows":
         """Some of them."""
         return Rows(self.first + start, end - start, self.examples, self.device, self.summed)
+
+
+class Block:
+    """Memory on the CPU that one batch of altered inputs after another lies in, unless somebody still holds the last one.
+
+    Blocks that are freed and asked for again leave holes in the heap, which grows with every batch.
+    """
+
+    def __init__(self) -> None:
+        self._held = np.empty(0, dtype=np.uint8)
+
+    def take(self, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+        """A tensor with anything in it."""
+        size = math.prod(shape) * kind.itemsize
+        # A tensor refers to the array that it was made from until its own last view is gone. Two references are ours: the
+        # attribute and the argument.
+        if len(self._held) < size + ALIGNED or sys.getrefcount(self._held) > 2:
+            self._held = np.empty(size + ALIGNED, dtype=np.uint8)
+        start = -self._held.ctypes.data % ALIGNED
+        return torch.from_numpy(self._held[start : start + size]).view(kind).view(shape)
 
 
 @dataclass(frozen=True)
@@ -118,6 +143,7 @@ def _run_all(
 ) -> Iterator[Float[Tensor, "answer output"]]:
     """Outputs of all rows in their order. Where rows are small, the inputs of many forwards are made at once."""
     request, room = plan.request, Room()
+    blocks = tuple(Block() for _ in request.inputs)
     total = masks.shape[1] * request.examples
     # Altered inputs take `size` elements a row: as many forwards' worth at once as fit, at least one.
     size = sum(tensor[0].numel() for tensor in request.inputs)
@@ -131,8 +157,8 @@ def _run_all(
         rows = Rows(start, min(stride, total - start), request.examples, request.device, plan.summed)
         singly = (plan.summed or step == 1) and request.extra is None and bar.disable
         run = _run_singly if singly else partial(_run_in_turn, bar=bar, room=room)
-        # Held by nothing here: what is large is freed before the next is made, or the heap would grow by both.
-        yield from run(call, request, alter(request, _pick(masks, rows), rows), rows, step)
+        # Held by nothing here: the next batch lies where this one did.
+        yield from run(call, request, alter(request, _pick(masks, rows), rows, blocks), rows, step)
 
 
 def _run_singly(
@@ -224,10 +250,13 @@ def watch(plan: Plan, total: int, step: int) -> Bar:
     return open_bar(math.ceil(total / step), name=plan.progress, shown=plan.progress is not None, piped=True)
 
 
-def alter(request: Request, kept: Bool[Tensor, "row component"], rows: Rows) -> tuple[Tensor, ...]:
-    """Inputs of the rows: each element its own, or its baseline's where its component is off."""
-    parts = zip(request.inputs, request.baselines, request.owners, strict=True)
-    return tuple(_replace(tensor, baseline, kept, owner, request.plain, rows) for tensor, baseline, owner in parts)
+def alter(
+    request: Request, kept: Bool[Tensor, "row component"], rows: Rows, blocks: tuple[Block, ...] = ()
+) -> tuple[Tensor, ...]:
+    """Inputs of the rows: each element its own, or its baseline's where its component is off; in the inputs' blocks."""
+    blocks = blocks or tuple(Block() for _ in request.inputs)
+    parts = zip(request.inputs, request.baselines, request.owners, blocks, strict=True)
+    return tuple(_replace(*part, kept, request.plain, rows) for part in parts)
 
 
 def _pick(masks: Bool[Tensor, "design n component"], rows: Rows) -> Bool[Tensor, "row component"]:
@@ -242,8 +271,9 @@ def _pick(masks: Bool[Tensor, "design n component"], rows: Rows) -> Bool[Tensor,
 def _replace(
     tensor: Tensor,
     baseline: Tensor | float,
-    kept: Bool[Tensor, "row component"],
     owner: Int[Tensor, "..."],
+    block: Block,
+    kept: Bool[Tensor, "row component"],
     plain: bool,
     rows: Rows,
 ) -> Tensor:
@@ -263,22 +293,30 @@ def _replace(
     some = bool(off.dim() or off)
     bits = bits ^ off if some else bits
     # As bytes, for torch takes six times as long to widen booleans.
-    keep = _look_up(kept.view(torch.int8).to(word), owner, plain, rows)
-    # One block of memory a forward, or the heap would have holes between them; not that of the masks.
-    alone = word != torch.int8 and keep.shape[1:] == bits.shape[1:]
-    chosen = keep.mul_(bits) if alone else keep * bits
+    on, chosen = kept.view(torch.int8), block.take((len(rows), *bits.shape[1:]), word)
+    if plain or owner.shape[1:] != bits.shape[1:]:
+        chosen.copy_(_look_up(on, owner, plain, rows))
+    else:
+        _look_up(on.to(word), owner, plain, rows, chosen.view(len(rows), -1))
+    chosen.mul_(bits)
     return (chosen.bitwise_xor_(off) if some else chosen).view(kind)
 
 
-def _look_up(kept: Shaped[Tensor, "row component"], owner: Int[Tensor, "..."], plain: bool, rows: Rows) -> Tensor:
+def _look_up(
+    kept: Shaped[Tensor, "row component"],
+    owner: Int[Tensor, "..."],
+    plain: bool,
+    rows: Rows,
+    out: Shaped[Tensor, "row element"] | None = None,
+) -> Tensor:
     """Which elements of each row keep their own value: row-major, shaped like the feature mask of one example."""
     owner = owner.to(kept.device)
     if plain:
         keep = kept
     elif owner.shape[0] == 1:
-        keep = kept.index_select(1, owner.flatten())
+        keep = torch.index_select(kept, 1, owner.flatten(), out=out)
     else:
-        keep = kept.gather(1, owner.flatten(1).index_select(0, rows.example))
+        keep = torch.gather(kept, 1, owner.flatten(1).index_select(0, rows.example), out=out)
     return keep.reshape(len(kept), *owner.shape[1:])
 
 
