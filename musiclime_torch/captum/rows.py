@@ -35,8 +35,8 @@ WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 #: Bytes: where torch's own tensors begin, and the fastest products.
 ALIGNED = 64
 
-#: Answers of single forwards that are kept until they are picked from. Python looks for cycles whenever there are 700 objects
-#: more than before; with an input's view and an answer each, these are fewer.
+#: Answers of single forwards that are kept until they are picked from. Python looks for cycles whenever there are 700
+#: objects more than before; with an input's view and an answer each, these are fewer.
 ALIVE = 300
 
 #: As many altered inputs on a CPU: they find room in memory that is there already, which is cheaper than what is fresh.
@@ -45,7 +45,7 @@ NEAR = 2**17
 
 @dataclass(frozen=True)
 class Rows:
-    """Consecutive rows, from the one numbered `first` on, of so many examples; `summed` where together they give one output."""
+    """Consecutive rows of so many examples, from number `first` on; `summed` where together they give one output."""
 
     first: int
     count: int
@@ -78,17 +78,20 @@ class Block:
     """
 
     def __init__(self) -> None:
-        self._held = np.empty(0, dtype=np.uint8)
+        self._held, self._alone = np.empty(0, dtype=np.uint8), 0
 
     def take(self, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
         """A tensor with anything in it."""
         size = math.prod(shape) * kind.itemsize
-        # A tensor refers to the array that it was made from until its own last view is gone. Two references are ours: the
-        # attribute and the argument.
-        if len(self._held) < size + ALIGNED or sys.getrefcount(self._held) > 2:
+        # A tensor refers to the array that it was made from until its own last view is gone.
+        if len(self._held) < size + ALIGNED or self._count() > self._alone:
             self._held = np.empty(size + ALIGNED, dtype=np.uint8)
+            self._alone = self._count()
         start = -self._held.ctypes.data % ALIGNED
         return torch.from_numpy(self._held[start : start + size]).view(kind).view(shape)
+
+    def _count(self) -> int:
+        return sys.getrefcount(self._held)
 
 
 @dataclass(frozen=True)
