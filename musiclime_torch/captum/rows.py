@@ -39,9 +39,6 @@ ALIGNED = 64
 #: objects more than before; with an input's view and an answer each, these are fewer.
 ALIVE = 300
 
-#: As many altered inputs on a CPU: they find room in memory that is there already, which is cheaper than what is fresh.
-NEAR = 2**17
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -150,8 +147,7 @@ def _run_all(
     total = masks.shape[1] * request.examples
     # Altered inputs take `size` elements a row: as many forwards' worth at once as fit, at least one.
     size = sum(tensor[0].numel() for tensor in request.inputs)
-    cells = NEAR if request.device.type == "cpu" else CELLS
-    stride = max(cells // max(size * step, 1), 1) * step
+    stride = max(CELLS // max(size * step, 1), 1) * step
     # Captum looks the signature up in every forward, which takes longer than a small model.
     call = forward if signature(forward).parameters else lambda *inputs: forward()
     for start in range(0, total, stride):

@@ -124,10 +124,10 @@ def test_elements_are_chosen_bit_by_bit_as_where_chooses(numbers: str, owner: Te
 
 
 @pytest.mark.parametrize("per_eval", [1, 4, 100])
-@pytest.mark.parametrize("near", [1, 2**17])
-def test_a_forward_may_keep_what_it_is_given(per_eval: int, near: int, monkeypatch):
+@pytest.mark.parametrize("cells", [1, 2**18])
+def test_a_forward_may_keep_what_it_is_given(per_eval: int, cells: int, monkeypatch):
     """Nothing is written to inputs afterwards: what a forward stores is what it was asked of."""
-    monkeypatch.setattr(rows, "NEAR", near)
+    monkeypatch.setattr(rows, "CELLS", cells)
     kept: list[Tensor] = []
 
     def store(inputs: Tensor) -> Tensor:
@@ -164,9 +164,9 @@ def test_batches_that_nobody_keeps_lie_in_the_same_memory():
         places.append(inputs.untyped_storage().data_ptr())
         return inputs.sum(1, keepdim=True)
 
-    mask = torch.arange(5).repeat_interleave(rows.NEAR)[None]
-    request = read_request(torch.ones(1, 5 * rows.NEAR), None, None, None, mask)
+    mask = torch.arange(5).repeat_interleave(rows.CELLS)[None]
+    request = read_request(torch.ones(1, 5 * rows.CELLS), None, None, None, mask)
     outputs = evaluate(note, plan_rows(note, request, 7, 1, None), MASKS)
     assert len(places) == 7
     assert places == places[:1] * 7
-    assert torch.equal(outputs[:, 0, 0], rows.NEAR * MASKS[0].sum(1).float())
+    assert torch.equal(outputs[:, 0, 0], rows.CELLS * MASKS[0].sum(1).float())
