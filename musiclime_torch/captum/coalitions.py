@@ -139,10 +139,13 @@ def _draw_distinct(d: int, counts: dict[int, int], generator: torch.Generator) -
 def _draw_sizes(d: int, sizes: Tensor, generator: torch.Generator) -> Bool[Tensor, "pair d"]:
     # The components with the s smallest of d independent numbers are a uniform draw of s out of d. Whole numbers below 2³¹
     # are drawn and sorted in half the time of float64; where the s-th is there twice, d times in 2³¹, one more is on.
-    drawn = torch.empty(len(sizes), d, dtype=torch.int32).random_(generator=generator)
-    # The smallest of each row; numpy sorts six times as fast as torch here, and compares twice as fast.
-    limits = torch.from_numpy(np.sort(drawn.numpy(), axis=1)).gather(1, sizes[:, None] - 1)
-    rows = torch.from_numpy(drawn.numpy() <= limits.numpy())
+    rows = torch.empty(len(sizes), d, dtype=torch.bool)
+    step = max(CELLS // d, 1)
+    for some, wanted in zip(rows.split(step), sizes.split(step), strict=True):
+        drawn = torch.empty(some.shape, dtype=torch.int32).random_(generator=generator).numpy()
+        # The smallest of each row; numpy sorts six times as fast as torch here, and compares twice as fast.
+        limits = np.take_along_axis(np.sort(drawn, axis=1), wanted.numpy()[:, None] - 1, axis=1)
+        np.less_equal(drawn, limits, out=some.numpy())
     # At half size a coalition and its complement are both of that size, and would be drawn as two pairs: the one with
     # component 0 stands for both.
     turned = (2 * sizes == d) & ~rows[:, 0]
