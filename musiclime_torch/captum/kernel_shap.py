@@ -72,7 +72,8 @@ class KernelShap(Lime, CaptumKernelShap):
         ]
         # The two ends come first, so that `solve_coalitions` finds them in every design.
         ends = mask_ends(components)
-        masks = send(torch.stack([torch.cat([ends, design.masks]) for design in designs]), plan.request.device)
+        drawn = [torch.cat([ends, design.masks]) for design in designs]
+        masks = send(torch.stack(drawn) if len(drawn) > 1 else drawn[0][None], plan.request.device)
         outputs = evaluate(self.forward_func, widen(plan), masks)
         by_design = outputs.flatten(1)[None] if len(designs) == 1 else outputs.transpose(0, 1)
         solved = [

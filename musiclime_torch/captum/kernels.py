@@ -60,7 +60,7 @@ class ValueKernel:
         # sum over elements of g(variant) therefore splits by component c:
         #     Σ_e g = Σ_c z_c Σ_{e in c} g(x_e) + (1 − z_c) Σ_{e in c} g(y_e),
         # and the inner sums don't depend on the mask. Squared distance, squared norm and dot product have this form.
-        on = masks.double()
+        on = masks.view(torch.int8).double()
 
         def add(kept: Element, replaced: Element) -> Float[Tensor, "example n"]:
             own, other = (_sum_up(request, element, summed)[:, :, None] for element in (kept, replaced))

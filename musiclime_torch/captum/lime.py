@@ -27,9 +27,11 @@ from musiclime_torch.captum.request import (
     Lines,
     Request,
     Target,
+    hand_back,
     join,
     log_call,
     read_request,
+    refuse_infinite,
     report,
 )
 from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
@@ -109,7 +111,8 @@ class Lime(CaptumLime):
         """
         request = read_request(inputs, baselines, target, additional_forward_args, feature_mask)
         lines = self._explain(request, n_samples, perturbations_per_eval, show_progress, judged=False)
-        return report(lines, request, return_input_shape).attributions
+        refuse_infinite(lines.coefficients)
+        return hand_back(lines.coefficients, request, return_input_shape)
 
     @torch.no_grad()
     def attribute_with_fit(
@@ -160,7 +163,7 @@ class Lime(CaptumLime):
             # samples of the next example, and whatever the caller draws later, the same as with Captum.
             if self.chance.is_global:
                 skip_fit_draws(request.components)
-        masks = send(torch.stack(drawn), request.device)
+        masks = send(torch.stack(drawn) if len(drawn) > 1 else drawn[0][None], request.device)
         outputs = evaluate(self.forward_func, widen(plan), masks)
         lines = fit_lines(*match_designs(masks, weigh(kernel, request, masks, plan.summed), outputs), ridge, judged)
         leave_fitted(self.interpretable_model, lines, outputs.shape[2])

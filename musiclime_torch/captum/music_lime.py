@@ -12,7 +12,7 @@ from captum.attr import PerturbationAttribution
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import read_integer
-from musiclime_torch.captum.request import Baselines, Inputs, Target, log_call, read_request, refuse_infinite
+from musiclime_torch.captum.request import Baselines, Inputs, Target, hand_back, log_call, read_request, refuse_infinite
 from musiclime_torch.captum.rows import evaluate, plan_rows
 from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
 from musiclime_torch.surrogate.blocks import draw_foldover
@@ -69,9 +69,7 @@ class MusicLIME(PerturbationAttribution):
             outputs = evaluate(self.forward_func, plan, design.masks[None])
             fit = solve(design, outputs.flatten(1), ridge=0.0)
         refuse_infinite(fit.coefficients.values)
-        # (examples × outputs, component)
-        slopes = fit.coefficients.values.contiguous().to(torch.float32)
-        return request.spread(slopes) if return_input_shape else slopes
+        return hand_back(fit.coefficients.values, request, return_input_shape)
 
     def attribute_future(self) -> None:
         """Not offered, as with Captum's own Lime."""

@@ -184,19 +184,21 @@ def join(parts: list[Lines]) -> Lines:
     return parts[0] if len(parts) == 1 else Lines(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
+def hand_back(values: Float[Tensor, "row component"], request: Request, return_input_shape: bool) -> Inputs:
+    """Values in the form of the inputs, or a column a component; in float32, which Captum's attributions have, and on their
+    device.
+    """
+    values = values.to(request.device, torch.float32).contiguous()
+    return request.spread(values) if return_input_shape else values
+
+
 def report(lines: Lines, request: Request, return_input_shape: bool) -> Explained:
-    """Lines in the form of the inputs, in float32 and on their device; InputError if a coefficient is NaN or infinite."""
+    """Lines in the form of the inputs; InputError if a coefficient is NaN or infinite."""
     refuse_infinite(lines.coefficients)
-
-    def give(values: Float[Tensor, "row component"]) -> Inputs:
-        # Solved in float64; given in float32, which is what Captum's attributions have.
-        values = values.to(request.device, torch.float32).contiguous()
-        return request.spread(values) if return_input_shape else values
-
     return Explained(
-        give(lines.coefficients),
-        give(lines.standard_errors),
-        give(lines.degrees_of_freedom),
+        hand_back(lines.coefficients, request, return_input_shape),
+        hand_back(lines.standard_errors, request, return_input_shape),
+        hand_back(lines.degrees_of_freedom, request, return_input_shape),
         lines.intercept.to(request.device),
         lines.fidelity.to(request.device),
     )

@@ -5,13 +5,14 @@ examples under one mask are what gives an output.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from inspect import signature
-from itertools import islice, starmap
 from typing import Any
 
+import numpy as np
 import torch
 from captum._utils.common import _expand_additional_forward_args, _run_forward, _select_targets
 from jaxtyping import Bool, Float, Int, Shaped
@@ -31,24 +32,63 @@ CELLS = 2**18
 #: Integers as wide as the elements of a tensor, by their bytes.
 WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-#: As many altered inputs on a CPU: they find room in memory that is there already, which is cheaper than what is fresh.
-NEAR = 2**17
+#: Bytes: where torch's own tensors begin, and the fastest products.
+ALIGNED = 64
+
+#: Answers of single forwards that are kept until they are picked from. Python looks for cycles whenever there are 700
+#: objects more than before; with an input's view and an answer each, these are fewer.
+ALIVE = 300
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Consecutive rows: the first one's number, and the example of each; `summed` where together they give one output."""
+    """Consecutive rows of so many examples, from number `first` on; `summed` where together they give one output."""
 
     first: int
-    example: Int[Tensor, " row"]
+    count: int
+    examples: int
+    device: torch.device
     summed: bool
 
     def __len__(self) -> int:
-        return self.example.shape[0]
+        return self.count
+
+    @cached_property
+    def number(self) -> Int[Tensor, " row"]:
+        """Their numbers."""
+        return torch.arange(self.first, self.first + self.count, device=self.device)
+
+    @cached_property
+    def example(self) -> Int[Tensor, " row"]:
+        """The example of each."""
+        return self.number % self.examples
 
     def part(self, start: int, end: int) -> "Rows":
         """Some of them."""
-        return Rows(self.first + start, self.example[start:end], self.summed)
+        return Rows(self.first + start, end - start, self.examples, self.device, self.summed)
+
+
+class Block:
+    """Memory on the CPU that one batch of altered inputs after another lies in, unless somebody still holds the last one.
+
+    Blocks that are freed and asked for again leave holes in the heap, which grows with every batch.
+    """
+
+    def __init__(self) -> None:
+        self._held, self._alone = np.empty(0, dtype=np.uint8), 0
+
+    def take(self, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
+        """A tensor with anything in it."""
+        size = math.prod(shape) * kind.itemsize
+        # A tensor refers to the array that it was made from until its own last view is gone.
+        if len(self._held) < size + ALIGNED or self._count() > self._alone:
+            self._held = np.empty(size + ALIGNED, dtype=np.uint8)
+            self._alone = self._count()
+        start = -self._held.ctypes.data % ALIGNED
+        return torch.from_numpy(self._held[start : start + size]).view(kind).view(shape)
+
+    def _count(self) -> int:
+        return sys.getrefcount(self._held)
 
 
 @dataclass(frozen=True)
@@ -103,22 +143,21 @@ def _run_all(
 ) -> Iterator[Float[Tensor, "answer output"]]:
     """Outputs of all rows in their order. Where rows are small, the inputs of many forwards are made at once."""
     request, room = plan.request, Room()
+    blocks = tuple(Block() for _ in request.inputs)
     total = masks.shape[1] * request.examples
     # Altered inputs take `size` elements a row: as many forwards' worth at once as fit, at least one.
     size = sum(tensor[0].numel() for tensor in request.inputs)
-    cells = NEAR if request.device.type == "cpu" else CELLS
-    stride = max(cells // max(size * step, 1), 1) * step
+    stride = max(CELLS // max(size * step, 1), 1) * step
     # Captum looks the signature up in every forward, which takes longer than a small model.
     call = forward if signature(forward).parameters else lambda *inputs: forward()
     for start in range(0, total, stride):
         # Rows are numbered mask-major: row r is mask r // examples of example r % examples. The first rows then show every
         # example once, and a design is used up evenly if the run is interrupted.
-        number = torch.arange(start, min(start + stride, total), device=request.device)
-        rows = Rows(start, number % request.examples, plan.summed)
+        rows = Rows(start, min(stride, total - start), request.examples, request.device, plan.summed)
         singly = (plan.summed or step == 1) and request.extra is None and bar.disable
         run = _run_singly if singly else partial(_run_in_turn, bar=bar, room=room)
-        # Held by nothing here: what is large is freed before the next is made, or the heap would grow by both.
-        yield from run(call, request, alter(request, _pick(masks, rows, number, request.examples), rows), rows, step)
+        # Held by nothing here: the next batch lies where this one did.
+        yield from run(call, request, alter(request, _pick(masks, rows), rows, blocks), rows, step)
 
 
 def _run_singly(
@@ -130,15 +169,16 @@ def _run_singly(
     Measured with a linear layer of 100 inputs and 4,000 rows on one CPU core: 13 µs a row, of which the layer takes 9;
     `_run_in_turn` takes 54 µs.
     """
-    # Unbinding makes views in half the time of splitting.
-    answers = starmap(call, zip(*(tensor.unflatten(0, (-1, step)).unbind() for tensor in altered), strict=True))
     first, most = 0, 1
-    while batch := list(islice(answers, most)):
+    while first < len(rows):
+        last = min(first + most * step, len(rows))
+        # Unbinding makes views in half the time of splitting.
+        batch = list(map(call, *(tensor[first:last].unflatten(0, (-1, step)).unbind() for tensor in altered)))
         lines = _line_up(batch, request, [1] * len(batch))
-        last = first + len(batch) * step
+        del batch
         yield _pick_outputs(request, lines, rows.part(first, last))
         # The first forward alone shows how many outputs there are to keep until they are picked from.
-        first, most = last, max(CELLS // lines[0].numel(), 1)
+        first, most = last, min(max(CELLS // lines[0].numel(), 1), ALIVE)
 
 
 def _run_in_turn(
@@ -209,28 +249,30 @@ def watch(plan: Plan, total: int, step: int) -> Bar:
     return open_bar(math.ceil(total / step), name=plan.progress, shown=plan.progress is not None, piped=True)
 
 
-def alter(request: Request, kept: Bool[Tensor, "row component"], rows: Rows) -> tuple[Tensor, ...]:
-    """Inputs of the rows: each element its own, or its baseline's where its component is off."""
-    parts = zip(request.inputs, request.baselines, request.owners, strict=True)
-    return tuple(_replace(tensor, baseline, kept, owner, request.plain, rows) for tensor, baseline, owner in parts)
+def alter(
+    request: Request, kept: Bool[Tensor, "row component"], rows: Rows, blocks: tuple[Block, ...] = ()
+) -> tuple[Tensor, ...]:
+    """Inputs of the rows: each element its own, or its baseline's where its component is off; in the inputs' blocks."""
+    blocks = blocks or tuple(Block() for _ in request.inputs)
+    parts = zip(request.inputs, request.baselines, request.owners, blocks, strict=True)
+    return tuple(_replace(*part, kept, request.plain, rows) for part in parts)
 
 
-def _pick(
-    masks: Bool[Tensor, "design n component"], rows: Rows, number: Int[Tensor, " row"], examples: int
-) -> Bool[Tensor, "row component"]:
-    n = masks.shape[1]
-    if examples == 1:
+def _pick(masks: Bool[Tensor, "design n component"], rows: Rows) -> Bool[Tensor, "row component"]:
+    if rows.examples == 1:
         return masks[0, rows.first : rows.first + len(rows)]
+    mask = rows.number // rows.examples
     if len(masks) == 1:
-        return masks[0].index_select(0, number // examples)
-    return masks.flatten(0, 1).index_select(0, rows.example * n + number // examples)
+        return masks[0].index_select(0, mask)
+    return masks.flatten(0, 1).index_select(0, rows.example * masks.shape[1] + mask)
 
 
 def _replace(
     tensor: Tensor,
     baseline: Tensor | float,
-    kept: Bool[Tensor, "row component"],
     owner: Int[Tensor, "..."],
+    block: Block,
+    kept: Bool[Tensor, "row component"],
     plain: bool,
     rows: Rows,
 ) -> Tensor:
@@ -249,21 +291,31 @@ def _replace(
     # A baseline of zero, the default, has no bits to put back.
     some = bool(off.dim() or off)
     bits = bits ^ off if some else bits
-    keep = _look_up(kept if plain else kept.to(word), owner, plain, rows)
-    # One block of memory a forward, or the heap would have holes between them.
-    chosen = keep * bits if plain or keep.shape[1:] != bits.shape[1:] else keep.mul_(bits)
+    # As bytes, for torch takes six times as long to widen booleans.
+    on, chosen = kept.view(torch.int8), block.take((len(rows), *bits.shape[1:]), word)
+    if plain or owner.shape[1:] != bits.shape[1:]:
+        chosen.copy_(_look_up(on, owner, plain, rows))
+    else:
+        _look_up(on.to(word), owner, plain, rows, chosen.view(len(rows), -1))
+    chosen.mul_(bits)
     return (chosen.bitwise_xor_(off) if some else chosen).view(kind)
 
 
-def _look_up(kept: Shaped[Tensor, "row component"], owner: Int[Tensor, "..."], plain: bool, rows: Rows) -> Tensor:
+def _look_up(
+    kept: Shaped[Tensor, "row component"],
+    owner: Int[Tensor, "..."],
+    plain: bool,
+    rows: Rows,
+    out: Shaped[Tensor, "row element"] | None = None,
+) -> Tensor:
     """Which elements of each row keep their own value: row-major, shaped like the feature mask of one example."""
     owner = owner.to(kept.device)
     if plain:
         keep = kept
     elif owner.shape[0] == 1:
-        keep = kept.index_select(1, owner.flatten())
+        keep = torch.index_select(kept, 1, owner.flatten(), out=out)
     else:
-        keep = kept.gather(1, owner.flatten(1).index_select(0, rows.example))
+        keep = torch.gather(kept, 1, owner.flatten(1).index_select(0, rows.example), out=out)
     return keep.reshape(len(kept), *owner.shape[1:])
 
 

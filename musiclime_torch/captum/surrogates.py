@@ -138,5 +138,5 @@ def sample_by_calls(explainer: CaptumLime, plan: Plan, more: dict[str, object]) 
 def _ask_waiting(explainer: CaptumLime, plan: Plan, waiting: list[Inputs]) -> Tensor:
     request, altered = plan.request, _reduce_list(waiting)
     count = request.examples if plan.summed else len(waiting)
-    rows = Rows(0, torch.arange(count, device=request.device) % request.examples, plan.summed)
+    rows = Rows(0, count, request.examples, request.device, plan.summed)
     return run_rows(explainer.forward_func, request, altered if request.as_tuple else (altered,), rows)

@@ -16,6 +16,7 @@ from torch import Tensor
 from musiclime_torch.surrogate.crossed_errors import estimate_errors, project
 from musiclime_torch.surrogate.design import CrossedDesign
 from musiclime_torch.surrogate.fit import DEPENDENT, Known, pick
+from musiclime_torch.surrogate.mixed import is_mixed, reduce_mixed
 from musiclime_torch.surrogate.pairs import PairFit
 from musiclime_torch.surrogate.sectors import is_signed, judge, reduce_grid
 from musiclime_torch.surrogate.sides import Side, lay_side, split_classes, turn
@@ -65,12 +66,12 @@ def solve_crossed(
     Errors are clustered two ways (Cameron, Gelbach & Miller 2011): by the audio's sampling units, by the lyrics', less what
     single cells put into both.
     """
-    return _solve_signed(design, values, kept) if is_signed(design) else _solve_any(design, values, kept)
+    return _solve_signed(design, values, kept) if is_mixed(design) else _solve_any(design, values, kept)
 
 
 def _solve_signed(design: CrossedDesign, values: Float[Tensor, "class na nt"], kept: Sequence[int] | None) -> CrossedFit:
     """Both sides orthogonal: their masks have mean zero, and βᵀ G β is a quarter of the squares of the slopes."""
-    sums = reduce_grid(design, values, kept)
+    sums = (reduce_grid if is_signed(design) else reduce_mixed)(design, values, kept)
     pivots = sums.table.new_ones(sum(sums.table.shape[1:]) - 2)
     main, tables = judge(design, sums, kept)
     missed = sums.spread - main.values.square().sum(1) / 4

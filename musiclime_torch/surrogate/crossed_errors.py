@@ -9,7 +9,8 @@ from torch import Tensor
 
 from musiclime_torch.surrogate.design import CrossedDesign, Design
 from musiclime_torch.surrogate.fit import Known, correct_errors
-from musiclime_torch.surrogate.sectors import is_signed, split_squares
+from musiclime_torch.surrogate.mixed import is_mixed, reduce_mixed
+from musiclime_torch.surrogate.sectors import is_signed, reduce_grid, split_squares
 from musiclime_torch.surrogate.sides import Cluster, Side, Variances, combine_freedom, lay_side, split_classes, turn
 
 
@@ -73,8 +74,9 @@ def split_errors(design: CrossedDesign, values: Float[Tensor, "class na nt"]) ->
 
     Classes count by the variance of their outputs, so that none rules by its scale alone.
     """
-    if is_signed(design):
-        return split_squares(design, values)
+    if is_mixed(design):
+        reduced = (reduce_grid if is_signed(design) else reduce_mixed)(design, values, ())
+        return split_squares(design, reduced, values.shape[1] * values.shape[2])
     audio, lyrics = lay_side(design.audio), lay_side(design.lyrics)
     sums = values.new_zeros(2, dtype=torch.float64)
     for rows in split_classes(values):

@@ -75,13 +75,15 @@ def pick_kind(values: Tensor) -> torch.dtype:
 
 
 def list_parts(side: Design, values: Tensor, kind: torch.dtype) -> tuple[Part, ...]:
-    """Even and odd halves of pairs, or all rows."""
-    masks = (side.masks[0::2] if side.folded else side.masks).contiguous()
-    signs = 2 * masks.view(torch.int8) - 1
-    both = (signs.to(kind), signs.to(pick_precision(values)))
-    if not side.folded:
-        return (Part(len(masks), True, *both, pairs=False),)
-    return Part(len(masks), True, None, None, pairs=True), Part(len(masks), False, *both, pairs=True)
+    """Even and odd halves of pairs, and rows that stand alone."""
+    parts = []
+    for masks, pairs in ((side.masks[0 : side.folded : 2], True), (side.masks[side.folded :], False)):
+        if len(masks):
+            signs = 2 * masks.contiguous().view(torch.int8) - 1
+            both = (signs.to(kind), signs.to(pick_precision(values)))
+            parts += [Part(len(masks), True, None, None, pairs=True)] if pairs else []
+            parts.append(Part(len(masks), not pairs, *both, pairs=pairs))
+    return tuple(parts)
 
 
 def make_room(values: Float[Tensor, "class na nt"], audio: Sequence[Part], lyrics: Sequence[Part]) -> Room:

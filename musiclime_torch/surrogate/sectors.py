@@ -75,7 +75,7 @@ def reduce_grid(design: CrossedDesign, values: Float[Tensor, "class na nt"], kep
         audio, lyrics = (list_parts(side, values, kind) for side in (design.audio, design.lyrics))
         raw, room = _prepare(values, audio, lyrics, kind), make_room(values, audio, lyrics)
         cuts = bool(room.sectors[0])
-        for rows, products in _split_kept(values, kept):
+        for rows, products in split_kept(values, kept):
             some = Sums(*(field[rows] for field in vars(sums).values()))
             for i, j, sector in cut_grid(values[rows], audio, lyrics, room):
                 own = sector.to(kind)
@@ -93,7 +93,7 @@ def _prepare(values: Float[Tensor, "class na nt"], audio: Sequence[Part], lyrics
     return Raw(make(audio), make(audio), make(lyrics), make(lyrics), tuple(make([half] * len(lyrics)) for half in audio))
 
 
-def _split_kept(values: Float[Tensor, "class na nt"], kept: Sequence[int] | None) -> Iterator[tuple[slice, bool]]:
+def split_kept(values: Float[Tensor, "class na nt"], kept: Sequence[int] | None) -> Iterator[tuple[slice, bool]]:
     """Classes that are worked on together, and whether they are kept."""
     step = next(split_classes(values), slice(0, 1)).stop
     chosen = set(range(len(values)) if kept is None else kept)
@@ -259,13 +259,11 @@ def _judge(
     return known
 
 
-def split_squares(design: CrossedDesign, values: Float[Tensor, "class na nt"]) -> Float[Tensor, "2"]:
-    """What `crossed_errors.split_errors` gives: interactions aren't needed for it."""
-    sums = reduce_grid(design, values, kept=())
+def split_squares(design: CrossedDesign, sums: Sums, count: int) -> Float[Tensor, "2"]:
+    """What `crossed_errors.split_errors` gives of a grid of so many cells: interactions aren't needed for it."""
     variances = _spread_out(
         sums, _scale(design.audio, sums.audio_left), _scale(design.lyrics, sums.lyrics_left), slice(None)
     )
-    count = values.shape[1] * values.shape[2]
     scale = (sums.spread * (count / max(count - 1, 1))).clamp_min(torch.finfo(torch.float32).tiny)
     sides = (variances.audio, variances.lyrics)
     return torch.stack([((side[:, 1:, 0].sum(1) + side[:, 0, 1:].sum(1)) / scale).sum() for side in sides])
@@ -294,7 +292,9 @@ def _repeat(values: Float[Tensor, "class a t"], dim: int, slopes: int) -> Float[
 
 def _scale(side: Design, left: Float[Tensor, "class row"]) -> Float[Tensor, "class term"]:
     """What takes sums of squares over a side's rows to variances of its terms: influence², which is κ² / m², and slack."""
-    factors = give_slack(side, left)[:, 0] / left.shape[1] ** 2
+    # Where rows are of two kinds, each kind's slack is in the sums already (see `mixed`).
+    slack = give_slack(side, left)
+    factors = (slack[:, 0] if slack.shape[1] == 1 else torch.ones_like(slack[:, 0])) / left.shape[1] ** 2
     return torch.cat([factors[:1], 4 * factors[1:]]).repeat(len(left), 1)
 
 

@@ -115,7 +115,7 @@ def test_elements_are_chosen_bit_by_bit_as_where_chooses(numbers: str, owner: Te
     own, baseline = NUMBERS[numbers]
     request = read_request(own, baseline, None, None, owner)
     kept = torch.rand(9, request.components, generator=torch.Generator().manual_seed(3)) < 0.5
-    altered = rows.alter(request, kept, rows.Rows(0, torch.zeros(9, dtype=torch.long), False))[0]
+    altered = rows.alter(request, kept, rows.Rows(0, 9, 1, torch.device("cpu"), False))[0]
     expected = torch.where(kept if owner is None else kept[:, owner[0]], own, request.baselines[0])
     assert altered.dtype == expected.dtype
     torch.testing.assert_close(altered, expected, rtol=0, atol=0, equal_nan=True)
@@ -124,12 +124,14 @@ def test_elements_are_chosen_bit_by_bit_as_where_chooses(numbers: str, owner: Te
 
 
 @pytest.mark.parametrize("per_eval", [1, 4, 100])
-def test_a_forward_may_keep_what_it_is_given(per_eval: int):
+@pytest.mark.parametrize("cells", [1, 2**18])
+def test_a_forward_may_keep_what_it_is_given(per_eval: int, cells: int, monkeypatch):
     """Nothing is written to inputs afterwards: what a forward stores is what it was asked of."""
+    monkeypatch.setattr(rows, "CELLS", cells)
     kept: list[Tensor] = []
 
     def store(inputs: Tensor) -> Tensor:
-        kept.append(inputs)
+        kept.append(inputs[:, :])
         return forward(inputs)
 
     outputs = run(store, None, per_eval)
@@ -153,3 +155,18 @@ def test_answers_of_several_kinds_are_lined_up_too():
     outputs = evaluate(answer, plan_rows(answer, request, 7, 1, None), MASKS)
     expected = forward(torch.where(MASKS[0], INPUTS[0], 0.0)).sum(1)
     torch.testing.assert_close(outputs[:, 0, 0].double(), expected.double())
+
+
+def test_batches_that_nobody_keeps_lie_in_the_same_memory():
+    places = []
+
+    def note(inputs: Tensor) -> Tensor:
+        places.append(inputs.untyped_storage().data_ptr())
+        return inputs.sum(1, keepdim=True)
+
+    mask = torch.arange(5).repeat_interleave(rows.CELLS)[None]
+    request = read_request(torch.ones(1, 5 * rows.CELLS), None, None, None, mask)
+    outputs = evaluate(note, plan_rows(note, request, 7, 1, None), MASKS)
+    assert len(places) == 7
+    assert places == places[:1] * 7
+    assert torch.equal(outputs[:, 0, 0], rows.CELLS * MASKS[0].sum(1).float())

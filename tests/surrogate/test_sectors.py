@@ -99,17 +99,6 @@ def test_the_grid_is_left_as_found():
         assert torch.equal(values, before)
 
 
-def test_sides_of_both_kinds_of_rows_are_left_to_least_squares():
-    half = draw_half_folded(draw_foldover(9, 1, 0), 80, 0)
-    design = CrossedDesign(half, draw_foldover(12, 96, 1))
-    assert half.orthogonal
-    assert not is_signed(design)
-    values = make_grid(design)
-    known, expected = (solve_crossed(one, values).coefficients for one in (design, forget(design)))
-    assert torch.allclose(known.values, expected.values, atol=1e-12)
-    assert torch.allclose(known.errors, expected.errors, rtol=1e-10)
-
-
 @pytest.mark.parametrize("kept", [(), (1,), (4, 0)])
 @pytest.mark.parametrize("kind", [*KINDS, "half folded"])
 def test_main_effects_of_all_classes_and_tables_of_some(kind, kept):
