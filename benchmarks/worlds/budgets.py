@@ -1,6 +1,7 @@
 """Encoder work that matches a number of joint rows on both sides at once, of any world."""
 
 import statistics
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,6 +30,35 @@ def count_passes(game: World) -> tuple[float, float]:
             encode(torch.ones(4, width, dtype=torch.bool))
         costs.append(counter.get_total_flops() / 4)
     return (costs[0], costs[1]) if all(costs) else (1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations of a pass of either encoder; and of a sound that is looked up, once its table has taken so many passes.
+
+    `table` is 0 where the model has no local maps.
+    """
+
+    hear: float
+    read: float
+    table: int = 0
+    look_up: float = 0.0
+
+    def count(self, audio: int, lyrics: int) -> float:
+        """What so many masks take, each a pass."""
+        return self.hear * audio + self.read * lyrics
+
+    def count_with_tables(self, audio: int, lyrics: int) -> float:
+        """What they take where a table is made as soon as it has fewer passes than there are masks, as `explain` does."""
+        if not self.table or audio <= self.table:
+            return self.count(audio, lyrics)
+        return self.hear * self.table + self.look_up * audio + self.read * lyrics
+
+
+def count_work(game: World, passes: tuple[float, float]) -> Work:
+    """What a game's passes take, once its sounds have been heard: by then its table stands, if it can have one."""
+    table = 0 if game.probe is None else game.probe.tally["tables"]
+    return Work(*passes, table, count_passes(game)[0] if table else 0.0)
 
 
 def compare_sides(audio: Tensor, lyrics: Tensor, truths: dict[str, Tensor]) -> dict[str, float]:
