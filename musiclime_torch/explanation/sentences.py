@@ -3,6 +3,7 @@
 Every sentence is made from the explanation's own numbers. What isn't significant isn't named.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -291,8 +292,19 @@ def tell_kinds(explanation: Explanation, target: int | str | None = None) -> str
     if "asked" not in explanation.provenance:
         return ""
     parts = explanation.kind_shares(target)
-    told = [f"{name} {100 * share:.0f} ± {100 * half:.1g}%" for name, share, half in parts]
+    told = [f"{name} {100 * share:.0f} ± {say_half_width(half)}%" for name, share, half in parts]
     # Of a model that takes one kind alone there is nothing to tell.
     if len(told) < 2:
         return ""
     return f"Of what single parts do for {explanation.classes[explanation.class_index(target)]}: {', '.join(told)}."
+
+
+def say_half_width(share: float) -> str:
+    """The half-width of a share's interval in percent, to one digit and without an exponent.
+
+    >>> say_half_width(0.096), say_half_width(0.00028), say_half_width(0.0)
+    ('10', '0.03', '0')
+    """
+    percent = float(f"{100 * share:.1g}")
+    decimals = max(-math.floor(math.log10(percent)), 0) if math.isfinite(percent) and percent > 0 else 0
+    return f"{percent:.{decimals}f}"

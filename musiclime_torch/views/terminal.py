@@ -18,6 +18,7 @@ from musiclime_torch.explanation.sentences import (
     find_probabilities,
     say_edit,
     say_end,
+    say_half_width,
     say_percent,
     tell_kinds,
     to_sentences,
@@ -169,7 +170,9 @@ def _describe_interactions(explanation: Explanation, interactions: Interactions,
     ]
     parts = interactions.shares(row, space)
     if parts:
-        shares = ", ".join(f"{part} {100 * min(max(share, 0), 1):.0f} ± {100 * half:.1g}%" for part, share, half in parts)
+        shares = ", ".join(
+            f"{part} {100 * min(max(share, 0), 1):.0f} ± {say_half_width(half)}%" for part, share, half in parts
+        )
         lines.append(f"Share of the decision ({percent}): {shares}.")
     return "\n".join(lines)
 

@@ -345,6 +345,6 @@ def _note_rounding(sampling: Sampling, design: CrossedDesign) -> tuple[str, ...]
         return ()
     counts = (design.audio.n_samples, design.lyrics.n_samples)
     return (
-        f"{wanted} fewer than one block ({blocks[0]} of the sound, {blocks[1]} of the lyrics): rounded up to {counts[0]} "
-        f"and {counts[1]}.",
+        f"{wanted} fewer than a block of the sound ({blocks[0]}) and one of the lyrics ({blocks[1]}): rounded up to "
+        f"{counts[0]} and {counts[1]}.",
     )
