@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from grids import assert_six_digits, forget, make_grid
 
 from musiclime_torch.surrogate import crossed, sides
 from musiclime_torch.surrogate.blocks import draw_foldover, draw_half_folded, draw_kerdock, draw_unfolded
@@ -26,23 +26,6 @@ KINDS = {
     "half folded and Kerdock": lambda: CrossedDesign(draw_half(9, 1, 80, 0), draw_kerdock(24, 256, 1)),
     "both half folded": lambda: CrossedDesign(draw_half(9, 48, 120, 0), draw_half(12, 1, 96, 1)),
 }
-
-
-def forget(design: CrossedDesign) -> CrossedDesign:
-    """The same masks, not known to be orthogonal."""
-    return CrossedDesign(replace(design.audio, balanced=0), replace(design.lyrics, balanced=0))
-
-
-def make_grid(design: CrossedDesign, classes: int = 3) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-
-    def add_up(side: Design) -> Tensor:
-        slopes = torch.randn(side.masks.shape[1], classes, generator=generator)
-        return (side.masks.float() @ slopes).T.double()
-
-    audio, lyrics = add_up(design.audio)[:, :, None], add_up(design.lyrics)[:, None]
-    noise = torch.randn(classes, design.audio.n_samples, design.lyrics.n_samples, generator=generator)
-    return 3 + audio + lyrics + (audio * lyrics).sin() / 2 + noise / 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,13 +52,7 @@ def test_signed_sums_equal_least_squares_and_no_matrix_is_inverted(kind: str, mo
 @pytest.mark.parametrize("kind", KINDS)
 def test_grids_in_single_precision_keep_six_digits_of_coefficients_and_five_of_errors(kind: str, offset: float):
     design = KINDS[kind]()
-    values = (make_grid(design) + offset).float()
-    known, expected = (solve_crossed(one, values).coefficients for one in (design, forget(design)))
-    assert known.values.dtype == torch.float64
-    for block in (slice(1, None), 0), (0, slice(1, None)), (slice(1, None), slice(1, None)):
-        found, truth = known.values[:, *block], expected.values[:, *block]
-        assert (found - truth).abs().max() < 1e-6 * truth.abs().max()
-    assert (known.errors / expected.errors - 1).abs().max() < 1e-5
+    assert_six_digits(design, (make_grid(design) + offset).float())
 
 
 def test_classes_are_solved_alike_however_many_at_a_time_and_again(monkeypatch):

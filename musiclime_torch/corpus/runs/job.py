@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from time import monotonic
@@ -64,6 +65,11 @@ class Job:
             self, shards=tuple(own for own, start in zip(self.shards, starts, strict=False) if start < self.taught)
         )
 
+    @cached_property
+    def _teachers(self) -> frozenset[str]:
+        """The ids of the songs that teach: looked at once a run, and not once a song."""
+        return frozenset(entry.id for shard in self.teaching.shards for entry in shard.entries)
+
     @property
     def student(self) -> Path:
         """The folder of the job's own student."""
@@ -71,15 +77,15 @@ class Job:
 
     def find_proxy(self, song: str) -> str:
         """The folder of the student that guides a song's explanation, "" for none: songs that teach one have none."""
-        if not self.taught or any(entry.id == song for shard in self.teaching.shards for entry in shard.entries):
+        if not self.taught or song in self._teachers:
             return self.proxy
         return str(self.student) if (self.student / "student.json").exists() else ""
 
     def place_lesson(self, song: str) -> Path | None:
         """Where a song's lesson is written; None where it teaches nothing, or there is nothing left to learn."""
-        teaches = any(entry.id == song for shard in self.teaching.shards for entry in shard.entries)
-        decided = any((self.student / name).exists() for name in ("student.json", NO_STUDENT))
-        return place_lesson(self.student / "lessons", song) if teaches and not decided else None
+        if song not in self._teachers or any((self.student / name).exists() for name in ("student.json", NO_STUDENT)):
+            return None
+        return place_lesson(self.student / "lessons", song)
 
     def divide(self, rank: int = 0, world: int = 1) -> tuple[list[Shard], list[Shard]]:
         """Shards of one of so many processes: those to do, and those that were done before."""
