@@ -110,19 +110,37 @@ def measure_crossed(
         draw_sizes(game.d_audio, longest[0], seed, game.neighbourhoods),
         draw_sizes(game.d_lyrics, longest[1], seed + 1),
     ]
-    sides[1] = sides[1][:: max(len(sides[1]) // 12, 1)]
     values = game.cross(*map(gather_masks, sides), "logit")
+    by_audio, by_lyrics = (sum_prefixes(values, sides[1 - side], dim) for side, dim in ((0, 2), (1, 1)))
     errors = {}
     for ear_start, audio in sides[0]:
-        ears = lay_side(audio).influence[1:]
         for eye_start, lyrics in sides[1]:
             na, nt = audio.n_samples, lyrics.n_samples
-            grid = values[:, ear_start : ear_start + na, eye_start : eye_start + nt]
-            sounds = turn(grid.mean(2, dtype=torch.float64)[..., None], audio, 1)[..., 0] @ ears.T
-            eyes = lay_side(lyrics).influence[1:]
-            read = turn(grid.mean(1, dtype=torch.float64)[..., None], lyrics, 1)[..., 0] @ eyes.T
+            sounds = find_effects(by_audio[eye_start, nt][:, ear_start : ear_start + na] / nt, audio)
+            read = find_effects(by_lyrics[ear_start, na][:, eye_start : eye_start + nt] / na, lyrics)
             errors[na, nt] = compare_sides(sounds, read, truths)
     return errors
+
+
+def sum_prefixes(values: Tensor, sizes: list[tuple[int, Design]], dim: int) -> dict[tuple[int, int], Tensor]:
+    """Sums over the first masks of one side of all pairs (class, N_a, N_t), by where a design begins and its size.
+
+    Designs of a kind are prefixes of each other, so each sum is the one before and what is new.
+    """
+    sums: dict[tuple[int, int], Tensor] = {}
+    begun, done, total = -1, 0, torch.empty(0)
+    for start, design in sizes:
+        if start != begun:
+            begun, done, total = start, 0, torch.zeros(()).double()
+        total = total + values.narrow(dim, start + done, design.n_samples - done).sum(dim, dtype=torch.float64)
+        done = design.n_samples
+        sums[start, done] = total
+    return sums
+
+
+def find_effects(means: Tensor, design: Design) -> Tensor:
+    """Main effects (class, d) of one side from its masks' means (class, N) over the other side."""
+    return turn(means[..., None], design, 1)[..., 0] @ lay_side(design).influence[1:].T
 
 
 def measure_game(

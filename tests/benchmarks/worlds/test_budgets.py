@@ -1,10 +1,14 @@
-"""What masks take with and without a table of local maps, counted as `explain` runs them."""
+"""What masks take with and without a table of local maps, as `explain` runs them; errors of designs of many sizes."""
 
+import pytest
 import torch
 
-from benchmarks.worlds.budgets import Work, count_passes, count_work
+from benchmarks.worlds.budgets import Work, compare_sides, count_passes, count_work, draw_sizes, measure_crossed
 from benchmarks.worlds.games import make_embedded
+from benchmarks.worlds.polynomials import draw_polynomial, make_analytic, tell_truth
+from benchmarks.worlds.references import split_table
 from benchmarks.worlds.world import AS_IS
+from musiclime_torch.surrogate import CrossedDesign, solve_crossed
 
 
 def test_a_table_is_paid_for_once_and_only_where_it_saves_passes():
@@ -24,3 +28,18 @@ def test_the_embedded_model_looks_up_for_a_thousandth_of_a_pass():
     work = count_work(game, passes)
     assert work.table == 4**4 + 8
     assert 0 < work.look_up < passes[0] / 1000
+
+
+def test_every_size_has_the_error_of_its_own_crossed_solve():
+    polynomial = draw_polynomial(0, 12, 9, 30)
+    game, truths = make_analytic(polynomial), split_table(tell_truth(polynomial))
+    measured = measure_crossed(game, (320, 100), 5, truths)
+    audio, lyrics = draw_sizes(12, 320, 5, game.neighbourhoods), draw_sizes(9, 100, 6)
+    assert measured.keys() == {(ears.n_samples, eyes.n_samples) for _, ears in audio for _, eyes in lyrics}
+    assert {start for start, _ in audio} != {0}, "designs of both kinds"
+    for _, ears in audio[:: max(len(audio) // 4, 1)]:
+        for _, eyes in lyrics[::2]:
+            fit = solve_crossed(CrossedDesign(ears, eyes), game.cross(ears.masks, eyes.masks, "logit"), ())
+            expected = compare_sides(*fit.main.values.split((12, 9), 1), truths)
+            for part, error in measured[ears.n_samples, eyes.n_samples].items():
+                assert error == pytest.approx(expected[part], rel=1e-6), part
