@@ -91,7 +91,11 @@ def make_probe(model: nn.Module, track: Track, units: Units = "word", tuning: Tu
 
 def make_probed(name: str, model: nn.Module, track: Track, tuning: Tuning = AS_IS) -> World:
     """A late-fusion model and its song, with ten segments and words."""
-    probe = make_probe(tune(model, tuning), track, tuning=tuning)
+    return ask_probe(name, make_probe(tune(model, tuning), track, tuning=tuning), track)
+
+
+def ask_probe(name: str, probe: Probe, track: Track) -> World:
+    """The late-fusion model and song of a probe."""
     subject = probe.subject
     assert subject.classes is not None
 
