@@ -18,8 +18,8 @@ ROWS = 5000
 LONGEST = (4096, 2600)
 
 
-#: Fewer masks than these are drawn in blocks of another kind.
-FEW = 255
+#: The most masks that are drawn in blocks of one kind, and in those of the next: Hadamard's, nested ones, then Kerdock's.
+ENDS = (255, 3071)
 
 
 def count_passes(game: World) -> tuple[float, float]:
@@ -80,19 +80,24 @@ def measure_joint(game: World, rows: int, seed: int, truths: dict[str, Tensor]) 
 def draw_sizes(
     d: int, longest: int, seed: int, neighbourhoods: tuple[tuple[int, ...], ...] = ()
 ) -> list[tuple[int, Design]]:
-    """Designs of many sizes as `explain` draws them, each a prefix of one of two long designs: small sizes come in blocks
-    of one kind, large ones in blocks of the other. With the index of the first mask among those of both.
+    """Designs of many sizes as `explain` draws them, each a prefix of the long design of its kind; with the index of the
+    first mask among those of all kinds.
     """
-    few = draw_blocks(d, min(longest, FEW), seed)
-    many = draw_blocks(d, longest, seed, neighbourhoods)
-    sizes = [(0, few.first(size)) for size in range(few.block, min(few.n_samples, FEW) + 1, few.block)]
-    start = -(-FEW // many.block) * many.block
-    sizes += [(few.n_samples, many.first(size)) for size in range(start, many.n_samples + 1, many.block)]
+    sizes: list[tuple[int, Design]] = []
+    start = drawn = 0
+    for most in (*(end for end in ENDS if end < longest), longest):
+        design = draw_blocks(d, most, seed, neighbourhoods)
+        least = drawn // design.block + 1
+        sizes += [
+            (start, design.first(size))
+            for size in range(least * design.block, min(design.n_samples, max(most, design.block)) + 1, design.block)
+        ]
+        start, drawn = start + design.n_samples, most
     return sizes
 
 
 def gather_masks(sizes: list[tuple[int, Design]]) -> Tensor:
-    """The masks of both long designs."""
+    """The masks of all long designs."""
     longest = {start: design.masks for start, design in sizes}  # the last one of each is the longest
     all_masks = torch.zeros(
         max(start + len(masks) for start, masks in longest.items()), sizes[0][1].masks.shape[1], dtype=torch.bool

@@ -8,7 +8,7 @@ from benchmarks.worlds.games import make_embedded
 from benchmarks.worlds.polynomials import draw_polynomial, make_analytic, tell_truth
 from benchmarks.worlds.references import split_table
 from benchmarks.worlds.world import AS_IS
-from musiclime_torch.surrogate import CrossedDesign, solve_crossed
+from musiclime_torch.surrogate import CrossedDesign, draw_blocks, solve_crossed
 
 
 def test_a_table_is_paid_for_once_and_only_where_it_saves_passes():
@@ -30,13 +30,27 @@ def test_the_embedded_model_looks_up_for_a_thousandth_of_a_pass():
     assert 0 < work.look_up < passes[0] / 1000
 
 
+@pytest.mark.parametrize(("d", "longest"), [(40, 3400), (36, 2600), (100, 2600)])
+def test_every_size_is_drawn_as_explain_draws_it(d, longest):
+    segments = tuple(tuple(range(segment, d, 10)) for segment in range(10)) if d == 40 else ()
+    sizes = draw_sizes(d, longest, 3, segments)
+    counts = [design.n_samples for _, design in sizes]
+    assert counts == sorted(set(counts))
+    assert counts[0] < 255
+    assert counts[-1] > longest - 256
+    for _, design in sizes[:: max(len(sizes) // 8, 1)]:
+        alone = draw_blocks(d, design.n_samples, 3, segments)
+        assert torch.equal(design.masks, alone.masks)
+        assert design.cycle == alone.cycle
+
+
 def test_every_size_has_the_error_of_its_own_crossed_solve():
     polynomial = draw_polynomial(0, 12, 9, 30)
     game, truths = make_analytic(polynomial), split_table(tell_truth(polynomial))
     measured = measure_crossed(game, (320, 100), 5, truths)
     audio, lyrics = draw_sizes(12, 320, 5, game.neighbourhoods), draw_sizes(9, 100, 6)
     assert measured.keys() == {(ears.n_samples, eyes.n_samples) for _, ears in audio for _, eyes in lyrics}
-    assert {start for start, _ in audio} != {0}, "designs of both kinds"
+    assert {start for start, _ in audio} != {0}, "designs of two kinds"
     for _, ears in audio[:: max(len(audio) // 4, 1)]:
         for _, eyes in lyrics[::2]:
             fit = solve_crossed(CrossedDesign(ears, eyes), game.cross(ears.masks, eyes.masks, "logit"), ())
