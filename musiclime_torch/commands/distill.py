@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from musiclime_torch.song.track import Track
 
 
-#: Masks of each song's sound that the model answers for a student.
+#: Masks of each song's sound that the model answers for a student, and of its lyrics where it encodes these apart.
 MASKS = 256
 
 
@@ -46,14 +46,20 @@ MASKS = 256
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the student.")
 @catalogue_options
 @click.option("--most", type=click.IntRange(min=1), default=64, show_default=True, metavar="SONGS", help="Songs at most.")
-@click.option("--masks", type=click.IntRange(min=1), default=MASKS, show_default=True, help="Masks of each song's sound.")
+@click.option(
+    "--masks",
+    type=click.IntRange(min=1),
+    default=MASKS,
+    show_default=True,
+    help="Masks of each song's sound, and of its lyrics at least.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), default=200, show_default=True, help="Rounds of training.")
 @distill_options
 def distill(songs: Path, out: Path, most: int, masks: int, epochs: int, **options: Any) -> None:
     """Train a student of a model on SONGS, a folder or a manifest, for later runs' --proxy.
 
-    The model answers some masks of each song. One song in five is held out: the student is judged on these, and written only
-    if it pays.
+    The model answers some masks of each song's sound and, where it encodes lyrics apart, of these. One song in five is held
+    out: the student is judged on these, side by side, and has only the sides that pay.
     """
     if not names_model(options):
         raise InputError("a student needs a model to learn from: give --model, --audio-model or --text-model.")
@@ -91,14 +97,19 @@ def _read_tracks(entries: Sequence[Entry], loading: dict[str, Any]) -> Iterator[
 
 def _report(recipe: Any, out: Path) -> None:
     """On standard output, or on standard error inside another command."""
+    sides = [
+        ("the sound's", recipe.rho2, recipe.gain, recipe.masks, recipe.hears),
+        ("the lyrics'", recipe.lyrics_rho2, recipe.lyrics_gain, recipe.lyrics_masks, recipe.reads),
+    ]
     names = recipe.classes or tuple(f"output {number}" for number in range(recipe.n_outputs))
-    click.echo("On held-out songs the student explains, of what main effects leave over:")
-    for name, share in zip(names, recipe.rho2, strict=True):
-        click.echo(f"  {name}: {100 * share:.0f}%")
-    click.echo(
-        f"Squared errors should be {recipe.gain:.1f} times lower with it. Learned from {recipe.masks} masks of "
-        f"{recipe.songs} songs. Written to {out}; use it with --proxy {out}."
-    )
+    for side, shares, gain, masks, learned in sides:
+        if not learned:
+            continue
+        click.echo(f"On held-out songs the student explains, of what {side} main effects leave over:")
+        for name, share in zip(names, shares, strict=True):
+            click.echo(f"  {name}: {100 * share:.0f}%")
+        click.echo(f"Their squared errors should be {gain:.1f} times lower with it. Learned from {masks} masks.")
+    click.echo(f"Learned from {recipe.songs} songs. Written to {out}; use it with --proxy {out}.")
 
 
 def teach_first(model: Any, job: "Job", run: Callable[["Job"], "Progress"]) -> "Progress":

@@ -13,9 +13,11 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
 from musiclime_torch.explanation.estimation.loop import Guidance
 from musiclime_torch.explanation.estimation.proxies import Guide, Run, learn_reference
+from musiclime_torch.explanation.lessons import hash_lyrics
 from musiclime_torch.explanation.planning import Plan
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.parts import Part, answer
 from musiclime_torch.models.students import Student
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track
@@ -25,6 +27,7 @@ from musiclime_torch.variants.components import Components
 from musiclime_torch.variants.probe import Probe, probing
 from musiclime_torch.variants.renderings import Kept
 from musiclime_torch.variants.scale import Scale
+from musiclime_torch.variants.words import list_words
 
 #: Masks that a student answers where no number is given, and those that any other proxy answers.
 STUDENT_MASKS, MODEL_MASKS = 16_384, 4_096
@@ -42,9 +45,20 @@ class Proxy:
         """What notes call it."""
         return "the student" if isinstance(self.model, Student) else describe_own(self.model).name
 
-    def knows(self, track: Track) -> bool:
-        """Whether it learned from this song: then it may know by heart what it would correct."""
-        return isinstance(self.model, Student) and track.audio_hash in self.model.recipe.taught
+    def knows(self, track: Track) -> tuple[bool, bool]:
+        """Whether it learned from this song's sound and from its words: then it may know by heart what it would correct."""
+        if not isinstance(self.model, Student):
+            return False, False
+        recipe = self.model.recipe
+        return track.audio_hash in recipe.taught, hash_lyrics(track) in recipe.taught_lyrics
+
+    def helps(self, track: Track) -> tuple[bool, bool]:
+        """Whether it has something to say of this song's sound and of its words."""
+        if not isinstance(self.model, Student):
+            return True, True
+        known, parts = self.knows(track), (self.model.listener, self.model.reader)
+        # One recording's words may be another's, but its sound isn't: whoever knows the sound knows the song.
+        return parts[0] is not None and not known[0], parts[1] is not None and not any(known)
 
     def describe(self) -> dict[str, Any]:
         """What the provenance keeps of it."""
@@ -129,11 +143,47 @@ def guiding(
     proxy: Proxy | None, probe: Probe, track: Track, components: Components, scale: Scale, plan: Plan, settings: Settings
 ) -> Iterator[Guide | None]:
     """The proxy ready for this song and design; None where there is none, or no use for it."""
-    if proxy is None or plan.kind not in ("joint", "crossed") or proxy.knows(track):
+    if proxy is None or plan.kind not in ("joint", "crossed"):
         yield None
-        return
-    with _running(proxy, probe, track, components, settings) as run:
-        yield _learn(proxy, run, probe, scale, plan, settings.seed)
+    elif isinstance(proxy.model, Student):
+        yield _ask_student(proxy.model, proxy, probe, track, scale, plan, settings.seed)
+    else:
+        with _running(proxy.model, probe, track, components, settings) as run:
+            yield _learn(proxy, run, probe, scale, plan, settings.seed)
+
+
+def _ask_student(
+    student: Student, proxy: Proxy, probe: Probe, track: Track, scale: Scale, plan: Plan, seed: int
+) -> Guide | None:
+    """A student's parts on their own sides. Joint masks get what it hears: what it reads was learned beside varying sound."""
+    hears, reads = proxy.helps(track)
+    heard, seen = len(probe.seen_audio), tuple(column - probe.n_audio for column in probe.seen_lyrics)
+    words = list_words(probe.sources.lyrics)
+    audio = lyrics = None
+    if hears and heard:
+        assert student.listener is not None, "it hears"
+        cells = measure_cells(probe.sources, student.recipe.sample_rate, student.recipe.mels)
+        listen = _answer_columns(student.listener, cells, probe.seen_audio, probe.n_audio)
+        if plan.kind == "joint":
+            both = lambda masks: listen(masks[:, :heard])  # noqa: E731
+            return Guide(joint=learn_reference(both, scale, heard + len(seen), proxy.masks, seed))
+        audio = learn_reference(listen, scale, heard, proxy.masks, seed)
+    if reads and seen and words is not None and plan.kind == "crossed":
+        assert student.reader is not None, "it reads"
+        read = _answer_columns(student.reader, words, seen, probe.columns - probe.n_audio)
+        lyrics = learn_reference(read, scale, len(seen), proxy.masks, seed + 1)
+    return None if audio is lyrics is None else Guide(audio=audio, lyrics=lyrics)
+
+
+def _answer_columns(part: Part, source: Any, seen: tuple[int, ...], columns: int) -> Run:
+    """What a part says of masks of the columns that the model can notice; the others are on."""
+
+    def run(masks: Bool[Tensor, "n d"]) -> Float[Tensor, "n class"]:
+        full = torch.ones(len(masks), columns, dtype=torch.bool)
+        full[:, list(seen)] = masks
+        return answer(part, source, full)
+
+    return run
 
 
 def _learn(proxy: Proxy, run: Run, probe: Probe, scale: Scale, plan: Plan, seed: int) -> Guide:
@@ -142,35 +192,22 @@ def _learn(proxy: Proxy, run: Run, probe: Probe, scale: Scale, plan: Plan, seed:
         return Guide(joint=learn_reference(run, scale, sum(sides), proxy.masks, seed))
 
     def beside_song(side: int) -> Run:
-        def answer(masks: Bool[Tensor, "n d"]) -> Float[Tensor, "n class"]:
+        def say(masks: Bool[Tensor, "n d"]) -> Float[Tensor, "n class"]:
             other = torch.ones(len(masks), sides[1 - side], dtype=torch.bool)
             return run(torch.cat([other, masks] if side else [masks, other], 1))
 
-        return answer
+        return say
 
-    # A student doesn't read: on the lyrics' side it has nothing to say.
-    controls = [
-        learn_reference(beside_song(side), scale, sides[side], proxy.masks, seed + side)
-        for side in range(1 if isinstance(proxy.model, Student) else 2)
-    ]
-    return Guide(audio=controls[0], lyrics=controls[1] if len(controls) > 1 else None)
+    audio, lyrics = (learn_reference(beside_song(side), scale, sides[side], proxy.masks, seed + side) for side in range(2))
+    return Guide(audio=audio, lyrics=lyrics)
 
 
 @contextmanager
-def _running(proxy: Proxy, probe: Probe, track: Track, components: Components, settings: Settings) -> Iterator[Run]:
-    """The proxy's outputs under masks of the columns that the model can notice."""
-    if isinstance(proxy.model, Student):
-        student, seen = proxy.model, list(probe.seen_audio)
-        cells = measure_cells(probe.sources, student.recipe.sample_rate, student.recipe.mels)
-
-        def listen(masks: Bool[Tensor, "n d"]) -> Float[Tensor, "n class"]:
-            full = torch.ones(len(masks), probe.n_audio, dtype=torch.bool)
-            full[:, seen] = masks[:, : len(seen)]
-            return student.answer(cells, full)
-
-        yield listen
-        return
-    subject = describe_own(proxy.model)
+def _running(
+    model: Callable[..., Any], probe: Probe, track: Track, components: Components, settings: Settings
+) -> Iterator[Run]:
+    """Another model's outputs under masks of the columns that the model can notice."""
+    subject = describe_own(model)
     with probing(
         replace(subject, sample_rate=subject.sample_rate or probe.subject.sample_rate), track, components, settings.baseline,
         settings.lyrics_stand_in, settings.seed, probe.device, probe.batch_size, probe.precision, Stages(),
@@ -182,19 +219,34 @@ def _running(proxy: Proxy, probe: Probe, track: Track, components: Components, s
 
 
 def tell_guidance(guidance: Guidance | None) -> dict[str, Any]:
-    """The factor of each class, and how many times lower its squared errors are; empty where the proxy wasn't asked."""
+    """The factor of each class, and how many times lower its squared errors are; empty where the proxy wasn't asked.
+
+    Of crossed masks this is told of each side too.
+    """
     if guidance is None:
         return {}
-    return {"alpha": guidance.alpha.tolist(), "gain": guidance.gain.tolist()}
+    told = {"alpha": guidance.alpha.tolist(), "gain": guidance.gain.tolist()}
+    if guidance.lyrics_alpha is not None:
+        told |= {"lyrics_alpha": guidance.lyrics_alpha.tolist()}
+    if guidance.sides is not None:
+        told |= {"sound_gain": guidance.sides[0].tolist(), "lyrics_gain": guidance.sides[1].tolist()}
+    return told
 
 
 def note_guidance(proxy: Proxy, guidance: Guidance | None, column: int, track: Track) -> tuple[str, ...]:
     """What the proxy did for the explained class."""
-    if proxy.knows(track):
+    known = proxy.knows(track)
+    if guidance is None and any(known):
         return (f"{proxy.name} learned from this song, and wasn't asked as a proxy.",)
     if guidance is None:
         return (f"{proxy.name} wasn't asked as a proxy: this design has no use for one.",)
+    told = (f"{proxy.name} learned from these lyrics, and wasn't asked about them as a proxy.",) if known[1] else ()
     gain = float(guidance.gain[column])
     if gain < 1.05:
-        return (f"{proxy.name} was asked {proxy.masks} masks as a proxy, and was of no use here.",)
-    return (f"{proxy.name} answered {proxy.masks} masks as a proxy: squared errors are {gain:.1f} times lower for it.",)
+        return *told, f"{proxy.name} was asked {proxy.masks} masks as a proxy, and was of no use here."
+    sides = ""
+    if guidance.sides is not None:
+        sound, lyrics = (float(side[column]) for side in guidance.sides)
+        sides = f", {sound:.1f} in the sound and {lyrics:.1f} in the lyrics"
+    lower = f"squared errors are {gain:.1f} times lower for it{sides}"
+    return *told, f"{proxy.name} answered {proxy.masks} masks as a proxy: {lower}."

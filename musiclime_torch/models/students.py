@@ -1,7 +1,8 @@
 """A student: a small network that answers masks of a song as a model would, for next to nothing.
 
 It hears a song once, cell by cell: every combination of stems in every segment. A mask then picks a combination in each
-segment, and the network says what the model would make of them together. It reads no lyrics.
+segment, and the network says what the model would make of them together (`listeners`). Of a model that encodes lyrics apart it
+may read these too (`readers`). It has only the parts that pay.
 """
 
 import json
@@ -10,23 +11,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
+from musiclime_torch.models.listeners import Listener
+from musiclime_torch.models.readers import Reader
 
 #: The files of a saved student.
 WEIGHTS, RECIPE = "student.safetensors", "student.json"
 
-#: Rows that are answered at a time: their cells stay small.
-ROWS = 2048
-
 #: Raised when what is saved is no longer understood by older versions.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,11 @@ class Recipe:
     """What a student learned from: the model by its outputs, rate and weights (a hash), how it hears, and how well it did.
 
     `taught` are hashes of the songs that it learned from: it is never asked about these, for it may have learned the very
-    answers that it would correct. `rho2` is, for each class, the share of what main effects leave over of the model that the
-    student explains on held-out songs; `gain` is how many times lower squared errors are to be expected.
+    answers that it would correct; nor about the lyrics whose hashes are `taught_lyrics`. `rho2` is, for each class, the share
+    of what main effects of the sound leave over of the model that the student explains on held-out songs; `gain` is how many
+    times lower squared errors are to be expected, from so many `masks`. The same of the lyrics has `lyrics` in its name.
+
+    It `hears` and reads where that pays. `reads` is the length of the model's embeddings, 0 for a student that doesn't read.
     """
 
     model: str
@@ -53,6 +54,12 @@ class Recipe:
     seed: int = 0
     taught: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    hears: bool = True
+    reads: int = 0
+    lyrics_rho2: tuple[float, ...] = ()
+    lyrics_gain: float = 1.0
+    lyrics_masks: int = 0
+    taught_lyrics: tuple[str, ...] = ()
 
     @property
     def features(self) -> int:
@@ -61,56 +68,13 @@ class Recipe:
 
 
 class Student(nn.Module):
-    """Cells to outputs. Weights are plain tensors."""
-
-    mean: Float[Tensor, " feature"]
-    spread: Float[Tensor, " feature"]
-    output_mean: Float[Tensor, " class"]
-    output_spread: Float[Tensor, " class"]
+    """A part that hears, one that reads, or both; the other is None. Weights are plain tensors."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        self.recipe, width = recipe, recipe.width
-        for name, count in (("mean", recipe.features), ("output_mean", recipe.n_outputs)):
-            self.register_buffer(name, torch.zeros(count))
-        for name, count in (("spread", recipe.features), ("output_spread", recipe.n_outputs)):
-            self.register_buffer(name, torch.ones(count))
-        self.hear = nn.Sequential(nn.Linear(recipe.features, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        #: Where a segment lies in the song, as a share of it.
-        self.place = nn.Linear(2, width)
-        self.near = nn.Conv1d(width, width, 3, padding=1)
-        self.nearer = nn.Conv1d(width, width, 3, padding=1)
-        self.judge = nn.Sequential(
-            nn.Linear(2 * width, 2 * width),
-            nn.GELU(),
-            nn.Linear(2 * width, width),
-            nn.GELU(),
-            nn.Linear(width, recipe.n_outputs),
-        )
-
-    def embed(self, cells: Float[Tensor, "segment combination feature"]) -> Float[Tensor, "segment combination width"]:
-        """Every combination of stems in every segment, once a song."""
-        heard: Tensor = self.hear((cells - self.mean) / self.spread)
-        place = torch.linspace(0, 1, len(cells), device=cells.device)
-        return heard + self.place(torch.stack([place, 1 - place], 1))[:, None]
-
-    def forward(
-        self, embedded: Float[Tensor, "segment combination width"], chosen: Int[Tensor, "n segment"]
-    ) -> Float[Tensor, "n class"]:
-        """Outputs in units of their own spread, as they are learned."""
-        picked = embedded[torch.arange(len(embedded), device=chosen.device), chosen].transpose(1, 2)
-        picked = picked + self.nearer(nn.functional.gelu(self.near(picked)))
-        outputs: Tensor = self.judge(torch.cat([picked.mean(2), picked.amax(2)], 1))
-        return outputs
-
-    @torch.no_grad()
-    def answer(
-        self, cells: Float[Tensor, "segment combination feature"], masks: Bool[Tensor, "n column"]
-    ) -> Float[Tensor, "n class"]:
-        """Outputs under masks of stems × segments, stem-major; on the CPU, where masks are."""
-        embedded, chosen = self.embed(cells), choose(masks, len(cells))
-        rows = [self(embedded, some) for some in chosen.split(ROWS)]
-        return torch.cat(rows) * self.output_spread + self.output_mean
+        self.recipe, sizes = recipe, (recipe.width, recipe.n_outputs)
+        self.listener = Listener(recipe.features, *sizes) if recipe.hears else None
+        self.reader = Reader(recipe.reads, *sizes) if recipe.reads else None
 
     def save(self, folder: str | Path) -> None:
         """Write weights and recipe; the folder is made where it isn't there."""
@@ -121,16 +85,6 @@ class Student(nn.Module):
         text = json.dumps({"format": FORMAT} | asdict(self.recipe), indent=1)
         with writing_atomically(Path(folder) / RECIPE) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
-
-
-def choose(masks: Bool[Tensor, "n column"], segments: int) -> Int[Tensor, "n segment"]:
-    """The combination of stems in each segment, as a number: bit s is stem s.
-
-    >>> choose(torch.tensor([[True, False, True, True]]), 2).tolist()
-    [[3, 2]]
-    """
-    stems = masks.unflatten(1, (-1, segments)).long()
-    return (stems << torch.arange(stems.shape[1], device=masks.device)[:, None]).sum(1)
 
 
 def load_student(folder: str | Path) -> Student:
@@ -172,7 +126,7 @@ def _read_recipe(folder: Path) -> Recipe:
         raise InputError(f"the student {str(folder)!r} is of another version: distil it again.", argument="proxy")
     try:
         del saved["format"]
-        for name in ("classes", "rho2", "taught"):
+        for name in ("classes", "rho2", "taught", "lyrics_rho2", "taught_lyrics"):
             saved[name] = None if saved[name] is None else tuple(saved[name])
         recipe = Recipe(**saved)
         _check_sizes(recipe)
@@ -183,6 +137,8 @@ def _read_recipe(folder: Path) -> Recipe:
 
 def _check_sizes(recipe: Recipe) -> None:
     """ValueError for sizes that no recipe of ours has: memory would be asked for before the weights are compared."""
-    sizes: list[Any] = [recipe.n_outputs, recipe.mels, recipe.width, recipe.sample_rate]
-    if not all(isinstance(size, int) and 0 < size < 1_000_000 for size in sizes) or recipe.mels * recipe.width > 1_000_000:
+    sizes: list[Any] = [recipe.n_outputs, recipe.mels, recipe.width, recipe.sample_rate, recipe.reads + 1]
+    if not all(isinstance(size, int) and 0 < size < 1_000_000 for size in sizes):
+        raise ValueError("sizes")
+    if max(recipe.mels, recipe.reads) * recipe.width > 10_000_000 or not (recipe.hears or recipe.reads):
         raise ValueError("sizes")

@@ -19,6 +19,7 @@ from torch import Tensor
 from musiclime_torch.basics.choices import LyricsBaseline
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.contract import EmbedsText, TokenBatch, Tokens
+from musiclime_torch.models.readers import Words
 from musiclime_torch.models.subject import Subject
 
 #: The characters of each lyric column.
@@ -226,6 +227,14 @@ def list_unread(gates: LyricGates, columns: int) -> list[int]:
         return [column for column in range(columns) if not gates.spans[column]] if gates.words is not None else []
     owned = set(gates.owner.tolist())
     return [column for column in range(columns) if column not in owned]
+
+
+def list_words(gates: LyricGates | None) -> Words | None:
+    """What a student reads, on the CPU in float32; None for lyrics that aren't embedded."""
+    if not isinstance(gates, TokenGates):
+        return None
+    sung = gates.embeddings.float().cpu()
+    return Words(sung, gates.baseline.float().cpu().expand_as(sung), gates.owner.cpu())
 
 
 def mask_lyrics(gates: LyricGates, masks: Bool[Tensor, "variant column"]) -> Text:

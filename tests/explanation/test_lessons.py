@@ -1,5 +1,6 @@
 """Lessons are what the model was asked anyway, and survive a file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from smooth import SEGMENTS, Smooth, make_song
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain_with
-from musiclime_torch.explanation.lessons import Lesson, place_lesson, read_lesson, write_lesson
+from musiclime_torch.explanation.lessons import Exercise, Lesson, place_lesson, read_lesson, write_lesson
 from musiclime_torch.explanation.settings import read_settings
+from musiclime_torch.models.contract import TokenBatch
+from musiclime_torch.models.readers import Words
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 
@@ -30,25 +33,50 @@ def render(track: Track, masks: torch.Tensor) -> torch.Tensor:
 def test_joint_masks_are_a_lesson_as_they_are():
     track = make_song(3)
     (lesson,) = learn(Smooth(), track, n_samples=96, design="joint")
-    assert lesson.song == track.audio_hash
-    assert lesson.seen == tuple(range(12))
-    assert torch.equal(lesson.masks[0::2], ~lesson.masks[1::2])
-    assert lesson.cells.shape[:2] == (SEGMENTS, 8)
-    own = Smooth()(render(track, lesson.masks)).detach()
-    torch.testing.assert_close(lesson.outputs, own, atol=0.3, rtol=0.0)
+    sound = lesson.sound
+    assert lesson.lyrics is None
+    assert sound.song == track.audio_hash
+    assert sound.seen == tuple(range(12))
+    assert torch.equal(sound.masks[0::2], ~sound.masks[1::2])
+    assert isinstance(sound.source, torch.Tensor)
+    assert sound.source.shape[:2] == (SEGMENTS, 8)
+    own = Smooth()(render(track, sound.masks)).detach()
+    torch.testing.assert_close(sound.outputs, own, atol=0.3, rtol=0.0)
     assert float(own.std()) > 1
 
 
-def test_crossed_masks_are_averaged_over_the_lyrics():
+def sing(words: str) -> Track:
     track = make_song(3)
-    words = Track(track.stems, track.stem_names, track.sample_rate, parse_lyrics("hold me now\nlove is my love"))
-    (lesson,) = learn(Late(), words, n_samples=(96, 64))
-    assert len(lesson.masks) >= 96
-    assert lesson.outputs.shape == (len(lesson.masks), 3)
-    assert torch.equal(lesson.masks[0::2], ~lesson.masks[1::2])
+    return Track(track.stems, track.stem_names, track.sample_rate, parse_lyrics(words))
+
+
+def test_crossed_masks_are_averaged_over_the_other_side():
+    model, words = Late(), sing("hold me now\nlove is my love")
+    (lesson,) = learn(model, words, n_samples=(96, 64))
+    sound, lyrics = lesson.sound, lesson.lyrics
+    assert lyrics is not None
+    assert len(sound.masks) >= 96
+    assert len(lyrics.masks) >= 64
+    for side in (sound, lyrics):
+        assert side.outputs.shape == (len(side.masks), 3)
+        assert torch.equal(side.masks[0::2], ~side.masks[1::2])
     # The mean over the lyrics is that of the interactions' additive part: close to the average of any many masks.
-    (other,) = learn(Late(), words, n_samples=(96, 64), seed=1)
-    torch.testing.assert_close(lesson.outputs.mean(0), other.outputs.mean(0), atol=0.1, rtol=0.0)
+    (other,) = learn(model, words, n_samples=(96, 64), seed=1)
+    torch.testing.assert_close(sound.outputs.mean(0), other.sound.outputs.mean(0), atol=0.1, rtol=0.0)
+    # By hand: what is read of each mask, fused with what is heard of every mask of the sound.
+    assert isinstance(lyrics.source, Words)
+    kept = torch.cat([lyrics.masks, torch.ones_like(lyrics.masks[:, :1])], 1)[:, lyrics.source.owner, None]
+    read = model.encode_text(
+        TokenBatch(torch.where(kept, lyrics.source.sung, lyrics.source.removed), torch.ones_like(kept[:, :, 0]))
+    )
+    heard = model.encode_audio(render(words, sound.masks))
+    by_hand = torch.stack([model.fuse(heard, row.expand(len(heard), -1)).mean(0) for row in read]).detach()
+    torch.testing.assert_close(lyrics.outputs, by_hand, atol=0.02, rtol=0.02)
+
+
+def test_too_few_masks_of_the_words_teach_the_sound_alone():
+    (lesson,) = learn(Late(), sing(" ".join(f"word{number}" for number in range(30))), n_samples=(96, 64))
+    assert lesson.lyrics is None
 
 
 @pytest.mark.parametrize(
@@ -65,18 +93,28 @@ def test_other_masks_teach_nothing(options: dict[str, object]):
 
 def test_every_mask_is_the_best_lesson():
     (lesson,) = learn(Smooth(), make_song(3), n_samples=4096)
-    assert lesson.masks.shape == (4096, 12)
-    assert torch.equal(lesson.masks[0::2], ~lesson.masks[1::2])
+    masks = lesson.sound.masks
+    assert masks.shape == (4096, 12)
+    assert torch.equal(masks[0::2], ~masks[1::2])
+
+
+def list_tensors(side: Exercise) -> list[torch.Tensor]:
+    source = vars(side.source).values() if isinstance(side.source, Words) else [side.source]
+    return [*source, side.masks, side.outputs, torch.tensor(side.seen)]
 
 
 def test_a_lesson_survives_a_file(tmp_path: Path):
-    (lesson,) = learn(Smooth(), make_song(3), n_samples=96, design="joint")
+    (lesson,) = learn(Late(), sing("hold me now\nlove is my love"), n_samples=(96, 64))
     path = place_lesson(tmp_path / "lessons", "a/../strange\0id")
     write_lesson(lesson, path)
     again = read_lesson(path)
-    assert (again.seen, again.song) == (lesson.seen, lesson.song)
-    for name in ("cells", "masks", "outputs"):
-        assert torch.equal(getattr(again, name), getattr(lesson, name))
+    assert lesson.lyrics is not None
+    assert again.lyrics is not None
+    for before, after in ((lesson.sound, again.sound), (lesson.lyrics, again.lyrics)):
+        assert after.song == before.song
+        assert all(torch.equal(*pair) for pair in zip(list_tensors(before), list_tensors(after), strict=True))
+    write_lesson(replace(lesson, lyrics=None), path)
+    assert read_lesson(path).lyrics is None
     path.write_bytes(b"no lesson")
     with pytest.raises(InputError, match="can't be read"):
         read_lesson(path)

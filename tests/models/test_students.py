@@ -10,31 +10,67 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.students import RECIPE, WEIGHTS, Recipe, Student, choose, load_student
+from musiclime_torch.models.listeners import Listener, choose
+from musiclime_torch.models.parts import answer
+from musiclime_torch.models.readers import Reader, Words
+from musiclime_torch.models.students import RECIPE, WEIGHTS, Recipe, Student, load_student
 
 MADE = Recipe(
-    "model", "abc", 8000, "logits", ("loud", "even"), 2, mels=8, width=8, rho2=(0.5, 0.25), gain=1.6, taught=("x",)
-)
+    "model", "abc", 8000, "logits", ("loud", "even"), 2, mels=8, width=8, rho2=(0.5, 0.25), gain=1.6, taught=("x",),
+    reads=6, lyrics_rho2=(0.25, 0.5), lyrics_gain=1.5, taught_lyrics=("y",),
+)  # fmt: skip
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    student = Student(MADE)
-    student.output_mean.fill_(3.0)
-    student.save(tmp_path / "student")
+    make_student().save(tmp_path / "student")
     return tmp_path / "student"
 
 
-def test_a_saved_student_is_the_same(folder: Path):
+def make_student(**changes: Any) -> Student:
     torch.manual_seed(0)
-    student = Student(MADE).eval()
-    student.output_mean.fill_(3.0)
-    loaded = load_student(folder)
-    assert loaded.recipe == MADE
+    student = Student(replace(MADE, **changes))
+    for part in (student.listener, student.reader):
+        if part is not None:
+            part.output_mean.fill_(3.0)
+    return student.eval()
+
+
+def make_listener() -> Listener:
+    listener = make_student().listener
+    assert listener is not None
+    return listener
+
+
+def make_reader() -> Reader:
+    reader = make_student().reader
+    assert reader is not None
+    return reader
+
+
+def make_words() -> Words:
+    """Seven tokens of three columns, the first and the last of nobody."""
+    sung = torch.randn(7, MADE.reads, generator=torch.Generator().manual_seed(1))
+    return Words(sung, torch.zeros_like(sung), torch.tensor([3, 0, 0, 1, 2, 1, 3]))
+
+
+@pytest.mark.parametrize("changes", [{}, {"reads": 0}, {"hears": False}])
+def test_a_saved_student_is_the_same(tmp_path: Path, changes: dict[str, Any]):
+    student = make_student(**changes)
+    student.save(tmp_path / "student")
+    loaded = load_student(tmp_path / "student")
+    assert loaded.recipe == replace(MADE, **changes)
     assert not loaded.training
-    cells, masks = torch.randn(4, 8, MADE.features), torch.rand(20, 12) < 0.5
-    torch.testing.assert_close(loaded.answer(cells, masks), student.answer(cells, masks), atol=0, rtol=0)
+    assert (loaded.listener is None) == (student.listener is None)
+    assert (loaded.reader is None) == (student.reader is None)
+    cells, words = torch.randn(4, 8, MADE.features), make_words()
+    for source, columns, ours, theirs in (
+        (cells, 12, student.listener, loaded.listener),
+        (words, 3, student.reader, loaded.reader),
+    ):
+        if ours is not None and theirs is not None:
+            masks = torch.rand(20, columns) < 0.5
+            torch.testing.assert_close(answer(theirs, source, masks), answer(ours, source, masks), atol=0, rtol=0)
 
 
 def test_masks_choose_combinations_by_segment():
@@ -44,21 +80,46 @@ def test_masks_choose_combinations_by_segment():
 
 
 def test_a_mask_reads_only_the_cells_that_it_chose():
-    student = Student(MADE).eval()
+    listener = make_listener()
     cells, masks = torch.randn(4, 8, MADE.features), torch.zeros(1, 12, dtype=torch.bool)
     other = cells.clone()
     other[:, 1:] = 9.0
-    torch.testing.assert_close(student.answer(cells, masks), student.answer(other, masks))
+    torch.testing.assert_close(answer(listener, cells, masks), answer(listener, other, masks))
     other[2, 0] = 9.0
-    assert not torch.allclose(student.answer(cells, masks), student.answer(other, masks))
+    assert not torch.allclose(answer(listener, cells, masks), answer(listener, other, masks))
+
+
+def test_a_mask_reads_its_own_words_and_what_is_in_the_place_of_others():
+    reader, words = make_reader(), make_words()
+    masks = torch.tensor([[True, False, True]])
+    hidden = words.owner == 1
+    # What the model doesn't see of a song, no student of it sees either.
+    sung = torch.where(hidden[:, None], torch.full_like(words.sung, 9.0), words.sung)
+    removed = torch.where(hidden[:, None], words.removed, torch.full_like(words.sung, 9.0))
+    same = answer(reader, Words(sung, removed, words.owner), masks)
+    torch.testing.assert_close(same, answer(reader, words, masks))
+    by_hand = torch.where(hidden[:, None], words.removed, words.sung)
+    always = Words(by_hand, torch.full_like(by_hand, 9.0), torch.full_like(words.owner, 3))
+    torch.testing.assert_close(answer(reader, always, masks), same)
+    assert not torch.allclose(answer(reader, words, ~masks), same)
+
+
+def test_a_reader_knows_the_order_of_words_and_any_number_of_them():
+    reader, words = make_reader(), make_words()
+    turned = Words(words.sung.flip(0), words.removed, words.owner.flip(0))
+    masks = torch.ones(1, 3, dtype=torch.bool)
+    assert not torch.allclose(answer(reader, turned, masks), answer(reader, words, masks))
+    many = Words(words.sung.repeat(200, 1), words.removed.repeat(200, 1), words.owner.repeat(200))
+    assert answer(reader, many, masks).isfinite().all()
 
 
 def test_rows_are_answered_alike_in_any_number(monkeypatch: pytest.MonkeyPatch):
-    student, cells = Student(MADE).eval(), torch.randn(4, 8, MADE.features)
-    masks = torch.rand(50, 12) < 0.5
-    whole = student.answer(cells, masks)
-    monkeypatch.setattr("musiclime_torch.models.students.ROWS", 7)
-    torch.testing.assert_close(student.answer(cells, masks), whole, atol=1e-5, rtol=1e-5)
+    listener, cells, reader, words = make_listener(), torch.randn(4, 8, MADE.features), make_reader(), make_words()
+    masks, lines = torch.rand(50, 12) < 0.5, torch.rand(50, 3) < 0.5
+    whole, text = answer(listener, cells, masks), answer(reader, words, lines)
+    monkeypatch.setattr("musiclime_torch.models.parts.ROWS", 7)
+    torch.testing.assert_close(answer(listener, cells, masks), whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(answer(reader, words, lines), text, atol=1e-5, rtol=1e-5)
 
 
 def rewrite(folder: Path, **changes: Any) -> None:
@@ -78,7 +139,7 @@ def add_tensor(folder: Path) -> None:
 
 def spoil(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
-    tensors["mean"][0] = float("nan")
+    tensors["reader.mean"][0] = float("nan")
     save_file(tensors, folder / WEIGHTS)
 
 
@@ -89,9 +150,14 @@ def spoil(folder: Path) -> None:
         (lambda folder: (folder / RECIPE).write_text("{"), "holds no student"),
         (lambda folder: (folder / RECIPE).write_text("[]"), "isn't one"),
         (lambda folder: rewrite(folder, format=99), "of another version"),
+        (lambda folder: rewrite(folder, format=1), "of another version"),
         (lambda folder: rewrite(folder, width="wide"), "isn't one"),
         (lambda folder: rewrite(folder, width=10**7), "isn't one"),
         (lambda folder: rewrite(folder, width=16), "distil it again"),
+        (lambda folder: rewrite(folder, reads=-1), "isn't one"),
+        (lambda folder: rewrite(folder, reads=0, hears=False), "isn't one"),
+        (lambda folder: rewrite(folder, reads=7), "distil it again"),
+        (lambda folder: rewrite(folder, reads=0), "has reader.* and its recipe wants nothing"),
         (lambda folder: rewrite(folder, colour="red"), "isn't one"),
         (lambda folder: drop(folder, "classes"), "isn't one"),
         (lambda folder: (folder / WEIGHTS).unlink(), "can't be read"),

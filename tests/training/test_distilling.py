@@ -1,5 +1,7 @@
 """A student learns from songs, is judged on others, and lowers the errors of songs that nobody has heard."""
 
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,12 +12,16 @@ from models import Late
 from smooth import SEGMENTS, Smooth, make_song
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.basics.progress import Stages
 from musiclime_torch.explanation.explainer import explain
+from musiclime_torch.explanation.lessons import hash_lyrics
+from musiclime_torch.explanation.planning import describe_asked
 from musiclime_torch.explanation.settings import Settings, read_settings
+from musiclime_torch.models.parts import answer
 from musiclime_torch.models.students import Student
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
-from musiclime_torch.training.distilling import Training, distill, expect_gain, judge, take_lesson
+from musiclime_torch.training.distilling import Training, distill, distill_lessons, expect_gain, judge, take_lesson
 
 SETTINGS = read_settings({"segments": SEGMENTS})
 SHORT = Training(epochs=25)
@@ -91,31 +97,85 @@ def test_it_is_not_asked_about_songs_that_it_learned_from(student: Student):
 
 def test_judges_compare_with_a_slow_regression(student: Student):
     lesson = take_lesson_of(700)
-    odd = [
-        (values[0::2] - values[1::2]).double() / 2 for values in (lesson.outputs, student.answer(lesson.cells, lesson.masks))
-    ]
+    listener = student.listener
+    assert listener is not None
+    said = answer(listener, lesson.source, lesson.masks)
+    odd = [(values[0::2] - values[1::2]).double() / 2 for values in (lesson.outputs, said)]
     columns = lesson.masks[0::2].double() - 0.5
     rests = [values - columns @ torch.linalg.lstsq(columns, values).solution for values in odd]
     slow = [torch.corrcoef(torch.stack([rests[0][:, n], rests[1][:, n]]))[0, 1] ** 2 for n in range(2)]
-    torch.testing.assert_close(judge(student, [lesson]), torch.stack(slow), atol=0.02, rtol=0.05)
+    torch.testing.assert_close(judge(listener, [lesson]), torch.stack(slow), atol=0.02, rtol=0.05)
 
 
 def take_lesson_of(seed: int) -> Any:
-    from musiclime_torch.basics.progress import Stages
-    from musiclime_torch.explanation.planning import describe_asked
-
-    return take_lesson(describe_asked(Smooth().eval(), SETTINGS)[0], make_song(seed), SETTINGS, 192, Stages())
+    return take_lesson(describe_asked(Smooth().eval(), SETTINGS)[0], make_song(seed), SETTINGS, 192, Stages()).sound
 
 
-def test_a_late_fusion_model_is_learned_beside_varying_lyrics():
-    lyrics = parse_lyrics("hold me now\nlove is my love")
-    tracks = [replace(track, lyrics=lyrics) for track in make_songs(6)]
-    student = distill(Late().eval(), tracks, SETTINGS, 96, SHORT, worth=0.0)
-    assert student.recipe.classes == ("calm", "wild", "sad")
-    track = replace(make_song(500), lyrics=lyrics)
-    guided = explain(Late().eval(), track, segments=SEGMENTS, n_samples=(96, 64), proxy=student, seed=0)
-    assert len(guided.provenance["proxy"]["gain"]) == 3
-    assert guided.design.startswith("crossed")
+def sing(seed: int, words: int = 9) -> Track:
+    """A song of random words."""
+    letters = torch.randint(97, 123, (words, 3), generator=torch.Generator().manual_seed(seed)).tolist()
+    return replace(make_song(seed), lyrics=parse_lyrics(" ".join("".join(map(chr, word)) for word in letters)))
+
+
+@pytest.fixture(scope="module")
+def reading() -> Student:
+    return distill(Late().eval(), [sing(seed) for seed in range(16)], SETTINGS, 96, Training(epochs=100), worth=0.0)
+
+
+def test_lyrics_that_nobody_has_read_take_fewer_masks(reading: Student):
+    assert reading.recipe.reads == 4
+    assert reading.recipe.lyrics_gain > 2
+    assert len(reading.recipe.taught_lyrics) == 13  # one in five is held out
+    gains, held = [], []
+    for song in (500, 501):
+        asked: dict[str, Any] = {"segments": SEGMENTS}
+        truth = explain(Late().eval(), sing(song), **asked, n_samples=(4096, 512))
+        sound = truth.components.n_audio
+        for seed in range(4):
+            plain, guided = (
+                explain(Late().eval(), sing(song), **asked, n_samples=(96, 48), seed=seed, proxy=proxy)
+                for proxy in (None, reading)
+            )
+            before, after = ((one.attributions - truth.attributions)[:, sound:].square().sum() for one in (plain, guided))
+            gains.append(float((before / after).log()))
+            inside = (guided.attributions - truth.attributions).abs() <= guided.half_width
+            held.append(float(inside[:, sound:].double().mean()))
+            assert guided.lyrics_passes == plain.lyrics_passes
+    record = guided.provenance["proxy"]
+    assert len(record["lyrics_alpha"]) == len(record["sound_gain"]) == len(record["lyrics_gain"]) == 3
+    assert any("in the sound and" in note for note in guided.warnings)
+    assert statistics.median(gains) > math.log(1.3)
+    assert statistics.fmean(held) >= 0.9
+
+
+def test_it_is_not_asked_about_lyrics_that_it_learned_from(reading: Student):
+    known = next(seed for seed in range(16) if hash_lyrics(sing(seed)) in reading.recipe.taught_lyrics)
+    cover = replace(make_song(600), lyrics=sing(known).lyrics)
+    asked: dict[str, Any] = {"segments": SEGMENTS, "n_samples": (96, 48), "seed": 0}
+    guided, plain = (explain(Late().eval(), cover, **asked, proxy=proxy) for proxy in (reading, None))
+    sound = plain.components.n_audio
+    assert not torch.equal(guided.attributions[:, :sound], plain.attributions[:, :sound])
+    torch.testing.assert_close(guided.attributions[:, sound:], plain.attributions[:, sound:], atol=1e-6, rtol=1e-6)
+    assert max(guided.provenance["proxy"]["lyrics_alpha"]) == 0
+    assert any("learned from these lyrics" in note for note in guided.warnings)
+
+
+def test_only_the_sides_that_pay_are_kept():
+    tracks, short = [sing(seed) for seed in range(8)], Training(epochs=8)
+    subject, _ = describe_asked(Late().eval(), SETTINGS)
+    lessons = [take_lesson(subject, track, SETTINGS, 96, Stages()) for track in tracks]
+    noisy = [replace(lesson, sound=shuffle(lesson.sound)) for lesson in lessons]
+    student = distill_lessons(subject, noisy, Training(epochs=100), worth=1.2)
+    assert (student.listener is None, student.reader is None) == (True, False)
+    noisy = [replace(lesson, sound=shuffle(lesson.sound), lyrics=shuffle(lesson.lyrics)) for lesson in lessons]
+    with pytest.raises(InputError, match=r"beside the lyrics', a gain of 1\.\d+, where 1.2 pays"):
+        distill_lessons(subject, noisy, short, worth=1.2)
+
+
+def shuffle(side: Any) -> Any:
+    """Outputs that have nothing to do with their masks."""
+    order = torch.randperm(len(side.masks), generator=torch.Generator().manual_seed(0))
+    return replace(side, outputs=side.outputs[order])
 
 
 class Deaf(Smooth):

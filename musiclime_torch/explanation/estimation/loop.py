@@ -73,10 +73,16 @@ def sample_until(
 
 @dataclass(frozen=True)
 class Guidance:
-    """What a proxy did for every class: the factor it was given, and how many times lower it made squared errors."""
+    """What a proxy did for every class: the factor it was given, and how many times lower it made squared errors.
+
+    Crossed masks have a factor on each side, zero on one that the proxy knows nothing of, and gains of the sound's and of the
+    lyrics' components.
+    """
 
     alpha: Float[Tensor, " class"]
     gain: Float[Tensor, " class"]
+    lyrics_alpha: Float[Tensor, " class"] | None = None
+    sides: tuple[Float[Tensor, " class"], Float[Tensor, " class"]] | None = None
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,9 @@ class Guide:
         for part, control, alpha in zip(_split(known, counts), (self.audio, self.lyrics), alphas, strict=True):
             sides.append(part if control is None else control.widen(part, alpha))
         joined = Known(*(torch.cat([getattr(side, name) for side in sides], 1) for name in ("values", "errors", "freedom")))
-        # Of the two factors the sound's is told: a student has that one alone.
-        return joined, Guidance(alphas[0], compare_errors(plain, joined))
+        before, after = _split(plain, counts), _split(joined, counts)
+        gains = compare_errors(before[0], after[0]), compare_errors(before[1], after[1])
+        return joined, Guidance(alphas[0], compare_errors(plain, joined), alphas[1], gains)
 
     def _take_joint(self) -> Control:
         assert self.joint is not None, "a joint design is guided by a joint control"

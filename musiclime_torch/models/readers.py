@@ -1,0 +1,75 @@
+"""The part of a student that reads: the embeddings of a song's tokens, some of their words removed, to outputs.
+
+It sees what the model sees first: the model's own embeddings of the words, or of what stands in for them. What the model
+makes of these is the student's to learn.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from musiclime_torch.models.parts import add_scales
+
+#: Tokens that have a place of their own; later ones share the last.
+PLACES = 512
+
+#: Ways in which a reader weighs its tokens.
+HEADS = 8
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a student reads of a song: each token's embedding as it is sung and as it is removed, and the column that owns it.
+
+    Tokens that no column owns have the number of columns.
+    """
+
+    sung: Float[Tensor, "token dim"]
+    removed: Float[Tensor, "token dim"]
+    owner: Int[Tensor, " token"]
+
+
+#: Tokens as removed and as sung, and who owns them.
+Read = tuple[Float[Tensor, "2 token width"], Int[Tensor, " token"]]
+
+
+class Reader(nn.Module):
+    """Tokens to outputs. Weights are plain tensors."""
+
+    mean: Float[Tensor, " dim"]
+    spread: Float[Tensor, " dim"]
+    output_mean: Float[Tensor, " class"]
+    output_spread: Float[Tensor, " class"]
+
+    def __init__(self, dim: int, width: int, n_outputs: int) -> None:
+        super().__init__()
+        add_scales(self, dim, n_outputs)
+        self.look = nn.Sequential(nn.Linear(dim, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.place = nn.Embedding(PLACES, width)
+        nn.init.normal_(self.place.weight, std=0.3)
+        self.weigh = nn.Linear(width, HEADS)
+        self.judge = nn.Sequential(
+            nn.Linear((2 + HEADS) * width, 2 * width),
+            nn.GELU(),
+            nn.Linear(2 * width, width),
+            nn.GELU(),
+            nn.Linear(width, n_outputs),
+        )
+
+    def embed(self, source: Words) -> Read:
+        """Every token, once a song."""
+        seen: Tensor = self.look((torch.stack([source.removed, source.sung]) - self.mean) / self.spread)
+        place = torch.arange(len(source.owner), device=seen.device).clamp(max=PLACES - 1)
+        return seen + self.place(place), source.owner
+
+    def forward(self, embedded: Read, masks: Bool[Tensor, "n column"]) -> Float[Tensor, "n class"]:
+        """Outputs in units of their own spread."""
+        # The mean and the softly chosen means say how much of something is left, the maximum whether any of it is.
+        (removed, sung), owner = embedded
+        kept = torch.cat([masks, torch.ones_like(masks[:, :1])], 1)[:, owner]
+        tokens = torch.where(kept[:, :, None], sung, removed)
+        weighed = torch.einsum("nth,ntw->nhw", self.weigh(tokens).softmax(1), tokens).flatten(1)
+        outputs: Tensor = self.judge(torch.cat([tokens.mean(1), tokens.amax(1), weighed], 1))
+        return outputs
