@@ -76,7 +76,8 @@ def make_opposite(student: Student) -> Student:
     """The same student with its outputs turned around: right about what matters, and wrong about how."""
     other = Student(student.recipe)
     other.load_state_dict(student.state_dict())
-    other.output_spread.mul_(-1)
+    assert other.listener is not None
+    other.listener.output_spread.mul_(-1)
     return other.eval()
 
 
@@ -85,7 +86,7 @@ def make_untrained(student: Student) -> Student:
     torch.manual_seed(0)
     other = Student(student.recipe)
     for name in ("mean", "spread", "output_mean", "output_spread"):
-        getattr(other, name).copy_(getattr(student, name))
+        getattr(other.listener, name).copy_(getattr(student.listener, name))
     return other.eval()
 
 
@@ -135,7 +136,7 @@ def main() -> None:
     )
     sizes, reach = ((128,), 2) if options.smoke else ((128, 256, 512, 1024), 20)
     lessons = (make_song(track, TAUGHT + song) for song in range(songs))
-    training = Training(epochs=40 if options.smoke else 200)
+    training = Training(epochs=20) if options.smoke else Training()
     student = distill(model, lessons, Settings(), masks, training, worth=0.0)
     rho2 = ", ".join(f"{share:.2f}" for share in student.recipe.rho2)
     print(f"{songs} songs of {masks} masks: explained of what main effects leave over, by class, {rho2}; expected gain "

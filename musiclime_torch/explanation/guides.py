@@ -155,7 +155,7 @@ def guiding(
 def _ask_student(
     student: Student, proxy: Proxy, probe: Probe, track: Track, scale: Scale, plan: Plan, seed: int
 ) -> Guide | None:
-    """A student's parts on their own sides. Joint masks get what it hears: what it reads was learned beside varying sound."""
+    """A student's parts on their own sides. Joint masks get what it hears alone."""
     hears, reads = proxy.helps(track)
     heard, seen = len(probe.seen_audio), tuple(column - probe.n_audio for column in probe.seen_lyrics)
     words = list_words(probe.sources.lyrics)

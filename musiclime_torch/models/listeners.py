@@ -1,4 +1,4 @@
-"""The part of a student that hears: every combination of stems in every segment of a song, and which of them a mask picks."""
+"""The part of a student that hears: every combination of stems in every segment of a song, of which a mask picks some."""
 
 import torch
 from jaxtyping import Bool, Float, Int

@@ -21,9 +21,9 @@ HEADS = 8
 
 @dataclass(frozen=True)
 class Words:
-    """What a student reads of a song: each token's embedding as it is sung and as it is removed, and the column that owns it.
+    """What a student reads of a song: each token's embedding as sung and as removed, and the column that owns it.
 
-    Tokens that no column owns have the number of columns.
+    Tokens that no column owns have the number of columns for one.
     """
 
     sung: Float[Tensor, "token dim"]

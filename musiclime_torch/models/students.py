@@ -1,8 +1,8 @@
 """A student: a small network that answers masks of a song as a model would, for next to nothing.
 
 It hears a song once, cell by cell: every combination of stems in every segment. A mask then picks a combination in each
-segment, and the network says what the model would make of them together (`listeners`). Of a model that encodes lyrics apart it
-may read these too (`readers`). It has only the parts that pay.
+segment, and the network says what the model would make of them together (`listeners`). Of a model that encodes lyrics
+apart it may read these too (`readers`). It has only the parts that pay.
 """
 
 import json
@@ -32,9 +32,10 @@ class Recipe:
     """What a student learned from: the model by its outputs, rate and weights (a hash), how it hears, and how well it did.
 
     `taught` are hashes of the songs that it learned from: it is never asked about these, for it may have learned the very
-    answers that it would correct; nor about the lyrics whose hashes are `taught_lyrics`. `rho2` is, for each class, the share
-    of what main effects of the sound leave over of the model that the student explains on held-out songs; `gain` is how many
-    times lower squared errors are to be expected, from so many `masks`. The same of the lyrics has `lyrics` in its name.
+    answers that it would correct; nor about the lyrics whose hashes are `taught_lyrics`. `rho2` is, for each class, the
+    share of what main effects of the sound leave over of the model that the student explains on held-out songs; `gain` is
+    how many times lower squared errors are to be expected, from so many `masks`. The same of the lyrics has `lyrics` in its
+    name.
 
     It `hears` and reads where that pays. `reads` is the length of the model's embeddings, 0 for a student that doesn't read.
     """

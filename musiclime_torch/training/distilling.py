@@ -63,7 +63,7 @@ MOST_GAIN = 100.0
 class Training:
     """How a student is trained: `epochs` are rounds of the sound's lessons; words take a quarter of them."""
 
-    epochs: int = 200
+    epochs: int = 100
     rate: float = 2e-3
     weight_decay: float = 1e-4
     seed: int = 0

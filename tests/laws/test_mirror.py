@@ -19,6 +19,9 @@ TESTS = ROOT.parent / "tests"
 TESTED_ELSEWHERE = {
     "surrogate/crossed_errors": "surrogate/test_crossed",
     "explanation/estimation/proxies": "explanation/test_guides",
+    "models/listeners": "models/test_students",
+    "models/parts": "models/test_students",
+    "models/readers": "models/test_students",
     "explanation/estimation/groups": "explanation/estimation/test_windows",
     "models/answering/ctranslate2": "models/answering/test_transcribing",
     "song/lyrics/transcribing": "models/answering/test_transcribing",

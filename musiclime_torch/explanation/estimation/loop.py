@@ -75,8 +75,8 @@ def sample_until(
 class Guidance:
     """What a proxy did for every class: the factor it was given, and how many times lower it made squared errors.
 
-    Crossed masks have a factor on each side, zero on one that the proxy knows nothing of, and gains of the sound's and of the
-    lyrics' components.
+    Crossed masks have a factor on each side, zero on one that the proxy knows nothing of, and `sides` are the gains of the
+    sound's components and of the lyrics'.
     """
 
     alpha: Float[Tensor, " class"]
