@@ -6,15 +6,17 @@ them and `--masks` masks a side, is judged on one in five, and then guides `expl
 (Σ (estimate − reference)² / Σ reference², mean over classes) against references of many times the masks, in their
 geometric mean over songs and seeds. **Coverage** is the share of intervals of 95% that hold the reference.
 
-    python -m benchmarks.cost.lyrics_students [--smoke] [--songs 64] [--masks 256] [--fresh 3] [--seeds 5]
+    python -m benchmarks.cost.lyrics_students [--smoke] [--world embedded|trained] [--songs 64] [--masks 256]
+        [--epochs 100] [--fresh 3] [--seeds 5]
 """
 
 import argparse
 import json
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,9 +26,7 @@ from torch import Tensor, nn
 
 from benchmarks.worlds.trained import make_trained
 from musiclime_torch import Explanation, Track, explain
-from musiclime_torch.demo import load_demo_model
-from musiclime_torch.demo.plan import plan_song
-from musiclime_torch.demo.songs import make_track
+from musiclime_torch.demo import load_demo_model, make_track, plan_song
 from musiclime_torch.explanation import Answers, Settings
 from musiclime_torch.models import Student
 from musiclime_torch.training import Training, distill
@@ -39,6 +39,13 @@ APART = 910_000_001
 
 #: Masks of the sound beside those of the lyrics, which are what is measured.
 EARS = 512
+
+
+#: Models by name, the second one trained for so many steps.
+WORLDS: dict[str, Callable[[int], nn.Module]] = {
+    "embedded": lambda steps: load_demo_model(),
+    "trained": partial(make_trained, 0),
+}
 
 
 @dataclass(frozen=True)
@@ -111,15 +118,18 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="few songs, masks and seeds; its figures mean little")
     parser.add_argument("--songs", type=int, default=64)
     parser.add_argument("--masks", type=int, default=256)
+    parser.add_argument("--epochs", type=int, default=Training.epochs)
     parser.add_argument("--fresh", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--world", choices=tuple(WORLDS), help="one of them; both if not given")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    run = Run(options.songs, options.masks, options.fresh, options.seeds, Training.epochs, (128, 256, 512), (2048, 4096))
+    run = Run(options.songs, options.masks, options.fresh, options.seeds, options.epochs, (128, 256, 512), (2048, 4096))
     if options.smoke:
         run = Run(5, 160, 1, 1, 4, (128,), (512, 256))
     results = {}
-    for name, model in (("embedded", load_demo_model()), ("trained", make_trained(0, 20 if options.smoke else 1500))):
+    for name in WORLDS if options.world is None else (options.world,):
+        model = WORLDS[name](20 if options.smoke else 1500)
         lessons = make_songs(TAUGHT, run.songs)
         student = distill(model, lessons, Settings(), run.masks, Training(epochs=run.epochs), worth=0.0)
         gains = measure(model, student, run)

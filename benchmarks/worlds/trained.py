@@ -4,18 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.worlds.transformer import TinyTransformer
-from musiclime_torch.demo.plan import FILLER, TAGS, plan_song
+from musiclime_torch.demo import TAGS, plan_song
 from musiclime_torch.models import TokenBatch, Tokens
 
 #: Tags that words have a part in.
 READ = tuple(tag for tag in TAGS.values() if tag.words)
 
-#: Every word of the songs has an id of its own, after those of special tokens.
-IDS = {
-    word: 5 + number for number, word in enumerate(dict.fromkeys((*FILLER, *(word for tag in READ for word in tag.words))))
-}
+#: Ids of a word that isn't known, of the mask and of the first word.
+UNKNOWN, MASK, FIRST = 3, 4, 5
 
-MASK, BATCH, SONGS = 4, 48, 4000
+BATCH, SONGS = 48, 4000
 
 
 class TrainedTransformer(TinyTransformer):
@@ -34,13 +32,14 @@ class TrainedTransformer(TinyTransformer):
             config = RobertaConfig(**shape, **silent, vocab_size=500, max_position_embeddings=256)
             self.eye = RobertaModel(config, add_pooling_layer=False)
             nn.init.normal_(self.eye.embeddings.word_embeddings.weight, std=0.3)
+        self.ids: dict[str, int] = {}
         self.shift.data.zero_()
         self.gains = (0.3, 1.0)
 
     def tokenize(self, text: str) -> Tokens:
         """One token a word."""
         plain = super().tokenize(text)
-        ids = [IDS.get(text[start:end], 3) for start, end in plain.spans[1:-1]]
+        ids = [self.ids.get(text[start:end], UNKNOWN) for start, end in plain.spans[1:-1]]
         return Tokens(torch.tensor([0, *ids, 2]), plain.spans, mask_id=MASK, pad_id=1)
 
 
@@ -48,9 +47,11 @@ def make_trained(seed: int, steps: int) -> TrainedTransformer:
     """Its eye and head trained on songs' words, some of them masked; what is heard is noise meanwhile."""
     model = TrainedTransformer(seed)
     songs = [plan_song(number).words for number in range(SONGS)]
+    words = {word for song in songs for word in song} | {word for tag in READ for word in tag.words}
+    model.ids = {word: FIRST + number for number, word in enumerate(sorted(words))}
     meaning = torch.zeros(500, len(READ))
     for column, tag in enumerate(READ):
-        meaning[[IDS[word] for word in tag.words], column] = 1
+        meaning[[model.ids[word] for word in tag.words], column] = 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _train(model, songs, meaning, steps)
@@ -66,7 +67,7 @@ def _train(model: TrainedTransformer, songs: list[tuple[str, ...]], meaning: Ten
         # Songs of one length: no padding.
         same = (lengths == lengths[torch.randint(len(songs), (1,))]).nonzero()[:, 0]
         some = same[torch.randint(len(same), (BATCH,))].tolist()
-        ids = torch.tensor([[0, *(IDS[word] for word in songs[number]), 2] for number in some])
+        ids = torch.tensor([[0, *(model.ids[word] for word in songs[number]), 2] for number in some])
         share = torch.rand(BATCH, 1) * (torch.rand(BATCH, 1) < 0.7) * 0.7
         ids[(torch.rand(ids.shape) < share) & (ids > MASK)] = MASK
         read = model.encode_text(TokenBatch(model.embed_text(ids), torch.ones(ids.shape, dtype=torch.bool)))

@@ -161,11 +161,11 @@ def test_it_is_not_asked_about_lyrics_that_it_learned_from(reading: Student):
 
 
 def test_only_the_sides_that_pay_are_kept():
-    tracks, short = [sing(seed) for seed in range(8)], Training(epochs=8)
+    tracks, short = [sing(seed) for seed in range(8)], Training(epochs=4)
     subject, _ = describe_asked(Late().eval(), SETTINGS)
     lessons = [take_lesson(subject, track, SETTINGS, 96, Stages()) for track in tracks]
     noisy = [replace(lesson, sound=shuffle(lesson.sound)) for lesson in lessons]
-    student = distill_lessons(subject, noisy, Training(epochs=100), worth=1.2)
+    student = distill_lessons(subject, noisy, Training(epochs=40), worth=1.1)
     assert (student.listener is None, student.reader is None) == (True, False)
     noisy = [replace(lesson, sound=shuffle(lesson.sound), lyrics=shuffle(lesson.lyrics)) for lesson in lessons]
     with pytest.raises(InputError, match=r"beside the lyrics', a gain of 1\.\d+, where 1.2 pays"):
