@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.worlds.trained import make_trained
+from benchmarks.worlds.trained_reader import make_trained
 from musiclime_torch import Explanation, Track, explain
 from musiclime_torch.demo import load_demo_model, make_track, plan_song
 from musiclime_torch.explanation import Answers, Settings
