@@ -218,16 +218,6 @@ def draw_masks(n_samples: int, components: int, generator: torch.Generator | Non
     return masks
 
 
-def draw_fair(n_samples: int, components: int, generator: torch.Generator | None) -> Bool[Tensor, "n component"]:
-    """Masks of the same law, of which eight components take one random number: for samples that needn't be Captum's.
-
-    >>> draw_fair(2, 3, torch.Generator().manual_seed(0)).shape
-    torch.Size([2, 3])
-    """
-    drawn = torch.empty(n_samples, -(-components // 8), dtype=torch.uint8).random_(0, 256, generator=generator)
-    return torch.from_numpy(np.unpackbits(drawn.numpy(), axis=1, count=components)).view(torch.bool)
-
-
 def skip_fit_draws(components: int) -> None:
     """Advance the global state as Captum's fit of a linear surrogate does: a data loader's seed, a new layer's weights."""
     # Captum's next example draws after these, so masks match its own only if they are drawn here too.

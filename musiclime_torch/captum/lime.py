@@ -17,7 +17,7 @@ from captum.attr._core.lime import default_perturb_func
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from musiclime_torch.captum.coalitions import draw_fair, draw_masks, pick_chance, skip_fit_draws
+from musiclime_torch.captum.coalitions import draw_masks, pick_chance, skip_fit_draws
 from musiclime_torch.captum.kernels import Kernel, MaskKernel, recognise, weigh
 from musiclime_torch.captum.least_squares import fit_lines
 from musiclime_torch.captum.request import (
@@ -187,12 +187,11 @@ class Lime(CaptumLime):
         return lines
 
     def _draw(self, plan: Plan, generator: torch.Generator | None) -> Bool[Tensor, "n component"]:
-        # With a surrogate of the caller's, samples are Captum's to the letter.
-        if type(self.interpretable_model) is not LeastSquares:
-            return draw_masks(plan.n_samples, plan.request.components, generator)
+        masks = draw_masks(plan.n_samples, plan.request.components, generator)
         # The inputs themselves are the first sample of our default: LIME weighs its samples by their distance from them.
-        masks = draw_fair(plan.n_samples, plan.request.components, generator)
-        masks[0] = True
+        # With a surrogate of the caller's, samples are Captum's to the letter.
+        if type(self.interpretable_model) is LeastSquares:
+            masks[0] = True
         return masks
 
     def _is_customised(self) -> bool:

@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.captum import KernelShap, Lime, MaskKernel, MusicLIME, least_squares
-from musiclime_torch.captum.coalitions import draw_fair, draw_masks
+from musiclime_torch.captum.coalitions import draw_masks
 from musiclime_torch.captum.least_squares import fit_lines, pick_precision
 
 WEIGHT = 3 * torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
@@ -149,19 +149,6 @@ def test_masks_take_the_random_numbers_that_captums_take(n, d):
     torch.manual_seed(n)
     assert torch.equal(ours, torch.cat([torch.bernoulli(torch.full((1, d), 0.5)) for _ in range(n)]) > 0)
     assert torch.equal(state, torch.get_rng_state())
-
-
-@pytest.mark.parametrize("d", [1, 8, 13, 100])
-def test_masks_from_bits_are_fair_and_independent(d):
-    masks = draw_fair(20_000, d, torch.Generator().manual_seed(d))
-    assert masks.shape == (20_000, d)
-    signs = 2 * masks.double() - 1
-    # Means and products of any two components: zero, with a standard error of 1 / sqrt(20,000).
-    products = signs.T @ signs / len(masks) - torch.eye(d)
-    assert signs.mean(0).abs().max() < 5 / 20_000**0.5
-    assert products.abs().max() < 5.5 / 20_000**0.5
-    assert torch.equal(masks, draw_fair(20_000, d, torch.Generator().manual_seed(d)))
-    assert not torch.equal(masks, draw_fair(20_000, d, torch.Generator().manual_seed(d + 1)))
 
 
 def test_the_default_is_least_squares_under_a_kernel_on_masks_with_the_song_among_the_samples(x):
