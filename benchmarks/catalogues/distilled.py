@@ -1,9 +1,9 @@
 """What a student saves a catalogue of 200 songs on a trained model: encoder work at equal error, its training counted.
 
 A small AST + RoBERTa is trained on generated songs whose tags have several cues and words. The catalogue holds fresh songs
-of the same kind. Without a student all are explained with `ASKED` masks of the sound and of the lyrics. With one the first
-`--taught` are, and a student learns from as many masks of theirs as that takes: `corpus --distill` gives it those of the
-explanations themselves. The others are explained with the fewest masks that leave no larger error.
+of the same kind. Without a student all are explained with so many masks of the sound and of the lyrics. With one the first
+`--taught` are, and a student learns from 256 masks of either side of theirs: `corpus --distill` gives it those of the
+explanations themselves. The others are explained with the cheapest masks that leave no larger error.
 
 Errors are relative (Σ (estimate − reference)² / Σ reference² over the main effects of sound and lyrics, in logits, mean over
 classes), in their median over seeds and geometric mean over songs, against references of twenty times the masks. Work is
@@ -44,9 +44,9 @@ CATALOGUE = 200
 #: The first seeds of the songs that teach, and of those that errors are measured on; of references, far from all others.
 TAUGHT, FRESH, APART = HELD_OUT + 10_000, HELD_OUT + 20_000, 910_000_001
 
-#: Masks of the sound and of the lyrics without a student, and those that are tried.
+#: Masks of the sound and of the lyrics that a student learns from, and those that are tried.
 ASKED = (256, 256)
-TRIED = ((176, 128), (256, 128), (176, 256), ASKED, (384, 256), (256, 384))
+TRIED = ((176, 128), (256, 128), ASKED, (256, 384), (384, 256), (512, 384))
 
 #: Masks that a student answers on either side: what these leave to chance is little beside what the model's own do.
 ANSWERED = 4096
@@ -209,25 +209,36 @@ def settle(
     plan: Plan,
     points: dict[tuple[str, tuple[int, int]], Score],
 ) -> None:
-    """Print what a catalogue takes without the student and with it."""
-    asked, recipe = points[PLAIN, ASKED], student.recipe
+    """Print what a song and a catalogue take without the student and with it, at the error of every number of masks."""
     plain_work, guided_work = (
         count_flops(lambda given=given: explain(model, song.track, n_samples=ASKED, **given))[1]
         for given in list_ways(student).values()
     )
-    answering = (CATALOGUE - plan.taught) * (guided_work - plain_work)
-    matching = [point.work for (way, _), point in points.items() if way == GUIDED and point.error <= asked.error]
-    plain = CATALOGUE * asked.work
-    rest = (CATALOGUE - plan.taught) * min(matching, default=asked.work)
-    together = plan.taught * asked.work + rest + answering + training
+    answering, rest = guided_work - plain_work, CATALOGUE - plan.taught
+    recipe = student.recipe
     for side, shares, gain in (("sound", recipe.rho2, recipe.gain), ("lyrics", recipe.lyrics_rho2, recipe.lyrics_gain)):
         told = ", ".join(f"{share:.2f}" for share in shares)
         print(f"{side}: explained of what main effects leave over, by class, {told}; expected gain {gain:.2f}")
-    told = ", ".join(f"{work / 1e12:.2f} {name}" for name, work in (("training", training), ("its answers", answering)))
-    print(f"{CATALOGUE} songs, TFLOP: {plain / 1e12:.2f} without, {together / 1e12:.2f} with it, of which {told}")
-    best = points[GUIDED, ASKED]
-    lower = {name: round(getattr(asked, name) / getattr(best, name), 3) for name in ("error", "sound", "lyrics")}
-    print(json.dumps({"saved": round(plain / together, 3), "lower": lower, "held": round(best.held, 4)}))
+    print(f"training: {training / 1e12:.2f} TFLOP; answers: {answering / 1e9:.1f} GFLOP a song")
+    table = Table(title="encoder work at no larger error, times less with the student")
+    for heading in ("masks without", "masks with it", "a song", f"{CATALOGUE} songs, training and answers counted"):
+        table.add_column(heading)
+    times: dict[str, tuple[float, float]] = {}
+    for asked in plan.tried:
+        plain = points[PLAIN, asked]
+        matching = {
+            tried: point.work for (way, tried), point in points.items() if way == GUIDED and point.error <= plain.error
+        }
+        best = min(matching, key=matching.__getitem__, default=asked)
+        work = matching.get(best, plain.work)
+        together = plan.taught * plain.work + rest * (work + answering) + training
+        name = f"{asked[0]} + {asked[1]}"
+        times[name] = round(plain.work / work, 2), round(CATALOGUE * plain.work / together, 2)
+        table.add_row(name, f"{best[0]} + {best[1]}", *(f"{ratio:.2f}" for ratio in times[name]))
+    Console(width=140).print(table)
+    plain, guided = points[PLAIN, ASKED], points[GUIDED, ASKED]
+    lower = {name: round(getattr(plain, name) / getattr(guided, name), 3) for name in ("error", "sound", "lyrics")}
+    print(json.dumps({"times less": times, "lower": lower, "held": round(guided.held, 4)}))
 
 
 if __name__ == "__main__":
