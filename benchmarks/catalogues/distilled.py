@@ -188,7 +188,7 @@ def main() -> None:
     torch.set_num_threads(1)
     plan = Plan((480, 20), options.taught, options.songs, options.seeds, 20 * ASKED[0], Training.epochs, TRIED)
     if options.smoke:
-        plan = Plan((32, 2), 5, 1, 1, 512, 4, TRIED[3:4])
+        plan = Plan((32, 2), 5, 1, 1, 512, 4, (ASKED,))
     model = load_trained(*plan.training)
     accuracy = measure_accuracy(model, 16 if options.smoke else 100)
     for tag, rates in accuracy.items():
