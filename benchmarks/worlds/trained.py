@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.worlds.transformer import find_words
 from musiclime_torch.demo import (
     HALF_BARS,
     SAMPLE_RATE,
@@ -71,11 +72,7 @@ class TrainedTransformer(nn.Module):
 
     def tokenize(self, text: str) -> Tokens:
         """One token a word."""
-        spans, here = [], 0
-        for word in text.split():
-            here = text.index(word, here)
-            spans.append((here, here + len(word)))
-            here += len(word)
+        spans = find_words(text)
         ids = self.number([text[start:end] for start, end in spans])
         return Tokens(ids, ((0, 0), *spans, (0, 0)), mask_id=self.words["<mask>"], pad_id=self.words["<pad>"])
 
