@@ -85,7 +85,7 @@ def make_untrained(student: Student) -> Student:
     """A student of the same recipe that has learned nothing but means."""
     torch.manual_seed(0)
     other = Student(student.recipe)
-    for name in ("mean", "spread", "output_mean", "output_spread"):
+    for name in ("mean", "spread", "output_spread"):
         getattr(other.listener, name).copy_(getattr(student.listener, name))
     return other.eval()
 

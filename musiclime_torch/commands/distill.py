@@ -53,7 +53,7 @@ MASKS = 256
     show_default=True,
     help="Masks of each song's sound, and of its lyrics at least.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), default=100, show_default=True, help="Rounds of training.")
+@click.option("--epochs", type=click.IntRange(min=1), default=25, show_default=True, help="Rounds of training.")
 @distill_options
 def distill(songs: Path, out: Path, most: int, masks: int, epochs: int, **options: Any) -> None:
     """Train a student of a model on SONGS, a folder or a manifest, for later runs' --proxy.

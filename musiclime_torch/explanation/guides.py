@@ -163,25 +163,29 @@ def _ask_student(
     if hears and heard:
         assert student.listener is not None, "it hears"
         cells = measure_cells(probe.sources, student.recipe.sample_rate, student.recipe.mels)
-        listen = _answer_columns(student.listener, cells, probe.seen_audio, probe.n_audio)
+        listen = _answer_columns(student.listener, cells, probe.seen_audio, probe.n_audio, scale.song)
         if plan.kind == "joint":
             both = lambda masks: listen(masks[:, :heard])  # noqa: E731
             return Guide(joint=learn_reference(both, scale, heard + len(seen), proxy.masks, seed))
         audio = learn_reference(listen, scale, heard, proxy.masks, seed)
     if reads and seen and words is not None and plan.kind == "crossed":
         assert student.reader is not None, "it reads"
-        read = _answer_columns(student.reader, words, seen, probe.columns - probe.n_audio)
+        read = _answer_columns(student.reader, words, seen, probe.columns - probe.n_audio, scale.song)
         lyrics = learn_reference(read, scale, len(seen), proxy.masks, seed + 1)
     return None if audio is lyrics is None else Guide(audio=audio, lyrics=lyrics)
 
 
-def _answer_columns(part: Part, source: Any, seen: tuple[int, ...], columns: int) -> Run:
-    """What a part says of masks of the columns that the model can notice; the others are on."""
+def _answer_columns(part: Part, source: Any, seen: tuple[int, ...], columns: int, song: Float[Tensor, " class"]) -> Run:
+    """What a part says of masks of the columns that the model can notice; the others are on.
+
+    It knows what masks change, and the model has said where the whole `song` stands.
+    """
+    level = song.cpu() - answer(part, source, torch.ones(1, columns, dtype=torch.bool))[0]
 
     def run(masks: Bool[Tensor, "n d"]) -> Float[Tensor, "n class"]:
         full = torch.ones(len(masks), columns, dtype=torch.bool)
         full[:, list(seen)] = masks
-        return answer(part, source, full)
+        return answer(part, source, full) + level
 
     return run
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from musiclime_torch.models.parts import add_scales
+from musiclime_torch.models.parts import HEADS, add_scales, make_judge, pool
 
 
 class Listener(nn.Module):
@@ -12,7 +12,6 @@ class Listener(nn.Module):
 
     mean: Float[Tensor, " feature"]
     spread: Float[Tensor, " feature"]
-    output_mean: Float[Tensor, " class"]
     output_spread: Float[Tensor, " class"]
 
     def __init__(self, features: int, width: int, n_outputs: int) -> None:
@@ -23,13 +22,8 @@ class Listener(nn.Module):
         self.place = nn.Linear(2, width)
         self.near = nn.Conv1d(width, width, 3, padding=1)
         self.nearer = nn.Conv1d(width, width, 3, padding=1)
-        self.judge = nn.Sequential(
-            nn.Linear(2 * width, 2 * width),
-            nn.GELU(),
-            nn.Linear(2 * width, width),
-            nn.GELU(),
-            nn.Linear(width, n_outputs),
-        )
+        self.weigh = nn.Linear(width, HEADS)
+        self.judge = make_judge(width, n_outputs)
 
     def embed(self, source: Float[Tensor, "segment combination feature"]) -> Float[Tensor, "segment combination width"]:
         """Every combination of stems in every segment, once a song."""
@@ -44,7 +38,7 @@ class Listener(nn.Module):
         chosen = choose(masks, len(embedded))
         picked = embedded[torch.arange(len(embedded), device=chosen.device), chosen].transpose(1, 2)
         picked = picked + self.nearer(nn.functional.gelu(self.near(picked)))
-        outputs: Tensor = self.judge(torch.cat([picked.mean(2), picked.amax(2)], 1))
+        outputs: Tensor = self.judge(pool(self.weigh, picked.mT))
         return outputs
 
 

@@ -10,13 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from musiclime_torch.models.parts import add_scales
+from musiclime_torch.models.parts import HEADS, add_scales, make_judge, pool
 
 #: Tokens that have a place of their own; later ones share the last.
 PLACES = 512
-
-#: Ways in which a reader weighs its tokens.
-HEADS = 8
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,6 @@ class Reader(nn.Module):
 
     mean: Float[Tensor, " dim"]
     spread: Float[Tensor, " dim"]
-    output_mean: Float[Tensor, " class"]
     output_spread: Float[Tensor, " class"]
 
     def __init__(self, dim: int, width: int, n_outputs: int) -> None:
@@ -50,13 +46,7 @@ class Reader(nn.Module):
         self.place = nn.Embedding(PLACES, width)
         nn.init.normal_(self.place.weight, std=0.3)
         self.weigh = nn.Linear(width, HEADS)
-        self.judge = nn.Sequential(
-            nn.Linear((2 + HEADS) * width, 2 * width),
-            nn.GELU(),
-            nn.Linear(2 * width, width),
-            nn.GELU(),
-            nn.Linear(width, n_outputs),
-        )
+        self.judge = make_judge(width, n_outputs)
 
     def embed(self, source: Words) -> Read:
         """Every token, once a song."""
@@ -66,10 +56,8 @@ class Reader(nn.Module):
 
     def forward(self, embedded: Read, masks: Bool[Tensor, "n column"]) -> Float[Tensor, "n class"]:
         """Outputs in units of their own spread."""
-        # The mean and the softly chosen means say how much of something is left, the maximum whether any of it is.
         (removed, sung), owner = embedded
         kept = torch.cat([masks, torch.ones_like(masks[:, :1])], 1)[:, owner]
         tokens = torch.where(kept[:, :, None], sung, removed)
-        weighed = torch.einsum("nth,ntw->nhw", self.weigh(tokens).softmax(1), tokens).flatten(1)
-        outputs: Tensor = self.judge(torch.cat([tokens.mean(1), tokens.amax(1), weighed], 1))
+        outputs: Tensor = self.judge(pool(self.weigh, tokens))
         return outputs

@@ -24,7 +24,7 @@ from musiclime_torch.models.readers import Reader
 WEIGHTS, RECIPE = "student.safetensors", "student.json"
 
 #: Raised when what is saved is no longer understood by older versions.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,11 @@ MOST_GAIN = 100.0
 
 @dataclass(frozen=True)
 class Training:
-    """How a student is trained: `epochs` are rounds of the sound's lessons; words take a quarter of them."""
+    """How a student is trained: `epochs` are rounds of the lessons. Longer, it learns its own songs by heart."""
 
-    epochs: int = 100
+    epochs: int = 25
     rate: float = 2e-3
-    weight_decay: float = 1e-4
+    weight_decay: float = 0.1
     seed: int = 0
 
 
@@ -218,10 +218,10 @@ def train(taught: Sequence[Exercise], recipe: Recipe, training: Training, genera
     _standardise(part, taught)
     goals = [_set_goal(part, exercise) for exercise in taught]
     size = torch.stack([goal.rest for goal in goals]).mean(0).clamp_min(1e-12)
-    epochs = -(-training.epochs // 4) if isinstance(taught[0].source, Words) else training.epochs
     optimiser = torch.optim.AdamW(part.parameters(), training.rate, weight_decay=training.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, training.rate, total_steps=epochs * len(taught), pct_start=0.1)
-    for _ in range(epochs):
+    steps = training.epochs * len(taught)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, training.rate, total_steps=steps, pct_start=0.1)
+    for _ in range(training.epochs):
         for number in torch.randperm(len(taught), generator=generator).tolist():
             loss = _miss(part, taught[number], goals[number], size)
             optimiser.zero_grad()
@@ -243,16 +243,15 @@ def _standardise(part: Part, exercises: Sequence[Exercise]) -> None:
     sources = torch.cat(
         [each.source.sung if isinstance(each.source, Words) else each.source.flatten(0, 1) for each in exercises]
     )
-    outputs = torch.cat([exercise.outputs for exercise in exercises])
+    moved = torch.cat([_centre(exercise.outputs) for exercise in exercises])
     part.mean.copy_(sources.mean(0))
     part.spread.copy_(sources.std(0).clamp_min(1e-3))
-    part.output_mean.copy_(outputs.mean(0))
-    part.output_spread.copy_(outputs.std(0).clamp_min(1e-6))
+    part.output_spread.copy_(moved.std(0).clamp_min(1e-6))
 
 
 @dataclass(frozen=True)
 class _Goal:
-    """A song's outputs as they are learned, a basis of main effects, and the mean square of what these leave over."""
+    """What masks change of a song's outputs, a basis of main effects, and the mean square of what these leave over."""
 
     wanted: Float[Tensor, "n class"]
     basis: Float[Tensor, "pair column"]
@@ -260,7 +259,8 @@ class _Goal:
 
 
 def _set_goal(part: Part, exercise: Exercise) -> _Goal:
-    wanted, basis = (exercise.outputs - part.output_mean) / part.output_spread, _span(exercise).float()
+    # Songs differ by far more than masks of one of them, and their level matters to no effect: it isn't learned.
+    wanted, basis = _centre(exercise.outputs) / part.output_spread, _span(exercise).float()
     return _Goal(wanted, basis, _leave_over(basis, _halve(wanted)).square().mean(0))
 
 
@@ -275,7 +275,7 @@ def _leave_over(basis: Float[Tensor, "pair column"], odd: Float[Tensor, "pair cl
 
 def _miss(part: Part, exercise: Exercise, goal: _Goal, size: Float[Tensor, " class"]) -> Float[Tensor, ""]:
     """The squared error on a song, that of half differences of pairs, and that of what main effects leave over of these."""
-    missed = part(part.embed(exercise.source), exercise.masks) - goal.wanted
+    missed = _centre(part(part.embed(exercise.source), exercise.masks)) - goal.wanted
     odd = _halve(missed)
     rest = _leave_over(goal.basis, odd).square().mean(0) / size
     return missed.square().mean() + ODD * odd.square().mean() + REST * rest.mean()
@@ -283,7 +283,7 @@ def _miss(part: Part, exercise: Exercise, goal: _Goal, size: Float[Tensor, " cla
 
 def judge(part: Part, exercises: Sequence[Exercise]) -> Float[Tensor, " class"]:
     """The share of what main effects leave over of the model that the part explains, of each class over the songs."""
-    shared, own, theirs = (torch.zeros(len(part.output_mean), dtype=torch.float64) for _ in range(3))
+    shared, own, theirs = (torch.zeros(len(part.output_spread), dtype=torch.float64) for _ in range(3))
     for exercise in exercises:
         basis = _span(exercise)
         said = answer(part, exercise.source, exercise.masks)
@@ -302,6 +302,10 @@ def expect_gain(rho2: Float[Tensor, " class"]) -> float:
     2.0
     """
     return float((1 / (1 - rho2).clamp_min(1 / MOST_GAIN)).log().mean().exp())
+
+
+def _centre(outputs: Float[Tensor, "n class"]) -> Float[Tensor, "n class"]:
+    return outputs - outputs.mean(0)
 
 
 def _halve(values: Float[Tensor, "row class"]) -> Float[Tensor, "pair class"]:
