@@ -8,7 +8,11 @@ written out, for fused attention isn't counted on a CPU); the polynomial's passe
 more masks are asked for than that takes passes, and looks all masks up; what looking up takes is counted. The cheapest
 design is then another one.
 
-    python -m benchmarks.cost.paper_budget [--smoke] [--seeds 7] [--threads 1] [--device cpu|cuda]
+A student of the transformer learns from `--songs` other synthetic songs and lyrics, 256 masks of the sound each; it is not
+judged, for the errors judge it here. Explanations with it are measured at several sizes. Their work is that of the encoders;
+what the student's answers and its lessons take stands beside it.
+
+    python -m benchmarks.cost.paper_budget [--smoke] [--seeds 7] [--songs 96] [--threads 1] [--device cpu|cuda]
 """
 
 import argparse
@@ -19,19 +23,42 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.worlds.budgets import LONGEST, ROWS, Work, count_passes, count_work, measure_game
+from benchmarks.worlds.budgets import (
+    LONGEST,
+    ROWS,
+    Work,
+    count_passes,
+    count_work,
+    find_truths,
+    measure_game,
+    measure_guided,
+)
 from benchmarks.worlds.games import make_games
+from benchmarks.worlds.transformer import make_song
+from benchmarks.worlds.world import World
+from musiclime_torch import explain
+from musiclime_torch.explanation import Settings
+from musiclime_torch.models import Student, count_flops
+from musiclime_torch.training import Training, distill
+
+#: The first seed of the songs that a student learns from, and masks of the sound of each.
+TAUGHT, MASKS = 10_000, 256
+
+#: Masks of the sound and of the lyrics that are tried with a student.
+TRIED = ((256, 384, 512, 640, 768, 896, 1024), (208, 416, 624))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="two seeds, 600 rows, a short reference")
     parser.add_argument("--seeds", type=int, default=7)
+    parser.add_argument("--songs", type=int, default=96)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows, longest, seeds, reach = (600, (528, 416), 2, 4) if options.smoke else (ROWS, LONGEST, options.seeds, 20)
+    songs, tried = (5, ((512,), (416,))) if options.smoke else (options.songs, TRIED)
     table = Table(title=f"encoder work to match {rows:,} joint rows in audio and lyrics error at once, {seeds} seeds")
     for heading in (
         "model",
@@ -53,8 +80,35 @@ def main() -> None:
         for name, count in ways.items():
             cells, ratios[name] = compare(medians, target, count, rows * work.count(1, 1))
             table.add_row(name, describe(work, count), *cells)
+        if game.name == "transformer":
+            student = teach(game, songs, 4 if options.smoke else Training.epochs)
+            medians = measure_guided(game, student, tried, seeds, find_truths(game, longest, reach))
+            cells, ratios["transformer, student"] = compare(medians, target, work.count, rows * work.count(1, 1))
+            table.add_row("transformer, student", tell_price(game, student, work), *cells)
     Console(width=140).print(table)
     print(json.dumps(ratios))
+
+
+def teach(game: World, songs: int, epochs: int) -> Student:
+    """A student of the world's model."""
+    assert game.probe is not None
+    lessons = (make_song(TAUGHT + song) for song in range(songs))
+    return distill(game.probe.subject.model, lessons, Settings(), MASKS, Training(epochs=epochs), worth=0.0)
+
+
+def tell_price(game: World, student: Student, work: Work) -> str:
+    """What lessons and answers take, beside 5,000 joint rows, and what the student is expected to gain."""
+    assert game.probe is not None
+    assert game.track is not None
+    asked = (512, 416)
+    plain, guided = (
+        count_flops(lambda proxy=proxy: explain(game.probe.subject.model, game.track, n_samples=asked, proxy=proxy))[1]
+        for proxy in (None, student)
+    )
+    lessons = work.count(student.recipe.masks, student.recipe.lyrics_masks) / work.count(ROWS, ROWS)
+    answers = (guided - plain) / work.count(ROWS, ROWS)
+    gains = f"expected gains {student.recipe.gain:.2f}, {student.recipe.lyrics_gain:.2f}"
+    return f"lessons {lessons:.2f}, answers {answers:.3f} of the joint rows' work; {gains}"
 
 
 def compare(

@@ -1,7 +1,9 @@
 """Encoder work that matches a number of joint rows on both sides at once, of any world."""
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -9,6 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.worlds.references import make_reference, split_table
 from benchmarks.worlds.world import World
+from musiclime_torch import explain
+from musiclime_torch.explanation import Answers
+from musiclime_torch.models import Student
 from musiclime_torch.surrogate import Design, draw_bernoulli, draw_blocks, lay_side, solve, turn
 
 ROWS = 5000
@@ -148,11 +153,34 @@ def find_effects(means: Tensor, design: Design) -> Tensor:
     return turn(means[..., None], design, 1)[..., 0] @ lay_side(design).influence[1:].T
 
 
+def find_truths(game: World, longest: tuple[int, int], reach: int) -> dict[str, Tensor]:
+    """Main effects of both sides from many times the masks."""
+    return split_table(make_reference(game, reach * longest[0] // 2, reach * 208, ("logit",))["logit"].table)
+
+
+def measure_guided(
+    game: World, student: Student, sizes: tuple[Sequence[int], Sequence[int]], seeds: int, truths: dict[str, Tensor]
+) -> dict[tuple[int, int], dict[str, float]]:
+    """Median errors over seeds of explanations with a student, by masks of the sound and of the lyrics."""
+    assert game.probe is not None
+    assert game.track is not None
+    runs: dict[tuple[int, int], list[dict[str, float]]] = {}
+    for seed in range(1, seeds + 1):
+        answers = Answers()
+        for asked in product(*sizes):
+            found = explain(
+                game.probe.subject.model, game.track, n_samples=asked, seed=1000 * seed, proxy=student, answers=answers
+            )
+            sounds, read = found.attributions.double().split((game.d_audio, game.d_lyrics), 1)
+            runs.setdefault(asked, []).append(compare_sides(sounds, read, truths))
+    return {asked: {part: statistics.median(run[part] for run in some) for part in some[0]} for asked, some in runs.items()}
+
+
 def measure_game(
     game: World, rows: int, longest: tuple[int, int], seeds: int, reach: int
 ) -> tuple[dict[str, float], dict[tuple[int, int], dict[str, float]]]:
     """Median errors over seeds: of joint rows, and of crossed designs by their numbers of masks."""
-    truths = split_table(make_reference(game, reach * longest[0] // 2, reach * 208, ("logit",))["logit"].table)
+    truths = find_truths(game, longest, reach)
     joint = [measure_joint(game, rows, 1000 * seed, truths) for seed in range(1, seeds + 1)]
     runs = [measure_crossed(game, longest, 1000 * seed, truths) for seed in range(1, seeds + 1)]
     crossed = {

@@ -109,15 +109,20 @@ def make_stems(generator: torch.Generator) -> Tensor:
     return torch.stack(stems)[:, None]
 
 
-def make_transformer(seed: int, tuning: Tuning = AS_IS) -> World:
-    """Two seconds of four synthetic stems in ten segments, a hundred words."""
-    model = TinyTransformer(seed).requires_grad_(False).eval()
+def make_song(seed: int) -> Track:
+    """Two seconds of four synthetic stems, a hundred words."""
     generator = torch.Generator().manual_seed(seed)
     stems = make_stems(generator)
     letters = torch.randint(97, 123, (100, 5), generator=generator).tolist()
     words = ["".join(map(chr, row)) for row in letters]
     lyrics = parse_lyrics("\n".join(" ".join(words[start : start + 10]) for start in range(0, 100, 10)))
-    track = Track(stems, ("a", "b", "c", "d"), 16000, lyrics, title="synthetic")
+    return Track(stems, ("a", "b", "c", "d"), 16000, lyrics, title=f"synthetic {seed}")
+
+
+def make_transformer(seed: int, tuning: Tuning = AS_IS) -> World:
+    """The model and a synthetic song, with ten segments."""
+    model = TinyTransformer(seed).requires_grad_(False).eval()
+    track = make_song(seed)
     _calibrate(model, track, tuning.device)
     return make_probed("transformer", model, track, tuning)
 

@@ -11,7 +11,9 @@ from smooth import SEGMENTS, Smooth, make_song
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
+from musiclime_torch.explanation.guides import _answer_columns
 from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.parts import answer
 from musiclime_torch.models.students import Recipe, Student
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 
@@ -55,6 +57,18 @@ def test_an_untrained_student_changes_next_to_nothing():
     plain, guided = (explain(model, track, **asked, proxy=proxy) for proxy in (None, make_student(model)))
     moved = (guided.attributions - plain.attributions).abs() / plain.standard_errors
     assert float(moved.max()) < 0.5
+
+
+def test_a_student_stands_where_the_model_puts_the_song():
+    listener, song = make_student(Smooth()).listener, torch.tensor([5.0, -2.0])
+    assert listener is not None
+    cells, seen = torch.randn(4, 8, RECIPE.features), (0, 1, 2, 5, 7, 11)
+    say = _answer_columns(listener, cells, seen, 12, song)
+    masks = torch.rand(20, len(seen)) < 0.5
+    torch.testing.assert_close(say(torch.ones(1, len(seen), dtype=torch.bool))[0], song)
+    full = torch.ones(20, 12, dtype=torch.bool)
+    full[:, seen] = masks
+    torch.testing.assert_close(say(masks).diff(dim=0), answer(listener, cells, full).diff(dim=0))
 
 
 def explain_quickly(model: Any = None, **given: Any) -> Explanation:
