@@ -46,7 +46,7 @@ class Recipe:
     output_kind: str
     classes: tuple[str, ...] | None
     n_outputs: int
-    mels: int = 64
+    mels: int = 32
     width: int = 64
     rho2: tuple[float, ...] = ()
     gain: float = 1.0
@@ -64,8 +64,8 @@ class Recipe:
 
     @property
     def features(self) -> int:
-        """Numbers that a cell is heard as: means of three stretches, maximum and spread of every band."""
-        return 5 * self.mels
+        """Numbers that a cell is heard as: means of eight stretches, and the maximum, of every band."""
+        return 9 * self.mels
 
 
 class Student(nn.Module):

@@ -17,9 +17,15 @@ MOST_STEMS = 6
 #: Seconds of a frame of the spectrum, and of the step to the next one.
 FRAME, STEP = 0.064, 0.032
 
+#: Stretches of a segment whose means are taken: what moves within a segment shows in them.
+STRETCHES = 8
+
+#: Power below which a band counts as silent: fainter sounds would differ from silence more than from loud ones.
+FLOOR = 1e-2
+
 
 def measure_cells(sources: Sources, rate: int, mels: int) -> Float[Tensor, "segment combination feature"]:
-    """Means of three stretches, maximum and spread over time of every band's level, on the CPU.
+    """Means of eight stretches, and the maximum, of every band's level, on the CPU.
 
     A combination is heard throughout the song at once, so that this takes 2^stems spectra. What stands in for removed stems
     is heard too.
@@ -51,7 +57,7 @@ def _describe(sources: Sources, gate: Tensor, rate: int, mels: int) -> Float[Ten
 
 def _measure(window: Window, gates: Tensor, rate: int, mels: int) -> Float[Tensor, "mel frame"]:
     wave = mix(window, gates.to(window.zones[0].stems.device))[0].mean(0).float().cpu()
-    return (_make_mel(rate, mels)(wave) + 1e-6).log10()
+    return (_make_mel(rate, mels)(wave) + FLOOR).log10()
 
 
 @cache
@@ -65,7 +71,7 @@ def _make_mel(rate: int, mels: int) -> Any:
 
 def _summarise(levels: Float[Tensor, "mel frame"]) -> Float[Tensor, " feature"]:
     # Short segments repeat their frames: every stretch has one.
-    while levels.shape[1] < 3:
-        levels = torch.cat([levels, levels[:, -1:]], 1)
-    means = [part.mean(1) for part in levels.tensor_split(3, 1)]
-    return torch.cat([*means, levels.amax(1), levels.std(1)])
+    if (frames := levels.shape[1]) < STRETCHES:
+        levels = levels[:, torch.arange(STRETCHES) * frames // STRETCHES]
+    means = [part.mean(1) for part in levels.tensor_split(STRETCHES, 1)]
+    return torch.cat([*means, levels.amax(1)])

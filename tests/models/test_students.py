@@ -170,4 +170,4 @@ def test_what_is_no_student_is_one_sentence(folder: Path, change: Any, message: 
 
 
 def test_a_recipe_counts_what_a_cell_is_heard_as():
-    assert replace(MADE, mels=10).features == 50
+    assert replace(MADE, mels=10).features == 90
