@@ -15,7 +15,7 @@ import pytest
 import torch
 from chromium import open_chromium
 from hypothesis import settings
-from jaxtyping import install_import_hook
+from typechecking import check_calls_of
 
 # How long an example takes depends on who else uses the machine.
 settings.register_profile("untimed", deadline=None)
@@ -30,7 +30,7 @@ def list_shaped() -> list[str]:
     return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in sorted(paths)]
 
 
-install_import_hook(list_shaped(), "typechecking.check")
+check_calls_of(list_shaped())
 
 from musiclime_torch.song.lyrics.lyrics import Line, Lyrics, Section, Word  # noqa: E402 - the hook goes before any import
 from musiclime_torch.song.track import Track  # noqa: E402
