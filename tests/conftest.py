@@ -15,7 +15,7 @@ import pytest
 import torch
 from chromium import open_chromium
 from hypothesis import settings
-from jaxtyping import install_import_hook
+from typechecking import check_calls_of
 
 # How long an example takes depends on who else uses the machine.
 settings.register_profile("untimed", deadline=None)
@@ -30,10 +30,30 @@ def list_shaped() -> list[str]:
     return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in sorted(paths)]
 
 
-install_import_hook(list_shaped(), "typechecking.check")
+check_calls_of(list_shaped())
 
 from musiclime_torch.song.lyrics.lyrics import Line, Lyrics, Section, Word  # noqa: E402 - the hook goes before any import
 from musiclime_torch.song.track import Track  # noqa: E402
+
+#: The files that take longest. They are begun first: by itself xdist begins with files of many tests, and a long file of few
+#: tests that is begun last keeps one worker busy while the others wait.
+LONGEST = (
+    "laws/test_notebooks", "corpus/runs/test_on_ray", "laws/test_site", "training/test_recipes", "commands/test_corpus",
+    "commands/test_train", "demo/test_training", "laws/test_broken_audio", "corpus/runs/test_running", "laws/test_pages",
+    "commands/app/test_serving", "views/page/test_in_chromium", "training/test_fitting", "views/page/test_hostile",
+    "explanation/test_edits", "models/answering/test_transcribing", "laws/test_interrupted", "commands/test_broken_cli",
+)  # fmt: skip
+PLACES = {f"tests/{name}.py": place for place, name in enumerate(LONGEST)}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: PLACES.get(item.nodeid.partition("::")[0], len(PLACES)))
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """`Lime` beside Captum's own: the same to the letter where a surrogate is given, and what it offers beyond."""
 
 import dataclasses
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from captum.attr import Lime as CaptumLime, LLMAttribution, NoiseTunnel, TextTem
 from captum.attr._core.lime import get_exp_kernel_similarity_function
 from captum.metrics import infidelity, infidelity_perturb_func_decorator, sensitivity_max
 from sklearn.linear_model import LinearRegression
+from warm import run_warm
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.captum import KernelShap, Lime, MaskKernel, MusicLIME, least_squares
@@ -388,7 +388,7 @@ def test_samples_and_seeds_are_numbers_of_something(x: torch.Tensor, kind: Any):
     assert torch.equal(found, kind(forward, seed=1).attribute(x, target=0, n_samples=64, perturbations_per_eval=16))
 
 
-def test_a_seed_or_a_number_of_samples_with_decimals_is_refused():
+def test_a_seed_or_a_number_of_samples_with_decimals_is_refused(tmp_path: Path):
     """In a process of its own, where beartype doesn't refuse them first."""
     script = """
 import torch
@@ -403,7 +403,7 @@ for kind in (KernelShap, Lime, MusicLIME):
         else:
             raise AssertionError(kind)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = run_warm([], tmp_path, script)
     assert done.returncode == 0, done.stderr
 
 

@@ -13,23 +13,35 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 from small_runs import read, run
+from warm import run_warm, start_warm
 
 from musiclime_torch.commands.cli import cli
+from musiclime_torch.song.manifest import read_manifest
 
 
-def start(manifest: Path, out: Path, *more: str, **environment: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "musiclime_torch", "corpus", str(manifest), "--model", "demo", "--out", str(out)]
+def asked(manifest: Path, out: Path, *more: str) -> list[str]:
     options = ["--separator", "none", "--n-samples", "64", "--segments", "2", "--units", "line", "--shard-size", "2"]
-    here = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.Popen([*command, *options, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=here)
+    return ["corpus", str(manifest), "--model", "demo", "--out", str(out), *options, *more]
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    command, here = [sys.executable, "-m", "musiclime_torch"], {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=here)
+
+
+@pytest.fixture(scope="module")
+def whole(manifest, tmp_path_factory) -> Path:
+    """The run in one process that the others have to equal."""
+    out = tmp_path_factory.mktemp("whole")
+    run(read_manifest(manifest), out, shard_size=2)
+    return out
 
 
 @pytest.mark.slow
-def test_kills_lose_and_double_nothing_and_leave_no_process(manifest, entries, tmp_path):
-    run(entries, tmp_path / "whole", shard_size=2)
+def test_kills_lose_and_double_nothing_and_leave_no_process(manifest, entries, whole, tmp_path):
     out, rng, finished = tmp_path / "killed", np.random.default_rng(0), 0
     for _ in range(2):
-        process = start(manifest, out, "--workers", "1")
+        process = start(asked(manifest, out, "--workers", "1"))
         while len(list(out.glob("songs/0*.parquet"))) <= finished and process.poll() is None:
             time.sleep(0.02)
         time.sleep(float(rng.uniform(0, 0.5)))
@@ -37,21 +49,20 @@ def test_kills_lose_and_double_nothing_and_leave_no_process(manifest, entries, t
         # Ends once every process that holds its pipes has gone.
         process.communicate(timeout=60)
         finished = len(list(out.glob("songs/0*.parquet")))
-    process = start(manifest, out, "--workers", "1")
-    said = process.communicate(timeout=200)[1]
-    assert process.returncode == 0, said
+    resumed = run_warm(asked(manifest, out, "--workers", "1"), tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
     for name in ("attributions", "interactions"):
-        assert read(out, name) == read(tmp_path / "whole", name)
+        assert read(out, name) == read(whole, name)
     assert Counter(row[0] for row in read(out, "songs")) == Counter(entry.id for entry in entries)
 
 
 @pytest.mark.slow
-def test_two_ranks_side_by_side(manifest, entries, tmp_path):
-    run(entries, tmp_path / "whole", shard_size=2)
-    both = [start(manifest, tmp_path / "two", RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
-    said = [process.communicate()[1] for process in both]
-    assert all(process.returncode == 0 for process in both), said
-    assert read(tmp_path / "two", "attributions") == read(tmp_path / "whole", "attributions")
+def test_two_ranks_side_by_side(manifest, whole, tmp_path):
+    out = tmp_path / "two"
+    both = [start_warm(asked(manifest, out), tmp_path, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+    said = [process.wait() for process in both]
+    assert all(done.returncode == 0 for done in said), said
+    assert read(out, "attributions") == read(whole, "attributions")
 
 
 def test_a_folder_of_songs_is_a_catalogue(tmp_path):

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import soundfile
 from click.testing import CliRunner, Result
 from pyarrow import parquet
-from smooth import RATE, SEGMENTS, STEMS, Smooth, make_song
+from smooth import SEGMENTS, Smooth, write_songs
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands import cli
@@ -29,15 +28,9 @@ def run(*arguments: Any) -> Result:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Songs as folders of stems, and a student of the first eight."""
     root = tmp_path_factory.mktemp("distilled")
-    lines = ["id,audio,stems"]
-    for seed in range(9):
-        track, own = make_song(seed), root / f"song{seed}"
-        own.mkdir()
-        for name, stem in zip(STEMS, track.stems, strict=True):
-            soundfile.write(own / f"{name}.wav", stem.T.numpy(), RATE, subtype="FLOAT")
-        lines.append(f"{seed},,song{seed}")
-    (root / "songs.csv").write_text("\n".join(lines) + "\n")
-    done = run("distill", root / "songs.csv", *MODEL, "--out", root / "student", "--most", 8, "--masks", 96, "--epochs", 20)
+    done = run(
+        "distill", write_songs(root, 9), *MODEL, "--out", root / "student", "--most", 8, "--masks", 96, "--epochs", 20
+    )
     assert done.exit_code == 0, done.output
     assert "On held-out songs the student explains" in done.stdout
     assert "loud: " in done.stdout
@@ -211,21 +204,3 @@ def test_distilling_within_a_run_has_its_limits(
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
         cli.cli(["corpus", "songs.csv", *map(str, MODEL), "--out", "x", "--distill", "4", *more], standalone_mode=False)
-
-
-@pytest.mark.slow
-def test_ray_writes_the_same_tables(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    on_ray = pytest.importorskip("musiclime_torch.corpus.runs.on_ray")
-    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[1] / 'support'}:{Path(__file__).parents[2]}")
-    asked = ("corpus", folder / "songs.csv", *MODEL, "--n-samples", 96, "--distill", 7)
-    try:
-        done = run(*asked, "--engine", "ray", "--out", folder / "ray")
-    finally:
-        on_ray.ray.shutdown()
-    assert done.exit_code == 0, done.output
-    assert "9 songs explained, 0 failed, 0 done before" in done.stderr
-    assert run(*asked, "--workers", 0, "--out", folder / "here").exit_code == 0
-    for name in ("attributions", "interactions"):
-        here, there = (parquet.read_table(folder / out / name).to_pylist() for out in ("here", "ray"))
-        assert here == there
-    assert "9 done before" in run(*asked, "--workers", 0, "--out", folder / "ray").stderr

@@ -1,7 +1,5 @@
 """Laws of the whole pipeline, on models whose answer is known in closed form."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +7,7 @@ import pytest
 import torch
 from models import RATE, Additive, ById, Late
 from passes import Noting
+from warm import run_warm
 
 from musiclime_torch.basics.arguments import read_integer
 from musiclime_torch.basics.errors import InputError
@@ -329,7 +328,7 @@ def test_masks_that_cannot_tell_components_apart_are_named(track: Track):
     assert all("can't tell 'all 0:0" in sentence for sentence in said)
 
 
-def test_names_that_are_not_known_are_answered_with_those_that_are():
+def test_names_that_are_not_known_are_answered_with_those_that_are(tmp_path: Path):
     """In a process of its own, where beartype doesn't refuse them first."""
     script = """
 import torch
@@ -348,7 +347,7 @@ try:
 except InputError as error:
     assert "can't be called" in str(error)
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    run_warm([], tmp_path, script).check_returncode()
 
 
 def test_numbers_may_be_numpys(track: Track, tmp_path):
@@ -419,10 +418,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     ],
     ids=["joint", "crossed"],
 )
-def test_memory_does_not_grow_with_the_number_of_variants(script: str, kept: int):
+def test_memory_does_not_grow_with_the_number_of_variants(tmp_path: Path, script: str, kept: int):
     """From 512 to 4,096 variants of the sound; stored, they would take 6.9 GB more."""
     folder = str(Path(__file__).parents[1] / "support")
-    peaks = [int(subprocess.check_output([sys.executable, "-c", script, n, folder])) for n in ("512", "4096")]
+    peaks = [int(run_warm([n, folder], tmp_path, script).stdout) for n in (512, 4096)]
     assert peaks[1] - peaks[0] < 50_000 + kept  # KiB
 
 

@@ -1,12 +1,12 @@
 """What explain can't take is one sentence with a way out, before a model is asked."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from models import Additive
+from warm import run_warm
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
@@ -47,7 +47,7 @@ SLIPS = [
 ]  # fmt: skip
 
 
-def test_slips_are_sentences():
+def test_slips_are_sentences(tmp_path: Path):
     """In a process of its own, where beartype doesn't refuse them first."""
     script = """
 import sys, torch
@@ -66,9 +66,7 @@ for options in eval(sys.argv[1]):
         print("taken")
 assert not asked
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, repr([options for options, _ in SLIPS])], capture_output=True, text=True
-    )
+    done = run_warm([repr([options for options, _ in SLIPS])], tmp_path, script)
     assert done.returncode == 0, done.stderr
     for (_, said), line in zip(SLIPS, done.stdout.splitlines(), strict=True):
         assert line.startswith(said)
@@ -113,6 +111,6 @@ track = Track(torch.rand(1, 1, 800), ("a",), 800)
 given = {"ridge": np.float32(0.5), "confidence": np.float32(0.75), "kernel_width": np.float32(0.25)}
 explain(lambda audio: audio.mean((1, 2)), track, sample_rate=800, modalities=("audio",), **given).save(sys.argv[1])
 """
-    subprocess.run([sys.executable, "-c", script, str(tmp_path / "e.safetensors")], check=True)
+    run_warm([tmp_path / "e.safetensors"], tmp_path, script).check_returncode()
     loaded = Explanation.load(tmp_path / "e.safetensors")
     assert (loaded.confidence, loaded.provenance["settings"]["ridge"]) == (0.75, 0.5)

@@ -105,7 +105,7 @@ def test_at_base_size_all_else_is_a_thousandth_of_the_encoders():
         words = TokenGates(torch.randn(256, 768), torch.zeros(768), torch.arange(256) % 100, gone=True)
         subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
         sources = Sources(heard, 4, 10, words, "gone", {})
-        probe = Probe(subject, sources, tuple(range(140)), 140, torch.device("cpu"), 64, Stages())
+        probe = Probe(subject, sources, tuple(range(140)), 140, torch.device("cpu"), 256, Stages())
         design = CrossedDesign(draw_foldover(40, 512, 0), draw_foldover(100, 512, 1))
 
         def run() -> None:

@@ -1,8 +1,6 @@
 """From a song file to a track."""
 
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 import torch
 from passes import Noting
 from soundfiles import id3, make_noise, write
+from warm import run_warm
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.track import Track, fold_quiet, load_track
@@ -142,10 +141,10 @@ def test_what_is_no_track_is_told_one_by_one(stems: torch.Tensor, names: tuple[s
         ("torch.zeros(2, 1, 10).numpy()", "stems are a ndarray: give a float32 tensor (stem, channel, frame), such as"),
     ],
 )
-def test_stems_of_another_kind_are_named(stems: str, said: str):
+def test_stems_of_another_kind_are_named(tmp_path: Path, stems: str, said: str):
     """In a process of its own: under tests the shape annotation would refuse it first."""
     script = f"import torch; from musiclime_torch import Track; Track({stems}, ('a', 'b'), 8000)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = run_warm([], tmp_path, script)
     assert f"InputError: {said}" in done.stderr
 
 

@@ -1,5 +1,8 @@
 """A model that a student can learn: smooth functions of how loud each moment is, in sound alone or beside a word."""
 
+from pathlib import Path
+
+import soundfile
 import torch
 from torch import Tensor
 
@@ -35,3 +38,16 @@ def make_song(seed: int) -> Track:
         noise * levels.repeat_interleave(2 * RATE // SEGMENTS, 2), STEMS, RATE, None, title=f"song {seed}",
         source="made by hand", audio_hash=f"{seed:064d}",
     )  # fmt: skip
+
+
+def write_songs(root: Path, count: int) -> Path:
+    """Songs as folders of stems, and their manifest."""
+    lines = ["id,audio,stems"]
+    for seed in range(count):
+        track, own = make_song(seed), root / f"song{seed}"
+        own.mkdir()
+        for name, stem in zip(STEMS, track.stems, strict=True):
+            soundfile.write(own / f"{name}.wav", stem.T.numpy(), RATE, subtype="FLOAT")
+        lines.append(f"{seed},,song{seed}")
+    (root / "songs.csv").write_text("\n".join(lines) + "\n")
+    return root / "songs.csv"

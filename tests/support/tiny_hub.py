@@ -78,8 +78,8 @@ def save_audio_classifier(folder: Path, kind: str, **more: Any) -> Path:
     elif kind == "wav2vec2":
         config = Wav2Vec2Config(
             hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, conv_dim=(8, 8, 8),
-            conv_stride=(5, 4, 4), conv_kernel=(10, 8, 8), num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
-            **more,
+            conv_kernel=(10, 8, 8), num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+            **{"conv_stride": (5, 4, 4), **more},
         )  # fmt: skip
         Wav2Vec2ForSequenceClassification(config).save_pretrained(folder)
         Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)

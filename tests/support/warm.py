@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 #: Imported by the server: what the commands import when they run.
 IMPORTED = [
@@ -33,24 +35,43 @@ MAIN = "from musiclime_torch.commands.cli import main\nmain()\n"
 
 
 def run_warm(
-    arguments: Sequence[object], folder: Path, script: str = MAIN, timeout: float = 120
+    arguments: Sequence[object], folder: Path, script: str = MAIN, timeout: float = 120, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """A script with arguments, run in a folder; TimeoutExpired after so many seconds."""
+    return start_warm(arguments, folder, script, **environment).wait(timeout)
+
+
+def start_warm(arguments: Sequence[object], folder: Path, script: str = MAIN, **environment: str) -> "Warm":
+    """The same without waiting for it, with more variables in its environment."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
     given = list(map(str, arguments))
-    with tempfile.TemporaryFile("w+", errors="replace") as out, tempfile.TemporaryFile("w+", errors="replace") as err:
-        process = context.Process(
-            target=_run, args=(script, given, folder, _Inherited(out.fileno()), _Inherited(err.fileno()))
-        )
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired(given, timeout)
-        out.seek(0)
-        err.seek(0)
-        return subprocess.CompletedProcess(given, process.exitcode, out.read(), err.read())
+    out, err = (tempfile.TemporaryFile("w+", errors="replace") for _ in range(2))  # noqa: SIM115 - closed once they are read
+    streams = _Inherited(out.fileno()), _Inherited(err.fileno())
+    process = context.Process(target=_run, args=(script, given, folder, environment, *streams))
+    process.start()
+    return Warm(given, process, out, err)
+
+
+@dataclass
+class Warm:
+    """A script that was started, and the files that it writes its output to."""
+
+    arguments: list[str]
+    process: multiprocessing.process.BaseProcess
+    out: IO[str]
+    err: IO[str]
+
+    def wait(self, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Its end, with what it said; killed, and TimeoutExpired, after so many seconds."""
+        with self.out, self.err:
+            self.process.join(timeout)
+            if self.process.exitcode is None:
+                self.process.kill()
+                raise subprocess.TimeoutExpired(self.arguments, timeout)
+            self.out.seek(0)
+            self.err.seek(0)
+            return subprocess.CompletedProcess(self.arguments, self.process.exitcode, self.out.read(), self.err.read())
 
 
 class _Inherited:
@@ -69,11 +90,12 @@ def _receive(sent) -> int:
     return sent.detach()
 
 
-def _run(script: str, arguments: list[str], folder: Path, out: int, err: int) -> None:
+def _run(script: str, arguments: list[str], folder: Path, environment: dict[str, str], out: int, err: int) -> None:
     os.dup2(out, 1)
     os.dup2(err, 2)
     # Fresh streams: as in a process of its own, whose output isn't a terminal.
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     os.chdir(folder)
+    os.environ.update(environment)
     sys.argv = ["musiclime", *arguments]
     exec(compile(script, "<script>", "exec"), {"__name__": "__main__"})

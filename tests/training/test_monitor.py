@@ -1,8 +1,5 @@
 """Training with a monitor in it is training without one, bit by bit; and the monitor sees what there is to see."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +7,7 @@ import pytest
 import torch
 from monitored import OPTIONS, Learner
 from torch import nn
+from warm import start_warm
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.song.track import Track
@@ -242,11 +240,8 @@ def test_inside_lightning(track: Track, tmp_path: Path):
     assert [reading.step for reading in monitor.readings] == [2, 4]
 
 
-@pytest.mark.slow
-def test_the_first_rank_explains_and_the_others_go_on(tmp_path: Path):
-    script = tmp_path / "run.py"
-    script.write_text(
-        f"""
+#: What each of two ranks runs, in the folder where it leaves how many readings it has.
+RANK = f"""
 import os
 import pathlib
 import sys
@@ -257,7 +252,9 @@ from monitored import OPTIONS, Learner
 from musiclime_torch import Track
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.training.monitor import Monitor
-dist.init_process_group("gloo")
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=pathlib.Path("meeting").absolute().as_uri(),
+                        rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"]))
 rank = dist.get_rank()
 torch.manual_seed(0)
 model = torch.nn.parallel.DistributedDataParallel(Learner())
@@ -276,16 +273,20 @@ weights = torch.cat([p.detach().flatten() for p in model.parameters()])
 others = [torch.zeros_like(weights) for _ in range(2)]
 dist.all_gather(others, weights)
 assert torch.equal(*others)
-pathlib.Path(__file__).with_name(f"readings{{rank}}").write_text(str(len(monitor.readings)))
+pathlib.Path(f"readings{{rank}}").write_text(str(len(monitor.readings)))
 dist.destroy_process_group()
 # A rank has been seen to abort between here and its end, where Gloo's threads go on though all its work is done.
 os._exit(0)
 """
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert [script.with_name(f"readings{rank}").read_text() for rank in range(2)] == ["2", "0"]
+
+
+@pytest.mark.slow
+def test_the_first_rank_explains_and_the_others_go_on(tmp_path: Path):
+    """The ranks are told who they are as torchrun tells them, which `musiclime train` is launched by in its own tests."""
+    ranks = [start_warm([], tmp_path, RANK, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+    for done in [rank.wait(300) for rank in ranks]:
+        assert done.returncode == 0, done.stderr
+    assert [(tmp_path / f"readings{rank}").read_text() for rank in range(2)] == ["2", "0"]
 
 
 def test_a_reading_prints_as_one_line_that_people_read():

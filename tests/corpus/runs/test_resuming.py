@@ -4,7 +4,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -19,6 +18,7 @@ import torch
 from click.testing import CliRunner
 from models import Additive
 from pyarrow import parquet
+from warm import run_warm
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import name_partial
@@ -90,7 +90,7 @@ Path.replace = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
 write_table([], "interactions", Path(sys.argv[1]), "")
 """
     path = tmp_path / "out" / "interactions" / job.shards[1].file
-    done = subprocess.run([sys.executable, "-c", script, str(path)], timeout=200)
+    done = run_warm([path], tmp_path, script)
     assert done.returncode == -signal.SIGKILL
     assert len(os.listdir(path.parent)) == 1
     run(entries, tmp_path / "out")

@@ -3,8 +3,10 @@
 import errno
 import gc
 import os
+import shutil
 import weakref
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,21 +20,28 @@ from musiclime_torch.corpus.runs import running
 from musiclime_torch.corpus.runs.job import begin_job, write_shard
 from musiclime_torch.corpus.runs.running import run_here
 from musiclime_torch.corpus.runs.shards import TABLES, Place
-from musiclime_torch.song.manifest import Entry
+from musiclime_torch.song.manifest import Entry, read_manifest
+
+
+@pytest.fixture(scope="module")
+def one(manifest, tmp_path_factory) -> Path:
+    """A run of all songs in one process."""
+    out = tmp_path_factory.mktemp("one")
+    run(read_manifest(manifest), out)
+    return out
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_any_number_of_processes_writes_the_same(entries, tmp_path, world):
-    run(entries, tmp_path / "one")
+def test_any_number_of_processes_writes_the_same(entries, one, tmp_path, world):
     for rank in reversed(range(world)):
         run(entries, tmp_path / "many", place=Place(rank, world))
     for name in ("attributions", "interactions", "failures"):
-        assert read(tmp_path / "one", name) == read(tmp_path / "many", name)
+        assert read(one, name) == read(tmp_path / "many", name)
     assert (tmp_path / "many" / "failures.parquet").exists()
 
 
-def test_what_is_done_is_not_done_again(entries, tmp_path, monkeypatch):
-    run(entries, tmp_path)
+def test_what_is_done_is_not_done_again(entries, one, tmp_path):
+    shutil.copytree(one, tmp_path, dirs_exist_ok=True)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("0*.parquet")}
     (tmp_path / "songs" / "000001.parquet").unlink()  # as if killed before its last file
     (tmp_path / "songs" / "000002.parquet").write_bytes(b"PAR1 cut short")
