@@ -13,7 +13,11 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import jaxtyping
 from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray, TypeCheckError
-from jaxtyping._storage import pop_shape_memo, push_shape_memo, shape_str
+
+try:
+    from jaxtyping._storage import pop_shape_memo, push_shape_memo, shape_str
+except ImportError:  # a jaxtyping that keeps axes elsewhere: its own decorator has to do
+    push_shape_memo = None
 
 check = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeCheckError))
 _check_slowly = jaxtyping.jaxtyped
@@ -29,6 +33,8 @@ def decorate(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
     """As `jaxtyping.jaxtyped` with a checker: a decorator of functions and dataclasses. Of axes it knows names and sizes."""
 
     def apply(given: Any) -> Any:
+        if push_shape_memo is None:
+            return _check_slowly(given, typechecker=typechecker)
         if inspect.isclass(given):
             if is_dataclass(given) and not hasattr(given.__init__, "__wrapped__"):
                 given.__init__ = apply(given.__init__)
