@@ -9,6 +9,9 @@ from torch import Tensor, nn
 #: Rows that are answered at a time: what they are answered from stays small.
 ROWS = 1024
 
+#: Ways in which a part weighs what it is given, cells or tokens, by their own importance.
+HEADS = 8
+
 
 @runtime_checkable
 class Part(Protocol):
@@ -25,10 +28,6 @@ class Part(Protocol):
     def __call__(self, embedded: Any, masks: Bool[Tensor, "n column"]) -> Float[Tensor, "n class"]:
         """What the part makes of masks of it."""
         ...
-
-
-#: Ways in which a part weighs what it is given, cells or tokens, by their own importance.
-HEADS = 8
 
 
 def add_scales(module: nn.Module, features: int, outputs: int) -> None:
