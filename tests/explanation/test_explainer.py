@@ -421,7 +421,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_memory_does_not_grow_with_the_number_of_variants(tmp_path: Path, script: str, kept: int):
     """From 512 to 4,096 variants of the sound; stored, they would take 6.9 GB more."""
     folder = str(Path(__file__).parents[1] / "support")
-    peaks = [int(run_warm([n, folder], tmp_path, script).stdout) for n in (512, 4096)]
+    # The least of two runs: beside other work the allocator may keep tens of megabytes more than it needs.
+    peaks = [min(int(run_warm([n, folder], tmp_path, script).stdout) for _ in range(2)) for n in (512, 4096)]
     assert peaks[1] - peaks[0] < 50_000 + kept  # KiB
 
 
