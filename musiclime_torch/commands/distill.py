@@ -38,7 +38,7 @@ MASKS = 256
 @click.command(
     cls=Grouped,
     examples=(
-        "musiclime distill songs.csv --model musicnn --start 30 --end 33 --out student",
+        "musiclime distill songs.csv --model musicnn --start 30 --end 33 --segments 10 --out student",
         "musiclime distill songs --model my.module:model --separator hpss --most 96 --out student",
     ),
 )

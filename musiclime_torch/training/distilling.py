@@ -55,6 +55,9 @@ WORTH = 1.2
 #: The share of songs that are held out, and the fewest of them.
 HELD_OUT, FEWEST = 0.2, 2
 
+#: What main effects leave over of outputs is rounding below this share of them.
+ROUNDING = 1e-5
+
 #: The largest gain that is reported: a student that leaves nothing over on a few songs would be infinitely good.
 MOST_GAIN = 100.0
 
@@ -108,6 +111,10 @@ def distill_lessons(subject: Subject, lessons: Sequence[Lesson], training: Train
     """A student of the model from what it said before, judged on one song in five; InputError as of `distill`."""
     if len(lessons) < 2 * FEWEST:
         raise InputError(f"{len(lessons)} songs are too few to learn from: give {2 * FEWEST} at least, better fifty.")
+    if all(lesson.lyrics is None and 2 ** len(lesson.sound.seen) <= len(lesson.sound.masks) for lesson in lessons):
+        raise InputError(
+            "explanations of these songs take every mask and leave nothing for a student to correct: give more segments."
+        )
     recipe = _write_recipe(subject, lessons, training)
     sound = learn([lesson.sound for lesson in lessons], recipe, training)
     read = [lesson.lyrics for lesson in lessons if lesson.lyrics is not None]
@@ -282,16 +289,21 @@ def _miss(part: Part, exercise: Exercise, goal: _Goal, size: Float[Tensor, " cla
 
 
 def judge(part: Part, exercises: Sequence[Exercise]) -> Float[Tensor, " class"]:
-    """The share of what main effects leave over of the model that the part explains, of each class over the songs."""
+    """The share of what main effects leave over of the model that the part explains, of each class over the songs.
+
+    Songs of which they leave nothing over don't count.
+    """
     shared, own, theirs = (torch.zeros(len(part.output_spread), dtype=torch.float64) for _ in range(3))
     for exercise in exercises:
         basis = _span(exercise)
         said = answer(part, exercise.source, exercise.masks)
         rests = [_leave_over(basis, _halve(values.double())) for values in (exercise.outputs, said)]
-        scale = rests[0].square().mean(0).clamp_min(1e-30)  # songs count alike
-        shared += (rests[0] * rests[1]).mean(0) / scale
-        own += rests[0].square().mean(0) / scale
-        theirs += rests[1].square().mean(0) / scale
+        scale = rests[0].square().mean(0)
+        real = scale > (ROUNDING * exercise.outputs.abs().amax(0).double()).square()
+        weight = real / scale.clamp_min(1e-30)  # songs count alike
+        shared += weight * (rests[0] * rests[1]).mean(0)
+        own += weight * rests[0].square().mean(0)
+        theirs += weight * rests[1].square().mean(0)
     return (shared.clamp_min(0).square() / (own * theirs).clamp_min(1e-30)).clamp(0, 1)
 
 

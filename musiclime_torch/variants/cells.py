@@ -21,7 +21,7 @@ FRAME, STEP = 0.064, 0.032
 STRETCHES = 8
 
 #: Power below which a band counts as silent: fainter sounds would differ from silence more than from loud ones.
-FLOOR = 1e-2
+FLOOR = 1e-3
 
 
 def measure_cells(sources: Sources, rate: int, mels: int) -> Float[Tensor, "segment combination feature"]:

@@ -107,6 +107,15 @@ def test_judges_compare_with_a_slow_regression(student: Student):
     torch.testing.assert_close(judge(listener, [lesson]), torch.stack(slow), atol=0.02, rtol=0.05)
 
 
+def test_rounding_is_nothing_that_main_effects_leave_over(student: Student):
+    lesson = take_lesson_of(701)
+    columns = lesson.masks.float() - 0.5
+    straight = replace(lesson, outputs=columns @ torch.randn(columns.shape[1], 2) + 3)
+    assert student.listener is not None
+    assert judge(student.listener, [straight]).tolist() == [0.0, 0.0]
+    assert torch.equal(judge(student.listener, [straight, lesson]), judge(student.listener, [lesson]))
+
+
 def take_lesson_of(seed: int) -> Any:
     return take_lesson(describe_asked(Smooth().eval(), SETTINGS)[0], make_song(seed), SETTINGS, 192, Stages()).sound
 
@@ -196,6 +205,7 @@ class Rough(Smooth):
     [
         (Smooth(), 3, 96, "3 songs are too few to learn from"),
         (Smooth(), 6, 4, "masks of 12 cells are too few to learn from: give 48 at least"),
+        (Smooth(), 6, 4096, "explanations of these songs take every mask"),
         (Deaf(), 6, 96, "a student hears, and smooth doesn't"),
         (Rough(), 6, 96, "a gain of 1\\.0.*, where 1.2 pays"),
     ],
