@@ -72,7 +72,8 @@ def main() -> None:
     ratios: dict[str, float | None] = {}
     for game in make_games(torch.device(options.device)):
         passes = count_passes(game)
-        target, medians = measure_game(game, rows, longest, seeds, reach)
+        truths = find_truths(game, longest, reach)
+        target, medians = measure_game(game, rows, longest, seeds, truths)
         work = count_work(game, passes)
         ways: dict[str, Callable[[int, int], float]] = {game.name: work.count}
         if work.table:
@@ -82,7 +83,7 @@ def main() -> None:
             table.add_row(name, describe(work, count), *cells)
         if game.name == "transformer":
             student = teach(game, songs, 4 if options.smoke else Training.epochs)
-            medians = measure_guided(game, student, tried, seeds, find_truths(game, longest, reach))
+            medians = measure_guided(game, student, tried, seeds, truths)
             cells, ratios["transformer, student"] = compare(medians, target, work.count, rows * work.count(1, 1))
             table.add_row("transformer, student", tell_price(game, student, work), *cells)
     Console(width=140).print(table)

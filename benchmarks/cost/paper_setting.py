@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.tools.tuning import add_options, read_options
-from benchmarks.worlds.budgets import LONGEST, ROWS, measure_game
+from benchmarks.worlds.budgets import LONGEST, ROWS, find_truths, measure_game
 from benchmarks.worlds.games import make_games, make_interacting
 from benchmarks.worlds.subjects import measure_passes
 from benchmarks.worlds.world import World
@@ -64,7 +64,7 @@ def main() -> None:
     together: dict[str, float] = {}
     for game in [*make_games(tuning.device), make_interacting()]:
         together[game.name] = round(measure_interactions(game), 3)
-        target, medians = measure_game(game, rows, longest, seeds, reach)
+        target, medians = measure_game(game, rows, longest, seeds, find_truths(game, longest, reach))
         for part, error in target.items():
             good = [counts for counts, errors in medians.items() if errors[part] <= error]
             best = min(good, key=lambda counts: costs[0] * counts[0] + costs[1] * counts[1], default=None)

@@ -177,10 +177,9 @@ def measure_guided(
 
 
 def measure_game(
-    game: World, rows: int, longest: tuple[int, int], seeds: int, reach: int
+    game: World, rows: int, longest: tuple[int, int], seeds: int, truths: dict[str, Tensor]
 ) -> tuple[dict[str, float], dict[tuple[int, int], dict[str, float]]]:
     """Median errors over seeds: of joint rows, and of crossed designs by their numbers of masks."""
-    truths = find_truths(game, longest, reach)
     joint = [measure_joint(game, rows, 1000 * seed, truths) for seed in range(1, seeds + 1)]
     runs = [measure_crossed(game, longest, 1000 * seed, truths) for seed in range(1, seeds + 1)]
     crossed = {

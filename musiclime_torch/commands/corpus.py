@@ -36,7 +36,8 @@ from musiclime_torch.song.manifest import read_folder, read_manifest
 
 if TYPE_CHECKING:
     from musiclime_torch.basics.progress import Forecast
-    from musiclime_torch.corpus.runs.job import Job, Progress
+    from musiclime_torch.corpus.runs.job import Job
+    from musiclime_torch.corpus.runs.tally import Progress
 
 
 @click.command(

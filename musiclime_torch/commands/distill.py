@@ -26,7 +26,8 @@ from musiclime_torch.commands.refusals import refuse_early
 from musiclime_torch.song.manifest import Entry, read_folder, read_manifest
 
 if TYPE_CHECKING:
-    from musiclime_torch.corpus.runs.job import Job, Progress
+    from musiclime_torch.corpus.runs.job import Job
+    from musiclime_torch.corpus.runs.tally import Progress
     from musiclime_torch.models.students import Student
     from musiclime_torch.song.track import Track
 

@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "commands/explain": "commands/test_cli",
     "corpus/findings/comparison_sums": "corpus/findings/test_comparing",
     "corpus/findings/summaries": "corpus/findings/test_aggregation",
+    "corpus/runs/tally": "corpus/runs/test_resuming",
     "demo/bundle": "demo/test_training",
     "demo/checks": "demo/test_training",
     "demo/catalogue": "corpus/runs/test_running",

@@ -20,17 +20,15 @@ from musiclime_torch.basics.progress import SongBar
 from musiclime_torch.corpus.runs.ahead import AHEAD, DEATHS, load_light, unpack
 from musiclime_torch.corpus.runs.job import (
     Job,
-    Progress,
-    Tally,
     check_weights,
     clear_leftovers,
     close_job,
-    count_songs,
     write_shard,
 )
 from musiclime_torch.corpus.runs.running import Loaded, explain_shard
 from musiclime_torch.corpus.runs.shards import Shard
 from musiclime_torch.corpus.runs.tables import Rows
+from musiclime_torch.corpus.runs.tally import Progress, Tally, count_songs
 from musiclime_torch.models.care import module_behind
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.song.manifest import Entry

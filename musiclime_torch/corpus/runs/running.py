@@ -21,17 +21,15 @@ from musiclime_torch.corpus.runs.controls import is_chosen, make_control
 from musiclime_torch.corpus.runs.job import (
     Begun,
     Job,
-    Progress,
-    Tally,
     check_weights,
     clear_leftovers,
     close_job,
-    count_songs,
     write_shard,
 )
 from musiclime_torch.corpus.runs.shards import PAGES, Place, find_place, place_page
 from musiclime_torch.corpus.runs.sharing import SharedModel
 from musiclime_torch.corpus.runs.tables import Rows
+from musiclime_torch.corpus.runs.tally import Progress, Tally, count_songs
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.lessons import write_lesson

@@ -25,10 +25,11 @@ from musiclime_torch.basics.files import name_partial
 from musiclime_torch.basics.progress import SongBar
 from musiclime_torch.commands.cli import cli
 from musiclime_torch.corpus.runs import job as job_module
-from musiclime_torch.corpus.runs.job import Job, Tally, begin_job, write_shard
+from musiclime_torch.corpus.runs.job import Job, begin_job, write_shard
 from musiclime_torch.corpus.runs.running import run_here
 from musiclime_torch.corpus.runs.shards import TABLES, Place, claim_folder, describe_run
 from musiclime_torch.corpus.runs.tables import Rows
+from musiclime_torch.corpus.runs.tally import Tally
 from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.song.manifest import Entry
 
