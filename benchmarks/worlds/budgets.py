@@ -26,6 +26,9 @@ LONGEST = (4096, 2600)
 #: The most masks that are drawn in blocks of one kind, and in those of the next: Hadamard's, nested ones, then Kerdock's.
 ENDS = (255, 3071)
 
+#: Between numbers of masks that blocks are fitted to.
+STEP = 64
+
 
 def count_passes(game: World) -> tuple[float, float]:
     """Floating-point operations of one pass of either encoder; one each where torch counts none."""
@@ -85,8 +88,8 @@ def measure_joint(game: World, rows: int, seed: int, truths: dict[str, Tensor]) 
 def draw_sizes(
     d: int, longest: int, seed: int, neighbourhoods: tuple[tuple[int, ...], ...] = ()
 ) -> list[tuple[int, Design]]:
-    """Designs of many sizes as `explain` draws them, each a prefix of the long design of its kind; with the index of the
-    first mask among those of all kinds.
+    """Designs of many sizes as `explain` draws them, each a prefix of the long design of its kind or fitted to its number;
+    with the index of the first mask among those of all kinds.
     """
     sizes: list[tuple[int, Design]] = []
     start = drawn = 0
@@ -98,6 +101,11 @@ def draw_sizes(
             for size in range(least * design.block, min(design.n_samples, max(most, design.block)) + 1, design.block)
         ]
         start, drawn = start + design.n_samples, most
+    for size in range(STEP, longest, STEP):
+        short, fitted = (draw_blocks(d, size, seed, neighbourhoods, fitted) for fitted in (False, True))
+        if fitted.n_samples < short.n_samples:
+            sizes.append((start, fitted))
+            start += fitted.n_samples
     return sizes
 
 

@@ -2,8 +2,8 @@
 
 Within a block every component is on in half of the rows, and every two components are on together in a quarter: main
 effects are free of each other, which independent rows achieve on average only. Hadamard matrices are square, with entries
-±1 and orthogonal rows. Their orders come from Paley's first construction (prime q ≡ 3 mod 4 gives q + 1; Paley 1933) and
-Sylvester's doubling, which together leave few gaps below a thousand.
+±1 and orthogonal rows. Their orders come from Paley's two constructions (a prime q ≡ 3 mod 4 gives q + 1, one ≡ 1 mod 4
+2q + 2; Paley 1933) and Sylvester's doubling, which together leave few gaps below a thousand.
 """
 
 import random
@@ -43,8 +43,25 @@ def smallest_order(columns: int) -> int:
     return order
 
 
+def fit_order(columns: int, n_samples: int) -> int:
+    """The order of fold-over blocks that hold so many masks with the fewest left over.
+
+    Two to four of the smallest blocks often hold far fewer masks than were asked for, and one block more far more. Somewhat
+    longer blocks then come nearer.
+
+    >>> [fit_order(100, n) for n in (200, 416, 448, 500, 623, 2000)]
+    [104, 104, 112, 128, 104, 104]
+    """
+    least = smallest_order(columns)
+    count, left = divmod(n_samples, 2 * least)
+    if not left or count not in FITTED:
+        return least
+    order = smallest_order(-(-n_samples // (2 * count)) - 1)
+    return order if count * order < (count + 1) * least else least
+
+
 def hadamard(order: int) -> Int8[Tensor, "order order"]:
-    """A Hadamard matrix whose first column is all ones; ValueError for an order that neither construction reaches.
+    """A Hadamard matrix whose first column is all ones; ValueError for an order that no construction here reaches.
 
     >>> h = hadamard(12).long()
     >>> bool((h @ h.T == 12 * torch.eye(12, dtype=torch.long)).all()), bool((h[:, 0] == 1).all())
@@ -60,20 +77,28 @@ def _construct(order: int) -> np.ndarray:
         matrix = np.ones((1, 1), np.int8)
     elif _is_paley(order):
         matrix = _paley(order - 1)
+    elif _is_second_paley(order):
+        matrix = _second_paley(order // 2 - 1)
     elif order % 2 == 0 and _constructible(order // 2):
         half = _construct(order // 2)
         matrix = np.block([[half, half], [half, -half]])
     else:
-        raise ValueError(f"no Hadamard matrix of order {order} by Paley's or Sylvester's construction")
+        raise ValueError(f"no Hadamard matrix of order {order} by Paley's or Sylvester's constructions")
     return matrix * matrix[:, :1]
 
 
 def _constructible(order: int) -> bool:
-    return order in (1, 2) or _is_paley(order) or (order % 4 == 0 and _constructible(order // 2))
+    if order in (1, 2) or _is_paley(order) or _is_second_paley(order):
+        return True
+    return order % 4 == 0 and _constructible(order // 2)
 
 
 def _is_paley(order: int) -> bool:
     return order % 4 == 0 and _is_prime(order - 1)
+
+
+def _is_second_paley(order: int) -> bool:
+    return order % 8 == 4 and order > 4 and _is_prime(order // 2 - 1)
 
 
 def _is_prime(number: int) -> bool:
@@ -83,20 +108,38 @@ def _is_prime(number: int) -> bool:
 def _paley(q: int) -> np.ndarray:
     # Paley's first construction: Q[i, j] = χ(i − j), χ being 1 for squares modulo q, −1 for non-squares and 0 at 0, is
     # skew-symmetric for q ≡ 3 (mod 4). Bordered by 1 and −1 it is a skew S with S Sᵀ = q·I, so that H = S + I is Hadamard.
+    skew = _border(q)
+    skew[1:, 0] = -1
+    return skew + np.eye(q + 1, dtype=np.int8)
+
+
+def _second_paley(q: int) -> np.ndarray:
+    # Paley's second: for q ≡ 1 (mod 4) Q is symmetric, and so is S, bordered by ones. S Sᵀ = q·I again, so that the blocks
+    # S + I and S − I side by side over S − I and −S − I have orthogonal rows: their products are (S + I)² + (S − I)² =
+    # 2 (q + 1) I, and (S + I)(S − I) − (S − I)(S + I) = 0.
+    symmetric, one = _border(q), np.eye(q + 1, dtype=np.int8)
+    return np.block([[symmetric + one, symmetric - one], [symmetric - one, -symmetric - one]])
+
+
+def _border(q: int) -> np.ndarray:
+    """χ(i − j) for all pairs modulo q, below and beside a border of ones; zeros on the diagonal."""
     character = np.full(q, -1, np.int8)
     steps = np.arange(q)
     character[steps**2 % q] = 1
     character[0] = 0
-    skew = np.zeros((q + 1, q + 1), np.int8)
-    skew[0, 1:] = 1
-    skew[1:, 0] = -1
-    skew[1:, 1:] = character[(steps[:, None] - steps) % q]
-    return skew + np.eye(q + 1, dtype=np.int8)
+    bordered = np.ones((q + 1, q + 1), np.int8)
+    bordered[0, 0] = 0
+    bordered[1:, 1:] = character[(steps[:, None] - steps) % q]
+    return bordered
 
 
 #: Length of the Kerdock blocks in use, 32 of them in a cycle. There are so many blocks of length 256 that no run gets far
 #: into a cycle, and with those of length 16 a cycle is over before its errors can be estimated.
 KERDOCK = 64
+
+#: Numbers of the smallest Hadamard blocks that are fitted: of one block alone nobody could tell which terms it confounds,
+#: and of more hardly a fifth of the masks is rounding.
+FITTED = range(2, 5)
 
 #: Masks from which on Kerdock's blocks leave less of third-order errors than Hadamard's, an eighth of a cycle, and than
 #: nested ones, three quarters of it.
@@ -106,21 +149,21 @@ KERDOCK_FROM, KERDOCK_BEST_FROM = 512, 3072
 LONGER = 2.5
 
 
-def draw_foldover(d: int, n_samples: int, seed: int) -> Design:
+def draw_foldover(d: int, n_samples: int, seed: int, order: int | None = None) -> Design:
     """Fold-over Hadamard blocks, as many as hold `n_samples` rows (rounded up to whole blocks).
 
     A block takes `d` random columns of a Hadamard matrix with random signs and rows in random order, and every row's
-    complement after it. Main effects are free of each other and of all two-way terms (strength three).
+    complement after it. Main effects are free of each other and of all two-way terms (strength three). The matrix is the
+    smallest that has so many columns, or of the `order` that is given.
 
     >>> design = draw_foldover(40, 80, seed=0)
     >>> design.n_samples, design.block, bool((design.masks[0::2] ^ design.masks[1::2]).all())
     (88, 88, True)
     """
-    rows = _draw_hadamard_rows(d, -(-max(n_samples, 1) // (2 * smallest_order(d))), seed)
+    order = order or smallest_order(d)
+    rows = _draw_hadamard_rows(d, order, -(-max(n_samples, 1) // (2 * order)), seed)
     masks = torch.stack([rows, ~rows], 1).flatten(0, 1)
-    return Design(
-        masks, torch.ones(len(masks)), folded=len(masks), block=2 * smallest_order(d), uniform=True, balanced=len(masks)
-    )
+    return Design(masks, torch.ones(len(masks)), folded=len(masks), block=2 * order, uniform=True, balanced=len(masks))
 
 
 def draw_unfolded(d: int, n_samples: int, seed: int) -> Design:
@@ -133,7 +176,7 @@ def draw_unfolded(d: int, n_samples: int, seed: int) -> Design:
     88
     """
     order = smallest_order(d)
-    masks = _draw_hadamard_rows(d, -(-max(n_samples, 1) // order), seed)
+    masks = _draw_hadamard_rows(d, order, -(-max(n_samples, 1) // order), seed)
     return Design(masks, torch.ones(len(masks)), folded=0, block=order, uniform=True, balanced=len(masks))
 
 
@@ -180,12 +223,13 @@ def _pick_columns(d: int, neighbourhoods: Neighbourhoods, generator: torch.Gener
     return torch.randperm(KERDOCK, generator=generator)[:d], False
 
 
-def draw_blocks(d: int, n_samples: int, seed: int, neighbourhoods: Neighbourhoods = ()) -> Design:
+def draw_blocks(d: int, n_samples: int, seed: int, neighbourhoods: Neighbourhoods = (), fitted: bool = False) -> Design:
     """Fold-over blocks of the best kind that there is for so many columns and masks.
 
     Nested blocks from two of them on, unless they are long for so few columns; Kerdock's instead of these from an eighth of
     a cycle on, and always near a whole one, after which third-order terms are gone for good; else Hadamard's. Products of
-    three columns of a neighbourhood are kept off main effects where that can be had.
+    three columns of a neighbourhood are kept off main effects where that can be had. Hadamard blocks are as short as can
+    be, for a run may end after any of them; `fitted` ones come near the number of masks (`fit_order`).
 
     >>> [draw_blocks(40, n, 0).block for n in (200, 256, 4096)], draw_blocks(140, 5000, 0).block
     ([88, 128, 128], 288)
@@ -197,7 +241,7 @@ def draw_blocks(d: int, n_samples: int, seed: int, neighbourhoods: Neighbourhood
             return nested
     if kerdock and n_samples >= KERDOCK_FROM:
         return draw_kerdock(d, n_samples, seed, neighbourhoods)
-    return draw_foldover(d, n_samples, seed)
+    return draw_foldover(d, n_samples, seed, fit_order(d, n_samples) if fitted else None)
 
 
 def draw_half_folded(pilot: Design, n_samples: int, seed: int) -> Design:
@@ -211,7 +255,7 @@ def draw_half_folded(pilot: Design, n_samples: int, seed: int) -> Design:
     order = smallest_order(d)
     count = max(-(-(n_samples - pilot.n_samples) // order), 0)
     # The blocks of the same seed start with the pilot's own rows.
-    alone = _draw_hadamard_rows(d, pilot.n_samples // (2 * order) + 1 + count, seed)[-count * order :] if count else None
+    alone = _draw_hadamard_rows(d, order, pilot.n_samples // (2 * order) + 1 + count, seed)[-count * order :] if count else None
     masks = pilot.masks if alone is None else torch.cat([pilot.masks, alone])
     balanced = len(masks) if pilot.orthogonal else 0
     return Design(masks, torch.ones(len(masks)), folded=pilot.n_samples, block=order, uniform=True, balanced=balanced)
@@ -250,9 +294,8 @@ def is_better_unfolded(design: Design, values: Float[Tensor, " n"], third_order:
     return bool(odd * (2 * third_order - 1) > float(fdtri(pairs - d, pairs - 1, SURE)) * even)
 
 
-def _draw_hadamard_rows(d: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:
+def _draw_hadamard_rows(d: int, order: int, blocks: int, seed: int) -> Bool[Tensor, "n d"]:
     """Random columns of a Hadamard matrix with random signs and rows in random order, block after block."""
-    order = smallest_order(d)
     # Columns are picked as rows of the transpose, bytes that lie side by side, and those of all blocks at once.
     columns = torch.from_numpy(np.ascontiguousarray(_construct(order)[:, 1:].T > 0))
     generator = torch.Generator().manual_seed(seed)

@@ -116,10 +116,14 @@ class Sampling:
         return self.total if self.enumerated is None else self.enumerated
 
 
-def draw_design(sampling: Sampling, name: DesignName, d: int, n_samples: int, neighbourhoods: Neighbourhoods = ()) -> Design:
-    """Masks and row weights, of one side or of both together; `neighbourhoods` are columns that belong together."""
+def draw_design(
+    sampling: Sampling, name: DesignName, d: int, n_samples: int, neighbourhoods: Neighbourhoods = (), fitted: bool = False
+) -> Design:
+    """Masks and row weights, of one side or of both together; `neighbourhoods` are columns that belong together. `fitted`
+    is for a number of masks that all will be run.
+    """
     if name in ("joint", "crossed"):
-        return weigh_design(sampling, draw_blocks(d, n_samples, sampling.seed, neighbourhoods))
+        return weigh_design(sampling, draw_blocks(d, n_samples, sampling.seed, neighbourhoods, fitted))
     return weigh_design(sampling, _DRAWS[name](d, n_samples, sampling.seed))
 
 

@@ -13,6 +13,7 @@ from musiclime_torch.surrogate.blocks import (
     draw_half_folded,
     draw_kerdock,
     draw_unfolded,
+    fit_order,
     is_better_unfolded,
 )
 from musiclime_torch.surrogate.design import draw_bernoulli, enumerate_masks
@@ -126,6 +127,26 @@ def test_the_smallest_and_the_largest_of_each_kind():
 )
 def test_blocks_are_of_the_kind_that_errs_least(d: int, n: int, draw):
     assert torch.equal(draw_blocks(d, n, 3).masks, draw(d, n, 3).masks)
+
+
+@settings(deadline=None, max_examples=50)
+@given(d=st.integers(1, 120), n=st.integers(1, 1500), seed=st.integers(0, 2**31))
+def test_fitted_blocks_are_as_many_and_leave_fewer_masks_over(d: int, n: int, seed: int):
+    short = draw_foldover(d, n, seed)
+    fitted = draw_foldover(d, n, seed, fit_order(d, n))
+    assert n <= fitted.n_samples <= short.n_samples
+    blocks = fitted.n_samples // fitted.block
+    assert blocks >= min(2, short.n_samples // short.block)
+    assert blocks >= n // short.block
+    coded = fitted.masks.double() - 0.5
+    assert torch.allclose(coded.T @ coded, fitted.n_samples / 4 * torch.eye(d, dtype=torch.float64))
+    assert torch.equal(coded[0::2], -coded[1::2])
+
+
+def test_a_fitted_number_of_masks_of_a_hundred_words_is_nearly_what_was_asked():
+    asked = (448, 500, 560, 700, 1000)
+    assert [draw_blocks(100, n, 0, fitted=True).n_samples for n in asked] == [448, 512, 560, 720, 1024]
+    assert [draw_blocks(100, n, 0).n_samples for n in asked] == [624, 624, 624, 832, 1040]
 
 
 @pytest.mark.parametrize("pairs", [1, 2])

@@ -212,7 +212,7 @@ def _sample(
 ) -> Sampled[Encodings]:
     """Encode the numbers of masks that were given; else a few blocks first, and the rest where it helps most."""
     if isinstance(sampling.n_samples, tuple):
-        fixed = encode_masks(probe, _draw(probe, sampling, *sampling.n_samples))
+        fixed = encode_masks(probe, _draw(probe, sampling, *sampling.n_samples, fitted=True))
         return Sampled(fixed, stopped=describe_stop(until, False, 1, confidence))
     encodings = _begin(probe, sampling, sampling.n_samples)
     first = encodings.design.n_samples
@@ -226,13 +226,13 @@ def _sample(
     return sample_until(encodings, sizes, grow, partial(_look, probe, scale, guide), until, confidence)
 
 
-def _draw(probe: Probe, sampling: Sampling, n_audio: int, n_lyrics: int) -> CrossedDesign:
+def _draw(probe: Probe, sampling: Sampling, n_audio: int, n_lyrics: int, fitted: bool = False) -> CrossedDesign:
     name = "crossed" if sampling.design == "auto" else sampling.design
     # Another seed for the lyrics: sides with equally many columns would get the same masks.
     other = replace(sampling, seed=sampling.seed + 1)
     return CrossedDesign(
-        draw_design(sampling, name, len(probe.seen_audio), n_audio, probe.neighbourhoods),
-        draw_design(other, name, len(probe.seen_lyrics), n_lyrics),
+        draw_design(sampling, name, len(probe.seen_audio), n_audio, probe.neighbourhoods, fitted),
+        draw_design(other, name, len(probe.seen_lyrics), n_lyrics, fitted=fitted),
     )
 
 

@@ -31,6 +31,11 @@ def test_encoders_see_every_mask_once_and_the_head_sees_all_pairs(track: Track):
     assert explanation.design == "crossed, 72 masks of the sound × 48 of the lyrics"
 
 
+def test_numbers_of_each_side_are_met_by_blocks_of_another_length(track: Track):
+    """Eight cells: two blocks of 12 rows and their complements hold 48 masks, three 72, and two of 16 rows 64."""
+    assert explain(Late(), track, segments=4, n_samples=(60, 40)).audio_passes == 64 + 2
+
+
 def test_a_budget_is_what_half_as_many_joint_masks_would_cost(track: Track):
     """These ears multiply a million times as much as these eyes, which read at most as many masks as the budget says."""
     model = Late()

@@ -90,5 +90,5 @@ def test_every_mask_is_taken_where_the_budget_has_room_and_leaves_no_error(bits:
 
 def test_fewer_masks_than_a_block_are_rounded_up_and_said(bits: Track):
     explanation = explain(Products(2), bits, segments=SEGMENTS, n_samples=5)
-    assert explanation.n_variants == 64
-    assert "5 masks are fewer than one block for 24 components: rounded up to 64." in explanation.warnings
+    assert explanation.n_variants == 56
+    assert "5 masks are fewer than one block for 24 components: rounded up to 56." in explanation.warnings
