@@ -255,7 +255,8 @@ def draw_half_folded(pilot: Design, n_samples: int, seed: int) -> Design:
     order = smallest_order(d)
     count = max(-(-(n_samples - pilot.n_samples) // order), 0)
     # The blocks of the same seed start with the pilot's own rows.
-    alone = _draw_hadamard_rows(d, order, pilot.n_samples // (2 * order) + 1 + count, seed)[-count * order :] if count else None
+    begun = pilot.n_samples // (2 * order) + 1
+    alone = _draw_hadamard_rows(d, order, begun + count, seed)[-count * order :] if count else None
     masks = pilot.masks if alone is None else torch.cat([pilot.masks, alone])
     balanced = len(masks) if pilot.orthogonal else 0
     return Design(masks, torch.ones(len(masks)), folded=pilot.n_samples, block=order, uniform=True, balanced=balanced)

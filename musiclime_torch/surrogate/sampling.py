@@ -3,7 +3,7 @@
 Rows are weighted by their distance from the song: the cosine distance of the 0/1 vectors, 1 − √(share kept), in [0, 1].
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,7 +24,7 @@ RowWeights = Callable[[Bool[Tensor, "n d"]], Float[Tensor, " n"]]
 PAPER_WIDTH = 25.0
 
 # "auto" is settled before anything is drawn; "joint" and "crossed" take the best blocks.
-_DRAWS = {
+_DRAWS: Mapping[str, Callable[[int, int, int], Design]] = {
     "foldover": draw_foldover,
     "kerdock": draw_kerdock,
     "unfolded": draw_unfolded,
