@@ -35,13 +35,14 @@ def test_every_size_is_drawn_as_explain_draws_it(d, longest):
     segments = tuple(tuple(range(segment, d, 10)) for segment in range(10)) if d == 40 else ()
     sizes = draw_sizes(d, longest, 3, segments)
     counts = [design.n_samples for _, design in sizes]
-    assert counts == sorted(set(counts))
-    assert counts[0] < 255
-    assert counts[-1] > longest - 256
+    assert len(counts) == len(set(counts))
+    assert min(counts) < 255
+    assert max(counts) > longest - 256
     for _, design in sizes[:: max(len(sizes) // 8, 1)]:
-        alone = draw_blocks(d, design.n_samples, 3, segments)
+        alone = draw_blocks(d, design.n_samples, 3, segments, fitted=True)
         assert torch.equal(design.masks, alone.masks)
         assert design.cycle == alone.cycle
+    assert d != 100 or {416, 448, 624} <= set(counts), "two blocks, two longer ones, three"
 
 
 def test_every_size_has_the_error_of_its_own_crossed_solve():
