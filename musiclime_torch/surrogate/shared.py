@@ -10,7 +10,7 @@ from musiclime_torch.surrogate.blocks import hadamard, smallest_order
 from musiclime_torch.surrogate.design import Design
 
 #: The most lyrics that a sound is given.
-MOST = 4
+MOST_LYRICS = 4
 
 
 def pick_repeats(pair_cost: float) -> int:
@@ -23,7 +23,7 @@ def pick_repeats(pair_cost: float) -> int:
     [1, 2, 3, 4]
     """
     ratio = (1 - pair_cost) / max(pair_cost, 1e-9)
-    return min(max(round(ratio**0.5), 1), MOST)
+    return min(max(round(ratio**0.5), 1), MOST_LYRICS)
 
 
 def draw_shared(sounds: int, words: int, n_samples: int, repeats: int, seed: int) -> Design:
