@@ -243,8 +243,7 @@ def _run(
     from musiclime_torch.explanation.answers import save_answers
     from musiclime_torch.explanation.explainer import explain_with as run
     from musiclime_torch.explanation.settings import read_settings
-    from musiclime_torch.models.care import module_behind
-    from musiclime_torch.models.hashing import hash_weights
+    from musiclime_torch.models.care import hash_weights, module_behind
     from musiclime_torch.models.subject import name_model
 
     given = gather(options)

@@ -86,7 +86,7 @@ def _load_asked(
 def _load_answering(given: dict[str, Any], asked: dict[str, Any], options: dict[str, Any], knows_song: bool) -> Any:
     """The music language model that is asked a question; its first answer is explained unless another class is."""
     from musiclime_torch.models.answering.answering import find_kind, load_answering
-    from musiclime_torch.models.answering.reading import load_reading, reads_alone
+    from musiclime_torch.models.answering.asked import load_reading, reads_alone
 
     if "ask" not in asked and "answer" in asked and set(given) == {"model"} and transcribes(given["model"]):
         return _load_transcribing(given["model"], asked["answer"], options, knows_song)

@@ -24,7 +24,7 @@ from musiclime_torch.explanation.baselines import name_baseline, read_baseline
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.answering.asked import Asked
 from musiclime_torch.models.answering.transcribing import Transcribing
-from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.care import hash_weights
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track, fold_quiet
 from musiclime_torch.variants.components import Components

@@ -16,8 +16,8 @@ from musiclime_torch.explanation.estimation.proxies import Guide, Run, learn_ref
 from musiclime_torch.explanation.lessons import hash_lyrics
 from musiclime_torch.explanation.planning import Plan
 from musiclime_torch.explanation.settings import Settings
-from musiclime_torch.models.hashing import hash_weights
-from musiclime_torch.models.parts import Part, answer
+from musiclime_torch.models.care import hash_weights
+from musiclime_torch.models.student_parts import Part, answer
 from musiclime_torch.models.students import Student
 from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.track import Track

@@ -18,7 +18,7 @@ from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.explanation.estimation.crossed import Encodings
 from musiclime_torch.explanation.estimation.joint import Answers
 from musiclime_torch.explanation.estimation.loop import Estimate
-from musiclime_torch.models.readers import Words
+from musiclime_torch.models.student_parts import Words
 from musiclime_torch.models.students import Recipe
 from musiclime_torch.song.track import Track
 from musiclime_torch.variants.asking import PAIRS, fuse

@@ -17,8 +17,7 @@ from torch import Tensor
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
 from musiclime_torch.faithfulness.question import Question
-from musiclime_torch.models.care import module_behind
-from musiclime_torch.models.hashing import shuffling
+from musiclime_torch.models.care import module_behind, shuffling
 from musiclime_torch.surrogate.intervals import rank_correlation
 from musiclime_torch.variants.asking import run_checked
 from musiclime_torch.variants.probe import Probe

@@ -7,7 +7,7 @@ from musiclime_torch.basics.faces import lazy
 if TYPE_CHECKING:
     from musiclime_torch.basics.choices import OutputKind as OutputKind, Precision as Precision
     from musiclime_torch.models.answering.answering import Answering as Answering, load_answering as load_answering
-    from musiclime_torch.models.answering.reading import Reading as Reading, load_reading as load_reading
+    from musiclime_torch.models.answering.asked import Reading as Reading, load_reading as load_reading
     from musiclime_torch.models.answering.transcribing import (
         Transcribing as Transcribing,
         load_transcribing as load_transcribing,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from musiclime_torch.models.care import (
         encoding as encoding,
         evaluating as evaluating,
+        hash_weights as hash_weights,
         keeping_random_states as keeping_random_states,
     )
     from musiclime_torch.models.classifiers import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         TokenBatch as TokenBatch,
         Tokens as Tokens,
     )
-    from musiclime_torch.models.hashing import hash_weights as hash_weights
     from musiclime_torch.models.musicnn import TAGS as TAGS, Musicnn as Musicnn, load_musicnn as load_musicnn
     from musiclime_torch.models.musicnn_minilm import (
         MusicnnMiniLM as MusicnnMiniLM,

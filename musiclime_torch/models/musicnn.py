@@ -18,8 +18,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from musiclime_torch.models.care import in_float32
-from musiclime_torch.models.checkpoints import find_weights
-from musiclime_torch.models.tensorflow_checkpoint import read_bundle
+from musiclime_torch.models.checkpoints import find_weights, read_bundle
 
 #: Frames of responses at a time: 98 × 32 × 204 numbers stay in a core's cache.
 FRAMES_AT_ONCE = 32

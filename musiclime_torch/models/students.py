@@ -17,8 +17,7 @@ from torch import nn
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import writing_atomically
-from musiclime_torch.models.listeners import Listener
-from musiclime_torch.models.readers import Reader
+from musiclime_torch.models.student_parts import Listener, Reader
 
 #: The files of a saved student.
 WEIGHTS, RECIPE = "student.safetensors", "student.json"

@@ -29,11 +29,8 @@ from musiclime_torch.explanation.lessons import (
 from musiclime_torch.explanation.placing import place_components
 from musiclime_torch.explanation.planning import describe_asked
 from musiclime_torch.explanation.settings import Settings
-from musiclime_torch.models.care import keeping_random_states
-from musiclime_torch.models.hashing import hash_weights
-from musiclime_torch.models.listeners import Listener
-from musiclime_torch.models.parts import Part, answer
-from musiclime_torch.models.readers import Reader, Words
+from musiclime_torch.models.care import hash_weights, keeping_random_states
+from musiclime_torch.models.student_parts import Listener, Part, Reader, Words, answer
 from musiclime_torch.models.students import Recipe, Student
 from musiclime_torch.models.subject import Subject
 from musiclime_torch.song.track import Track

@@ -19,8 +19,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.settings import read_settings
-from musiclime_torch.models.care import module_behind
-from musiclime_torch.models.hashing import shuffling
+from musiclime_torch.models.care import module_behind, shuffling
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.intervals import rank_correlation
 from musiclime_torch.training.learner import Learner

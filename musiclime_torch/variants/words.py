@@ -19,7 +19,7 @@ from torch import Tensor
 from musiclime_torch.basics.choices import LyricsBaseline
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.models.contract import EmbedsText, TokenBatch, Tokens
-from musiclime_torch.models.readers import Words
+from musiclime_torch.models.student_parts import Words
 from musiclime_torch.models.subject import Subject
 
 #: The characters of each lyric column.

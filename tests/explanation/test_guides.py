@@ -12,8 +12,8 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.guides import _answer_columns
-from musiclime_torch.models.hashing import hash_weights
-from musiclime_torch.models.parts import answer
+from musiclime_torch.models.care import hash_weights
+from musiclime_torch.models.student_parts import answer
 from musiclime_torch.models.students import Recipe, Student
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 

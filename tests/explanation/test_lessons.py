@@ -13,7 +13,7 @@ from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.lessons import Exercise, Lesson, place_lesson, read_lesson, write_lesson
 from musiclime_torch.explanation.settings import read_settings
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.readers import Words
+from musiclime_torch.models.student_parts import Words
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 

@@ -13,7 +13,7 @@ from musiclime_torch.basics.progress import Stages, State
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.faithfulness import Check, check
-from musiclime_torch.models.hashing import shuffling
+from musiclime_torch.models.care import shuffling
 from musiclime_torch.song.track import Track
 
 WORDS = {"modalities": ("lyrics",), "target": 0}

@@ -22,10 +22,9 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import load_model
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.ast_roberta import AstRoberta
-from musiclime_torch.models.checkpoints import read_state
+from musiclime_torch.models.checkpoints import read_bundle, read_state
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.tagger import Tagger
-from musiclime_torch.models.tensorflow_checkpoint import read_bundle
 from musiclime_torch.song.stems.separation import cached_stems
 from musiclime_torch.song.stems.weights import folder_weights
 from musiclime_torch.training.fitting import CHECKPOINTS, Recipe, find_checkpoint, fit

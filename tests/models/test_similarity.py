@@ -5,8 +5,8 @@ import torch
 from models import RATE, Late
 
 from musiclime_torch.basics.errors import InputError
+from musiclime_torch.models.care import hash_weights
 from musiclime_torch.models.contract import TokenBatch
-from musiclime_torch.models.hashing import hash_weights
 from musiclime_torch.models.similarity import Reference, Similarity, find_towers
 from musiclime_torch.models.subject import Subject, describe_model
 

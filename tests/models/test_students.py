@@ -10,9 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.listeners import Listener, choose
-from musiclime_torch.models.parts import answer
-from musiclime_torch.models.readers import Reader, Words
+from musiclime_torch.models.student_parts import Listener, Reader, Words, answer, choose
 from musiclime_torch.models.students import RECIPE, WEIGHTS, Recipe, Student, load_student
 
 MADE = Recipe(
@@ -113,7 +111,7 @@ def test_rows_are_answered_alike_in_any_number(monkeypatch: pytest.MonkeyPatch):
     listener, cells, reader, words = make_listener(), torch.randn(4, 8, MADE.features), make_reader(), make_words()
     masks, lines = torch.rand(50, 12) < 0.5, torch.rand(50, 3) < 0.5
     whole, text = answer(listener, cells, masks), answer(reader, words, lines)
-    monkeypatch.setattr("musiclime_torch.models.parts.ROWS", 7)
+    monkeypatch.setattr("musiclime_torch.models.student_parts.ROWS", 7)
     torch.testing.assert_close(answer(listener, cells, masks), whole, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(answer(reader, words, lines), text, atol=1e-5, rtol=1e-5)
 

@@ -17,7 +17,7 @@ from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.lessons import hash_lyrics
 from musiclime_torch.explanation.planning import describe_asked
 from musiclime_torch.explanation.settings import Settings, read_settings
-from musiclime_torch.models.parts import answer
+from musiclime_torch.models.student_parts import answer
 from musiclime_torch.models.students import Student
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track

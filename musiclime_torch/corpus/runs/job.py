@@ -17,7 +17,7 @@ from musiclime_torch.corpus.runs.shards import TABLES, Shard, claim_folder, cut_
 from musiclime_torch.corpus.runs.tables import Rows, changing, write_table
 from musiclime_torch.explanation.lessons import place_lesson
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
-from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.care import hash_weights
 from musiclime_torch.models.students import load_student
 from musiclime_torch.song.manifest import Entry, check_ids
 from musiclime_torch.song.track import load_track

@@ -29,8 +29,7 @@ from musiclime_torch.corpus.runs.running import Loaded, explain_shard
 from musiclime_torch.corpus.runs.shards import Shard
 from musiclime_torch.corpus.runs.tables import Rows
 from musiclime_torch.corpus.runs.tally import Progress, Tally, count_songs
-from musiclime_torch.models.care import module_behind
-from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.care import hash_weights, module_behind
 from musiclime_torch.song.manifest import Entry
 
 Output = Literal["object-store", "filesystem"]

@@ -34,8 +34,7 @@ from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.lessons import write_lesson
 from musiclime_torch.explanation.settings import read_asked_classes
-from musiclime_torch.models.care import evaluating, keeping_random_states, module_behind
-from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.care import evaluating, hash_weights, keeping_random_states, module_behind
 from musiclime_torch.models.students import Student, load_student
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import Track, fold_quiet

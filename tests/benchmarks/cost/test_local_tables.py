@@ -3,7 +3,7 @@
 from local import Local
 
 from benchmarks.cost.local_tables import Case, Hidden, compare
-from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.care import hash_weights
 from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.track import Track
 

@@ -30,7 +30,7 @@ from musiclime_torch.corpus.runs.running import run_here
 from musiclime_torch.corpus.runs.shards import TABLES, Place, claim_folder, describe_run
 from musiclime_torch.corpus.runs.tables import Rows
 from musiclime_torch.corpus.runs.tally import Tally
-from musiclime_torch.models.hashing import hash_weights
+from musiclime_torch.models.care import hash_weights
 from musiclime_torch.song.manifest import Entry
 
 OPTIONS = {"segments": 2, "n_samples": 32}

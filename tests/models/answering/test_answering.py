@@ -16,7 +16,7 @@ from musiclime_torch.explanation.answers import Answers
 from musiclime_torch.explanation.explainer import explain
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.models.answering.answering import Answering, load_answering
-from musiclime_torch.models.answering.reading import load_reading
+from musiclime_torch.models.answering.asked import load_reading
 from musiclime_torch.models.batches import count_flops
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.song.track import Track

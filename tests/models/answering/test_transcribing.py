@@ -13,8 +13,7 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForCondi
 from benchmarks.accuracy.transcripts import speak
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.explanation.explainer import explain
-from musiclime_torch.models.answering.ctranslate2 import read_ctranslate2
-from musiclime_torch.models.answering.transcribing import TINY, Transcribing, load_transcribing
+from musiclime_torch.models.answering.transcribing import TINY, Transcribing, load_transcribing, read_ctranslate2
 from musiclime_torch.song.track import Track, load_track
 
 RATE = 16_000

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from musiclime_torch.models import hashing
-from musiclime_torch.models.hashing import hash_weights, shuffling
+from musiclime_torch.models import care
+from musiclime_torch.models.care import hash_weights, shuffling
 
 
 def make() -> nn.Module:
@@ -69,7 +69,7 @@ def test_shuffled_weights_have_a_hash_of_their_own_and_the_old_ones_theirs():
 def test_nothing_is_hashed_twice(monkeypatch: pytest.MonkeyPatch):
     module = make()
     first = hash_weights(module)
-    monkeypatch.setattr(hashing, "hashlib", None)
+    monkeypatch.setattr(care, "hashlib", None)
     assert hash_weights(module) == first
 
 
@@ -114,7 +114,7 @@ def test_pieces_add_up_to_the_sum_of_the_entire_tensor(size):
     weights = torch.randn(size, generator=torch.Generator().manual_seed(0))
     bits = weights.view(torch.int32).tolist()
     total = sum((2 * place + 1) * (bit ^ (bit >> 15)) for place, bit in enumerate(bits)) % 2**32
-    assert int(hashing._sum_bits(weights)) % 2**32 == total
+    assert int(care._sum_bits(weights)) % 2**32 == total
 
 
 def test_a_change_in_any_piece_is_noticed():
@@ -132,7 +132,7 @@ def test_training_between_two_explanations_gives_another_hash_and_none_the_same(
     """Weights are hashed once for each state they are in, however often they are asked for."""
     module, hashed = make(), []
     digest = hashlib.sha256
-    monkeypatch.setattr(hashing.hashlib, "sha256", lambda: hashed.append(1) or digest())
+    monkeypatch.setattr(care.hashlib, "sha256", lambda: hashed.append(1) or digest())
     with torch.no_grad():
         first = [hash_weights(module) for _ in range(3)]
         step(module)

@@ -8,7 +8,7 @@ import torch
 from music_llms import OMNI, WINDOW, save_music_llm
 
 from musiclime_torch.models.answering.answering import Answering, load_answering
-from musiclime_torch.models.answering.towers import Encodings, fingerprint
+from musiclime_torch.models.answering.families import Encodings, fingerprint
 
 RATE = 16_000
 
