@@ -37,7 +37,7 @@ from musiclime_torch.song.manifest import read_folder, read_manifest
 if TYPE_CHECKING:
     from musiclime_torch.basics.progress import Forecast
     from musiclime_torch.corpus.runs.job import Job
-    from musiclime_torch.corpus.runs.tally import Progress
+    from musiclime_torch.corpus.runs.running import Progress
 
 
 @click.command(

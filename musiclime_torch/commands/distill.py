@@ -27,7 +27,7 @@ from musiclime_torch.song.manifest import Entry, read_folder, read_manifest
 
 if TYPE_CHECKING:
     from musiclime_torch.corpus.runs.job import Job
-    from musiclime_torch.corpus.runs.tally import Progress
+    from musiclime_torch.corpus.runs.running import Progress
     from musiclime_torch.models.students import Student
     from musiclime_torch.song.track import Track
 

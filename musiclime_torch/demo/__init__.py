@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         plan_short_song as plan_short_song,
         render_short as render_short,
     )
-    from musiclime_torch.demo.songs import make_track as make_track, render_stems as render_stems
+    from musiclime_torch.demo.song import make_track as make_track, render_stems as render_stems
     from musiclime_torch.demo.training import (
         RECIPE as RECIPE,
         DamagedSongs as DamagedSongs,

@@ -35,7 +35,7 @@ from musiclime_torch.demo.questions import (
     plan_short_song,
     render_short,
 )
-from musiclime_torch.demo.songs import write_lyrics
+from musiclime_torch.demo.song import write_lyrics
 from musiclime_torch.models.answering.answering import Answering
 from musiclime_torch.models.answering.scoring import run_body
 from musiclime_torch.models.contract import TokenBatch

@@ -10,7 +10,7 @@ from pathlib import Path
 import soundfile
 
 from musiclime_torch.demo.plan import SAMPLE_RATE, TAGS, plan_song
-from musiclime_torch.demo.songs import render_stems, write_lyrics
+from musiclime_torch.demo.song import render_stems, write_lyrics
 
 
 def write_catalogue(folder: Path, songs: int, seed: int, tags: tuple[str, ...]) -> Path:

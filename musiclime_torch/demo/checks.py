@@ -24,7 +24,7 @@ from musiclime_torch.demo.plan import (
     swap_cause,
     without_cause,
 )
-from musiclime_torch.demo.songs import label, make_track, render_stems, write_lyrics
+from musiclime_torch.demo.song import label, make_track, render_stems, write_lyrics
 from musiclime_torch.models.care import evaluating
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.tagger import Tagger

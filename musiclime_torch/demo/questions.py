@@ -14,7 +14,7 @@ import torch
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.demo.bundle import describe_cause, find_assets
 from musiclime_torch.demo.plan import FILLER, SAMPLE_RATE, STEMS, STEPS, TAGS, Cause, SongPlan, spawn
-from musiclime_torch.demo.songs import render_stems, write_lyrics
+from musiclime_torch.demo.song import render_stems, write_lyrics
 from musiclime_torch.models.answering.answering import Answering, load_answering
 from musiclime_torch.song.track import Track
 

@@ -1,8 +1,9 @@
-"""Writes a generated song as files: ``python -m musiclime_torch.demo.song --seed 1 --out DIR``.
+"""Planned songs made real: stems, lyrics, a ``Track``. Mono, 16 kHz, the same plan always gives the same samples.
 
-``song.ogg`` is the mix, ``stems/*.ogg`` what it is the sum of, ``song.lrc`` the lyrics with a time for every word,
-``song.json`` the seed, the tags, where their causes lie, and the whole plan. Run again it writes the same samples; an ogg
-file's stream number is drawn by libsndfile, so its bytes differ.
+Writes a generated song as files too: ``python -m musiclime_torch.demo.song --seed 1 --out DIR``. ``song.ogg`` is the mix,
+``stems/*.ogg`` what it is the sum of, ``song.lrc`` the lyrics with a time for every word, ``song.json`` the seed, the tags,
+where their causes lie, and the whole plan. Run again it writes the same samples; an ogg file's stream number is drawn by
+libsndfile, so its bytes differ.
 """
 
 import argparse
@@ -10,11 +11,87 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import soundfile
+import torch
+from jaxtyping import Float32
+from numpy import ndarray
 
-from musiclime_torch.demo.plan import SAMPLE_RATE, STEMS, TAGS, SongPlan, locate_cause, plan_song
-from musiclime_torch.demo.songs import render_stems, write_lyrics
-from musiclime_torch.song.lyrics.lyrics import Lyrics
+from musiclime_torch.demo.music import draw_harmony, play_bass, play_cue, play_drums, play_other, play_vocals
+from musiclime_torch.demo.plan import SAMPLE_RATE, STEMS, TAGS, SongPlan, locate_cause, place_words, plan_song
+from musiclime_torch.song.lyrics.lyrics import Line, Lyrics, Section, Word
+from musiclime_torch.song.track import Track
+
+# A cue takes its stem over for its half-bar, cross-fading inside of it, so that no sample outside changes. Every stem is
+# bounded by its own ``LEVELS``, which sum to less than 1: the mix can't clip, and no level depends on what else is played.
+
+#: Loudest sample of each stem.
+LEVELS = {"drums": 0.3, "bass": 0.22, "other": 0.22, "vocals": 0.24}
+#: The share of the ordinary stem that a cue replaces; the singer continues under the crowd.
+DUCKING = {"drums": 1.0, "bass": 1.0, "other": 1.0, "vocals": 0.6}
+#: Seconds of a cue's fade-in and fade-out.
+FADE = 0.004
+
+
+def render_stems(plan: SongPlan) -> Float32[ndarray, "stem frame"]:
+    """Play a song's stems, in the order of ``STEMS``; the song is their sum."""
+    harmony = draw_harmony(plan.seed)
+    stems = {
+        "drums": play_drums(plan),
+        "bass": play_bass(plan, harmony),
+        "other": play_other(plan, harmony),
+        "vocals": play_vocals(plan, harmony),
+    }
+    # A cue fades within its half-bar: outside it no sample changes, so a swap of causes leaves the rest bit-identical.
+    ramp = np.arange(plan.half_bar) / (FADE * SAMPLE_RATE)
+    presence = np.minimum(1, np.minimum(ramp, ramp[::-1]))
+    for cause in plan.causes:
+        if cause.stem is not None:
+            place = slice(cause.place * plan.half_bar, (cause.place + 1) * plan.half_bar)
+            ordinary = stems[cause.stem][place] * (1 - DUCKING[cause.stem] * presence)
+            stems[cause.stem][place] = ordinary + presence * play_cue(plan, cause, harmony)
+    # tanh bounds each stem by its level whatever is played, and the levels sum to less than 1: normalising by the peak
+    # instead would let a cue change the loudness of the whole song.
+    return np.stack([LEVELS[name] * np.tanh(stems[name]) for name in STEMS]).astype(np.float32)
+
+
+def write_lyrics(plan: SongPlan) -> Lyrics:
+    """Lay the words out: one line per half-bar, a blank line between the two sections, times as sung."""
+    text, first_word = "", 0
+    words: list[Word] = []
+    lines: list[Line] = []
+    sung = list(zip(plan.words, place_words(plan), strict=True))
+    for number, length in enumerate(plan.line_lengths):
+        text += "" if number == 0 else "\n\n" if number == plan.section_break else "\n"
+        start, section = len(text), int(number >= plan.section_break)
+        # Positions count characters of the text as it grows: every span is known when its word is written.
+        for word, (first, last) in sung[first_word : first_word + length]:
+            text += word if len(text) == start else f" {word}"
+            times = (first * plan.step / SAMPLE_RATE, last * plan.step / SAMPLE_RATE)
+            words.append(Word(word, len(text) - len(word), len(text), number, section, *times))
+        first_word += length
+        lines.append(Line(start, len(text), words[-length].start_seconds))
+    halves = (lines[: plan.section_break], lines[plan.section_break :])
+    sections = tuple(Section(half[0].start, half[-1].end, f"section {n}") for n, half in enumerate(halves, 1))
+    return Lyrics(text, tuple(words), tuple(lines), sections)
+
+
+def make_track(plan: SongPlan) -> Track:
+    """The song as a `Track`."""
+    return Track(
+        stems=torch.from_numpy(render_stems(plan))[:, None],
+        stem_names=STEMS,
+        sample_rate=SAMPLE_RATE,
+        lyrics=write_lyrics(plan),
+        title=f"generated song {plan.seed}",
+        source="generated by musiclime_torch.demo",
+    )
+
+
+def label(plan: SongPlan) -> tuple[bool, ...]:
+    """Which tags the song has, in the order of ``TAGS``."""
+    return tuple(name in plan.tags for name in TAGS)
+
 
 #: Vorbis quality as libsndfile counts it: 0 best, 1 smallest.
 COMPRESSION = 0.5

@@ -28,7 +28,7 @@ from musiclime_torch.demo.checks import (
     measure_exact,
 )
 from musiclime_torch.demo.plan import FILLER, HALF_BARS, SAMPLE_RATE, STEMS, TAGS, SongPlan, plan_song, spawn
-from musiclime_torch.demo.songs import render_stems
+from musiclime_torch.demo.song import render_stems
 from musiclime_torch.models.tagger import Tagger
 from musiclime_torch.models.tokens import MASK, SPECIALS
 from musiclime_torch.training.fitting import Recipe, fit

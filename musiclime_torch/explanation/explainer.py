@@ -16,7 +16,6 @@ from musiclime_torch.basics.progress import Stages, open_stages
 from musiclime_torch.explanation.answers import Answers, check_answers, describe_question, record_provenance
 from musiclime_torch.explanation.composing import collect_warnings, compose, tell_of_no_lyrics
 from musiclime_torch.explanation.edits import look_for_edit
-from musiclime_torch.explanation.ends import ask_ends, refuse_deaf
 from musiclime_torch.explanation.estimation.crossed import estimate_crossed
 from musiclime_torch.explanation.estimation.groups import adds_up, run_all, split_song
 from musiclime_torch.explanation.estimation.joint import estimate_joint
@@ -29,16 +28,17 @@ from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.guides import guiding, note_guidance, read_proxy, tell_guidance
 from musiclime_torch.explanation.interactions import choose_classes
 from musiclime_torch.explanation.lessons import Lesson, recall_lesson
-from musiclime_torch.explanation.placing import place_components
 from musiclime_torch.explanation.planning import (
     Plan,
     count_expected,
     describe_asked,
     keep_worthwhile_end,
+    place_components,
     plan_sampling,
     share_sounds,
     takes_all,
 )
+from musiclime_torch.explanation.prediction import ask_ends, refuse_deaf
 from musiclime_torch.explanation.settings import SETTINGS, Settings, read_settings
 from musiclime_torch.models.students import Student
 from musiclime_torch.song.track import Track, fold_quiet

@@ -26,8 +26,7 @@ from musiclime_torch.explanation.lessons import (
     set_lyrics,
     set_sound,
 )
-from musiclime_torch.explanation.placing import place_components
-from musiclime_torch.explanation.planning import describe_asked
+from musiclime_torch.explanation.planning import describe_asked, place_components
 from musiclime_torch.explanation.settings import Settings
 from musiclime_torch.models.care import hash_weights, keeping_random_states
 from musiclime_torch.models.student_parts import Listener, Part, Reader, Words, answer

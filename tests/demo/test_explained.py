@@ -4,7 +4,7 @@ import pytest
 
 from musiclime_torch.demo.bundle import load_demo_model
 from musiclime_torch.demo.plan import TAGS, find_causes, find_column, plan_song
-from musiclime_torch.demo.songs import make_track
+from musiclime_torch.demo.song import make_track
 from musiclime_torch.explanation.explainer import explain
 
 

@@ -26,8 +26,7 @@ from musiclime_torch.demo.checks import (
     measure_exact,
 )
 from musiclime_torch.demo.plan import STEMS, TAGS, plan_song
-from musiclime_torch.demo.song import write_song
-from musiclime_torch.demo.songs import make_track, render_stems, write_lyrics
+from musiclime_torch.demo.song import make_track, render_stems, write_lyrics, write_song
 from musiclime_torch.demo.training import main
 from musiclime_torch.models.contract import EmbedsText, TokenBatch
 from musiclime_torch.models.tagger import Tagger

@@ -10,7 +10,7 @@ from clicks import make_clicks
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.demo.plan import plan_song
-from musiclime_torch.demo.songs import make_track
+from musiclime_torch.demo.song import make_track
 from musiclime_torch.models.beatnet import HOP, RATE, BeatNet, load_beatnet, make_bank
 from musiclime_torch.song.beats import track_beats
 from musiclime_torch.song.segments import place_segments

@@ -2,7 +2,8 @@
 
 Songs are matched by their ids, components by their stem and position or their word. A feature's change is tested by a
 paired t test over songs: both runs explain the same songs, so the song-to-song spread cancels in the difference. Within a
-class the false discovery rate over its features is controlled (Benjamini & Hochberg 1995).
+class the false discovery rate over its features is controlled (Benjamini & Hochberg 1995). What this needs of two runs'
+tables is added up part by part.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,11 +12,21 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import torch
 
+from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.findings.aggregation import CONFIDENCE, MIN_SONGS
-from musiclime_torch.corpus.findings.comparison_sums import MOST_EXAMPLES, find_examples, open_both, sum_for_comparison
-from musiclime_torch.corpus.findings.parts import reading
+from musiclime_torch.corpus.findings.parts import (
+    add_up,
+    cut_parts,
+    list_shards,
+    make_views,
+    open_tables,
+    read_parts,
+    reading,
+    scan,
+)
 from musiclime_torch.surrogate.intervals import discover, halve_interval
 
 _FEATURES = """
@@ -175,3 +186,141 @@ def _find_agreement(database: Any) -> float | None:
     ((songs, total),) = database.execute("select songs, r from agreement").fetchall()
     # The order of summation changes the last digits.
     return round(total / songs, 12) if songs else None
+
+
+# A part is some shards of the first run, and those of the second that hold the same songs. Tables of sums grow with
+# features, classes and the ids of songs, but not with the songs' rows.
+
+#: Songs named for what was found.
+MOST_EXAMPLES = 5
+
+# No word holds a space. Sections have no number.
+_FEATURE = """case when kind = 'audio' then stem || ' ' || position
+    else coalesce(replace(lower(word), '’', ''''), 'line ' || coalesce(line::varchar, text)) end"""
+
+_PER_SONG = f"""select id, class, kind, {_FEATURE} as feature, sum(attribution) as w, sum(abs(attribution)) as size
+    from {{}}.attributions where predicted and not unseen group by all"""
+
+# One row per song, class and feature, with its attribution in the first run (a) and the second (b); what either run
+# couldn't see is left out. Lines are matched within a song only, for no two songs share one. A change within rounding,
+# which comes from another order of summation, counts as none.
+_MATCHED = f"""
+    create or replace temp table matched as
+    select id, class, kind, feature, a.w as a, b.w as b, a.size + b.size as size,
+        case when abs(b.w - a.w) > 1e-12 * (a.size + b.size) then b.w - a.w else 0 end as change
+    from ({_PER_SONG.format("part")}) a join ({_PER_SONG.format("beside")}) b using (id, class, kind, feature)
+"""
+
+# change and change2 are sums of d = b − a and of d²: the paired test's mean is Σd / n, its standard error
+# √((Σd² − (Σd)² / n) / (n (n − 1))), and neither needs the songs one by one.
+_SUMS = {
+    "features": """select class, kind, feature, count(*) as songs, sum(a) as a, sum(b) as b, sum(change) as change,
+        sum(change * change) as change2, sum(size) as size from matched
+        where kind = 'audio' or feature not like 'line %' group by class, kind, feature""",
+    "sizes": "select class, sum(size) as size from matched group by class",
+    "agreement": """select count(*) as songs, sum(r) as r from (select corr(a, b) as r from matched group by id)
+        where not isnan(r)""",
+}
+
+_JOINED = {
+    "features": """select class, kind, feature, sum(songs)::bigint as songs, sum(a) as a, sum(b) as b, sum(change) as change,
+        sum(change2) as change2, sum(size) as size from features group by class, kind, feature""",
+    "sizes": "select class, sum(size) as size from sizes group by class",
+    "agreement": "select sum(songs)::bigint as songs, sum(r) as r from agreement",
+}
+
+_EXAMPLES = {"examples": "select number, id, abs(change) as size from matched join chosen using (class, kind, feature)"}
+_EXAMPLES_JOINED = {
+    "examples": f"""from examples qualify row_number() over (partition by number order by size desc, id)
+        <= {MOST_EXAMPLES}"""
+}
+
+
+def open_both(first: Path, second: Path) -> Any:
+    """Both runs' tables as schemas `first` and `second` of a DuckDB connection, and in which file of the second a song is.
+
+    InputError where either folder holds no run, nothing has been explained yet, or the two can't be compared.
+    """
+    database = open_tables(second, "second", open_tables(first, "first"))
+    if not database.execute("select exists (from first.songs semi join second.songs using (id))").fetchall()[0][0]:
+        raise InputError(f"no song of {str(first)!r} is in {str(second)!r}: compare runs over the same manifest.")
+    _check_scales(database)
+    _check_components(database)
+    songs = scan(second / "songs", list_shards(second), ", filename = true")
+    database.execute(f"create temp table places as select id, parse_filename(filename) as file from {songs}")
+    return database
+
+
+def sum_for_comparison(database: Any, first: Path, second: Path) -> None:
+    """The sums above as tables of their names, over the songs that both runs decide alike."""
+    for _ in _match_parts(database, first, second):
+        add_up(database, _SUMS, _JOINED)
+
+
+def find_examples(
+    database: Any, first: Path, second: Path, features: Sequence[tuple[str, str, str]]
+) -> list[tuple[str, ...]]:
+    """For each (class, kind, feature) ids of the songs in which it changed most."""
+    if not features:
+        return []
+    class_name, kind, name = (list(column) for column in zip(*features, strict=True))
+    database.register(
+        "chosen", pyarrow.table({"class": class_name, "kind": kind, "feature": name, "number": range(len(features))})
+    )
+    for _ in _match_parts(database, first, second):
+        add_up(database, _EXAMPLES, _EXAMPLES_JOINED)
+    songs: list[list[str]] = [[] for _ in features]
+    for number, song in database.execute("select number, id from examples order by number, size desc, id").fetchall():
+        songs[number].append(song)
+    return [tuple(examples) for examples in songs]
+
+
+def _match_parts(database: Any, first: Path, second: Path) -> Iterator[None]:
+    """The table `matched` of a part's songs, then of the next one's."""
+    for _ in read_parts(database, first, cut_parts(first)):
+        query = "select distinct file from places semi join part.songs using (id) order by file"
+        files = [file for (file,) in database.execute(query).fetchall()]
+        if files:
+            make_views(database, "beside", second, files)
+            database.execute(_MATCHED)
+            yield
+
+
+def _check_scales(database: Any) -> None:
+    """InputError for attributions that can't be compared."""
+    query = "select distinct coalesce(value, ''), coalesce(space, '') from {}.songs order by all"
+    first, second = (database.execute(query.format(name)).fetchall() for name in ("first", "second"))
+    if first != second:
+        shown = (", ".join(" ".join(filter(None, scale)) for scale in scales) for scales in (first, second))
+        raise InputError(
+            "the runs are on different scales, {} and {}: run both with the same space.".format(*shown), argument="space"
+        )
+
+
+# What a song was cut into; null for sound or lyrics that the model didn't take.
+_CUT = """
+    select id, max(position) + 1 as segments, string_agg(distinct stem, ', ' order by stem) as stems,
+        any_value(case when word is not null then 'words' when line is not null then 'lines' else 'sections' end)
+            filter (kind = 'lyrics') as units
+    from {}.attributions group by id
+"""
+
+
+def _check_components(database: Any) -> None:
+    """InputError where a song is cut differently in one run: the third of ten positions is not the third of four."""
+    cut = database.execute(
+        f"""select id, a.stems, b.stems, a.segments, b.segments, a.units, b.units
+            from ({_CUT.format("first")}) a join ({_CUT.format("second")}) b using (id)
+            where a.stems <> b.stems or a.segments <> b.segments or a.units <> b.units order by id limit 1"""
+    ).fetchone()
+    if cut is None:
+        return
+    song, *pairs = cut
+    arguments = (("stems", "separator"), ("segments", "segments"), ("lyrics in", "units"))
+    for (what, argument), before, now in zip(arguments, pairs[::2], pairs[1::2], strict=True):
+        if None not in (before, now) and before != now:
+            raise InputError(
+                f"the runs cut songs differently ({song!r} has {what} {before} and {now}): "
+                f"run both with the same {argument}.",
+                argument=argument,
+            )

@@ -25,10 +25,9 @@ from musiclime_torch.corpus.runs.job import (
     close_job,
     write_shard,
 )
-from musiclime_torch.corpus.runs.running import Loaded, explain_shard
+from musiclime_torch.corpus.runs.running import Loaded, Progress, Tally, count_songs, explain_shard
 from musiclime_torch.corpus.runs.shards import Shard
 from musiclime_torch.corpus.runs.tables import Rows
-from musiclime_torch.corpus.runs.tally import Progress, Tally, count_songs
 from musiclime_torch.models.care import hash_weights, module_behind
 from musiclime_torch.song.manifest import Entry
 

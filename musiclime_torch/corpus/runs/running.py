@@ -1,14 +1,16 @@
 """A job run in this process, or in the ranks of torchrun and Slurm, shard by shard; and one shard explained, which every
-launcher calls.
+launcher calls. What a launcher did of a job is counted here too.
 """
 
 import functools
 import hashlib
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,10 +28,9 @@ from musiclime_torch.corpus.runs.job import (
     close_job,
     write_shard,
 )
-from musiclime_torch.corpus.runs.shards import PAGES, Place, find_place, place_page
+from musiclime_torch.corpus.runs.shards import PAGES, Place, Shard, find_place, place_page
 from musiclime_torch.corpus.runs.sharing import SharedModel
 from musiclime_torch.corpus.runs.tables import Rows
-from musiclime_torch.corpus.runs.tally import Progress, Tally, count_songs
 from musiclime_torch.explanation.explainer import explain_with
 from musiclime_torch.explanation.explanation import Explanation
 from musiclime_torch.explanation.lessons import write_lesson
@@ -39,6 +40,84 @@ from musiclime_torch.models.students import Student, load_student
 from musiclime_torch.song.manifest import Entry
 from musiclime_torch.song.track import Track, fold_quiet
 from musiclime_torch.views.page.song import write_report
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a launcher did: songs explained and failed now, songs of shards that were done before.
+
+    `failed_before` of the latter had failed; `changed` are the ids of the others whose files were written to since.
+    """
+
+    explained: int
+    failed: int
+    before: int
+    failed_before: int
+    first_failure: str
+    changed: tuple[str, ...]
+
+    def followed_by(self, rest: "Progress") -> "Progress":
+        """A part of the job, and what then did the rest, to which the part's songs were done before."""
+        return replace(
+            rest,
+            explained=rest.explained + self.explained, failed=rest.failed + self.failed,
+            before=rest.before - self.explained - self.failed, failed_before=rest.failed_before - self.failed,
+            first_failure=self.first_failure or rest.first_failure,
+        )  # fmt: skip
+
+
+@dataclass
+class Tally:
+    """Counts while a launcher runs, which `close` turns into a `Progress`."""
+
+    explained: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, rows: Rows) -> None:
+        """A shard that has been written."""
+        self.explained += len(rows.tables["songs"])
+        self.failures += [row["reason"] for row in rows.tables["failures"]]
+
+    def close(self, job: Job, before: Sequence[Shard]) -> Progress:
+        """All of it, with what is known of the shards that were done before."""
+        failed = {row["id"]: row["reason"] for shard in before for row in job.read_failures(shard)}
+        return Progress(
+            explained=self.explained,
+            failed=len(self.failures),
+            before=count_songs(before),
+            failed_before=len(failed),
+            first_failure=next(iter([*self.failures, *failed.values()]), ""),
+            changed=_find_changed(job, before, failed),
+        )
+
+
+def _find_changed(job: Job, shards: Sequence[Shard], failed: Container[str]) -> tuple[str, ...]:
+    """Ids of songs whose files are newer than their results, except those that failed, whose files may have been repaired.
+
+    Hashing a catalogue again would take hours. Files that were replaced with their old times aren't found, nor files that
+    were overwritten within a folder of stems.
+    """
+    changed = []
+    for shard in shards:
+        written = _find_time(job.out / "songs" / shard.file)
+        for entry in shard.entries:
+            files = [value for value in (entry.audio, entry.lyrics, entry.stems) if isinstance(value, Path)]
+            if entry.id not in failed and any(_find_time(path) > written for path in files):
+                changed.append(entry.id)
+    return tuple(changed)
+
+
+def _find_time(path: Path) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except (OSError, ValueError):  # gone, or not a valid file name
+        return 0
+
+
+def count_songs(shards: Sequence[Shard]) -> int:
+    """Songs in all of them."""
+    return sum(len(shard.entries) for shard in shards)
+
 
 #: Songs that share batches at most: the stems of each lie in memory meanwhile.
 TOGETHER = 8

@@ -15,8 +15,7 @@ from scipy import stats
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.corpus.findings import parts
-from musiclime_torch.corpus.findings.comparing import Alone, Comparison, Move, Shift, compare
-from musiclime_torch.corpus.findings.comparison_sums import find_examples, open_both
+from musiclime_torch.corpus.findings.comparing import Alone, Comparison, Move, Shift, compare, find_examples, open_both
 from musiclime_torch.corpus.reports.figures import plot_shifts, write_shifts
 from musiclime_torch.corpus.reports.terminal import describe_comparison, describe_shift, make_comparison
 from musiclime_torch.corpus.runs.shards import claim_folder

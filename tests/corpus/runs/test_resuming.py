@@ -26,10 +26,9 @@ from musiclime_torch.basics.progress import SongBar
 from musiclime_torch.commands.cli import cli
 from musiclime_torch.corpus.runs import job as job_module
 from musiclime_torch.corpus.runs.job import Job, begin_job, write_shard
-from musiclime_torch.corpus.runs.running import run_here
+from musiclime_torch.corpus.runs.running import Tally, run_here
 from musiclime_torch.corpus.runs.shards import TABLES, Place, claim_folder, describe_run
 from musiclime_torch.corpus.runs.tables import Rows
-from musiclime_torch.corpus.runs.tally import Tally
 from musiclime_torch.models.care import hash_weights
 from musiclime_torch.song.manifest import Entry
 

@@ -23,7 +23,7 @@ from musiclime_torch.demo.plan import (
     swap_cause,
     without_cause,
 )
-from musiclime_torch.demo.songs import label, make_track, render_stems, write_lyrics
+from musiclime_torch.demo.song import label, make_track, render_stems, write_lyrics
 
 CAUSES = [(name, kind) for name, tag in TAGS.items() for kind in tag.kinds]
 SEEDS = range(500, 520)
@@ -223,7 +223,7 @@ def test_global_random_states_are_not_touched():
     script = """
 import random, numpy as np, torch
 from musiclime_torch.demo.plan import plan_song, swap_background
-from musiclime_torch.demo.songs import make_track
+from musiclime_torch.demo.song import make_track
 def states():
     return random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()
 before = states()
