@@ -18,7 +18,6 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from musiclime_torch.captum.coalitions import draw_masks, pick_chance, skip_fit_draws
-from musiclime_torch.captum.kernels import Kernel, MaskKernel, recognise, weigh
 from musiclime_torch.captum.least_squares import fit_lines
 from musiclime_torch.captum.request import (
     Baselines,
@@ -36,13 +35,17 @@ from musiclime_torch.captum.request import (
 )
 from musiclime_torch.captum.rows import Plan, evaluate, plan_rows
 from musiclime_torch.captum.surrogates import (
+    Kernel,
     LeastSquares,
+    MaskKernel,
     Samples,
     find_ridge,
     hand_over,
     leave_fitted,
     mask_inputs,
+    recognise,
     sample_by_calls,
+    weigh,
 )
 from musiclime_torch.surrogate.design import send
 

@@ -19,8 +19,7 @@ from musiclime_torch.models.subject import Subject, describe_model
 from musiclime_torch.song.beats import Limits
 from musiclime_torch.song.segments import place_segments
 from musiclime_torch.song.track import Track
-from musiclime_torch.surrogate.sampling import Sampling
-from musiclime_torch.surrogate.shared import pick_repeats
+from musiclime_torch.surrogate.sampling import Sampling, pick_repeats
 from musiclime_torch.variants.components import Components, list_components
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import pick_space

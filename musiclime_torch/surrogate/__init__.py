@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from musiclime_torch.surrogate.fit import Fit as Fit, Known as Known
     from musiclime_torch.surrogate.intervals import bound_share as bound_share, discover as discover, quantile as quantile
     from musiclime_torch.surrogate.pairs import PairFit as PairFit, solve_pairs as solve_pairs
-    from musiclime_torch.surrogate.sampling import Sampling as Sampling, allocate as allocate
+    from musiclime_torch.surrogate.sampling import (
+        Sampling as Sampling,
+        allocate as allocate,
+        draw_shared as draw_shared,
+        pick_repeats as pick_repeats,
+    )
     from musiclime_torch.surrogate.shapley.level_fit import solve_levels as solve_levels
     from musiclime_torch.surrogate.shapley.levels import (
         LevelDesign as LevelDesign,
@@ -39,7 +44,6 @@ if TYPE_CHECKING:
         draw_leverage as draw_leverage,
         solve_leverage as solve_leverage,
     )
-    from musiclime_torch.surrogate.shared import draw_shared as draw_shared, pick_repeats as pick_repeats
     from musiclime_torch.surrogate.sides import lay_side as lay_side, turn as turn
     from musiclime_torch.surrogate.solver import solve as solve
     from musiclime_torch.surrogate.variance import split_variance as split_variance

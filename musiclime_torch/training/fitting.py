@@ -21,7 +21,7 @@ from torch import Tensor
 from musiclime_torch.basics.errors import InputError, needing
 from musiclime_torch.basics.files import writing_atomically
 from musiclime_torch.models.checkpoints import load_state, read_state
-from musiclime_torch.training.learner import Learner
+from musiclime_torch.training.scores import Learner
 from musiclime_torch.training.songs import Songs
 
 #: Names in a run's folder.

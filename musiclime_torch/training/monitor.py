@@ -22,7 +22,7 @@ from musiclime_torch.explanation.settings import read_settings
 from musiclime_torch.models.care import module_behind, shuffling
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.intervals import rank_correlation
-from musiclime_torch.training.learner import Learner
+from musiclime_torch.training.scores import Learner
 
 #: A reading's numbers by name; in addition there is each stem's share, as "stem_share/drums".
 NUMBERS = ("lyrics_share", "fidelity", "correlation", "random_correlation", "silence", "seconds")

@@ -20,8 +20,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from musiclime_torch.basics.errors import InputError, first_line
 from musiclime_torch.basics.progress import open_bar
-from musiclime_torch.training.learner import Learner
-from musiclime_torch.training.scores import score
+from musiclime_torch.training.scores import Learner, score
 from musiclime_torch.training.songs import Batch, Songs, join
 
 

@@ -25,13 +25,13 @@ from musiclime_torch.variants.forward import (
     run_head,
     run_model,
     run_pair_head,
+    run_windows,
 )
 from musiclime_torch.variants.look_ups import answer_from_tables, look_up, pays
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.renderings import LYRICS, Encoded, Renderings, find_renderings
 from musiclime_torch.variants.scale import Scale, check_outputs, to_values
 from musiclime_torch.variants.sound import mix
-from musiclime_torch.variants.windows import run_windows
 from musiclime_torch.variants.words import LyricGates, StringGates, mask_lyrics
 
 #: Pairs of encodings that are fused at a time: their joined features take a hundred megabytes at most.

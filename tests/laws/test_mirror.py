@@ -26,7 +26,6 @@ TESTED_ELSEWHERE = {
     "models/answering/families": "models/answering/test_answering",
     "models/answering/scoring": "models/answering/test_answering",
     "basics/faces": "laws/test_imports",
-    "captum/kernels": "captum/test_lime",
     "captum/least_squares": "captum/test_lime",
     "captum/request": "captum/test_lime",
     "captum/surrogates": "captum/test_lime",

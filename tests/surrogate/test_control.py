@@ -9,7 +9,7 @@ from musiclime_torch.surrogate.blocks import draw_blocks, draw_foldover, draw_ha
 from musiclime_torch.surrogate.control import FOLDS, MOST, Corrected, correct, split_folds
 from musiclime_torch.surrogate.design import Design, draw_bernoulli
 from musiclime_torch.surrogate.fit import Known
-from musiclime_torch.surrogate.shared import draw_shared
+from musiclime_torch.surrogate.sampling import draw_shared
 from musiclime_torch.surrogate.solver import solve
 
 D = 20

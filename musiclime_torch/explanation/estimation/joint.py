@@ -16,8 +16,7 @@ from musiclime_torch.surrogate.design import MOST_ENUMERATED, Design, enumerate_
 from musiclime_torch.surrogate.fit import can_spare_local, know_exactly, pick
 from musiclime_torch.surrogate.intervals import plan_looks
 from musiclime_torch.surrogate.pairs import PairFit, solve_pairs
-from musiclime_torch.surrogate.sampling import Sampling, draw_design, weigh_design
-from musiclime_torch.surrogate.shared import draw_shared
+from musiclime_torch.surrogate.sampling import Sampling, draw_design, draw_shared, weigh_design
 from musiclime_torch.surrogate.solver import solve, trace_errors
 from musiclime_torch.variants.asking import run_joint
 from musiclime_torch.variants.forward import check_count

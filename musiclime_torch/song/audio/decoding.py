@@ -15,8 +15,8 @@ import soundfile
 
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.files import refuse_devices
-from musiclime_torch.song.audio.links import is_chained, list_streams, open_streams, widen
 from musiclime_torch.song.audio.packets import Block
+from musiclime_torch.song.audio.truncation import is_chained, list_streams, open_streams, widen
 
 #: Values a block holds, whatever the number of channels (up to 1024).
 _BLOCK = 1 << 20

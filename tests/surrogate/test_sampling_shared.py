@@ -7,7 +7,7 @@ from musiclime_torch.surrogate.design import Design
 from musiclime_torch.surrogate.fit import Known
 from musiclime_torch.surrogate.intervals import quantile
 from musiclime_torch.surrogate.pairs import solve_pairs
-from musiclime_torch.surrogate.shared import draw_shared
+from musiclime_torch.surrogate.sampling import draw_shared
 from musiclime_torch.surrogate.signed import solve_signed, trace_signed
 
 #: Terms of second and of third order of a random game.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from taggers import Heads, draw_batch
 
-from musiclime_torch.training.learner import Learner
+from musiclime_torch.training.scores import Learner
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
