@@ -1,8 +1,8 @@
 """A student: a small network that answers masks of a song as a model would, for next to nothing.
 
 It hears a song once, cell by cell: every combination of stems in every segment. A mask then picks a combination in each
-segment, and the network says what the model would make of them together (`listeners`). Of a model that encodes lyrics
-apart it may read these too (`readers`). It has only the parts that pay.
+segment, and the network says what the model would make of them together (`Listener`). Of a model that encodes lyrics
+apart it may read these too (`Reader`). It has only the parts that pay.
 """
 
 import json

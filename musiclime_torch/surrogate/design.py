@@ -27,7 +27,7 @@ class Design:
     `cycle` blocks belong together, so that third-order terms cancel in part; 0 where blocks are independent of each other.
     `left` is what they leave of third-order errors after each block of a cycle; empty for Kerdock's, whose law is known.
     `local` are triples of columns whose products are never confounded with main effects (see `nested`).
-    `repeats` successive pairs share the masks of the first `shared` columns, and are one sampling unit (see `shared`).
+    `repeats` successive pairs share the masks of the first `shared` columns, and are one sampling unit (see `draw_shared`).
     `balanced` is the number of first rows that are whole blocks with orthogonal columns; 0 where columns are not. It
     survives a choice of columns, not one of rows.
     """

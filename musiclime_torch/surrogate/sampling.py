@@ -90,7 +90,7 @@ class Sampling:
     """How masks are to be drawn and weighted; `n_samples` counts masks, or those of the audio and of the lyrics.
 
     `enumerated` is up to how many masks each is taken once, instead of a sample; None makes it `n_samples`. With `repeats`
-    each sound is given so many lyrics (see `shared`).
+    each sound is given so many lyrics (see `draw_shared`).
     """
 
     design: DesignName
