@@ -46,10 +46,10 @@ TAUGHT, FRESH, APART = HELD_OUT + 10_000, HELD_OUT + 20_000, 910_000_001
 
 #: Masks of the sound and of the lyrics that a student learns from, and those that are tried.
 ASKED = (256, 256)
-TRIED = ((176, 128), (256, 128), ASKED, (256, 384), (384, 256), (512, 384))
+TRIED = ((176, 128), (192, 128), (256, 128), ASKED, (256, 384), (384, 128), (384, 256), (512, 256), (512, 384))
 
 #: Masks that a student answers on either side: what these leave to chance is little beside what the model's own do.
-ANSWERED = 4096
+ANSWERED = 2048
 
 PLAIN, GUIDED = "no student", "student"
 

@@ -197,7 +197,7 @@ def draw_shared(sounds: int, words: int, n_samples: int, repeats: int, seed: int
 
     >>> design = draw_shared(20, 30, 200, 2, seed=0)
     >>> design.n_samples, design.units, design.orthogonal
-    (240, 60, True)
+    (224, 56, True)
     """
     d = sounds + words
     order, generator = smallest_order(d), torch.Generator().manual_seed(seed)
