@@ -123,7 +123,7 @@ def test_help_imports_nothing_heavy():
     script = (
         "import sys; sys.argv = ['musiclime', '--help']\n"
         "from musiclime_torch.commands.cli import main\n"
-        "heavy = {'torch', 'numpy', 'transformers', 'captum', 'demucs', 'soundfile', 'gradio'}\n"
+        "heavy = {'torch', 'numpy', 'transformers', 'captum', 'demucs', 'soundfile', 'gradio', 'regex'}\n"
         "try: main()\n"
         "finally: assert not heavy & set(sys.modules)\n"
     )
