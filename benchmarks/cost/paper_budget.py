@@ -10,7 +10,7 @@ design is then another one.
 
 A student of the transformer learns from `--songs` other synthetic songs and lyrics, 256 masks of the sound each, and has
 the parts that pay. Explanations with it are measured at several sizes. Their work is that of the encoders; what the
-student's answers and its lessons take stands beside it.
+student's answers, its lessons and its training take stands beside it.
 
     python -m benchmarks.cost.paper_budget [--smoke] [--seeds 7] [--songs 96] [--threads 1] [--device cpu|cuda]
 """
@@ -82,10 +82,10 @@ def main() -> None:
             cells, ratios[name] = compare(medians, target, count, rows * work.count(1, 1))
             table.add_row(name, describe(work, count), *cells)
         if game.name == "transformer":
-            student = teach(game, songs, options.smoke)
+            student, taught = count_flops(lambda game=game: teach(game, songs, options.smoke))
             medians = measure_guided(game, student, tried, seeds, truths)
             cells, ratios["transformer, student"] = compare(medians, target, work.count, rows * work.count(1, 1))
-            table.add_row("transformer, student", tell_price(game, student, work), *cells)
+            table.add_row("transformer, student", tell_price(game, student, taught, work), *cells)
     Console(width=140).print(table)
     print(json.dumps(ratios))
 
@@ -99,8 +99,8 @@ def teach(game: World, songs: int, smoke: bool) -> Student:
     return distill(game.probe.subject.model, lessons, Settings(), MASKS)
 
 
-def tell_price(game: World, student: Student, work: Work) -> str:
-    """What lessons and answers take, beside 5,000 joint rows, and what the student is expected to gain."""
+def tell_price(game: World, student: Student, taught: float, work: Work) -> str:
+    """What lessons with training and answers take, beside 5,000 joint rows, and what the student is expected to gain."""
     assert game.probe is not None
     assert game.track is not None
     asked = (512, 416)
@@ -108,10 +108,10 @@ def tell_price(game: World, student: Student, work: Work) -> str:
         count_flops(lambda proxy=proxy: explain(game.probe.subject.model, game.track, n_samples=asked, proxy=proxy))[1]
         for proxy in (None, student)
     )
-    lessons = work.count(student.recipe.masks, student.recipe.lyrics_masks) / work.count(ROWS, ROWS)
+    lessons = taught / work.count(ROWS, ROWS)
     answers = (guided - plain) / work.count(ROWS, ROWS)
     gains = f"expected gains {student.recipe.gain:.2f}, {student.recipe.lyrics_gain:.2f}"
-    return f"lessons {lessons:.2f}, answers {answers:.3f} of the joint rows' work; {gains}"
+    return f"lessons and training {lessons:.2f}, answers {answers:.3f} of the joint rows' work; {gains}"
 
 
 def compare(
