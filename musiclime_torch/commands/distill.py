@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from os.path import isdir, isfile
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -117,6 +116,8 @@ def teach_first(model: Any, job: "Job", run: Callable[["Job"], "Progress"]) -> "
     """Explain the songs of a job that teach its student, and train it on what the model said of them; or write why none of
     it would pay. A run that is resumed goes on as it began.
     """
+    from shutil import rmtree
+
     from musiclime_torch.basics.files import writing_atomically
     from musiclime_torch.corpus.runs.job import NO_STUDENT
 

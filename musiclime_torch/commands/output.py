@@ -1,7 +1,5 @@
 """Where one explanation of the command line goes: standard output, and a folder with files, a page and exports."""
 
-import hashlib
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -144,6 +142,8 @@ class Output:
 
 def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes."""
+    import hashlib  # these take a tenth of the time that --help needs: not at the start
+
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -153,6 +153,8 @@ def _save(explanation: "Explanation", out: Path) -> Path | InputError:
         out.mkdir(parents=True, exist_ok=True)
         explanation.save(out / SAVED)
     except OSError as error:
+        import tempfile
+
         said = f"{out} can't be written to ({error.strerror or error})"
         try:
             other = Path(tempfile.mkdtemp(prefix="musiclime-"))

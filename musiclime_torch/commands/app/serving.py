@@ -4,7 +4,6 @@ Nothing heavy is imported before the command runs.
 """
 
 import os
-import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from threading import Event
@@ -52,6 +51,8 @@ def serve(
 
     InputError where the server can't listen on the address.
     """
+    import tempfile  # not before --help
+
     holder = tempfile.TemporaryDirectory(prefix="musiclime-app-")
     # Read when gradio is imported, or when it serves.
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "MPLBACKEND": "agg"}
