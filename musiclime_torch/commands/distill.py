@@ -116,7 +116,7 @@ def teach_first(model: Any, job: "Job", run: Callable[["Job"], "Progress"]) -> "
     """Explain the songs of a job that teach its student, and train it on what the model said of them; or write why none of
     it would pay. A run that is resumed goes on as it began.
     """
-    from shutil import rmtree
+    from shutil import rmtree  # not at the start: --help does without it
 
     from musiclime_torch.basics.files import writing_atomically
     from musiclime_torch.corpus.runs.job import NO_STUDENT

@@ -62,7 +62,7 @@ def refuse_early(options: Mapping[str, Any], loading: Mapping[str, Any], *files:
     for path in options.get("like") or ():
         refuse_missing(Path(path), "the song to compare with, ")
     given = [loading[name] for name in ("stems", "lyrics") if name in loading]
-    if "lyrics" in loading:
+    if given:
         # All that reads lyrics takes a third of the time that the command line needs to start.
         from musiclime_torch.song.lyrics.files import asks_to_transcribe
 

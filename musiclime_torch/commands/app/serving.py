@@ -51,7 +51,7 @@ def serve(
 
     InputError where the server can't listen on the address.
     """
-    import tempfile  # not before --help
+    import tempfile  # not at the start: --help does without it
 
     holder = tempfile.TemporaryDirectory(prefix="musiclime-app-")
     # Read when gradio is imported, or when it serves.
