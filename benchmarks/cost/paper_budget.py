@@ -4,9 +4,11 @@ Each run encodes the masks of many crossed designs, as `explain` draws them at t
 main effects (logits, relative, all classes) are no larger than the joint rows', on the sound's side and on the lyrics', the
 cheapest counts. Work is the encoders' floating-point operations, a pass of each counted as torch counts it (with attention
 written out, for fused attention isn't counted on a CPU); the polynomial's passes count one each. The last line holds
-(5,000 passes of both encoders) / (N_a and N_t passes of each). With local maps, a model that offers them makes a table once
-more masks are asked for than that takes passes, and looks all masks up; what looking up takes is counted. The cheapest
-design is then another one.
+(5,000 passes of both encoders) / (N_a and N_t passes of each). Where words are gone instead of masked, designs leave their
+tokens out; the joint rows have all of them, as they had before tokens could be left out.
+
+With local maps, a model that offers them makes a table once more masks are asked for than that takes passes, and looks all
+masks up; what looking up takes is counted. The cheapest design is then another one.
 
 A student of the transformer learns from `--songs` other synthetic songs and lyrics, 256 masks of the sound each, and has
 the parts that pay. Explanations with it are measured at several sizes. Their work is that of the encoders; what the
@@ -23,6 +25,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.tools.tuning import Tuning
 from benchmarks.worlds.budgets import (
     LONGEST,
     ROWS,
@@ -34,7 +37,7 @@ from benchmarks.worlds.budgets import (
     measure_guided,
 )
 from benchmarks.worlds.games import make_games
-from benchmarks.worlds.transformer import make_song
+from benchmarks.worlds.transformer import make_song, make_transformer
 from benchmarks.worlds.world import World
 from musiclime_torch import explain
 from musiclime_torch.explanation import Settings
@@ -70,22 +73,23 @@ def main() -> None:
     ):
         table.add_column(heading)
     ratios: dict[str, float | None] = {}
-    for game in make_games(torch.device(options.device)):
+    device = torch.device(options.device)
+    for game in (*make_games(device), make_transformer(0, Tuning(device), "gone")):
         passes = count_passes(game)
         truths = find_truths(game, longest, reach)
         target, medians = measure_game(game, rows, longest, seeds, truths)
-        work = count_work(game, passes)
+        work, joint = count_work(game, passes), rows * sum(passes)
         ways: dict[str, Callable[[int, int], float]] = {game.name: work.count}
         if work.table:
             ways[f"{game.name}, local maps"] = work.count_with_tables
         for name, count in ways.items():
-            cells, ratios[name] = compare(medians, target, count, rows * work.count(1, 1))
-            table.add_row(name, describe(work, count), *cells)
-        if game.name == "transformer":
+            cells, ratios[name] = compare(medians, target, count, joint)
+            table.add_row(name, describe(work, count, passes), *cells)
+        if game.name.startswith("transformer"):
             student, taught = count_flops(lambda game=game: teach(game, songs, options.smoke))
             medians = measure_guided(game, student, tried, seeds, truths)
-            cells, ratios["transformer, student"] = compare(medians, target, work.count, rows * work.count(1, 1))
-            table.add_row("transformer, student", tell_price(game, student, taught, work), *cells)
+            cells, ratios[f"{game.name}, student"] = compare(medians, target, work.count, joint)
+            table.add_row(f"{game.name}, student", tell_price(game, student, taught, joint), *cells)
     Console(width=140).print(table)
     print(json.dumps(ratios))
 
@@ -94,22 +98,22 @@ def teach(game: World, songs: int, smoke: bool) -> Student:
     """A student of the world's model, with the parts that pay; in a smoke test with both."""
     assert game.probe is not None
     lessons = (make_song(TAUGHT + song) for song in range(songs))
+    settings = Settings(lyrics_baseline=game.probe.sources.lyrics_baseline)
     if smoke:
-        return distill(game.probe.subject.model, lessons, Settings(), MASKS, Training(epochs=4), worth=0.0)
-    return distill(game.probe.subject.model, lessons, Settings(), MASKS)
+        return distill(game.probe.subject.model, lessons, settings, MASKS, Training(epochs=4), worth=0.0)
+    return distill(game.probe.subject.model, lessons, settings, MASKS)
 
 
-def tell_price(game: World, student: Student, taught: float, work: Work) -> str:
+def tell_price(game: World, student: Student, taught: float, joint: float) -> str:
     """What lessons with training and answers take, beside 5,000 joint rows, and what the student is expected to gain."""
     assert game.probe is not None
     assert game.track is not None
-    asked = (512, 416)
-    plain, guided = (
-        count_flops(lambda proxy=proxy: explain(game.probe.subject.model, game.track, n_samples=asked, proxy=proxy))[1]
-        for proxy in (None, student)
-    )
-    lessons = taught / work.count(ROWS, ROWS)
-    answers = (guided - plain) / work.count(ROWS, ROWS)
+    model, track, baseline = game.probe.subject.model, game.track, game.probe.sources.lyrics_baseline
+
+    def count(proxy: Student | None) -> float:
+        return count_flops(lambda: explain(model, track, n_samples=(512, 416), proxy=proxy, lyrics_baseline=baseline))[1]
+
+    lessons, answers = taught / joint, (count(student) - count(None)) / joint
     gains = f"expected gains {student.recipe.gain:.2f}, {student.recipe.lyrics_gain:.2f}"
     return f"lessons and training {lessons:.2f}, answers {answers:.3f} of the joint rows' work; {gains}"
 
@@ -131,10 +135,11 @@ def compare(
     return (show(target), show(medians[best]), f"{best[0]} + {best[1]}", f"{ratio:.2f}"), round(ratio, 2)
 
 
-def describe(work: Work, count: Callable[[int, int], float]) -> str:
+def describe(work: Work, count: Callable[[int, int], float], whole: tuple[float, float]) -> str:
     """FLOPs of each kind of pass."""
     looked = f"; {work.table} sounds, then {work.look_up:.3g}" if count == work.count_with_tables else ""
-    return f"{work.hear:.3g} + {work.read:.3g}{looked}"
+    left_out = f" (all words {whole[1]:.3g})" if work.read < 0.99 * whole[1] else ""
+    return f"{work.hear:.3g} + {work.read:.3g}{left_out}{looked}"
 
 
 if __name__ == "__main__":

@@ -30,13 +30,16 @@ ENDS = (255, 3071)
 STEP = 64
 
 
-def count_passes(game: World) -> tuple[float, float]:
-    """Floating-point operations of one pass of either encoder; one each where torch counts none."""
+def count_passes(game: World, masks: tuple[Tensor, Tensor] | None = None) -> tuple[float, float]:
+    """Floating-point operations of one pass of either encoder, under these masks or with all there; one each where torch
+    counts none.
+    """
     costs = []
-    for encode, width in ((game.hear, game.d_audio), (game.read, game.d_lyrics)):
+    some = masks or tuple(torch.ones(4, width, dtype=torch.bool) for width in (game.d_audio, game.d_lyrics))
+    for encode, rows in zip((game.hear, game.read), some, strict=True):
         with FlopCounterMode(display=False) as counter:
-            encode(torch.ones(4, width, dtype=torch.bool))
-        costs.append(counter.get_total_flops() / 4)
+            encode(rows)
+        costs.append(counter.get_total_flops() / len(rows))
     return (costs[0], costs[1]) if all(costs) else (1.0, 1.0)
 
 
@@ -64,9 +67,14 @@ class Work:
 
 
 def count_work(game: World, passes: tuple[float, float]) -> Work:
-    """What a game's passes take, once its sounds have been heard: by then its table stands, if it can have one."""
+    """What a game's passes take, once its sounds have been heard: by then its table stands, if it can have one.
+
+    Lyrics are read under masks of a design, for words that are gone may cost nothing.
+    """
     table = 0 if game.probe is None else game.probe.tally["tables"]
-    return Work(*passes, table, count_passes(game)[0] if table else 0.0)
+    words = draw_blocks(game.d_lyrics, 448, 0, fitted=True).masks
+    looked, read = count_passes(game, (torch.ones(4, game.d_audio, dtype=torch.bool), words))
+    return Work(passes[0], read, table, looked if table else 0.0)
 
 
 def compare_sides(audio: Tensor, lyrics: Tensor, truths: dict[str, Tensor]) -> dict[str, float]:
@@ -177,8 +185,9 @@ def measure_guided(
         answers = Answers()
         for asked in product(*sizes):
             found = explain(
-                game.probe.subject.model, game.track, n_samples=asked, seed=1000 * seed, proxy=student, answers=answers
-            )
+                game.probe.subject.model, game.track, n_samples=asked, seed=1000 * seed, proxy=student, answers=answers,
+                lyrics_baseline=game.probe.sources.lyrics_baseline,
+            )  # fmt: skip
             sounds, read = found.attributions.double().split((game.d_audio, game.d_lyrics), 1)
             runs.setdefault(asked, []).append(compare_sides(sounds, read, truths))
     return {asked: {part: statistics.median(run[part] for run in some) for part in some[0]} for asked, some in runs.items()}

@@ -22,7 +22,7 @@ class TinyTransformer(nn.Module):
     """AST and RoBERTa from their configurations, three layers of 64 each, random weights, LayerNorm + Linear on both."""
 
     sample_rate, channels, output_kind, classes = 16000, 1, "logits", ("a", "b", "c", "d")
-    modalities = ("audio", "lyrics")
+    modalities, takes_positions = ("audio", "lyrics"), True
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -80,8 +80,10 @@ class TinyTransformer(nn.Module):
 
     def encode_text(self, text: TokenBatch) -> Tensor:
         """RoBERTa's first state."""
-        positions = torch.arange(2, 2 + text.embeddings.shape[1], device=text.embeddings.device)[None]
-        states = self.eye(inputs_embeds=text.embeddings, position_ids=positions).last_hidden_state
+        given, places = {"inputs_embeds": text.embeddings, "attention_mask": text.attended.long()}, text.positions
+        if places is None:
+            places = torch.arange(text.embeddings.shape[1], device=text.embeddings.device)[None]
+        states = self.eye(**given, position_ids=places + 2).last_hidden_state
         return (states[:, 0] - self.centres[1]) * self.gains[1]
 
     def fuse(self, sounds: Tensor, texts: Tensor) -> Tensor:
@@ -119,18 +121,19 @@ def make_song(seed: int) -> Track:
     return Track(stems, ("a", "b", "c", "d"), 16000, lyrics, title=f"synthetic {seed}")
 
 
-def make_transformer(seed: int, tuning: Tuning = AS_IS) -> World:
-    """The model and a synthetic song, with ten segments."""
+def make_transformer(seed: int, tuning: Tuning = AS_IS, lyrics_baseline: str | None = None) -> World:
+    """The model and a synthetic song, with ten segments; removed words become its mask token, or what is asked for."""
     model = TinyTransformer(seed).requires_grad_(False).eval()
     track = make_song(seed)
-    _calibrate(model, track, tuning.device)
-    return make_probed("transformer", model, track, tuning)
+    _calibrate(model, track, tuning.device, lyrics_baseline)
+    name = f"transformer, words {lyrics_baseline}" if lyrics_baseline else "transformer"
+    return make_probed(name, model, track, tuning, lyrics_baseline)
 
 
 @torch.no_grad()
-def _calibrate(model: TinyTransformer, track: Track, device: torch.device) -> None:
+def _calibrate(model: TinyTransformer, track: Track, device: torch.device, lyrics_baseline: str | None) -> None:
     """Centre both encodings and bring them to unit spread, logits to a spread of two: a random network has no scale."""
-    game = make_probed("transformer", model, track, Tuning(device))
+    game = make_probed("transformer", model, track, Tuning(device), lyrics_baseline)
     generator = torch.Generator().manual_seed(1)
     sounds = game.hear(torch.rand(256, game.d_audio, generator=generator) < 0.5)[0]
     texts = game.read(torch.rand(256, game.d_lyrics, generator=generator) < 0.5)

@@ -79,19 +79,28 @@ class World:
         return to_values(self.scale(space), torch.cat([square.diagonal().T for square in squares])).cpu()
 
 
-def make_probe(model: nn.Module, track: Track, units: Units = "word", tuning: Tuning = AS_IS, segments: int = 10) -> Probe:
+def make_probe(
+    model: nn.Module,
+    track: Track,
+    units: Units = "word",
+    tuning: Tuning = AS_IS,
+    segments: int = 10,
+    lyrics_baseline: str | None = None,
+) -> Probe:
     """A model and a song, its segments and units of its lyrics: what `explain` asks, with ten segments at its defaults."""
     subject = describe_model(model, sample_rate=None, classes=None, output_kind=None, modalities=None)
     components = list_components(track, segments, units, subject.modalities)
     with torch.no_grad():
-        sources = prepare_sources(subject, track, components, "silence", None, 0, tuning.device)
+        sources = prepare_sources(subject, track, components, "silence", lyrics_baseline, 0, tuning.device)
     seen = components.seen(sources.unseen)
     return Probe(subject, sources, seen, len(components), tuning.device, tuning.rows, precision=tuning.precision)
 
 
-def make_probed(name: str, model: nn.Module, track: Track, tuning: Tuning = AS_IS) -> World:
+def make_probed(
+    name: str, model: nn.Module, track: Track, tuning: Tuning = AS_IS, lyrics_baseline: str | None = None
+) -> World:
     """A late-fusion model and its song, with ten segments and words."""
-    return ask_probe(name, make_probe(tune(model, tuning), track, tuning=tuning), track)
+    return ask_probe(name, make_probe(tune(model, tuning), track, tuning=tuning, lyrics_baseline=lyrics_baseline), track)
 
 
 def ask_probe(name: str, probe: Probe, track: Track) -> World:

@@ -90,6 +90,7 @@ class AstRoberta(nn.Module):
     model_type = "musiclime_torch.ast_roberta"
     name = "ast-roberta"
     sample_rate, channels, modalities, spectrogram = RATE, 1, ("audio", "lyrics"), (WINDOW, HOP)
+    takes_positions = True
 
     def __init__(
         self,
@@ -129,11 +130,14 @@ class AstRoberta(nn.Module):
     def encode_text(self, text: TokenBatch) -> Float[Tensor, "batch feature"]:
         """RoBERTa's last state of the first token."""
         embeddings = text.embeddings
+        # From behind the padding token's, as RoBERTa counts tokens that it embeds itself.
+        positions = None if text.positions is None else text.positions + self.text_model.embeddings.padding_idx + 1
         # Ready-made, in four dimensions: for two the library asks the device whether anything is masked at all.
         lowest = torch.finfo(embeddings.dtype).min
         mask = torch.zeros_like(text.attended, dtype=embeddings.dtype).masked_fill(~text.attended, lowest)
         mask = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
-        states: Tensor = self.text_model(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
+        given = {"inputs_embeds": embeddings, "attention_mask": mask, "position_ids": positions}
+        states: Tensor = self.text_model(**given).last_hidden_state
         return states[:, 0]
 
     def fuse(self, audio: Float[Tensor, "batch heard"], text: Float[Tensor, "batch read"]) -> Float[Tensor, "batch class"]:

@@ -24,6 +24,8 @@ More, all optional, read as plain attributes:
 ``modalities``    ``("audio", "lyrics")``, ``("audio",)`` or ``("lyrics",)``: the positional arguments it takes.
 ``tokenize``      ``tokenize(text) -> Tokens``: masks then act on tokens, and ``text`` becomes token ids.
 ``embed_text``    ``embed_text(ids) -> embeddings``: masks then act on embeddings, and ``text`` becomes a ``TokenBatch``.
+``takes_positions``   true where the model reads tokens at the places that ``TokenBatch.positions`` gives. Of words that are
+                  gone it is then given no token at all: half as many on average.
 ``encode_audio``, ``encode_text``, ``fuse``   a late-fusion model: ``fuse(encode_audio(audio), encode_text(text))``, each
                   encoding a tensor with the batch first. It gets a crossed design.
 ``fuse_pairs``    ``fuse_pairs(heard, read) -> (n_audio, n_text, class)``: every pair at once, where that costs less than
@@ -81,10 +83,15 @@ class Tokens:
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Altered lyrics on the device: token embeddings, and which tokens may be attended to."""
+    """Altered lyrics on the device: token embeddings, and which tokens may be attended to.
+
+    ``positions`` are the tokens' places in the song, None where token t stands at place t. Only a model that declares
+    ``takes_positions`` gets them.
+    """
 
     embeddings: Float[Tensor, "batch token dim"]
     attended: Bool[Tensor, "batch token"]
+    positions: Int[Tensor, "batch token"] | None = None
 
 
 @runtime_checkable

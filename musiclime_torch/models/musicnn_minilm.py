@@ -46,7 +46,8 @@ class SentenceEncoder(nn.Module):
     def forward(self, text: TokenBatch) -> Float[Tensor, "batch feature"]:
         """Directions of texts."""
         attended = text.attended.to(torch.long)
-        states = self.module(inputs_embeds=text.embeddings, attention_mask=attended).last_hidden_state
+        given = {"inputs_embeds": text.embeddings, "attention_mask": attended, "position_ids": text.positions}
+        states = self.module(**given).last_hidden_state
         shares = attended[:, :, None].to(states.dtype)
         mean = (states * shares).sum(1) / shares.sum(1)
         return nn.functional.normalize(mean, dim=1)
@@ -73,7 +74,7 @@ class MusicnnMiniLM(nn.Module):
     """Logits of independent tags from 16 kHz mono audio and lyrics."""
 
     name = "musicnn-minilm"
-    output_kind, modalities, query_side = "multilabel", ("audio", "lyrics"), "lyrics"
+    output_kind, modalities, query_side, takes_positions = "multilabel", ("audio", "lyrics"), "lyrics", True
     prompts: Float[Tensor, "class feature"]
 
     def __init__(self, ear: Musicnn, eye: SentenceEncoder, prompts: Sequence[str], similarity: float) -> None:

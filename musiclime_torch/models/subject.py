@@ -29,7 +29,7 @@ class Subject:
 
     `late_fusion` says that sound and lyrics are encoded apart, so that every pair of two encodings can be fused; `compiled`
     that torch.compile has made the module, a part of it, or one of its methods. `receptive_field` is that of a sound tower
-    that offers its local maps, and their hop, in samples.
+    that offers its local maps, and their hop, in samples. `takes_positions` says that tokens may be left out.
     """
 
     model: Any  # a callable; what more it offers is looked up by name
@@ -48,6 +48,7 @@ class Subject:
     shares_sounds: bool = False
     asked_text: str = ""
     receptive_field: tuple[int, int] | None = None
+    takes_positions: bool = False
 
 
 def describe_model(
@@ -66,6 +67,7 @@ def describe_model(
         )
     takes = _read_modalities(model, modalities)
     rate = _read_rate(model, sample_rate, hears="audio" in takes)
+    compiled = any(map(is_compiled, (module_behind(model), *(getattr(model, part, None) for part in LATE_FUSION))))
     return Subject(
         model=model,
         module=module_behind(model),
@@ -82,7 +84,9 @@ def describe_model(
         shares_sounds=len(takes) == 2 and all(callable(getattr(model, part, None)) for part in SHARING),
         asked_text=str(getattr(model, "asked_text", "") or ""),
         receptive_field=_read_field(model, takes),
-        compiled=any(map(is_compiled, (module_behind(model), *(getattr(model, part, None) for part in LATE_FUSION)))),
+        compiled=compiled,
+        # Fewer tokens are another shape, for which a compiled module would be made again.
+        takes_positions=bool(getattr(model, "takes_positions", False)) and not compiled,
     )
 
 

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -115,5 +116,5 @@ class InPrecision:
 
     def _convert(self, value: Any) -> Any:
         if isinstance(value, TokenBatch):
-            return TokenBatch(value.embeddings.to(self.dtype), value.attended)
+            return replace(value, embeddings=value.embeddings.to(self.dtype))
         return value.to(self.dtype) if isinstance(value, Tensor) and value.is_floating_point() else value

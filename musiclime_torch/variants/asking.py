@@ -10,7 +10,7 @@ from functools import reduce
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from musiclime_torch.basics.arguments import T
@@ -29,10 +29,10 @@ from musiclime_torch.variants.forward import (
 )
 from musiclime_torch.variants.look_ups import answer_from_tables, look_up, pays
 from musiclime_torch.variants.probe import Probe
-from musiclime_torch.variants.renderings import LYRICS, Encoded, Renderings, find_renderings
+from musiclime_torch.variants.renderings import LYRICS, Encoded, Renderings, find_renderings, sort_renderings
 from musiclime_torch.variants.scale import Scale, check_outputs, to_values
 from musiclime_torch.variants.sound import mix
-from musiclime_torch.variants.words import LyricGates, StringGates, mask_lyrics
+from musiclime_torch.variants.words import LyricGates, StringGates, count_tokens, mask_lyrics
 
 #: Pairs of encodings that are fused at a time: their joined features take a hundred megabytes at most.
 PAIRS = 16_384
@@ -65,12 +65,13 @@ def run_joint(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n c
     sources, n_audio = probe.sources, probe.n_audio
     # Strings are cut on the host, so their masks needn't come back from the device.
     lyric_masks = (full if isinstance(sources.lyrics, StringGates) else here)[:, n_audio:]
+    lengths = count_tokens(sources.lyrics, full[:, n_audio:])
 
     def answer(rows: slice) -> Float[Tensor, "batch class"]:
         count = rows.stop - rows.start
+        text = _render_text(sources.lyrics, lyric_masks[rows], _take(lengths, rows))
         if not sources.windows:
-            return run_model(probe, _render_text(sources.lyrics, lyric_masks[rows]), count)
-        text = _render_text(sources.lyrics, lyric_masks[rows])
+            return run_model(probe, text, count)
         if probe.subject.shares_sounds:
             return _run_shared(probe, full[rows, :n_audio], text)
         gates = here[rows, :n_audio].unflatten(1, (sources.n_stems, sources.n_segments))
@@ -132,10 +133,12 @@ def _run_renderings(probe: Probe, full: Bool[Tensor, "n column"], renderings: Se
     gates = send(full[:, :n_audio], probe.device).unflatten(1, (sources.n_stems, sources.n_segments))
     # Strings are cut on the host, so that their masks stay there.
     lyric_masks = full[:, n_audio:] if isinstance(sources.lyrics, StringGates) else send(full[:, n_audio:], probe.device)
+    lengths = count_tokens(sources.lyrics, full[:, n_audio:])
 
     def run(pieces: list[tuple[int, Tensor]]) -> Float[Tensor, "batch class"]:
-        masks = torch.cat([masks for _, masks in pieces]).to(lyric_masks.device)
-        inputs = _render_text(sources.lyrics, lyric_masks.index_select(0, masks))
+        masks = torch.cat([masks for _, masks in pieces])
+        some = lyric_masks.index_select(0, send(masks, lyric_masks.device))
+        inputs = _render_text(sources.lyrics, some, _take(lengths, masks))
         if sources.windows:
             inputs = (_render_windows(probe, gates, pieces), *inputs)
         return widen(run_model(probe, inputs, len(masks)))
@@ -151,7 +154,7 @@ def _render_windows(
     probe: Probe, gates: Bool[Tensor, "n stem segment"], pieces: list[tuple[int, Tensor]]
 ) -> Shaped[Tensor, "batch channel *bin frame"]:
     windows = probe.sources.windows
-    return torch.cat([mix(windows[window], gates.index_select(0, masks)) for window, masks in pieces])
+    return torch.cat([mix(windows[window], gates.index_select(0, send(masks, gates.device))) for window, masks in pieces])
 
 
 def _run_sides(probe: Probe, masks: Bool[Tensor, "n seen"]) -> Float[Tensor, "n class"]:
@@ -209,19 +212,45 @@ def encode_lyrics(probe: Probe, masks: Bool[Tensor, "n seen_lyrics"]) -> Encoded
     assert lyrics is not None, "a late-fusion model takes lyrics"
     seen = tuple(column - probe.n_audio for column in probe.seen_lyrics)
     full = _spread(masks, seen, probe.columns - probe.n_audio)
+    lengths = count_tokens(lyrics, full)
+    if len(probe.sources.windows) > 1 or probe.kept.everything:
+        return _encode_renderings(probe, lyrics, full, lengths)
+    if lengths is None:
+        return Encoded(_encode_texts(probe, lyrics, full, None))
+    # Short ones together: the longest of a batch says how many tokens all of it has.
+    order = lengths.argsort(stable=True)
+    encoded = _encode_texts(probe, lyrics, full[order], lengths[order])
+    return Encoded(encoded.index_select(0, send(order.argsort(), encoded.device)))
+
+
+def _encode_texts(
+    probe: Probe, lyrics: LyricGates, full: Bool[Tensor, "n column"], lengths: Int[Tensor, " n"] | None
+) -> Tensor:
+    """Encodings of lyrics under every mask, one after the other."""
     here = full if isinstance(lyrics, StringGates) else send(full, probe.device)
 
-    def encode(some: Bool[Tensor, "batch column"]) -> Tensor:
-        return run_encoder(probe, "encode_text", mask_lyrics(lyrics, some), len(some))
+    def encode(rows: slice) -> tuple[Tensor, ...]:
+        some = here[rows]
+        return (run_encoder(probe, "encode_text", mask_lyrics(lyrics, some, _take(lengths, rows)), len(some)),)
 
-    if len(probe.sources.windows) > 1 or probe.kept.everything:
+    batches = run_batches(probe, "encode_text", len(here), probe.batch_size, encode)
+    return fill_each(_check_shapes(probe, "encode_text", probe.count("encode_text", batches)), len(here))[0]
 
-        def run(pieces: list[tuple[int, Tensor]]) -> Tensor:
-            return encode(here.index_select(0, pieces[0][1].to(here.device)))
 
-        return next(run_windows(probe, "encode_text", [find_renderings(LYRICS, range(full.shape[1]), full)], True, run))
-    batches = run_batches(probe, "encode_text", len(here), probe.batch_size, lambda rows: (encode(here[rows]),))
-    return Encoded(fill_each(_check_shapes(probe, "encode_text", probe.count("encode_text", batches)), len(here))[0])
+def _encode_renderings(
+    probe: Probe, lyrics: LyricGates, full: Bool[Tensor, "n column"], lengths: Int[Tensor, " n"] | None
+) -> Encoded:
+    """The same of lyrics that several windows share, or later questions: each rendering is run once."""
+    here = full if isinstance(lyrics, StringGates) else send(full, probe.device)
+
+    def run(pieces: list[tuple[int, Tensor]]) -> Tensor:
+        rows = pieces[0][1]
+        some = here.index_select(0, send(rows, here.device))
+        return run_encoder(probe, "encode_text", mask_lyrics(lyrics, some, _take(lengths, rows)), len(some))
+
+    renderings = find_renderings(LYRICS, range(full.shape[1]), full)
+    renderings = renderings if lengths is None else sort_renderings(renderings, lengths)
+    return next(run_windows(probe, "encode_text", [renderings], True, run))
 
 
 def fuse(probe: Probe, sounds: tuple[Encoded, ...], texts: Encoded) -> Float[Tensor, "na nt class"]:
@@ -319,8 +348,14 @@ def _spread(masks: Bool[Tensor, "n some"], columns: tuple[int, ...], width: int)
     return rows
 
 
-def _render_text(lyrics: LyricGates | None, masks: Bool[Tensor, "batch column"]) -> tuple[Any, ...]:
-    return () if lyrics is None else (mask_lyrics(lyrics, masks),)
+def _render_text(
+    lyrics: LyricGates | None, masks: Bool[Tensor, "batch column"], lengths: Int[Tensor, " batch"] | None
+) -> tuple[Any, ...]:
+    return () if lyrics is None else (mask_lyrics(lyrics, masks, lengths),)
+
+
+def _take(lengths: Int[Tensor, " n"] | None, rows: slice | Int[Tensor, " batch"]) -> Int[Tensor, " batch"] | None:
+    return None if lengths is None else lengths[rows]
 
 
 def _check_counts(probe: Probe, batches: Iterator[tuple[slice, Tensor]]) -> Iterator[tuple[slice, Tensor]]:

@@ -19,7 +19,6 @@ from musiclime_torch.models.batches import fill, in_batches, ran_out
 from musiclime_torch.models.care import encoding, tries_out_kernels, widen
 from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import Subject
-from musiclime_torch.surrogate.design import send
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.renderings import Encoded, Kept, Renderings
 
@@ -114,7 +113,8 @@ def _pick_size(probe: Probe, part: str, count: int) -> int:
 def fill_up(batch: Any, size: int) -> Any:
     """A batch of so many rows, the last one repeated: a variant that the model can be asked about."""
     if isinstance(batch, TokenBatch):
-        return TokenBatch(fill_up(batch.embeddings, size), fill_up(batch.attended, size))
+        places = None if batch.positions is None else fill_up(batch.positions, size)
+        return TokenBatch(fill_up(batch.embeddings, size), fill_up(batch.attended, size), places)
     missing = size - len(batch)
     if not missing:
         return batch
@@ -253,8 +253,8 @@ def run_windows(
 ) -> Iterator[Encoded]:
     """The part's answers for every mask, window by window; only renderings that have none yet are run.
 
-    `run` gets a batch as (window, mask numbers on the device) of successive windows and returns a row for each mask. Batches
-    go across windows: sixteen renderings of one would leave a GPU idle. `keep` says that later questions find the answers.
+    `run` gets a batch as (window, mask numbers on the CPU) of successive windows and returns a row for each mask. Batches go
+    across windows: sixteen renderings of one would leave a GPU idle. `keep` says that later questions find the answers.
     """
     kept, name = probe.kept if keep else Kept(), f"{part} in {probe.precision}"
     missing = [kept.find_missing(name, rendering) for rendering in renderings]
@@ -262,8 +262,7 @@ def run_windows(
     # A group is what fills a batch. Its answers are all that is held besides those that are kept, however long the song is.
     for group in _group(missing, probe.batch_size):
         pieces = [
-            (renderings[number].window, send(torch.from_numpy(renderings[number].masks[missing[number]]), probe.device))
-            for number in group
+            (renderings[number].window, torch.from_numpy(renderings[number].masks[missing[number]])) for number in group
         ]
         size = sum(len(piece) for _, piece in pieces)
         if size:

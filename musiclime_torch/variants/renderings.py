@@ -140,3 +140,15 @@ def find_renderings(window: int, columns: Sequence[int], masks: Bool[Tensor, "n 
     rows = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
     keys, chosen, places = np.unique(rows, return_index=True, return_inverse=True)
     return Renderings(window, [key.tobytes() for key in keys], first + chosen, places)
+
+
+def sort_renderings(renderings: Renderings, lengths: Int[Tensor, " n"]) -> Renderings:
+    """The same in the order of what their masks are given.
+
+    >>> renderings = find_renderings(0, [0, 1], torch.tensor([[True, True], [False, False], [False, True]]))
+    >>> sort_renderings(renderings, torch.tensor([2, 0, 1])).masks.tolist()
+    [1, 2, 0]
+    """
+    order = np.argsort(lengths.numpy()[renderings.masks], kind="stable")
+    keys = [renderings.keys[number] for number in order]
+    return replace(renderings, keys=keys, masks=renderings.masks[order], places=np.argsort(order)[renderings.places])

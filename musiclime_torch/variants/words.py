@@ -18,7 +18,7 @@ from torch import Tensor
 
 from musiclime_torch.basics.choices import LyricsBaseline
 from musiclime_torch.basics.errors import InputError
-from musiclime_torch.models.contract import EmbedsText, TokenBatch, Tokens
+from musiclime_torch.models.contract import TokenBatch, Tokens
 from musiclime_torch.models.student_parts import Words
 from musiclime_torch.models.subject import Subject
 
@@ -30,13 +30,15 @@ Spans = tuple[tuple[tuple[int, int], ...], ...]
 class TokenGates:
     """Lyrics ready to be masked at their embeddings; `owner` is each token's lyric column, the last one = always on.
 
-    With `gone` removed tokens are not attended to at all. The baseline is one for all tokens, or each token's own.
+    With `gone` removed tokens are not attended to at all. The baseline is one for all tokens, or each token's own. `sizes`
+    are the tokens of every column, and last those that are always on; with them removed tokens are left out.
     """
 
     embeddings: Float[Tensor, "token dim"]
     baseline: Float[Tensor, "*token dim"]
     owner: Int[Tensor, " token"]
     gone: bool
+    sizes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def gate_lyrics(
     picked = pick_lyrics_baseline(asked, tokens, subject.text_form == "embeddings")
     if subject.text_form == "ids":
         return gate_ids(tokens, columns, picked, device), picked
-    return gate_embeddings(subject.model, tokens, columns, picked, device), picked
+    return gate_embeddings(subject, tokens, columns, picked, device), picked
 
 
 def tokenize(subject: Subject, text: str) -> Tokens:
@@ -163,20 +165,20 @@ def pick_lyrics_baseline(asked: LyricsBaseline | None, tokens: Tokens | None, ta
 
 
 def gate_embeddings(
-    model: EmbedsText, tokens: Tokens, spans: Spans, baseline: LyricsBaseline, device: torch.device
+    subject: Subject, tokens: Tokens, spans: Spans, baseline: LyricsBaseline, device: torch.device
 ) -> TokenGates:
     """Look the song's token embeddings up once, and the baseline's."""
     # Looked up once per song: every variant is a choice between two rows per token, made on the device.
-    ids = tokens.ids.to(device)
-    embeddings = model.embed_text(ids)
+    ids, owners = tokens.ids.to(device), own_tokens(tokens, spans)
+    embeddings = subject.model.embed_text(ids)
     if baseline in ("zero", "gone"):
         # A sum over the first row only gives shape, dtype and device, for lyrics without a token, too.
         stand_in = torch.zeros_like(embeddings[:1].sum(0))
     else:
-        stand_in = model.embed_text(_baseline_id(tokens, baseline).to(device).reshape(1))[0]
-    return TokenGates(
-        embeddings, stand_in, torch.tensor(own_tokens(tokens, spans), dtype=torch.long).to(device), baseline == "gone"
-    )
+        stand_in = subject.model.embed_text(_baseline_id(tokens, baseline).to(device).reshape(1))[0]
+    gone = baseline == "gone"
+    sizes = tuple(map(owners.count, range(len(spans) + 1))) if gone and subject.takes_positions else None
+    return TokenGates(embeddings, stand_in, torch.tensor(owners, dtype=torch.long).to(device), gone, sizes)
 
 
 def gate_ids(tokens: Tokens, spans: Spans, baseline: LyricsBaseline, device: torch.device) -> IdGates:
@@ -237,18 +239,47 @@ def list_words(gates: LyricGates | None) -> Words | None:
     return Words(sung, gates.baseline.float().cpu().expand_as(sung), gates.owner.cpu())
 
 
-def mask_lyrics(gates: LyricGates, masks: Bool[Tensor, "variant column"]) -> Text:
-    """Render what the model reads of each variant; strings are made on the host, tokens stay on the device."""
+#: Numbers of tokens that are left in a batch are rounded up to a multiple of this: fewer different shapes, and rows that
+#: start where a GPU likes to read.
+ROUNDED = 8
+
+
+def count_tokens(gates: LyricGates | None, masks: Bool[Tensor, "n column"]) -> Int[Tensor, " n"] | None:
+    """Tokens that each mask keeps, from masks on the CPU; None for lyrics whose removed tokens aren't left out."""
+    if not isinstance(gates, TokenGates) or gates.sizes is None:
+        return None
+    *sizes, always = gates.sizes
+    return masks.long() @ torch.tensor(sizes, dtype=torch.long) + always
+
+
+def mask_lyrics(
+    gates: LyricGates, masks: Bool[Tensor, "variant column"], lengths: Int[Tensor, " variant"] | None = None
+) -> Text:
+    """Render what the model reads of each variant; strings are made on the host, tokens stay on the device.
+
+    With `lengths`, from `count_tokens`, removed tokens are left out: the longest variant says how many the batch has.
+    """
     if isinstance(gates, StringGates):
         texts = [_cut_out(gates, row) for row in masks.tolist()]
         return texts if gates.reader is None else _embed_texts(gates, texts)
     # One more column, always on, for the tokens that no column owns: each token then looks its own column up.
     always = torch.ones_like(masks[:, :1]) if masks.shape[1] else masks.new_ones(masks.shape[0], 1)
-    kept = torch.cat([masks, always], 1).index_select(1, gates.owner)
+    there = torch.cat([masks, always], 1).index_select(1, gates.owner)
     if isinstance(gates, IdGates):
-        return torch.where(kept, gates.ids, gates.baseline)
-    attended = kept if gates.gone else torch.ones_like(kept)
-    return TokenBatch(torch.where(kept[:, :, None], gates.embeddings, gates.baseline), attended)
+        return torch.where(there, gates.ids, gates.baseline)
+    if lengths is not None:
+        return _leave_out(gates, there, int(lengths.max()))
+    attended = there if gates.gone else torch.ones_like(there)
+    return TokenBatch(torch.where(there[:, :, None], gates.embeddings, gates.baseline), attended)
+
+
+def _leave_out(gates: TokenGates, there: Bool[Tensor, "variant token"], most: int) -> TokenBatch:
+    """The tokens that are there, in their order and with their places; of shorter variants some of the others after them,
+    which aren't attended to.
+    """
+    most = min(-(-max(most, 1) // ROUNDED) * ROUNDED, there.shape[1])
+    order = (~there).byte().argsort(dim=1, stable=True)[:, :most]
+    return TokenBatch(gates.embeddings[order], there.gather(1, order), order)
 
 
 def _cut_out(gates: StringGates, kept: list[bool]) -> str:

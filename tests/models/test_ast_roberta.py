@@ -96,6 +96,25 @@ def test_words_that_are_gone_leave_no_trace(model: AstRoberta):
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_words_that_are_left_out_leave_no_trace_either(tmp_path: Path, attention: str):
+    config = roberta_config()
+    config._attn_implementation = attention
+    torch.manual_seed(0)
+    model = AstRoberta(ast_config(), config, make_tokenizer(tmp_path / "made"), ("a", "b"), AS_IN_THE_PAPER).eval()
+    ids = model.tokenize("hold me now and love me tonight").ids
+    embeddings = model.embed_text(ids)
+    there = torch.rand(6, len(ids), generator=torch.Generator().manual_seed(1)) < 0.5
+    there[:, 0] = True
+    with torch.no_grad():
+        masked = model.encode_text(TokenBatch(embeddings.expand(6, -1, -1), there))
+        assert masked.std(0).max() > 2e-3
+        for row, kept in zip(masked, there, strict=True):
+            places = kept.nonzero()[:, 0]
+            short = TokenBatch(embeddings[places][None], torch.ones(1, len(places), dtype=torch.bool), places[None])
+            torch.testing.assert_close(model.encode_text(short)[0], row, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_masks_mean_the_same_to_every_attention(tmp_path: Path, attention: str):
     tokenizer = make_tokenizer(tmp_path / "made")
     torch.manual_seed(3)

@@ -175,6 +175,21 @@ def test_lyrics_are_near_what_they_are_about():
 
 
 @needs_weights
+def test_words_that_are_left_out_leave_the_others_at_their_places():
+    model = load_model("musicnn-minilm", "cpu")
+    ids = model.tokenize("heavy metal thunder, burn it down, dance all night").ids
+    there = torch.ones(1, len(ids), dtype=torch.bool)
+    there[0, [2, 3, 7]] = False
+    places, embeddings = there.nonzero()[:, 1][None], model.embed_text(ids)[None]
+    short = TokenBatch(embeddings[:, places[0]], torch.ones_like(places, dtype=torch.bool), places)
+    with torch.no_grad():
+        masked = model.encode_text(TokenBatch(embeddings, there))
+        torch.testing.assert_close(model.encode_text(short), masked, atol=1e-5, rtol=1e-5)
+        moved = TokenBatch(short.embeddings, short.attended, torch.arange(len(places[0]))[None])
+        assert not torch.allclose(model.encode_text(moved), masked, atol=1e-3)
+
+
+@needs_weights
 def test_both_towers_are_explained_by_crossed_masks(track: Track):
     model = load_model("musicnn-minilm", "cpu")
     found = explain(model, track, segments=2, n_samples=(16, 32), target="dance")

@@ -34,6 +34,14 @@ def test_late_fusion_needs_three_parts_and_two_modalities():
     assert not describe_model(Late(), **{**NOTHING, "modalities": ("audio",)}).late_fusion
 
 
+def test_tokens_are_left_out_for_a_model_that_reads_places_and_wasnt_compiled():
+    model = Late()
+    assert not describe_model(model, **NOTHING).takes_positions
+    model.takes_positions = True
+    assert describe_model(model, **NOTHING).takes_positions
+    assert not describe_model(torch.compile(model, backend="eager"), **NOTHING).takes_positions
+
+
 def test_a_model_is_called_what_it_calls_itself():
     named = Additive()
     named.name = "my tagger"

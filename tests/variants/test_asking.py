@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from passes import Noting
 from musiclime_torch import explain
 from musiclime_torch.basics.errors import InputError
 from musiclime_torch.basics.progress import Stages
+from musiclime_torch.models.contract import TokenBatch
 from musiclime_torch.models.subject import describe_model
+from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends
 from musiclime_torch.variants.asking import encode_audio, encode_lyrics, fuse, mean_over, run_checked, run_joint
@@ -24,12 +27,21 @@ from musiclime_torch.variants.words import mask_lyrics
 
 
 @contextmanager
-def probe_of(model: Any, track: Track, batch_size: int = 64, stages: Stages | None = None, **given: Any) -> Iterator[Probe]:
+def probe_of(
+    model: Any,
+    track: Track,
+    batch_size: int = 64,
+    stages: Stages | None = None,
+    lyrics_baseline: str | None = None,
+    **given: Any,
+) -> Iterator[Probe]:
     declared = {"sample_rate": None, "classes": None, "output_kind": None, "modalities": None, **given}
     subject = describe_model(model, **declared)
     components = list_components(track, 2, "word", subject.modalities)
     device = torch.device("cpu")
-    with probing(subject, track, components, "silence", None, 0, device, batch_size, "float32", stages or Stages()) as probe:
+    with probing(
+        subject, track, components, "silence", lyrics_baseline, 0, device, batch_size, "float32", stages or Stages()
+    ) as probe:
         yield probe
 
 
@@ -86,6 +98,37 @@ def test_pairs_of_encodings_give_what_joint_masks_give(track: Track, at_once: bo
         pairs = fuse(probe, sounds, texts)
         joint = run_joint(probe, torch.cat([audio.repeat_interleave(4, 0), lyrics.repeat(6, 1)], 1))
     torch.testing.assert_close(pairs.flatten(0, 1), joint)
+
+
+class Placed(Late):
+    """One whose words count by their place, and that counts the tokens it is given."""
+
+    def __init__(self, takes_positions: bool) -> None:
+        super().__init__()
+        self.takes_positions, self.tokens = takes_positions, 0
+
+    def encode_text(self, text: TokenBatch) -> torch.Tensor:
+        self.tokens += text.attended.numel()
+        places = torch.arange(text.attended.shape[1]) if text.positions is None else text.positions
+        heeded = text.attended * torch.cos(places)
+        return torch.tanh((text.embeddings * heeded[:, :, None]).sum(1) / 2)
+
+
+@pytest.mark.parametrize("max_seconds", [None, 0.8])
+def test_words_that_are_gone_are_not_given_to_a_model_that_reads_places(track: Track, max_seconds: float | None):
+    track = replace(track, lyrics=parse_lyrics("\n".join([track.lyrics.text] * 6)))
+    tokens, found = {}, {}
+    for takes in (False, True):
+        model = Placed(takes)
+        model.max_seconds = max_seconds
+        with probe_of(model, track, 8, lyrics_baseline="gone") as probe:
+            masks = draw(64, len(probe.seen_lyrics))
+            masks[-1] = masks[0]
+            read = encode_lyrics(probe, masks).spread()
+            joint = run_joint(probe, draw(20, len(probe.seen)))
+        tokens[takes], found[takes] = model.tokens, torch.cat([read.flatten(), joint.flatten()])
+    torch.testing.assert_close(found[True], found[False], atol=1e-6, rtol=1e-5)
+    assert tokens[True] < 0.7 * tokens[False]
 
 
 def test_the_mean_over_windows_is_taken_one_at_a_time():

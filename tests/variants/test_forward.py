@@ -199,6 +199,9 @@ def test_texts_and_token_batches_are_filled_up_with_their_last_row():
     assert torch.equal(filled.embeddings[:2], batch.embeddings)
     assert torch.equal(filled.embeddings[2:], batch.embeddings[1:].expand(3, -1, -1))
     assert filled.attended.tolist() == [[True] * 3] + [[False] * 3] * 4
+    assert filled.positions is None
+    placed = fill_up(TokenBatch(batch.embeddings, batch.attended, torch.tensor([[0, 1, 2], [0, 2, 3]])), 3)
+    assert placed.positions.tolist() == [[0, 1, 2], [0, 2, 3], [0, 2, 3]]
     assert fill_up(["a", "b"], 4) == ["a", "b", "b", "b"]
     assert fill_up(["a", "b"], 2) == ["a", "b"]
 

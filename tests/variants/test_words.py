@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from musiclime_torch.models.contract import Tokens
-from musiclime_torch.variants.words import IdGates, StringGates, TokenGates, mask_lyrics, own_tokens
+from musiclime_torch.variants.words import ROUNDED, IdGates, StringGates, TokenGates, count_tokens, mask_lyrics, own_tokens
 
 
 def test_tokens_go_to_the_columns_whose_characters_they_stand_for():
@@ -38,6 +38,32 @@ def test_removed_tokens_become_the_baseline_and_special_ones_stay():
     assert gone.attended.tolist() == [[True, True, False, False], [True, False, True, True], [True] * 4]
     ids = mask_lyrics(IdGates(torch.tensor([5, 6, 7, 8]), torch.tensor(0), torch.tensor([2, 0, 1, 1])), masks)
     assert ids.tolist() == [[5, 6, 0, 0], [5, 0, 7, 8], [5, 6, 7, 8]]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(1, 9), st.integers(0, 2**31))
+@settings(max_examples=40)
+def test_tokens_that_are_left_out_leave_the_others_at_their_places(owners: list[int], count: int, seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    embeddings, masks = torch.randn(len(owners), 3, generator=generator), torch.rand(count, 5, generator=generator) < 0.5
+    sizes = tuple(map(owners.count, range(6)))
+    gates = TokenGates(embeddings, torch.zeros(3), torch.tensor(owners), gone=True, sizes=sizes)
+    lengths = count_tokens(gates, masks)
+    batch = mask_lyrics(gates, masks, lengths)
+    longest = int(lengths.max())
+    assert longest <= batch.embeddings.shape[1] <= min(max(longest, 1) + ROUNDED - 1, len(owners))
+    for row, mask in enumerate(masks.tolist()):
+        there = [token for token, owner in enumerate(owners) if owner == 5 or mask[owner]]
+        assert int(lengths[row]) == len(there)
+        assert batch.attended[row].tolist() == [place < len(there) for place in range(batch.attended.shape[1])]
+        assert batch.positions[row, : len(there)].tolist() == there
+        assert torch.equal(batch.embeddings[row, : len(there)], embeddings[there])
+
+
+def test_only_lyrics_whose_tokens_are_left_out_have_lengths():
+    masks = torch.ones(2, 1, dtype=torch.bool)
+    assert count_tokens(None, masks) is None
+    assert count_tokens(TokenGates(torch.ones(2, 3), torch.zeros(3), torch.tensor([0, 1]), gone=True), masks) is None
+    assert count_tokens(StringGates("la", (((0, 2),),), ""), masks) is None
 
 
 def test_lyrics_without_columns_are_read_as_they_are():

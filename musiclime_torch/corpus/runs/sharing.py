@@ -172,7 +172,7 @@ def _count_rows(inputs: tuple[Any, ...]) -> int | None:
 def _describe(value: Any) -> Any:
     """What must be equal for two inputs to be joined, precision settings included."""
     if isinstance(value, TokenBatch):
-        return _describe(value.embeddings), _describe(value.attended)
+        return _describe(value.embeddings), _describe(value.attended), value.positions is None
     if isinstance(value, list):
         return list
     return value.shape[1:], value.dtype, value.device, torch.is_autocast_enabled(value.device.type)
@@ -180,5 +180,6 @@ def _describe(value: Any) -> Any:
 
 def _join(parts: Sequence[Any]) -> Any:
     if isinstance(parts[0], TokenBatch):
-        return TokenBatch(_join([part.embeddings for part in parts]), _join([part.attended for part in parts]))
+        places = None if parts[0].positions is None else _join([part.positions for part in parts])
+        return TokenBatch(_join([part.embeddings for part in parts]), _join([part.attended for part in parts]), places)
     return [text for texts in parts for text in texts] if isinstance(parts[0], list) else torch.cat(list(parts))

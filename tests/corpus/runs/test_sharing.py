@@ -106,6 +106,21 @@ def test_token_batches_are_joined():
         assert torch.equal(answer, Reader().encode_text(one))
 
 
+def test_places_of_tokens_are_joined_too():
+    class Reader(Counting):
+        def encode_text(self, text: TokenBatch) -> Tensor:
+            self.calls.append(len(text.embeddings))
+            return text.embeddings.sum((1, 2)) if text.positions is None else text.positions.sum(1).float()
+
+    model = Reader()
+    shared, there = SharedModel(model, 100), torch.ones(2, 4, dtype=torch.bool)
+    places = [torch.arange(4).expand(2, -1) + song for song in range(2)]
+    batches = [*(TokenBatch(torch.ones(2, 4, 3), there, each) for each in places), TokenBatch(torch.ones(2, 4, 3), there)]
+    found = shared.run_together([lambda one=one: shared.encode_text(one) for one in batches])
+    assert sorted(model.calls) == [2, 4]
+    assert [answer.tolist() for answer in found] == [[6, 6], [10, 10], [12, 12]]
+
+
 def test_operations_are_counted_for_the_song_they_are_for():
     weights = torch.randn(5, 7)
 
