@@ -77,6 +77,12 @@ def count_work(game: World, passes: tuple[float, float]) -> Work:
     return Work(passes[0], read, table, looked if table else 0.0)
 
 
+def draw_rows(game: World) -> tuple[Tensor, Tensor]:
+    """Some joint rows, side by side."""
+    audio, lyrics = draw_bernoulli(game.d_audio + game.d_lyrics, 512, 0).masks.split((game.d_audio, game.d_lyrics), 1)
+    return audio, lyrics
+
+
 def compare_sides(audio: Tensor, lyrics: Tensor, truths: dict[str, Tensor]) -> dict[str, float]:
     """Relative squared errors of main effects, the classes' mean: of the sound's, the lyrics', and of all pooled."""
     sides = {"audio": audio, "lyrics": lyrics, "pooled": torch.cat([audio, lyrics], 1)}
