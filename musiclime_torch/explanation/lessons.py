@@ -21,8 +21,8 @@ from musiclime_torch.explanation.estimation.loop import Estimate
 from musiclime_torch.models.student_parts import Words
 from musiclime_torch.models.students import Recipe
 from musiclime_torch.song.track import Track
-from musiclime_torch.variants.asking import PAIRS, fuse
 from musiclime_torch.variants.cells import measure_cells
+from musiclime_torch.variants.fusing import PAIRS, fuse
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.renderings import Encoded
 from musiclime_torch.variants.words import list_words

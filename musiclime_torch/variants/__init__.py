@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from musiclime_torch.variants.asking import (
         encode_audio as encode_audio,
         encode_lyrics as encode_lyrics,
-        fuse as fuse,
         run_joint as run_joint,
     )
     from musiclime_torch.variants.components import (
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
         Components as Components,
         list_components as list_components,
     )
+    from musiclime_torch.variants.fusing import fuse as fuse
     from musiclime_torch.variants.probe import (
         Probe as Probe,
         Sources as Sources,

@@ -32,7 +32,8 @@ from musiclime_torch.surrogate.solver import solve
 from musiclime_torch.surrogate.variance import split_variance
 from musiclime_torch.surrogate.walsh import add_up
 from musiclime_torch.variants import look_ups
-from musiclime_torch.variants.asking import fuse, run_joint
+from musiclime_torch.variants.asking import run_joint
+from musiclime_torch.variants.fusing import fuse
 from musiclime_torch.variants.look_ups import look_up
 from musiclime_torch.variants.probe import Probe, Sources
 from musiclime_torch.variants.scale import Scale, to_space, to_values

@@ -19,6 +19,7 @@ TESTS = ROOT.parent / "tests"
 TESTED_ELSEWHERE = {
     "surrogate/crossed_errors": "surrogate/test_crossed",
     "explanation/estimation/proxies": "explanation/test_guides",
+    "variants/fusing": "variants/test_asking",
     "models/student_parts": "models/test_students",
     "explanation/estimation/groups": "explanation/estimation/test_windows",
     "song/lyrics/transcribing": "models/answering/test_transcribing",

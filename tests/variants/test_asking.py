@@ -18,8 +18,9 @@ from musiclime_torch.models.subject import describe_model
 from musiclime_torch.song.lyrics.lyrics import parse_lyrics
 from musiclime_torch.song.track import Track
 from musiclime_torch.surrogate.design import mask_ends
-from musiclime_torch.variants.asking import encode_audio, encode_lyrics, fuse, mean_over, run_checked, run_joint
+from musiclime_torch.variants.asking import encode_audio, encode_lyrics, run_checked, run_joint
 from musiclime_torch.variants.components import list_components
+from musiclime_torch.variants.fusing import fuse, mean_over
 from musiclime_torch.variants.probe import Probe, probing
 from musiclime_torch.variants.scale import Scale, settle_scale
 from musiclime_torch.variants.sound import mix

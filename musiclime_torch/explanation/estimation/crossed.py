@@ -31,8 +31,9 @@ from musiclime_torch.surrogate.fit import Known, know_exactly, pick
 from musiclime_torch.surrogate.intervals import describe_stop, plan_looks
 from musiclime_torch.surrogate.sampling import Sampling, allocate, draw_design
 from musiclime_torch.surrogate.variance import split_exactly, split_variance
-from musiclime_torch.variants.asking import PAIRS, encode_audio, encode_lyrics, fuse
+from musiclime_torch.variants.asking import encode_audio, encode_lyrics
 from musiclime_torch.variants.forward import check_count
+from musiclime_torch.variants.fusing import PAIRS, fuse
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.renderings import Encoded
 from musiclime_torch.variants.scale import Scale, check_means, list_spaces, pick_values, to_values

@@ -13,8 +13,9 @@ from musiclime_torch.surrogate.sampling import Sampling
 from musiclime_torch.surrogate.shapley.level_fit import solve_levels
 from musiclime_torch.surrogate.shapley.levels import LevelDesign, draw_levels, solve_exact
 from musiclime_torch.surrogate.shapley.leverage import draw_leverage, solve_leverage
-from musiclime_torch.variants.asking import encode_audio, encode_lyrics, fuse, run_checked
+from musiclime_torch.variants.asking import encode_audio, encode_lyrics, run_checked
 from musiclime_torch.variants.forward import check_count
+from musiclime_torch.variants.fusing import fuse
 from musiclime_torch.variants.probe import Probe
 from musiclime_torch.variants.scale import Scale, check_means, to_values
 
