@@ -1,7 +1,7 @@
 """What of a song is switched on and off, how a variant is rendered, and how the model is run on it.
 
-`components` lays the columns out. `sound` and `words` render masks of them, and `inputs` prepares both for one model. A
-`probe` is a model and a track ready to be run; `asking` runs it, and `scale` turns its outputs into values.
+`components` lays the columns out. `sound` and `words` render masks of them. `probe` makes a model and a track ready to be
+run; `asking` and `fusing` run it, and `scale` turns its outputs into values.
 """
 
 from typing import TYPE_CHECKING

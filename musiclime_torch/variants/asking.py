@@ -1,8 +1,8 @@
 """The model run on masked variants, in batches: masks in, a row of outputs or an encoding a mask out.
 
 A model as a whole is run on joint masks (`run_joint`). A late-fusion model encodes the masks of each side once
-(`encode_audio`, `encode_lyrics`), and its head is run on every pair of encodings (`fuse`). Rendered audio never outlives its
-batch; outputs and encodings are kept.
+(`encode_audio`, `encode_lyrics`), and its head is run on every pair of encodings (`variants.fusing`). Rendered audio never
+outlives its batch; outputs and encodings are kept.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,4 @@
-"""Masks of the audio crossed with masks of the lyrics, for late-fusion models: each side is encoded separately, and
-N_a + N_t encoder passes stand for N_a × N_t variants.
-"""
+"""Masks of the audio crossed with masks of the lyrics: N_a + N_t encoder passes of late fusion are N_a × N_t variants."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
