@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     # What was imported and collected stays until the end. Looked through each time that garbage is collected, which some
-    # libraries ask for by themselves, it would take a quarter of the time.
+    # libraries ask for by themselves, it would take a sixth of the time.
     gc.freeze()
     gc.enable()
 

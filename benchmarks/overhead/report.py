@@ -23,6 +23,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.tools.builds import add_options, list_builds
 from musiclime_torch import Explanation, Track, list_components
 from musiclime_torch.explanation import Interactions
 from musiclime_torch.song import parse_lrc
@@ -164,12 +165,10 @@ def measure_opening(page: Path, times: int) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="half a minute and 100 words, written and opened once")
-    parser.add_argument("--beside", type=Path, help="another checkout of this project")
-    parser.add_argument("--rounds", type=int, default=5)
+    add_options(parser, rounds=5)
     options = parser.parse_args()
     *sizes, times, rounds = (30, 100, 4, 5, 1, 1) if options.smoke else (600, 1500, 60, 48, 7, options.rounds)
-    builds = {"this build": Path(__file__).resolve().parents[2]}
-    builds |= {"the other": options.beside.resolve()} if options.beside else {}
+    builds = list_builds(options.beside)
     with tempfile.TemporaryDirectory() as folder:
         written: dict[str, list[dict[str, float]]] = {name: [] for name in builds}
         for _ in range(rounds):

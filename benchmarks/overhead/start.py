@@ -20,6 +20,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.tools.builds import add_options, list_builds
+
 #: What is asked of the program, and the interpreter without it.
 ASKED = (("-m", "musiclime_torch", "--help"), ("-m", "musiclime_torch", "explain", "--help"))
 NOTHING = ("-c", "pass")
@@ -51,11 +53,9 @@ def measure_rounds(builds: dict[str, Path], rounds: int) -> dict[tuple[str, tupl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="two rounds")
-    parser.add_argument("--beside", type=Path, help="another checkout of this project")
-    parser.add_argument("--rounds", type=int, default=40)
+    add_options(parser, rounds=40)
     options = parser.parse_args()
-    builds = {"this build": Path(__file__).resolve().parents[2]}
-    builds |= {"the other": options.beside.resolve()} if options.beside else {}
+    builds = list_builds(options.beside)
     taken = measure_rounds(builds, 2 if options.smoke else options.rounds)
     table = Table(title=f"processor milliseconds beyond python -c pass, {len(next(iter(taken.values())))} rounds")
     for heading in ("build", "command", "least", "median"):

@@ -392,9 +392,7 @@ getattr(ctypes.CDLL(None), "mallopt", lambda *_: None)(-3, 1 << 20)
 
 
 #: Peak memory of a process, KiB; the sound is 30 s long, so that stored audio would be gigabytes.
-JOINT_PEAK = (
-    GIVEN_BACK
-    + """
+JOINT_PEAK = """
 import resource, sys, torch
 from musiclime_torch import Track, explain
 track = Track(torch.randn(4, 1, 16000 * 30), ("a", "b", "c", "d"), 16000)
@@ -403,12 +401,9 @@ thin = lambda audio: audio[:, :, ::100].mean((1, 2))
 explain(thin, track, sample_rate=16000, modalities=("audio",), n_samples=n_samples, batch_size=16)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-)
 
 
-CROSSED_PEAK = (
-    GIVEN_BACK
-    + """
+CROSSED_PEAK = """
 import resource, sys, torch
 sys.path.insert(0, sys.argv[2])
 from models import Late
@@ -419,7 +414,6 @@ found = explain(Late(), track, n_samples=(int(sys.argv[1]), 256), design="crosse
 assert found.audio_passes >= int(sys.argv[1]) and found.lyrics_passes < 300, (found.audio_passes, found.lyrics_passes)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-)
 
 
 @pytest.mark.slow
@@ -435,7 +429,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_memory_does_not_grow_with_the_number_of_variants(tmp_path: Path, script: str, kept: int):
     """From 512 to 4,096 variants of the sound; stored, they would take 6.9 GB more."""
     folder = str(Path(__file__).parents[1] / "support")
-    peaks = [int(run_warm([n, folder], tmp_path, script).stdout) for n in (512, 4096)]
+    peaks = [int(run_warm([n, folder], tmp_path, GIVEN_BACK + script).stdout) for n in (512, 4096)]
     assert peaks[1] - peaks[0] < 50_000 + kept  # KiB
 
 
