@@ -7,6 +7,7 @@ TensorFlow.
 
 import json
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -124,10 +125,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     InputError for a pickle that holds anything else, which could run anything when it is read.
     """
+    from safetensors.torch import load_file
+
     if not path.is_file():
         raise InputError(f"there is no checkpoint {str(path)!r}: give a .safetensors, .pt, .pth or .bin file.")
     try:
-        state: dict[str, Any] = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+        state: dict[str, Any] = load_file(path) if path.suffix == ".safetensors" else _read_torch(path)
     except InputError:
         raise
     # Damaged zips, pickles and safetensors files raise RuntimeError, SafetensorError, EOFError, UnicodeDecodeError,
@@ -145,12 +148,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("_orig_mod.").removeprefix("module."): value for name, value in state.items()}
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(path)
-
-
 def _read_torch(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -165,8 +162,13 @@ def _read_torch(path: Path) -> dict[str, Any]:
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Load every tensor, or none: InputError lists names that are missing, left over or of another shape."""
+    """Load every tensor, or none: InputError lists names that are missing, left over or of another shape.
+
+    An AST's tensors may have the names of either kind, whichever the installed `transformers` has.
+    """
     own = module.state_dict()
+    now = {tell_former_name(name): name for name in own}
+    state = {now.get(tell_former_name(name), name): value for name, value in state.items()}
     wrong = {
         "lacks": sorted(own.keys() - state.keys()),
         "has besides": sorted(state.keys() - own.keys()),
@@ -180,6 +182,27 @@ def load_state(module: nn.Module, state: dict[str, Tensor], source: str) -> None
     if parts:
         raise InputError(f"{source} doesn't fit {type(module).__name__}: it {'; it '.join(parts)}.")
     module.load_state_dict(state)
+
+
+#: What an AST's layers call their parts since transformers 5.9, and before. Published checkpoints have the former names.
+RENAMED = {
+    "attention.q_proj": "attention.attention.query",
+    "attention.k_proj": "attention.attention.key",
+    "attention.v_proj": "attention.attention.value",
+    "attention.o_proj": "attention.output.dense",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+}
+
+
+def tell_former_name(name: str) -> str:
+    """What an AST's tensor was called before transformers 5.9; any other name as it is.
+
+    >>> tell_former_name("audio_model.layers.3.attention.q_proj.weight")
+    'audio_model.encoder.layer.3.attention.attention.query.weight'
+    """
+    found = re.fullmatch(r"(.*\baudio_model\.)layers(\.\d+\.)(.+)(\.\w+)", name)
+    return f"{found[1]}encoder.layer{found[2]}{RENAMED.get(found[3], found[3])}{found[4]}" if found else name
 
 
 def _list(names: list[str]) -> str:
