@@ -162,13 +162,12 @@ def _read_torch(path: Path) -> dict[str, Any]:
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Load every tensor, or none: InputError lists names that are missing, left over or of another shape.
-
-    An AST's tensors may have the names of either kind, whichever the installed `transformers` has.
-    """
+    """Load every tensor, or none: InputError lists names that are missing, left over or of another shape."""
     own = module.state_dict()
+    # `transformers` of either age may have written the file. Where both names of a tensor are in it, one is left over.
     now = {tell_former_name(name): name for name in own}
-    state = {now.get(tell_former_name(name), name): value for name, value in state.items()}
+    names = {name: now.get(tell_former_name(name), name) for name in state}
+    state = {name if names[name] in state else names[name]: value for name, value in state.items()}
     wrong = {
         "lacks": sorted(own.keys() - state.keys()),
         "has besides": sorted(state.keys() - own.keys()),
@@ -184,7 +183,7 @@ def load_state(module: nn.Module, state: dict[str, Tensor], source: str) -> None
     module.load_state_dict(state)
 
 
-#: What an AST's layers call their parts since transformers 5.9, and before. Published checkpoints have the former names.
+#: What an AST calls the parts of its layers since transformers 5.9, and before. Published checkpoints have the former names.
 RENAMED = {
     "attention.q_proj": "attention.attention.query",
     "attention.k_proj": "attention.attention.key",
@@ -196,7 +195,7 @@ RENAMED = {
 
 
 def tell_former_name(name: str) -> str:
-    """What an AST's tensor was called before transformers 5.9; any other name as it is.
+    """What a tensor of AST + RoBERTa was called before transformers 5.9; any other name as it is.
 
     >>> tell_former_name("audio_model.layers.3.attention.q_proj.weight")
     'audio_model.encoder.layer.3.attention.attention.query.weight'

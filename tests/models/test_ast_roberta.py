@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_hub import ast_config, make_tokenizer, roberta_config, save_ast, save_roberta
 from transformers import ASTFeatureExtractor, ASTModel, RobertaModel
 
@@ -141,6 +142,70 @@ def test_folders_and_checkpoints_bring_the_same_model_back(model: AstRoberta, tm
         other.load_checkpoint(tmp_path / "published.pt")
         with torch.no_grad():
             assert torch.equal(other(audio, texts), model(audio, texts))
+
+
+#: The names of an AST's parts in checkpoints that were written before transformers 5.9, MusicLIME's among them.
+FORMER = (
+    ("audio_model.layers.", "audio_model.encoder.layer."),
+    ("attention.q_proj", "attention.attention.query"),
+    ("attention.k_proj", "attention.attention.key"),
+    ("attention.v_proj", "attention.attention.value"),
+    ("attention.o_proj", "attention.output.dense"),
+    ("mlp.fc1", "intermediate.dense"),
+    ("mlp.fc2", "output.dense"),
+)
+
+
+def rename_as_before(name: str) -> str:
+    for now, before in FORMER:
+        name = name.replace(now, before)
+    return name
+
+
+def test_checkpoints_with_the_former_names_of_an_ast(model: AstRoberta, tmp_path: Path):
+    former = {rename_as_before(name): tensor for name, tensor in model.state_dict().items()}
+    renamed = former.keys() - model.state_dict().keys()
+    assert len(renamed) == 16 * len(model.audio_model.layers)
+    # The library reads these names in folders of its own, whatever it calls the parts today.
+    alone = {name.removeprefix("audio_model."): tensor for name, tensor in former.items() if name.startswith("audio_model.")}
+    (tmp_path / "ast").mkdir()
+    save_file(alone, tmp_path / "ast" / "model.safetensors", {"format": "pt"})
+    ast_config().save_pretrained(tmp_path / "ast")
+    library, told = ASTModel.from_pretrained(tmp_path / "ast", output_loading_info=True)
+    assert not told["missing_keys"]
+    assert not told["unexpected_keys"]
+    torch.save(former, tmp_path / "published.pth")
+    torch.manual_seed(1)
+    other = AstRoberta(ast_config(), roberta_config(), model.tokenizer, ("calm", "wild"), AS_IN_THE_PAPER).eval()
+    other.load_checkpoint(tmp_path / "published.pth")
+    for mine, theirs in zip(other.audio_model.parameters(), library.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    audio, texts = 0.1 * torch.randn(2, 1, 16000), ["hold me", "love tonight"]
+    with torch.no_grad():
+        assert torch.equal(other(audio, texts), model(audio, texts))
+
+
+def test_a_folder_with_the_former_names_is_read(model: AstRoberta, tmp_path: Path):
+    model.save_pretrained(tmp_path)
+    former = {rename_as_before(name): tensor for name, tensor in model.state_dict().items()}
+    save_file(former, tmp_path / "model.safetensors")
+    again = AstRoberta.from_pretrained(tmp_path)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
+    del former["audio_model.encoder.layer.0.output.dense.bias"]
+    save_file(former, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=r"lacks audio_model\.layers\.0\.mlp\.fc2\.bias\.$"):
+        AstRoberta.from_pretrained(tmp_path)
+
+
+def test_a_tensor_under_both_names_is_one_too_many(model: AstRoberta, tmp_path: Path):
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    name, former = "audio_model.layers.0.mlp.fc1.weight", "audio_model.encoder.layer.0.intermediate.dense.weight"
+    for both in ({**state, former: 0 * state[name]}, {former: 0 * state[name], **state}):
+        torch.save(both, tmp_path / "both.pt")
+        with pytest.raises(InputError, match=rf"it has besides {former}\.$"):
+            model.load_checkpoint(tmp_path / "both.pt")
+    assert torch.equal(model.state_dict()[name], state[name])
 
 
 class Bomb:
