@@ -167,14 +167,21 @@ def _show_variable(name: str) -> str:
 def _list_versions() -> dict[str, str]:
     import platform
 
-    needed = [match[0] for need in _read_requirements() if "extra ==" not in need and (match := _name(need))]
+    needed = [need for need in _read_requirements() if "extra ==" not in need]
     system = f"{platform.system()} {platform.release()}, {platform.machine()}"
     own = {"musiclime_torch": _find_version("musiclime_torch"), "python": f"{platform.python_version()}, {system}"}
-    return own | {name: _find_version(name) for name in needed}
+    return own | {re.split(r"[^\w.-]", need)[0]: _tell_version(need) for need in needed}
 
 
-def _name(requirement: str) -> "re.Match[str] | None":
-    return re.match(r"[\w.-]+", requirement)
+def _tell_version(need: str) -> str:
+    """What is installed of a requirement; and what is needed, if that is something else."""
+    from packaging.requirements import Requirement
+
+    requirement = Requirement(need)
+    found = _find_version(requirement.name)
+    if found == "missing" or requirement.specifier.contains(found, prereleases=True):
+        return found
+    return f"{found}, needs {requirement.specifier}"
 
 
 def _read_requirements() -> list[str]:
@@ -225,12 +232,13 @@ def _list_extras() -> dict[str, str]:
     """Each extra: its packages are there, or the one command that installs what is missing."""
     lacking: dict[str, list[str]] = {}
     for need in _read_requirements():
-        extra, name = re.search(r"extra == [\"'](\w+)", need), _name(need)
-        if extra and name and extra[1] != "test":
+        extra, name = re.search(r"extra == [\"'](\w+)", need), re.split(r"[^\w.-]", need)[0]
+        if extra and extra[1] != "test":
             missing = lacking.setdefault(extra[1], [])
             # An extra within an extra has a row of its own.
-            if name[0] != "musiclime_torch" and _find_version(name[0]) == "missing":
-                missing.append(name[0])
+            told = "" if name == "musiclime_torch" else _tell_version(need)
+            if told == "missing" or ", needs " in told:
+                missing.append(name + told.partition(", needs ")[2])
     return {
         extra: f'lacks {", ".join(missing)}: pip install "musiclime_torch[{extra}]"' if missing else "there"
         for extra, missing in sorted(lacking.items())

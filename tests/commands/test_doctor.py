@@ -89,6 +89,16 @@ def test_doctor_names_versions_devices_and_what_is_lacking(bare: Path, monkeypat
     assert all(f"{heading}\n" in shown for heading in found)
 
 
+def test_doctor_says_what_is_too_old(monkeypatch: pytest.MonkeyPatch):
+    needs = ["torch>=2.11,<2.15", "demucs>=4.1", 'duckdb>=1.2; extra == "corpus"', 'pyarrow>=15; extra == "corpus"']
+    found = {"torch": "2.11.0+cpu", "demucs": "4.0.1", "duckdb": "1.1.0", "pyarrow": "15.0.2", "torchaudio": "2.11.0"}
+    monkeypatch.setattr(doctor, "_read_requirements", lambda: needs)
+    monkeypatch.setattr(doctor, "_find_version", lambda name: found.get(name, "missing"))
+    told = doctor.examine()
+    assert (told["Versions"]["torch"], told["Versions"]["demucs"]) == ("2.11.0+cpu", "4.0.1, needs >=4.1")
+    assert told["Extras"] == {"corpus": 'lacks duckdb>=1.2: pip install "musiclime_torch[corpus]"'}
+
+
 def test_nobodys_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("HOME", str(tmp_path / "jane"))
     monkeypatch.setenv("MUSICLIME_CACHE", str(tmp_path / "jane" / "stems"))
