@@ -15,6 +15,7 @@ import ast
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -192,8 +193,8 @@ def pick_place(scripts: list[str], passed: list[str]) -> tuple[list[str], str]:
 def has_option(name: str, option: str) -> bool:
     """Whether a script has an option, of its own or among those that several share."""
     source = list_scripts()[name].read_text(encoding="utf-8")
-    if "benchmarks.tools.tuning import" in source and "add_options" in source:
-        source += (HERE / "tools" / "tuning.py").read_text(encoding="utf-8")
+    for shared in re.findall(r"^from benchmarks\.tools\.(\w+) import .*\badd_options\b", source, re.MULTILINE):
+        source += (HERE / "tools" / f"{shared}.py").read_text(encoding="utf-8")
     return f'"{option}"' in source
 
 

@@ -102,6 +102,7 @@ def measure_musicnn(seconds: float, stems: int, masks: int) -> dict[str, float]:
 
 def measure_beside(folder: str, masks: int) -> dict[str, Any]:
     """The same cases by another checkout, in a process that finds it first."""
+    folder = os.path.abspath(folder)
     environment = os.environ | {"PYTHONPATH": folder}
     command = [sys.executable, os.path.abspath(__file__), "--only", str(masks)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder)

@@ -30,6 +30,8 @@ def test_options_go_only_to_scripts_that_have_them():
     shared = ["--rows", "8", "--precision=bfloat16", "--compile"]
     assert results.keep_known("time_to_accuracy", shared) == shared
     assert results.keep_known("corpus", shared) == []
+    for name in ("report", "start", "solving", "whole_songs"):
+        assert results.keep_known(name, ["--beside", "there"]) == ["--beside", "there"]
 
 
 def test_results_of_another_precision_are_kept_apart():
