@@ -167,21 +167,20 @@ def _show_variable(name: str) -> str:
 def _list_versions() -> dict[str, str]:
     import platform
 
-    needed = [need for need in _read_requirements() if "extra ==" not in need]
+    needed = [_look_up(need) for need in _read_requirements() if "extra ==" not in need]
     system = f"{platform.system()} {platform.release()}, {platform.machine()}"
     own = {"musiclime_torch": _find_version("musiclime_torch"), "python": f"{platform.python_version()}, {system}"}
-    return own | {re.split(r"[^\w.-]", need)[0]: _tell_version(need) for need in needed}
+    return own | {name: f"{found}, needs {other}" if other else found for name, found, other in needed}
 
 
-def _tell_version(need: str) -> str:
-    """What is installed of a requirement; and what is needed, if that is something else."""
+def _look_up(need: str) -> tuple[str, str, str]:
+    """Of a requirement its name, the version that is installed, and the versions that are needed if that isn't one."""
     from packaging.requirements import Requirement
 
     requirement = Requirement(need)
     found = _find_version(requirement.name)
-    if found == "missing" or requirement.specifier.contains(found, prereleases=True):
-        return found
-    return f"{found}, needs {requirement.specifier}"
+    fits = found == "missing" or requirement.specifier.contains(found, prereleases=True)
+    return requirement.name, found, "" if fits else str(requirement.specifier)
 
 
 def _read_requirements() -> list[str]:
@@ -232,13 +231,13 @@ def _list_extras() -> dict[str, str]:
     """Each extra: its packages are there, or the one command that installs what is missing."""
     lacking: dict[str, list[str]] = {}
     for need in _read_requirements():
-        extra, name = re.search(r"extra == [\"'](\w+)", need), re.split(r"[^\w.-]", need)[0]
+        extra = re.search(r"extra == [\"'](\w+)", need)
         if extra and extra[1] != "test":
             missing = lacking.setdefault(extra[1], [])
+            name, found, other = _look_up(need)
             # An extra within an extra has a row of its own.
-            told = "" if name == "musiclime_torch" else _tell_version(need)
-            if told == "missing" or ", needs " in told:
-                missing.append(name + told.partition(", needs ")[2])
+            if name != "musiclime_torch" and (found == "missing" or other):
+                missing.append(name + other)
     return {
         extra: f'lacks {", ".join(missing)}: pip install "musiclime_torch[{extra}]"' if missing else "there"
         for extra, missing in sorted(lacking.items())
